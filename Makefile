@@ -1,0 +1,67 @@
+# `make help` lists the targets. Everything is installed into .venv by whatever needs it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+GENERATOR := build/generator
+SETUP := $(VENV)/.installed
+PROTOS := $(shell find protos -name '*.proto' 2>/dev/null | sort)
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test test-fast check gen bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+setup: $(SETUP) ## install everything into .venv (the other targets do it by themselves)
+
+$(SETUP): pyproject.toml services/constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --constraint services/constraints.txt pip hatchling
+	$(BIN)/python $(PIP) --constraint services/constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(SETUP) ## the whole story with real processes, on recordings of real devices; ends by itself
+	$(BIN)/consentry demo
+
+run: $(SETUP) ## both services and a live demo customer, until Ctrl-C; prints grpcurl lines to try
+	$(BIN)/consentry demo --stay
+
+test: $(SETUP) ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-fast: $(SETUP) ## the tests that take milliseconds each
+	$(BIN)/python -m pytest -m 'not slow' tests
+
+check: $(SETUP) $(GENERATOR)/.installed ## format, lint, types, import rules, protos, generated code
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+	$(MAKE) --no-print-directory gen OUT=build/gen
+	diff -r --exclude=__pycache__ --exclude=py.typed build/gen/consentry gen/consentry
+
+OUT ?= gen
+gen: $(GENERATOR)/.installed ## generate code from the protos
+	rm -rf $(OUT)/consentry
+	mkdir -p $(OUT)/consentry
+	PATH="$(CURDIR)/$(GENERATOR)/bin:$$PATH" $(GENERATOR)/bin/python -m grpc_tools.protoc -I protos \
+		--python_out=$(OUT) --grpc_python_out=$(OUT) --mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) \
+		$(PROTOS:protos/%=%)
+	touch $(OUT)/consentry/py.typed
+
+# A place of its own: the generator is older than what the services run on, so that older clients can use what it writes.
+$(GENERATOR)/.installed: protos/generator.txt
+	$(PYTHON) -m venv $(GENERATOR)
+	$(GENERATOR)/bin/python $(PIP) --requirement protos/generator.txt
+	@touch $@
+
+bench-%: $(SETUP) ## (none yet)
+	$(BIN)/python -m bench.$*
+
+clean: ## remove everything that was built or installed here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""What both services need and neither owns: clock, errors, names, settings, logs, database, gRPC plumbing (`rpc`)."""

@@ -1,0 +1,42 @@
+"""Time as a dependency. Nothing else in the product reads a clock."""
+
+import time
+from typing import NewType, Protocol
+
+from consentry_rule import Instant
+
+BootTime = NewType("BootTime", int)
+"""Nanoseconds since this machine booted, system suspend included. Compare only within one machine."""
+
+SECOND = 1_000_000_000
+
+
+class Clock(Protocol):
+    """Wall time for what people see, boot time for durations."""
+
+    def now(self) -> Instant:
+        """Wall time. Never earlier than an earlier answer: an end does not un-happen when the system clock steps back."""
+        ...
+
+    def boot(self) -> BootTime:
+        """Monotonic time that goes on while the system is suspended."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def __init__(self) -> None:
+        self._latest = Instant(0)
+
+    def now(self) -> Instant:
+        """See `Clock.now`."""
+        self._latest = max(self._latest, Instant(time.time_ns()))
+        return self._latest
+
+    def boot(self) -> BootTime:
+        """See `Clock.boot`. CLOCK_BOOTTIME where there is one: CLOCK_MONOTONIC stops in system suspend."""
+        return BootTime(time.clock_gettime_ns(_BOOT_CLOCK))
+
+
+_BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

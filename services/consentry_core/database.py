@@ -1,0 +1,91 @@
+"""A SQL database behind threads: reads side by side, writes in a transaction each, the event loop never waits for a disk.
+
+SQLite has one writer. One thread writes, so that writers queue here, in order, and not in SQLite's busy handler.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from consentry_core.settings import SettingError
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """Access to one database. `read` and `write` take a function of a connection and run it off the event loop."""
+
+    def __init__(self, engine: sa.Engine, *, readers: int = 4) -> None:
+        self.engine = engine
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-write")
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="database-read")
+
+    async def read(self, question: Callable[[sa.Connection], _T]) -> _T:
+        """The answer to a question, all of it from one snapshot of the database."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._in_snapshot, question)
+
+    async def write(self, change: Callable[[sa.Connection], _T]) -> _T:
+        """Make a change: committed when `change` returns, undone when it raises.
+
+        Once it has begun it runs to its end, also when the caller is cancelled: a caller that goes away must not leave the
+        question open whether its change was made.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_now, change)
+
+    def write_now(self, change: Callable[[sa.Connection], _T]) -> _T:
+        """`write` in the calling thread, for programs without an event loop."""
+        with self.engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
+            return change(connection)
+
+    def _in_snapshot(self, question: Callable[[sa.Connection], _T]) -> _T:
+        with self.engine.connect() as connection, connection.begin():
+            return question(connection)
+
+    def close(self) -> None:
+        """Let what has begun finish, then close."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self.engine.dispose()
+
+
+def open_sqlite(path: Path) -> sa.Engine:
+    """An engine for an SQLite file: WAL, every commit on disk before it returns. SettingError when it cannot be written."""
+    check_writable(path.parent)
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"autocommit": True, "timeout": 30, "check_same_thread": False})
+    sa.event.listen(engine, "connect", _prepare_connection)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder, readable by its owner only; SettingError, saying what to do, when nothing can be written there."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingError(
+            f"the data folder {folder} cannot be written ({error.strerror}); choose another with --data-dir"
+        ) from error
+
+
+def _prepare_connection(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    # autocommit=True: the driver begins nothing by itself, so that `_begin` below decides how a transaction begins.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later can fail in SQLite when another one wrote in between; one that is going to
+    # write takes the write lock first.
+    immediate = connection.get_execution_options().get("consentry_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

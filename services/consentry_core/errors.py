@@ -1,0 +1,183 @@
+"""Everything that our code refuses, as exceptions. Translated to a gRPC status in one place, `consentry_core.rpc.errors`.
+
+    ConsentryError
+     +-- Unauthenticated        no credential, or none that counts
+     +-- PermissionDenied       the credential counts, and does not reach this far
+     +-- InvalidArgument        the request can never succeed as it is; says which field
+     +-- NotFound               not there, to one who may know
+     +-- AlreadyExists          there already
+     +-- FailedPrecondition     the state does not allow it; says which
+     +-- Aborted                somebody else was first
+     +-- OutOfRange             asked for what is no longer kept
+     +-- Unavailable            come back later
+     +-- ResourceExhausted      come back slower
+
+A message says what to do about it. It never holds a secret, and never tells one organisation of another.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from consentry_rule import Deny, Reason
+
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong with a request: the field's path as the client spells it, and what to do."""
+
+    field: str
+    description: str
+
+
+class ConsentryError(Exception):
+    """A refusal. `reason` is stable (`google.rpc.ErrorInfo.reason`), the message is for people."""
+
+    default_reason = "ERROR"
+
+    def __init__(self, message: str, *, reason: str | None = None, metadata: Mapping[str, str] = _NO_METADATA) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.default_reason
+        self.metadata = metadata
+
+
+class Unauthenticated(ConsentryError):
+    """No credential, or none that counts. One answer for malformed, forged, unknown and deleted."""
+
+    default_reason = "CREDENTIAL_INVALID"
+
+
+class PermissionDenied(ConsentryError):
+    """The credential counts, and does not reach this far."""
+
+    default_reason = "PERMISSION_DENIED"
+
+
+class InvalidArgument(ConsentryError):
+    """The request can never succeed as it is."""
+
+    default_reason = "INVALID_ARGUMENT"
+
+    def __init__(
+        self,
+        field: str,
+        description: str,
+        *,
+        also: Sequence[Violation] = (),
+        reason: str | None = None,
+        metadata: Mapping[str, str] = _NO_METADATA,
+    ) -> None:
+        super().__init__(f"{field}: {description}" if field else description, reason=reason, metadata=metadata)
+        self.violations = (Violation(field, description), *also)
+
+
+class NotFound(ConsentryError):
+    """Not there, said only to one who may know."""
+
+    default_reason = "NOT_FOUND"
+
+
+class AlreadyExists(ConsentryError):
+    """There already."""
+
+    default_reason = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(ConsentryError):
+    """The state does not allow it. `violations` names what would have to change: a subject's name and what to do about it."""
+
+    default_reason = "FAILED_PRECONDITION"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        violations: Sequence[Violation] = (),
+        reason: str | None = None,
+        metadata: Mapping[str, str] = _NO_METADATA,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.violations = tuple(violations)
+
+
+class Aborted(ConsentryError):
+    """Somebody else was first: read again, then try again."""
+
+    default_reason = "ETAG_MISMATCH"
+
+
+class OutOfRange(ConsentryError):
+    """Asked for what is no longer kept, or never was in this store."""
+
+    default_reason = "RESYNC_REQUIRED"
+
+
+class _ComeBack(ConsentryError):
+    """Will pass by itself; `retry_after` in seconds."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float = 1.0,
+        reason: str | None = None,
+        metadata: Mapping[str, str] = _NO_METADATA,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.retry_after = retry_after
+
+
+class Unavailable(_ComeBack):
+    """Come back later."""
+
+    default_reason = "UNAVAILABLE"
+
+
+class ResourceExhausted(_ComeBack):
+    """Come back slower."""
+
+    default_reason = "RESOURCE_EXHAUSTED"
+
+
+# What a partner is told about a customer that it has nothing to do with, existing or not: always the same.
+NOT_COVERED = "NOT_COVERED"
+
+_WHAT_TO_DO = {
+    Reason.KEY_DISABLED: "the credential is disabled; its organisation's administrator can enable it",
+    Reason.NOT_DEMO_CUSTOMER: "a demo key covers only the demo customer; use a key of another kind",
+    Reason.DEMO_CUSTOMER: "only demo keys cover the demo customer; create one",
+    Reason.REHEARSING_WITHDRAWAL: "your organisation is rehearsing a withdrawal on the demo customer; end the rehearsal",
+    Reason.NOT_ON_KEY: "the customer is not on this key's list; add it, or use a key that covers it",
+    Reason.NOT_CONNECTED: "the customer is no longer connected to your organisation",
+    Reason.SUBSCRIPTION_MISSING: "the customer has no subscription",
+    Reason.SUBSCRIPTION_CANCELLED: "the customer's subscription was cancelled",
+    Reason.SUBSCRIPTION_EXPIRED: "the customer's subscription has ended",
+    Reason.CONSENT_MISSING: "the customer has not consented; ask its administrator to grant access",
+    Reason.CONSENT_REVOKED: "the customer revoked its consent; stop using its data, or ask it to grant access again",
+    Reason.CONSENT_EXPIRED: "the customer's consent has ended; ask its administrator to grant access again",
+    Reason.DATA_CLASS_NOT_CONSENTED: "the customer's consent does not include this class of data",
+    Reason.DATA_NOT_OPENED: "the data is older than the customer's consent opens",
+}
+
+
+def denied(denial: Deny, *, subject: str = "", may_know: bool = True) -> Unauthenticated | PermissionDenied:
+    """The error for a denial of the rule.
+
+    `subject` is the customer's name as the caller gave it. With `may_know` False the answer is the same for every such name,
+    whether the customer exists or not.
+    """
+    if denial.reason is Reason.KEY_DELETED:
+        return Unauthenticated("the credential is not valid")
+    if denial.reason is Reason.KEY_EXPIRED:
+        return Unauthenticated("the credential has reached its end; use another one", reason="CREDENTIAL_EXPIRED")
+    metadata = {"customer": subject} if subject else {}
+    if not may_know:
+        return PermissionDenied(
+            "the key does not cover this customer; list what it covers with CoverageService.ListCoveredCustomers",
+            reason=NOT_COVERED,
+            metadata=metadata,
+        )
+    return PermissionDenied(_WHAT_TO_DO[denial.reason], reason=denial.reason.value, metadata=metadata)

@@ -1,0 +1,1 @@
+"""gRPC plumbing that both services and all clients share."""

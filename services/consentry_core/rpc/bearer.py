@@ -1,0 +1,31 @@
+"""The credential in a call's metadata: `authorization: Bearer <secret>`."""
+
+from collections.abc import Iterable
+
+from consentry_core.errors import Unauthenticated
+
+_LONGEST = 200  # ours have about 100 characters; nothing longer is worth a look
+
+
+def bearer_secret(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """The secret. Unauthenticated when there is none, more than one, or one that cannot be ours."""
+    values = [value for key, value in metadata if key == "authorization"]
+    if not values:
+        raise Unauthenticated("no credential; send metadata `authorization: Bearer <secret>`", reason="CREDENTIAL_MISSING")
+    if len(values) > 1:
+        raise Unauthenticated("more than one credential; send exactly one `authorization`")
+    value = values[0]
+    if not isinstance(value, str):
+        raise invalid()
+    scheme, _, secret = value.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("the credential has no `Bearer` scheme; send metadata `authorization: Bearer <secret>`")
+    secret = secret.strip()
+    if not secret.isascii() or not 0 < len(secret) <= _LONGEST:
+        raise invalid()
+    return secret
+
+
+def invalid() -> Unauthenticated:
+    """The one answer for malformed, forged, unknown and deleted."""
+    return Unauthenticated("the credential is not valid")

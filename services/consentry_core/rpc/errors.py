@@ -1,0 +1,103 @@
+"""Our errors as gRPC statuses, in one place. The table is design, so a test holds it equal to the set of errors."""
+
+from collections.abc import Sequence
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from consentry_core import errors
+
+DOMAIN = "consentry"
+
+STATUS_OF: dict[type[errors.ConsentryError], grpc.StatusCode] = {
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Aborted: grpc.StatusCode.ABORTED,
+    errors.OutOfRange: grpc.StatusCode.OUT_OF_RANGE,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_DETAILS_BYTES = 4096
+
+
+def to_status(error: errors.ConsentryError) -> status_pb2.Status:
+    """The status with its details: ErrorInfo always; BadRequest, PreconditionFailure or RetryInfo where they apply."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata)),
+    ]
+    match error:
+        case errors.InvalidArgument():
+            details.append(_bad_request(error.violations))
+        case errors.FailedPrecondition() if error.violations:
+            details.append(_precondition_failure(error.reason, error.violations))
+        case errors.Unavailable() | errors.ResourceExhausted():
+            nanos = round(error.retry_after * 1e9)
+            delay = duration_pb2.Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
+            details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+        case _:
+            pass
+    status = status_pb2.Status(code=STATUS_OF[type(error)].value[0], message=error.message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        # Headers have room for a few kilobytes; a status that does not fit does not arrive at all.
+        if status.ByteSize() + packed.ByteSize() < _DETAILS_BYTES:
+            status.details.append(packed)
+    return status
+
+
+def trailing_metadata(status: status_pb2.Status) -> tuple[tuple[str, bytes], ...]:
+    """The metadata that carries a status's details."""
+    return ((_DETAILS_KEY, status.SerializeToString()),)
+
+
+def _bad_request(violations: Sequence[errors.Violation]) -> error_details_pb2.BadRequest:
+    fields = [
+        error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+        for violation in violations[:20]
+    ]
+    return error_details_pb2.BadRequest(field_violations=fields)
+
+
+def _precondition_failure(reason: str, violations: Sequence[errors.Violation]) -> error_details_pb2.PreconditionFailure:
+    failures = [
+        error_details_pb2.PreconditionFailure.Violation(type=reason, subject=violation.field, description=violation.description)
+        for violation in violations[:20]
+    ]
+    return error_details_pb2.PreconditionFailure(violations=failures)
+
+
+def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
+    """The ErrorInfo of a call that failed; empty when the status came without (the transport's own do)."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in _details(error):
+        if detail.Is(info.DESCRIPTOR):
+            detail.Unpack(info)
+    return info
+
+
+def retry_after(error: grpc.RpcError) -> float | None:
+    """The seconds that a failed call's RetryInfo asks to wait; None when it asks for nothing."""
+    info = error_details_pb2.RetryInfo()
+    for detail in _details(error):
+        if detail.Is(info.DESCRIPTOR):
+            detail.Unpack(info)
+            return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return None
+
+
+def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
+    try:
+        status = rpc_status.from_call(error)  # type: ignore[arg-type] # every RpcError of a call is a call
+    except (AttributeError, ValueError):
+        return ()
+    return () if status is None or status.code == code_pb2.OK else status.details

@@ -1,0 +1,230 @@
+"""The one place where calls are let in, for all four RPC shapes, and where every message to a client begins.
+
+A gate wraps a method's handler:
+
+1. `Gate.admit` authenticates, from the metadata alone. Nothing of the message has been looked at.
+2. The message is parsed; a malformed one is INVALID_ARGUMENT.
+3. The servicer's method runs, with the call in `current_call`.
+4. Each message that it returns or yields is serialised, then checked (`OpenCall.check`), then handed to the transport, check and
+   hand-over in one step of the event loop, nothing awaited in between.
+5. Errors of ours become statuses with details. Anything else becomes INTERNAL with a number that stands in the log beside the
+   traceback, and nothing of it reaches the client.
+
+A call can be ended from outside (`OpenCall.end`): it is marked first, so that its next write is refused, and woken second. One
+that is stuck in a write stays stuck until its client reads or goes, and then writes nothing more.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, Protocol, TypeVar, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from consentry_core import errors
+from consentry_core.rpc.errors import STATUS_OF, to_status, trailing_metadata
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Check = Callable[[], None]
+
+
+def _nothing_to_check() -> None:
+    pass
+
+
+class OpenCall:
+    """One call that is under way."""
+
+    def __init__(self, method: str, context: Context) -> None:
+        self.method = method
+        self.context = context
+        self.caller: object = None
+        self.check_write: Check = _nothing_to_check
+        self._task = asyncio.current_task()
+        self._ending: errors.ConsentryError | None = None
+        self._writing = False
+        self._over = False
+
+    @property
+    def stuck_in_write(self) -> bool:
+        """Whether it waits for its client to read."""
+        return self._writing
+
+    def end(self, error: errors.ConsentryError) -> None:
+        """End the call with this error. The first reason counts; a call that is over stays as it ended."""
+        if self._over or self._ending is not None:
+            return
+        self._ending = error
+        if not self._writing and self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()  # caught in `_answer_for`, which answers with the error
+
+    def check(self) -> None:
+        """Raise unless a write may begin now."""
+        if self._ending is not None:
+            raise self._ending
+        self.check_write()
+
+    async def write(self, message: bytes) -> None:
+        """Check, and begin the write in the same step."""
+        self.check()
+        self._writing = True
+        try:
+            await self.context.write(message)
+        finally:
+            self._writing = False
+        if self._ending is not None:
+            raise self._ending
+
+    def was_ended(self) -> errors.ConsentryError | None:
+        """The error that the call was ended with, if it was, once a cancellation arrives; undoes our own cancellation."""
+        if self._ending is not None and self._task is not None and self._task.uncancel() == 0:
+            return self._ending
+        return None
+
+    def close(self) -> None:
+        """From here on `end` does nothing."""
+        self._over = True
+
+
+class Gate(Protocol):
+    """Lets calls in."""
+
+    async def admit(self, call: OpenCall) -> None:
+        """Authenticate and authorise by method; set `call.caller` and `call.check_write`. Raises a ConsentryError to refuse."""
+        ...
+
+    def release(self, call: OpenCall) -> None:
+        """The call is over. Called for every call, admitted or not."""
+        ...
+
+
+current_call: contextvars.ContextVar[OpenCall] = contextvars.ContextVar("current_call")
+"""The call that a servicer's method is answering."""
+
+
+class GateInterceptor(grpc.aio.ServerInterceptor):
+    """Puts a gate in front of every method of a server."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler behind the gate; None for a method that the server does not have, which gRPC answers by itself."""
+        handler = await continuation(handler_call_details)
+        return handler if handler is None else _gated(handler, handler_call_details.method, self._gate)
+
+
+def _gated(handler: grpc.RpcMethodHandler[Any, Any], method: str, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
+    parse = cast("Callable[[bytes], Any]", handler.request_deserializer or bytes)
+    serialize = cast("Callable[[Any], bytes]", handler.response_serializer or bytes)
+    behaviors = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
+    behavior = cast("Callable[..., Any]", next(found for found in behaviors if found is not None))
+
+    def question(incoming: Any) -> Any:
+        return _parsed_stream(incoming, parse) if handler.request_streaming else _parsed(incoming, parse)
+
+    async def reply(incoming: Any, context: Context) -> bytes:
+        async def answer(call: OpenCall) -> bytes:
+            message = serialize(await behavior(question(incoming), context))
+            call.check()
+            return message
+
+        return await _answer_for(method, context, gate, answer)
+
+    async def stream(incoming: Any, context: Context) -> None:
+        async def answer(call: OpenCall) -> None:
+            outgoing = behavior(question(incoming), _CheckedContext(call, serialize))
+            if not hasattr(outgoing, "__aiter__"):  # a method that writes through its context
+                await outgoing
+                return
+            async with contextlib.aclosing(outgoing) as messages:
+                async for message in messages:
+                    await call.write(serialize(message))
+
+        await _answer_for(method, context, gate, answer)
+
+    shapes: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    shape = shapes[handler.request_streaming, handler.response_streaming]
+    return shape(stream if handler.response_streaming else reply, request_deserializer=None, response_serializer=None)
+
+
+async def _answer_for(method: str, context: Context, gate: Gate, answer: Callable[[OpenCall], Awaitable[_T]]) -> _T:
+    call = OpenCall(method, context)
+    current_call.set(call)
+    try:
+        await gate.admit(call)
+        return await answer(call)
+    except asyncio.CancelledError:
+        ended = call.was_ended()
+        if ended is None:
+            raise
+        await _refuse(context, ended)
+    except errors.ConsentryError as error:
+        await _refuse(context, error)
+    except grpc.aio.AbortError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
+        await _give_up(method, context, error)
+    finally:
+        call.close()
+        gate.release(call)
+
+
+async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
+    status = to_status(failure)
+    await context.abort(STATUS_OF[type(failure)], failure.message, trailing_metadata(status))
+
+
+async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:
+    if context.cancelled() or context.done():
+        # The client went while a write was under way: gRPC reports that as an error of the write, and nobody is left to answer.
+        raise asyncio.CancelledError from error
+    number = secrets.token_hex(6)
+    _log.error("internal error id=%s method=%s", number, method, exc_info=error)
+    await context.abort(
+        grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number"
+    )
+
+
+def _parsed(raw: bytes, parse: Callable[[bytes], _T]) -> _T:
+    try:
+        return parse(raw)
+    except DecodeError as error:
+        raise errors.InvalidArgument(
+            "", "the request is not a well-formed message of this method's request type", reason="MESSAGE_MALFORMED"
+        ) from error
+
+
+async def _parsed_stream(raw: AsyncIterator[bytes], parse: Callable[[bytes], _T]) -> AsyncIterator[_T]:
+    async for message in raw:
+        yield _parsed(message, parse)
+
+
+class _CheckedContext:
+    """A method's context, with a `write` that is checked like every other."""
+
+    def __init__(self, call: OpenCall, serialize: Callable[[Any], bytes]) -> None:
+        self._call = call
+        self._serialize = serialize
+
+    async def write(self, message: Any) -> None:
+        await self._call.write(self._serialize(message))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call.context, name)

@@ -1,0 +1,135 @@
+"""A gRPC server as both services run it: gated, with health and reflection, drained before it stops."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterable, Sequence
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+
+from consentry_core.errors import ConsentryError, Unavailable
+from consentry_core.rpc.gate import Gate, GateInterceptor, OpenCall
+from consentry_core.rpc.policy import PUBLIC_METHODS
+from consentry_core.rpc.reflection import add_reflection
+from consentry_core.settings import SettingError
+
+_log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", -1),
+    # A second process on the same port would take half of the connections; it is told that the port is taken.
+    ("grpc.so_reuseport", 0),
+    # Clients ping every 20 s (see client.py); the default tolerates one ping in 5 minutes and then hangs up.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Thousands of streams that are opened at once wait here instead of being lost.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+)
+
+AddServicers = Callable[[grpc.aio.Server], None]
+
+
+class RpcServer:
+    """One server. `gate` decides who gets in; public methods (health, reflection) pass it by."""
+
+    def __init__(
+        self, gate: Gate, services: Sequence[ServiceDescriptor], add_servicers: AddServicers, *, reflection: bool = True
+    ) -> None:
+        self._gate = _Doorkeeper(gate)
+        self._names = [service.full_name for service in services]
+        self._server = grpc.aio.server(interceptors=[GateInterceptor(self._gate)], options=_OPTIONS)
+        self._health = HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        add_servicers(self._server)
+        if reflection:
+            health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+            add_reflection(self._server, [*self._names, health])
+
+    async def start(self, listen: str) -> str:
+        """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when it is taken."""
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise SettingError(
+                f"cannot listen on {listen}: the address is taken or not this machine's; choose another"
+            ) from error
+        await self._server.start()
+        await self.serving(True)
+        return f"{listen.rpartition(':')[0]}:{port}"
+
+    async def serving(self, yes: bool) -> None:
+        """Tell health checks whether this service can do its work."""
+        state = health_pb2.HealthCheckResponse.SERVING if yes else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._names):
+            await self._health.set(name, state)
+
+    def open_calls(self) -> Iterable[OpenCall]:
+        """The calls that are under way."""
+        return tuple(self._gate.calls)
+
+    async def stop(self, grace: float = 3.0) -> None:
+        """Drain: refuse new calls, end open ones with UNAVAILABLE, wait at most `grace` seconds for them, stop."""
+        await self._health.enter_graceful_shutdown()
+        self._gate.draining = True
+        for call in self.open_calls():
+            call.end(draining())
+        await self._server.stop(grace)
+
+
+class _Doorkeeper:
+    """A gate that knows which calls are open, lets public methods pass, and lets nobody in while draining."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.calls: set[OpenCall] = set()
+        self.draining = False
+
+    async def admit(self, call: OpenCall) -> None:
+        """See `Gate.admit`. Registered first, so that a drain between admission and answer is not missed."""
+        self.calls.add(call)
+        if self.draining:
+            raise draining()
+        if call.method not in PUBLIC_METHODS:
+            await self._gate.admit(call)
+
+    def release(self, call: OpenCall) -> None:
+        """See `Gate.release`."""
+        self.calls.discard(call)
+        if call.method not in PUBLIC_METHODS:
+            self._gate.release(call)
+
+
+def draining() -> ConsentryError:
+    """What a call is told when the service goes down."""
+    return Unavailable("the service is going down; open the call again, elsewhere or a little later", reason="DRAINING")
+
+
+async def serve_admin(listen: str) -> grpc.aio.Server:
+    """Channelz, for operators, on a port of its own: it shows peers' addresses, so it is not for everybody's port."""
+    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+    channelz.add_channelz_servicer(server)
+    try:
+        server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise SettingError(f"cannot listen on {listen}: the address is taken or not this machine's; choose another") from error
+    await server.start()
+    return server
+
+
+async def until_signalled() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    signalled = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled.set)
+    await signalled.wait()
+    _log.info("going down")

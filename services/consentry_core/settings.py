@@ -1,0 +1,77 @@
+"""Settings: a frozen dataclass per program, each field a flag and an environment variable.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Settings:
+        listen: str = setting("127.0.0.1:7401", "address to serve on", env="CONSENTRY_AUTHORITY_LISTEN")
+
+A field named `data_dir` is the flag `--data-dir` and, unless `env` says otherwise, the variable `CONSENTRY_DATA_DIR`.
+A variable that begins with `CONSENTRY_` and that nothing reads is refused: it is a typing error or a left-over, and either way
+somebody believes that it does something.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_S = TypeVar("_S")
+PREFIX = "CONSENTRY_"
+
+
+class SettingError(click.ClickException):
+    """The program cannot run as it was configured; the message says what to change. Exit code 2."""
+
+    exit_code = 2
+
+
+def setting(default: Any, help_text: str, *, env: str | None = None) -> Any:
+    """A field of a settings dataclass."""
+    return dataclasses.field(default=default, metadata={"help": help_text, "env": env})
+
+
+def variable(field: dataclasses.Field[Any]) -> str:
+    """The environment variable of a field."""
+    return field.metadata["env"] or PREFIX + field.name.upper()
+
+
+def options(settings: type[_S]) -> Callable[[Callable[[_S], None]], Callable[..., None]]:
+    """Decorate a command: its flags are the fields of `settings`, and it is called with one."""
+
+    def decorate(command: Callable[[_S], None]) -> Callable[..., None]:
+        def call(**values: Any) -> None:
+            command(settings(**values))
+
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        decorated: Callable[..., None] = call
+        for field in reversed(dataclasses.fields(settings)):  # type: ignore[arg-type]
+            decorated = _option(field)(decorated)
+        return decorated
+
+    return decorate
+
+
+def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    flag = "--" + field.name.replace("_", "-")
+    default = field.default
+    kind: Any = click.Path(path_type=Path) if isinstance(default, Path) or field.type in {Path, Path | None} else type(default)
+    if isinstance(default, bool):
+        flag, kind = f"{flag}/--no-{flag[2:]}", bool
+    elif default is None and kind is type(None):
+        kind = str
+    return click.option(
+        flag, field.name, type=kind, default=default, envvar=variable(field), show_envvar=True,
+        show_default=default is not None, help=field.metadata["help"],
+    )  # fmt: skip
+
+
+def refuse_unknown(known: set[str], environment: Mapping[str, str] | None = None) -> None:
+    """SettingError when a `CONSENTRY_...` variable is set that is not among the known ones. Values are never shown."""
+    environment = os.environ if environment is None else environment
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingError(
+            f"unknown setting{'s'[: len(unknown) > 1]} {', '.join(unknown)}; known are: {', '.join(sorted(known))}"
+        )

@@ -1,0 +1,110 @@
+"""What the rule reads. Frozen values; where they come from is not their business."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+Instant = NewType("Instant", int)
+"""A moment: nanoseconds since the Unix epoch, UTC."""
+
+PartnerId = NewType("PartnerId", str)
+CustomerId = NewType("CustomerId", str)
+KeyId = NewType("KeyId", str)
+
+
+class DataClass(Enum):
+    """A kind of device data that a consent can include or leave out."""
+
+    INVENTORY = "inventory"
+    TELEMETRY = "telemetry"
+    ALARMS = "alarms"
+
+
+ALL_DATA_CLASSES = frozenset(DataClass)
+
+
+class KeyKind(Enum):
+    """Which customers a key covers."""
+
+    DEMO = "demo"
+    ALL_CUSTOMERS = "all_customers"
+    SPECIFIC_CUSTOMERS = "specific_customers"
+
+
+class TokenRole(Enum):
+    """What the holder of a token may do."""
+
+    OPERATOR = "operator"
+    PARTNER_ADMIN = "partner_admin"
+    CUSTOMER_ADMIN = "customer_admin"
+    GATEWAY = "gateway"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One secret of a key or token that lets its holder in. Dead ones are not among a credential's secrets."""
+
+    id: str
+    expire_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A partner's API key. `customers` is the list of a SPECIFIC_CUSTOMERS key; `rehearsing` matters to a DEMO key."""
+
+    kind: KeyKind
+    partner: PartnerId
+    deleted: bool = False
+    disabled: bool = False
+    expire_time: Instant | None = None
+    customers: frozenset[CustomerId] = frozenset()
+    rehearsing: bool = False
+    secrets: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The credential of anybody who is not a partner's API key. `organization` is a resource name, or empty."""
+
+    role: TokenRole
+    organization: str = ""
+    deleted: bool = False
+    disabled: bool = False
+    expire_time: Instant | None = None
+    secrets: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A customer's subscription. Active while neither cancelled nor past its end."""
+
+    cancelled: bool = False
+    expire_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A customer's permission that one partner may read its data. No data classes named means all of them."""
+
+    data_start_time: Instant
+    revoked: bool = False
+    expire_time: Instant | None = None
+    data_classes: frozenset[DataClass] = field(default=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one customer stands towards one partner: everything of the two that a decision needs.
+
+    `disconnect_time` and `opened_number` decide nothing; they say what a denial may tell and what a resumed reader missed.
+    """
+
+    partner: PartnerId
+    customer: CustomerId
+    demo: bool = False
+    connected: bool = False
+    subscription: Subscription | None = None
+    consent: Consent | None = None
+    disconnect_time: Instant | None = None
+    opened_number: int = 0

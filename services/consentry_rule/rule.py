@@ -1,0 +1,145 @@
+"""The rule itself. Read the table in the package's docstring first; this is it, line by line.
+
+Ends are exclusive: what expires at an instant does not hold at that instant any more. Denials name the first condition that
+fails, in the table's order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from consentry_rule.facts import ALL_DATA_CLASSES, DataClass, Instant, Key, KeyKind, Secret, Standing, Token
+
+
+class Reason(Enum):
+    """Why not. The values are what clients see as `google.rpc.ErrorInfo.reason`."""
+
+    KEY_DELETED = "KEY_DELETED"
+    KEY_DISABLED = "KEY_DISABLED"
+    KEY_EXPIRED = "KEY_EXPIRED"
+    NOT_DEMO_CUSTOMER = "NOT_DEMO_CUSTOMER"
+    DEMO_CUSTOMER = "DEMO_CUSTOMER"
+    REHEARSING_WITHDRAWAL = "REHEARSING_WITHDRAWAL"
+    NOT_ON_KEY = "NOT_ON_KEY"
+    NOT_CONNECTED = "NOT_CONNECTED"
+    SUBSCRIPTION_MISSING = "SUBSCRIPTION_MISSING"
+    SUBSCRIPTION_CANCELLED = "SUBSCRIPTION_CANCELLED"
+    SUBSCRIPTION_EXPIRED = "SUBSCRIPTION_EXPIRED"
+    CONSENT_MISSING = "CONSENT_MISSING"
+    CONSENT_REVOKED = "CONSENT_REVOKED"
+    CONSENT_EXPIRED = "CONSENT_EXPIRED"
+    DATA_CLASS_NOT_CONSENTED = "DATA_CLASS_NOT_CONSENTED"
+    DATA_NOT_OPENED = "DATA_NOT_OPENED"
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Yes, at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """No, and why."""
+
+    reason: Reason
+
+
+Decision: TypeAlias = Allow | Deny
+
+# Decisions are values: one of each is enough, and a warm decision allocates nothing.
+_ALLOW = Allow()
+_DENY = {reason: Deny(reason) for reason in Reason}
+
+
+def _ended(expire_time: Instant | None, now: Instant) -> bool:
+    return expire_time is not None and now >= expire_time
+
+
+def usable(credential: Key | Token | Secret, now: Instant) -> Decision:
+    """Whether a key, token or secret lets its holder in at all: not deleted, not disabled, not past its end."""
+    if not isinstance(credential, Secret):
+        if credential.deleted:
+            return _DENY[Reason.KEY_DELETED]
+        if credential.disabled:
+            return _DENY[Reason.KEY_DISABLED]
+    if _ended(credential.expire_time, now):
+        return _DENY[Reason.KEY_EXPIRED]
+    return _ALLOW
+
+
+def valid(standing: Standing, now: Instant) -> Decision:
+    """Whether the customer is a valid customer of the partner: connected, subscription active, consent active."""
+    if not standing.connected:
+        return _DENY[Reason.NOT_CONNECTED]
+    subscription = standing.subscription
+    if subscription is None:
+        return _DENY[Reason.SUBSCRIPTION_MISSING]
+    if subscription.cancelled:
+        return _DENY[Reason.SUBSCRIPTION_CANCELLED]
+    if _ended(subscription.expire_time, now):
+        return _DENY[Reason.SUBSCRIPTION_EXPIRED]
+    consent = standing.consent
+    if consent is None:
+        return _DENY[Reason.CONSENT_MISSING]
+    if consent.revoked:
+        return _DENY[Reason.CONSENT_REVOKED]
+    if _ended(consent.expire_time, now):
+        return _DENY[Reason.CONSENT_EXPIRED]
+    return _ALLOW
+
+
+def covered(key: Key, standing: Standing, now: Instant) -> Decision:
+    """Whether the key covers the customer now. `standing` is the customer's towards the key's partner."""
+    decision = usable(key, now)
+    if decision is not _ALLOW:
+        return decision
+    if key.kind is KeyKind.DEMO:
+        if not standing.demo:
+            return _DENY[Reason.NOT_DEMO_CUSTOMER]
+        return _DENY[Reason.REHEARSING_WITHDRAWAL] if key.rehearsing else _ALLOW
+    if standing.demo:
+        return _DENY[Reason.DEMO_CUSTOMER]
+    if key.kind is KeyKind.SPECIFIC_CUSTOMERS and standing.customer not in key.customers:
+        return _DENY[Reason.NOT_ON_KEY]
+    return valid(standing, now)
+
+
+def allowed(key: Key, standing: Standing, data_class: DataClass, data_time: Instant | None, now: Instant) -> Decision:
+    """Whether the key may read data of this class and time now. `data_time` None: data that has no time of its own."""
+    decision = covered(key, standing, now)
+    if decision is not _ALLOW or standing.demo:
+        return decision
+    consent = standing.consent
+    if consent is None:  # unreachable: covered() has seen it
+        return _DENY[Reason.CONSENT_MISSING]
+    if consent.data_classes and data_class not in consent.data_classes:
+        return _DENY[Reason.DATA_CLASS_NOT_CONSENTED]
+    if data_time is not None and data_time < consent.data_start_time:
+        return _DENY[Reason.DATA_NOT_OPENED]
+    return _ALLOW
+
+
+def opened_classes(standing: Standing) -> frozenset[DataClass]:
+    """The data classes that are open once the customer is covered: all of the demo customer's, else the consent's."""
+    consent = standing.consent
+    if standing.demo or (consent is not None and not consent.data_classes):
+        return ALL_DATA_CLASSES
+    return frozenset() if consent is None else consent.data_classes
+
+
+def next_end(key: Key | Token | None, secret: Secret | None, standing: Standing | None, now: Instant) -> Instant | None:
+    """The next instant after `now` at which a decision over these facts can change by itself."""
+    return min((end for end in _ends(key, secret, standing) if end > now), default=None)
+
+
+def _ends(key: Key | Token | None, secret: Secret | None, standing: Standing | None) -> Iterator[Instant]:
+    holders = (
+        key,
+        secret,
+        standing.subscription if standing is not None else None,
+        standing.consent if standing is not None else None,
+    )
+    for holder in holders:
+        if holder is not None and holder.expire_time is not None:
+            yield holder.expire_time
