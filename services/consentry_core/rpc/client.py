@@ -11,8 +11,8 @@ _OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # Without bandwidth probing some 80 kB instead of 6 MB can be under way to a reader that has stopped reading; that much it still
-    # receives after a cut.
+    # Without bandwidth probing some 80 kB instead of 6 MB can be under way to a reader that has stopped reading; that much it
+    # still receives after a cut.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.enable_http_proxy", 0),
     # Each channel its own connection: closing one does not leave another on a shared socket.

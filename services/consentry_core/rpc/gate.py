@@ -5,8 +5,8 @@ A gate wraps a method's handler:
 1. `Gate.admit` authenticates, from the metadata alone. Nothing of the message has been looked at.
 2. The message is parsed; a malformed one is INVALID_ARGUMENT.
 3. The servicer's method runs, with the call in `current_call`.
-4. Each message that it returns or yields is serialised, then checked (`OpenCall.check`), then handed to the transport, check and
-   hand-over in one step of the event loop, nothing awaited in between.
+4. Each message that it returns or yields is serialised, then checked (`OpenCall.check`), then handed to the transport: check
+   and hand-over in one step of the event loop, nothing awaited in between.
 5. Errors of ours become statuses with details. Anything else becomes INTERNAL with a number that stands in the log beside the
    traceback, and nothing of it reaches the client.
 
@@ -114,6 +114,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._gated: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -121,8 +122,14 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler behind the gate; None for a method that the server does not have, which gRPC answers by itself."""
-        handler = await continuation(handler_call_details)
-        return handler if handler is None else _gated(handler, handler_call_details.method, self._gate)
+        method = handler_call_details.method
+        gated = self._gated.get(method)
+        if gated is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            gated = self._gated[method] = _gated(handler, method, self._gate)
+        return gated
 
 
 def _gated(handler: grpc.RpcMethodHandler[Any, Any], method: str, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:

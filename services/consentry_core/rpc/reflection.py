@@ -1,7 +1,7 @@
 """Server reflection under both names that tools ask for.
 
-grpcio-reflection serves `v1alpha` only; newer tools ask `v1` first. The two are the same on the wire: one servicer answers both.
-`v1` is advertised together with a descriptor of its own, or a bare `grpcurl describe` breaks on it.
+grpcio-reflection serves `v1alpha` only; newer tools ask `v1` first. The two are the same on the wire: one servicer answers
+both. `v1` is advertised together with a descriptor of its own, or a bare `grpcurl describe` breaks on it.
 """
 
 from collections.abc import Sequence

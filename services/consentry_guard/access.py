@@ -1,0 +1,85 @@
+"""What a servicer behind the guard works with: the call that was let in, and what it may read."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from consentry_core.identity import Identity
+from consentry_rule import CustomerId, DataClass, Decision, Instant, PartnerId
+
+Access = tuple[CustomerId, DataClass]
+"""One thing that a message holds: data of one class of one customer."""
+
+
+class CoverageChanges(Protocol):
+    """What has changed under a call since it was last asked: news of the authority, and ends that have come."""
+
+    async def wait(self) -> None:
+        """Wait until there is something to take."""
+        ...
+
+    def take(self) -> frozenset[CustomerId]:
+        """The customers whose coverage may have changed since the last time; empties the list. Ask `decide` about each."""
+        ...
+
+
+class GuardedCall(Protocol):
+    """A call that came with a credential. Nothing here remembers a verdict: every answer is for this moment."""
+
+    @property
+    def identity(self) -> Identity:
+        """Whose secret it came with."""
+        ...
+
+    @property
+    def partner(self) -> PartnerId:
+        """The partner whose key it is; PermissionDenied for anything but a key."""
+        ...
+
+    @property
+    def customer(self) -> CustomerId:
+        """The customer that a gateway's token publishes for; PermissionDenied for anything but a gateway's token."""
+        ...
+
+    async def follow(self, customers: Iterable[CustomerId]) -> None:
+        """Make the facts about these customers known. Needed before `decide` about them. Unavailable when they cannot be had."""
+        ...
+
+    async def follow_all(self) -> CoverageChanges:
+        """Make the facts about all customers of the partner known, and tell from now on what changes."""
+        ...
+
+    async def watch(self, customers: Iterable[CustomerId]) -> CoverageChanges:
+        """`follow`, and tell from now on what changes about these customers."""
+        ...
+
+    def covered(self) -> Mapping[CustomerId, frozenset[DataClass]]:
+        """The customers, of those followed, that the key covers now, with the classes that are open."""
+        ...
+
+    def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
+        """The rule's answer now."""
+        ...
+
+    def opened_from(self, customer: CustomerId) -> Instant:
+        """The earliest data that is open; 0 for the demo customer's."""
+        ...
+
+    def opened_number(self, customer: CustomerId) -> int:
+        """The number of the change by which the customer last became valid for the partner."""
+        ...
+
+    def revision_number(self) -> int:
+        """The number of the last change of the authority that has been applied here."""
+        ...
+
+    def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
+        """Raise the denial, if there is one; else add the access to what every write of this call is checked against."""
+        ...
+
+    def next_write(self, accesses: frozenset[Access]) -> None:
+        """What the message that is handed over next holds, in place of what was required. Streams call it before each message."""
+        ...
+
+    def denial(self, customer: CustomerId, decision: Decision) -> Exception:
+        """The error for a denial, telling no more about the customer than the caller may know."""
+        ...
