@@ -41,7 +41,7 @@ class GuardedCall(Protocol):
         ...
 
     async def follow(self, customers: Iterable[CustomerId]) -> None:
-        """Make the facts about these customers known. Needed before `decide` about them. Unavailable when they cannot be had."""
+        """Make the facts about these customers known, which `decide` needs. Unavailable when they cannot be had."""
         ...
 
     async def follow_all(self) -> CoverageChanges:
@@ -58,6 +58,10 @@ class GuardedCall(Protocol):
 
     def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
         """The rule's answer now."""
+        ...
+
+    def decide_covered(self, customer: CustomerId) -> Decision:
+        """Whether the key covers the customer now, whatever the class."""
         ...
 
     def opened_from(self, customer: CustomerId) -> Instant:
@@ -77,7 +81,7 @@ class GuardedCall(Protocol):
         ...
 
     def next_write(self, accesses: frozenset[Access]) -> None:
-        """What the message that is handed over next holds, in place of what was required. Streams call it before each message."""
+        """What the next message holds, in place of what was required. Streams call it before each message."""
         ...
 
     def denial(self, customer: CustomerId, decision: Decision) -> Exception:

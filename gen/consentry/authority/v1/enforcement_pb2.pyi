@@ -214,34 +214,25 @@ class FollowRequest(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         NUMBER_FIELD_NUMBER: _builtins.int
-        CREDENTIALS_FIELD_NUMBER: _builtins.int
-        STANDINGS_FIELD_NUMBER: _builtins.int
-        PARTNERS_FIELD_NUMBER: _builtins.int
+        NAMES_FIELD_NUMBER: _builtins.int
         number: _builtins.int
         """Counts up from 1 within the stream; comes back with the snapshot."""
         @_builtins.property
-        def credentials(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """`partners/{partner}/keys/{key}` and `tokens/{token}`: credentials that this guard has verified."""
-
-        @_builtins.property
-        def standings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """`customers/{customer}/consents/{partner}`: one customer towards one partner."""
-
-        @_builtins.property
-        def partners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """`partners/{partner}`: all customers towards one partner."""
+        def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Credentials that this guard has verified (`partners/{partner}/keys/{key}`, `tokens/{token}`), standings of one customer
+            towards one partner (`customers/{customer}/consents/{partner}`), or all standings towards a partner
+            (`partners/{partner}`).
+            """
 
         def __init__(
             self,
             *,
             number: _builtins.int = ...,
-            credentials: _abc.Iterable[_builtins.str] | None = ...,
-            standings: _abc.Iterable[_builtins.str] | None = ...,
-            partners: _abc.Iterable[_builtins.str] | None = ...,
+            names: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "number", b"number", "partners", b"partners", "standings", b"standings"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names", "number", b"number"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,94 @@
+"""What a guard and the authority say to each other on `Follow`, free of transport.
+
+Both sides of the protocol are classes without I/O that take and return these messages, so that a simulated network can drive
+them. `consentry_core.rpc.follow_wire` puts them on the wire and takes them off.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from consentry_core.clock import BootTime
+from consentry_core.errors import InvalidArgument
+from consentry_rule import Instant, Key, Standing, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A position in the authority's history. Numbers of two epochs cannot be compared."""
+
+    epoch: str
+    number: int
+
+    def __str__(self) -> str:
+        """The text form that clients see: opaque to them, compared by nobody but us."""
+        return f"{self.epoch}.{self.number}"
+
+    @classmethod
+    def parse(cls, text: str, field: str) -> "Revision":
+        """Read the text form. InvalidArgument, naming `field`, for anything else."""
+        epoch, dot, number = text.partition(".")
+        if not (epoch and dot and number.isascii() and number.isdigit() and len(number) < 20):
+            raise InvalidArgument(field, "must be a revision from an earlier answer", reason="REVISION_INVALID")
+        return cls(epoch, int(number))
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Guard: who is asking. The first message of a stream. `incarnation` names one run of one process."""
+
+    incarnation: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Guard: asks for a lease. `stamp` is its own clock's time when it asked."""
+
+    stamp: BootTime
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """Guard: wants the facts about these names from now on: credentials, standings, or all standings towards a partner."""
+
+    number: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Authority: the right to serve until `stamp + duration` on the guard's clock, once `revision` has been applied."""
+
+    stamp: BootTime
+    revision: Revision
+    duration: int
+    authority_time: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A key or token as it is now; `facts` None when it is deleted or never was."""
+
+    name: str
+    facts: Key | Token | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Authority: what is so at `revision`.
+
+    A change (`interest` 0) covers everything that was asked for before; a snapshot is a piece of one interest's first answer.
+    """
+
+    revision: Revision
+    interest: int = 0
+    more: bool = False
+    credentials: tuple[Credential, ...] = ()
+    standings: tuple[Standing, ...] = ()
+
+
+FromGuard: TypeAlias = Hello | Renewal | Interest
+FromAuthority: TypeAlias = Lease | Facts
+
+LEASE_SECONDS = 5
+"""T of the design: how long a guard may serve without having heard from the authority."""

@@ -1,0 +1,256 @@
+"""A call behind the guard: who calls, what it may read now, and the check that every one of its writes passes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from consentry_core import names
+from consentry_core.clock import SECOND, Clock
+from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable, denied
+from consentry_core.identity import Identity
+from consentry_core.rpc.bearer import invalid
+from consentry_core.rpc.gate import OpenCall
+from consentry_guard.access import Access, CoverageChanges
+from consentry_guard.follower import Follower
+from consentry_rule import (
+    Allow,
+    CustomerId,
+    DataClass,
+    Decision,
+    Deny,
+    Instant,
+    Key,
+    KeyKind,
+    PartnerId,
+    Reason,
+    Standing,
+    Token,
+    TokenRole,
+    allowed,
+    covered,
+    opened_classes,
+    usable,
+)
+
+_MAY_KNOW_FOR = 90 * 24 * 3600 * SECOND  # how long after a connection ended its partner is still told why
+_DEMO = CustomerId(names.DEMO_CUSTOMER)
+
+Follow = Callable[[Iterable[str]], Awaitable[None]]
+
+
+class Changes:
+    """See `CoverageChanges`."""
+
+    def __init__(self, customers: frozenset[CustomerId] | None) -> None:
+        self._customers = customers  # None: all of the partner's
+        self._changed: set[CustomerId] = set()
+        self._news = asyncio.Event()
+
+    async def wait(self) -> None:
+        """See `CoverageChanges.wait`."""
+        await self._news.wait()
+
+    def take(self) -> frozenset[CustomerId]:
+        """See `CoverageChanges.take`."""
+        taken = frozenset(self._changed)
+        self._changed.clear()
+        self._news.clear()
+        return taken
+
+    def add(self, customer: CustomerId) -> None:
+        """Something has changed about this customer."""
+        if self._customers is None or customer in self._customers:
+            self._changed.add(customer)
+            self._news.set()
+
+
+class Call:
+    """See `GuardedCall`. Made by the guard once the credential's facts are known."""
+
+    def __init__(self, open_call: OpenCall, identity: Identity, follower: Follower, follow: Follow, clock: Clock) -> None:
+        self.open_call = open_call
+        self.identity = identity
+        self.changes: list[Changes] = []
+        self._follower = follower
+        self._follow = follow
+        self._clock = clock
+        self._scope: frozenset[Access] = frozenset()
+        self._all = False
+        self._followed: frozenset[CustomerId] = frozenset()
+
+    # Who calls
+
+    @property
+    def credential(self) -> Key | Token:
+        """The credential's facts now; Unauthenticated when it is gone."""
+        facts = self._follower.credential(self.identity.credential)
+        if facts is None:
+            raise invalid()
+        return facts
+
+    @property
+    def key(self) -> Key:
+        """The key's facts now; PermissionDenied when it is a token."""
+        facts = self.credential
+        if not isinstance(facts, Key):
+            raise PermissionDenied("this method is called with an API key", reason="CALLER_NOT_ALLOWED")
+        return facts
+
+    @property
+    def partner(self) -> PartnerId:
+        """See `GuardedCall.partner`."""
+        return self.key.partner
+
+    @property
+    def customer(self) -> CustomerId:
+        """See `GuardedCall.customer`."""
+        facts = self.credential
+        if not isinstance(facts, Token) or facts.role is not TokenRole.GATEWAY:
+            raise PermissionDenied("this method is called with a gateway's token", reason="CALLER_NOT_ALLOWED")
+        return CustomerId(names.CUSTOMER.parse(facts.organization, "organization")[0])
+
+    # What is followed
+
+    async def follow(self, customers: Iterable[CustomerId]) -> None:
+        """See `GuardedCall.follow`."""
+        wanted = frozenset(customers)
+        await self._follow(names.CONSENT.format(customer, self.partner) for customer in wanted)
+        self._followed |= wanted
+
+    async def follow_all(self) -> CoverageChanges:
+        """See `GuardedCall.follow_all`."""
+        changes = Changes(None)
+        self.changes.append(changes)  # registered first, so that nothing is missed between the facts and the first change
+        key = self.key
+        if key.kind is KeyKind.DEMO:
+            await self.follow((_DEMO,))
+        else:
+            await self._follow((names.PARTNER.format(key.partner),))
+        self._all = True
+        return changes
+
+    async def watch(self, customers: Iterable[CustomerId]) -> CoverageChanges:
+        """See `GuardedCall.watch`."""
+        wanted = frozenset(customers)
+        changes = Changes(wanted)
+        self.changes.append(changes)
+        await self.follow(wanted)
+        return changes
+
+    # What it may read
+
+    def covered(self) -> Mapping[CustomerId, frozenset[DataClass]]:
+        """See `GuardedCall.covered`."""
+        key, now = self.key, self._now()
+        return {
+            standing.customer: opened_classes(standing)
+            for standing in self._standings(key)
+            if isinstance(covered(key, standing, now), Allow)
+        }
+
+    def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
+        """See `GuardedCall.decide`."""
+        key = self.key
+        return allowed(key, self._standing(key, customer), data_class, data_time, self._now())
+
+    def decide_covered(self, customer: CustomerId) -> Decision:
+        """Whether the key covers the customer now, whatever the class."""
+        key = self.key
+        return covered(key, self._standing(key, customer), self._now())
+
+    def opened_from(self, customer: CustomerId) -> Instant:
+        """See `GuardedCall.opened_from`."""
+        consent = self._standing(self.key, customer).consent
+        return Instant(0) if consent is None else consent.data_start_time
+
+    def opened_number(self, customer: CustomerId) -> int:
+        """See `GuardedCall.opened_number`."""
+        return self._standing(self.key, customer).opened_number
+
+    def revision_number(self) -> int:
+        """See `GuardedCall.revision_number`."""
+        revision = self._follower.revision()
+        return 0 if revision is None else revision.number
+
+    def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
+        """See `GuardedCall.require`."""
+        decision = self.decide(customer, data_class, data_time)
+        if isinstance(decision, Deny):
+            raise self.denial(customer, decision)
+        self._scope |= {(customer, data_class)}
+
+    def next_write(self, accesses: frozenset[Access]) -> None:
+        """See `GuardedCall.next_write`."""
+        self._scope = accesses
+
+    def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
+        """See `GuardedCall.denial`."""
+        assert isinstance(decision, Deny), "an Allow is no denial"  # noqa: S101 - a mistake in the caller's code
+        if decision.reason in _OF_THE_KEY:
+            return denied(decision)
+        standing = self._standing(self.key, customer)
+        ended = standing.disconnect_time
+        may_know = standing.demo or standing.connected or (ended is not None and self._now() < ended + _MAY_KNOW_FOR)
+        return denied(decision, subject=names.CUSTOMER.format(customer), may_know=may_know)
+
+    # The check
+
+    def check(self) -> None:
+        """Raise unless a write that holds what this call's scope says may begin now.
+
+        1. The lease is usable.
+        2. The credential lives, is not disabled, has not reached its end.
+        3. So does the secret that it came with.
+        4. The rule allows every (customer, data class) in the scope.
+        """
+        facts, instant = self.check_credential()
+        if self._scope and isinstance(facts, Key):
+            for customer, data_class in self._scope:
+                decision = allowed(facts, self._standing(facts, customer), data_class, None, instant)
+                if isinstance(decision, Deny):
+                    raise self.denial(customer, decision)
+
+    def check_credential(self) -> tuple[Key | Token, Instant]:
+        """Steps 1 to 3 of `check`; returns what step 4 goes on with."""
+        now = self._clock.boot()
+        if not self._follower.may_serve(now):
+            raise lease_lost()
+        facts = self.credential
+        instant = self._follower.authority_now(now)
+        decision = usable(facts, instant)
+        if isinstance(decision, Deny):
+            raise denied(decision)
+        self._check_secret(facts, instant)
+        return facts, instant
+
+    def _check_secret(self, facts: Key | Token, now: Instant) -> None:
+        for secret in facts.secrets:
+            if secret.id == self.identity.secret_id:
+                decision = usable(secret, now)
+                if isinstance(decision, Deny):
+                    raise denied(decision)
+                return
+        raise invalid()
+
+    def _now(self) -> Instant:
+        return self._follower.authority_now(self._clock.boot())
+
+    def _standing(self, key: Key, customer: CustomerId) -> Standing:
+        standing = self._follower.standing(key.partner, customer)
+        return Standing(key.partner, customer) if standing is None else standing
+
+    def _standings(self, key: Key) -> Iterable[Standing]:
+        if self._all and key.kind is not KeyKind.DEMO:
+            return self._follower.standings(key.partner)
+        return [self._standing(key, customer) for customer in self._followed]
+
+
+_OF_THE_KEY = frozenset({Reason.KEY_DELETED, Reason.KEY_DISABLED, Reason.KEY_EXPIRED})
+
+
+def lease_lost(retry_after: float = 1.0) -> Unavailable:
+    """What a call is told when the guard cannot know what is allowed."""
+    return Unavailable(
+        "the authority is out of reach, and without it nobody knows what is allowed; open the call again after a moment",
+        retry_after=retry_after,
+        reason="LEASE_LOST",
+    )

@@ -1,0 +1,247 @@
+"""The guard as a gate: authenticates calls, decides by followed facts, keeps the open calls, and ends those that lose access.
+
+How a call comes in (`Guard.admit`):
+
+1. Take the secret from the metadata.
+2. Recall whose it is; else ask the authority (`VerifyCredential`), once for all calls that wait for the same secret.
+3. Follow the credential, if nobody does yet, and wait until its facts are known and as new as the verification.
+4. Check lease, credential, secret (`Call.check`), and whether this kind of caller may call this method.
+
+From then on every message to the client passes `Call.check` in the step in which it is handed to the transport.
+"""
+
+import asyncio
+import logging
+import random as _random
+import secrets
+from collections.abc import Iterable
+
+from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
+from consentry_core.encoding import RandomBytes, base32
+from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable
+from consentry_core.identity import IdentityMemory
+from consentry_core.rpc.bearer import bearer_secret
+from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.policy import Policies, caller_kind
+from consentry_guard.access import GuardedCall
+from consentry_guard.call import Call, lease_lost
+from consentry_guard.deadlines import Deadlines
+from consentry_guard.follower import Applied, Follower
+from consentry_guard.rpc.authority import Authority, Verified
+from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Token, next_end
+
+_log = logging.getLogger(__name__)
+_PATIENCE = 5.0  # seconds that a new call waits for facts before it is told to come back
+
+_Subject = str | tuple[PartnerId, CustomerId]
+_DEMO = CustomerId("demo")
+
+
+def guarded_call() -> GuardedCall:
+    """The call that a servicer's method is answering, behind a guard."""
+    caller = current_call.get().caller
+    assert caller is not None, "this method is not behind a guard"  # noqa: S101 - a mistake in the server's wiring
+    return caller  # type: ignore[return-value]
+
+
+class Guard:
+    """A gate that asks the authority at `target`, with the service's own `token`, who may do what.
+
+    `policies` says which kind of caller may call which method; a method that is not in it is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        token: str,
+        service: str,
+        policies: Policies,
+        clock: Clock | None = None,
+        random: RandomBytes = secrets.token_bytes,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._policies = policies
+        self._memory = IdentityMemory(random)
+        self._verifying: dict[str, asyncio.Task[Verified]] = {}
+        self._follower = Follower(base32(random(15)), service)
+        self._authority = Authority(target, token, self._follower, self._clock, self._applied)
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._calls: dict[OpenCall, Call] = {}
+        self._by_credential: dict[str, set[Call]] = {}
+        self._deadlines: Deadlines[_Subject] = Deadlines()
+        self._timer: asyncio.TimerHandle | None = None
+        self.ready = asyncio.Event()
+        """Set while there is a usable lease."""
+
+    # Life
+
+    async def start(self) -> None:
+        """Connect in the background. Calls are refused with UNAVAILABLE until there is a lease."""
+        self._authority.start()
+
+    async def stop(self) -> None:
+        """Let go of the authority."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._verifying.values():
+            task.cancel()
+        await self._authority.stop()
+
+    # Gate
+
+    async def admit(self, call: OpenCall) -> None:
+        """See `Gate.admit`, and the numbered steps above."""
+        secret = bearer_secret(call.context.invocation_metadata() or ())
+        identity = self._memory.recall(secret)
+        if identity is None:
+            verified = await self._verify(secret)
+            identity = verified.identity
+            await self._know((identity.credential,))
+            if not self._follower.has_applied(verified.revision):
+                raise Unavailable("the service has not caught up with this credential yet; try again", retry_after=0.1)
+            self._memory.remember(secret, identity)
+        else:
+            await self._know((identity.credential,))
+        guarded = Call(call, identity, self._follower, self._know, self._clock)
+        # Registered first, then checked: a change between the two finds it.
+        self._calls[call] = guarded
+        self._by_credential.setdefault(identity.credential, set()).add(guarded)
+        guarded.check()
+        kind = caller_kind(guarded.credential)
+        if kind not in self._policies.get(call.method, frozenset()):
+            raise PermissionDenied(f"this method is not for {kind.value}", reason="CALLER_NOT_ALLOWED")
+        call.caller, call.check_write = guarded, guarded.check
+
+    def release(self, call: OpenCall) -> None:
+        """See `Gate.release`."""
+        guarded = self._calls.pop(call, None)
+        if guarded is not None:
+            name = guarded.identity.credential
+            same = self._by_credential[name]
+            same.discard(guarded)
+            if not same:
+                del self._by_credential[name]
+
+    async def _verify(self, secret: str) -> Verified:
+        task = self._verifying.get(secret)
+        if task is None:
+            task = asyncio.create_task(self._authority.verify(secret))
+            self._verifying[secret] = task
+            task.add_done_callback(lambda _: self._verifying.pop(secret, None))
+        # Shielded: one caller that goes away does not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _know(self, wanted: Iterable[str]) -> None:
+        """Follow these names and wait until the facts are known. Unavailable when they do not come."""
+        unknown = [name for name in wanted if not self._follower.knows(name)]
+        if not unknown:
+            return
+        loop = asyncio.get_running_loop()
+        futures = {name: loop.create_future() for name in unknown}
+        for name, future in futures.items():
+            self._waiting.setdefault(name, []).append(future)
+        self._authority.send(self._follower.want(unknown))
+        _, late = await asyncio.wait(futures.values(), timeout=_PATIENCE)
+        if late:
+            raise lease_lost()
+
+    # News
+
+    def _applied(self, applied: Applied) -> None:
+        """Something was applied: wake whoever waits for it, end what is over, tell what has changed. One step."""
+        for name in applied.answered:
+            for future in self._waiting.pop(name, ()):
+                if not future.done():
+                    future.set_result(None)
+        for name, former in applied.credentials:
+            self._credential_changed(name, former)
+        for partner, customer in applied.standings:
+            self._standing_changed(partner, customer)
+        self._look_at_the_lease()
+
+    def _credential_changed(self, name: str, former: Key | Token | None) -> None:
+        facts, now = self._follower.credential(name), self._now()
+        if facts is not None:
+            self._deadlines.add(next_end(facts, None, None, now), name)
+            for secret in facts.secrets:
+                self._deadlines.add(next_end(None, secret, None, now), name)
+        touched = _touched(former, facts)
+        for call in tuple(self._by_credential.get(name, ())):
+            if self._end_if_denied(call):
+                continue
+            for changes in call.changes:
+                for customer in touched:
+                    changes.add(customer)
+
+    def _standing_changed(self, partner: PartnerId, customer: CustomerId) -> None:
+        standing = self._follower.standing(partner, customer)
+        if standing is not None:
+            self._deadlines.add(next_end(None, None, standing, self._now()), (partner, customer))
+        for name, calls in tuple(self._by_credential.items()):
+            facts = self._follower.credential(name)
+            if not isinstance(facts, Key) or facts.partner != partner:
+                continue
+            for call in tuple(calls):
+                # A call that watches its coverage narrows by itself; any other ends when what it hands out is denied.
+                for changes in call.changes:
+                    changes.add(customer)
+                if not call.changes:
+                    self._end_if_denied(call)
+
+    def _end_if_denied(self, call: Call) -> bool:
+        try:
+            call.check() if not call.changes else call.check_credential()
+        except ConsentryError as denial:
+            call.open_call.end(denial)
+            return True
+        return False
+
+    # Time
+
+    def _look_at_the_lease(self) -> None:
+        """Tell whether there is a lease, and when to look again."""
+        now = self._clock.boot()
+        if self._follower.may_serve(now):
+            self.ready.set()
+        self._set_timer(now)
+
+    def _set_timer(self, now: BootTime) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        waits = []
+        lease_ends, deadline = self._follower.lease_ends(), self._deadlines.next()
+        if lease_ends is not None and lease_ends > now:
+            waits.append(lease_ends - now)
+        if deadline is not None:
+            waits.append(max(deadline - self._follower.authority_now(now), 0))
+        if waits:
+            self._timer = asyncio.get_running_loop().call_later(min(waits) / SECOND, self._tick)
+
+    def _tick(self) -> None:
+        now = self._clock.boot()
+        if not self._follower.may_serve(now):
+            self.ready.clear()
+            if self._calls:
+                _log.warning("lease lost: ending %d calls", len(self._calls))
+            for call in tuple(self._calls.values()):
+                # With jitter, or all of them come back in the same instant.
+                call.open_call.end(lease_lost(retry_after=_random.uniform(0.2, 2.0)))  # noqa: S311
+        for subject in tuple(self._deadlines.due(self._follower.authority_now(now))):
+            if isinstance(subject, str):
+                self._credential_changed(subject, self._follower.credential(subject))
+            else:
+                self._standing_changed(*subject)
+        self._set_timer(now)
+
+    def _now(self) -> Instant:
+        return self._follower.authority_now(self._clock.boot())
+
+
+def _touched(former: Key | Token | None, facts: Key | Token | None) -> frozenset[CustomerId]:
+    """The customers whose coverage may differ between two versions of a key."""
+    if not isinstance(former, Key) or not isinstance(facts, Key):
+        return frozenset()
+    if facts.kind is KeyKind.DEMO:
+        return frozenset({_DEMO}) if former.rehearsing != facts.rehearsing else frozenset()
+    return former.customers ^ facts.customers

@@ -1,0 +1,144 @@
+"""The guard's connection to the authority: carries what the follower says and hears, and verifies secrets."""
+
+import asyncio
+import contextlib
+import logging
+import random as _random
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+
+import grpc
+from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
+
+from consentry_core.clock import Clock
+from consentry_core.errors import ResourceExhausted, Unavailable
+from consentry_core.follow import LEASE_SECONDS, FromGuard, Renewal, Revision
+from consentry_core.identity import Identity
+from consentry_core.rpc.bearer import invalid
+from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
+from consentry_guard.follower import Applied, Follower
+
+_log = logging.getLogger(__name__)
+_RENEW_EVERY = LEASE_SECONDS / 3
+_VERIFY_TIMEOUT = 5.0
+# Facts of a partner with many customers come in pieces; one piece is far below this.
+_LONGEST_BACKOFF = 1.0
+
+SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
+"""The reason by which the authority says that the secret in question does not count, and not the asking service's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whose secret it is, as of a revision."""
+
+    identity: Identity
+    revision: Revision
+
+
+class Authority:
+    """The authority at `target`, asked with the service's own token. `applied` is told what each message changed."""
+
+    def __init__(self, target: str, token: str, follower: Follower, clock: Clock, applied: Callable[[Applied], None]) -> None:
+        self._target = target
+        self._metadata = bearer(token)
+        self._follower = follower
+        self._clock = clock
+        self._applied = applied
+        self._outgoing: asyncio.Queue[FromGuard] = asyncio.Queue()  # one entry per wish; emptied at every reconnect
+        self._channel: grpc.aio.Channel | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect, and stay connected, in the background."""
+        self._channel = open_channel(self._target)
+        self._task = asyncio.create_task(self._stay_connected(self._channel))
+
+    async def stop(self) -> None:
+        """Hang up."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._channel is not None:
+            await self._channel.close()
+
+    def send(self, messages: Iterable[FromGuard]) -> None:
+        """Say this on the connection that there is."""
+        for message in messages:
+            self._outgoing.put_nowait(message)
+
+    async def verify(self, secret: str) -> Verified:
+        """Whose secret this is. Unauthenticated when it does not count, Unavailable when nobody can tell."""
+        if self._channel is None:
+            raise _out_of_reach()
+        stub = enforcement_pb2_grpc.EnforcementServiceStub(self._channel)
+        request = enforcement_pb2.VerifyCredentialRequest(secret=secret)
+        try:
+            answer = await stub.VerifyCredential(request, metadata=self._metadata, timeout=_VERIFY_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED and error_info(error).reason == SECRET_INVALID:
+                raise invalid() from None
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise ResourceExhausted(
+                    "too many credentials are being verified; try again later",
+                    retry_after=retry_after(error) or 1.0,
+                    reason="VERIFICATION_BUSY",
+                ) from None
+            _complain(error)
+            raise _out_of_reach() from None
+        return Verified(Identity(answer.credential, answer.secret_id), revision_from_wire(answer.revision))
+
+    async def _stay_connected(self, channel: grpc.aio.Channel) -> None:
+        backoff = 0.05
+        while True:
+            try:
+                await self._converse(channel)
+                backoff = 0.05
+            except grpc.aio.AioRpcError as error:
+                _complain(error)
+            finally:
+                self._follower.disconnected()
+            # Jitter, or all guards come back in the instant in which the authority does.
+            await asyncio.sleep(backoff * _random.uniform(0.5, 1.5))  # noqa: S311
+            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+
+    async def _converse(self, channel: grpc.aio.Channel) -> None:
+        stub = enforcement_pb2_grpc.EnforcementServiceStub(channel)
+        self._outgoing = asyncio.Queue()
+        self.send(self._follower.connected(self._clock.boot()))
+        renewals = asyncio.create_task(self._renew())
+        call = stub.Follow(self._say(self._outgoing), metadata=self._metadata)
+        try:
+            async for response in call:
+                message = from_response(response)
+                if message is not None:
+                    self._applied(self._follower.received(message))
+        finally:
+            renewals.cancel()
+            call.cancel()  # since grpcio 1.83 an abandoned call is not collected
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_EVERY)
+            self.send((Renewal(self._clock.boot()),))
+
+    @staticmethod
+    async def _say(outgoing: asyncio.Queue[FromGuard]) -> AsyncIterator[enforcement_pb2.FollowRequest]:
+        while True:
+            yield to_request(await outgoing.get())
+
+
+def _out_of_reach() -> Unavailable:
+    return Unavailable(
+        "the authority is out of reach, and this credential is not known here; try again", reason="AUTHORITY_UNREACHABLE"
+    )
+
+
+def _complain(error: grpc.aio.AioRpcError) -> None:
+    if error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
+        _log.error("the authority refuses this service's own token (%s); give it a valid one of ROLE_SERVICE", error.details())
+    else:
+        _log.warning("authority out of reach: %s %s", error.code().name, error.details())
