@@ -1,0 +1,1 @@
+"""The feed: one ordered log of everything that happened to devices, and those who read it."""

@@ -1,0 +1,42 @@
+"""How much of anything is taken in, and which times are believed."""
+
+from datetime import UTC, datetime
+
+from consentry_core.clock import SECOND
+from consentry_core.errors import InvalidArgument
+from consentry_rule import Instant
+
+READINGS_PER_BLOCK = 100_000
+SENSORS_PER_BLOCK = 10_000
+BLOCKS_PER_FRAME = 10_000
+INVENTORY_PER_FRAME = 20_000
+ALARMS_PER_FRAME = 1_000
+NAME_CHARACTERS = 200  # display names, models, serial numbers, metrics, units, labels
+TEXT_CHARACTERS = 1_000  # readings that are texts, messages of alarms
+NESTING = 16  # how deep locations and devices nest
+
+EARLIEST_TIME = Instant(int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * SECOND)
+AHEAD = 300 * SECOND
+"""How far a gateway's clock may be ahead of ours. Later readings would hide all that follow as the newest."""
+
+
+def check_time(time: int, field: str, now: Instant) -> Instant:
+    """The time, if it is believed."""
+    if not EARLIEST_TIME <= time <= now + AHEAD:
+        raise InvalidArgument(
+            field, "must be between the year 2000 and 5 minutes from now; check the gateway's clock", reason="TIME_INVALID"
+        )
+    return Instant(time)
+
+
+def check_length(text: str, field: str, longest: int = NAME_CHARACTERS) -> str:
+    """The text, if it is not too long."""
+    if len(text) > longest:
+        raise InvalidArgument(field, f"must have at most {longest} characters", reason="TEXT_TOO_LONG")
+    return text
+
+
+def check_count(count: int, field: str, most: int) -> None:
+    """Refuse more than `most`."""
+    if count > most:
+        raise InvalidArgument(field, f"must hold at most {most}; send the rest in another frame", reason="TOO_MANY")

@@ -1,0 +1,1 @@
+"""The service's gRPC side: servicers of about ten lines a method, converters in pairs, policies."""
