@@ -78,6 +78,7 @@ class Facts:
     """Authority: what is so at `revision`.
 
     A change (`interest` 0) covers everything that was asked for before; a snapshot is a piece of one interest's first answer.
+    With `more`, pieces of the same change or snapshot follow, and it has not been told whole.
     """
 
     revision: Revision

@@ -85,7 +85,7 @@ class Follower:
             return self._adopt()
         former = {credential.name: self._in_use.credentials.get(credential.name) for credential in message.credentials}
         answered: tuple[str, ...] = ()
-        if message.interest == 0:
+        if message.interest == 0 and not message.more:
             self._applied = message.revision
         elif not message.more:
             answered = self._interests.pop(message.interest, ())

@@ -326,7 +326,7 @@ class FollowResponse(_message.Message):
         interest: _builtins.int
         """The interest whose snapshot this is a piece of; 0 for a change."""
         more: _builtins.bool
-        """Of a snapshot: whether more pieces follow."""
+        """Whether more pieces of the same change or snapshot follow. Until the last one has come, it has not been told whole."""
         @_builtins.property
         def revision(self) -> Global___Revision:
             """The change that these facts show, or that a snapshot was read at."""

@@ -1,0 +1,192 @@
+"""Watch what a key covers: the state of one watch, without I/O.
+
+A watch is told things in turns, each from one snapshot of the database. It remembers what it has said, and says what differs.
+Ends come with no change in the database: the watch knows when the next one is (`next_end`), and takes a turn then.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from consentry_authority.commands.list_covered_customers import check_shows, page_of_standings
+from consentry_authority.commands.ports import View
+from consentry_core import names
+from consentry_core.errors import OutOfRange, denied
+from consentry_core.follow import Revision
+from consentry_rule import (
+    CustomerId,
+    DataClass,
+    Deny,
+    Instant,
+    Key,
+    KeyKind,
+    PartnerId,
+    Reason,
+    Standing,
+    covered,
+    next_end,
+    opened_classes,
+    usable,
+)
+
+_PAGE = 1000
+_ALL_CHANGES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """The customer is covered, with these classes, from now on."""
+
+    customer: CustomerId
+    data_classes: frozenset[DataClass]
+
+
+@dataclass(frozen=True, slots=True)
+class Uncovered:
+    """The customer is covered no longer, and why."""
+
+    customer: CustomerId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The start is complete."""
+
+
+CoverageEvent: TypeAlias = Covered | Uncovered | Synced
+
+
+class CoverageWatch:
+    """One watch of the key with this resource name. `after` is where an earlier one was left."""
+
+    def __init__(self, key_name: str, after: Revision | None) -> None:
+        self._key_name = key_name
+        self._after = after
+        self._key: Key | None = None
+        self._said: dict[CustomerId, frozenset[DataClass]] = {}
+        self._ends: list[tuple[Instant, CustomerId]] = []
+        self.revision: Revision | None = None
+        self.next_end: Instant | None = None
+        """When the coverage may change by itself, next."""
+
+    def turn(self, view: View) -> list[CoverageEvent]:
+        """What is to be said now. Unauthenticated or PermissionDenied when the key is no longer usable."""
+        key = self._usable_key(view)
+        head = view.facts.head()
+        if self.revision is None:
+            events = self._start(view, key, head)
+        elif self.revision.epoch != head.epoch:
+            raise _resync()
+        else:
+            events = self._go_on(view, key)
+        self._key, self.revision = key, head
+        ends = [self._ends[0][0]] if self._ends else []
+        key_end = next_end(key, None, None, view.now)
+        self.next_end = min(ends + ([key_end] if key_end is not None else []), default=None)
+        return events
+
+    def _usable_key(self, view: View) -> Key:
+        key = view.facts.credential(self._key_name)
+        if not isinstance(key, Key):
+            raise denied(Deny(Reason.KEY_DELETED))
+        decision = usable(key, view.now)
+        if isinstance(decision, Deny):
+            raise denied(decision)
+        return key
+
+    def _start(self, view: View, key: Key, head: Revision) -> list[CoverageEvent]:
+        """Everything that is covered; after an earlier watch, everything about which something may have changed since."""
+        if self._after is None:
+            return [*(event for event in self._look(view, key, _all(view, key)) if isinstance(event, Covered)), Synced()]
+        if self._after.epoch != head.epoch:
+            raise _resync()
+        check_shows(head, self._after)
+        changed = {change.subject for change in view.facts.changes_after(self._after.number, _ALL_CHANGES)}
+        since = view.facts.commit_time_of(self._after.number) or Instant(0)
+        events: list[CoverageEvent] = []
+        for standing in _all(view, key) if self._key_name not in changed else _everybody(view, key):
+            (event,) = self._look(view, key, (standing,))
+            name = names.CONSENT.format(standing.customer, standing.partner)
+            if self._key_name in changed or name in changed or _ended_between(standing, since, view.now):
+                events.append(event)
+        return [*events, Synced()]
+
+    def _go_on(self, view: View, key: Key) -> list[CoverageEvent]:
+        """What differs from what was said."""
+        assert self.revision is not None and self._key is not None  # noqa: S101 - a turn came before
+        touched: dict[CustomerId, None] = {}
+        for change in view.facts.changes_after(self.revision.number, _ALL_CHANGES):
+            if names.CONSENT.matches(change.subject):
+                customer, partner = names.CONSENT.parse(change.subject, "subject")
+                if partner == key.partner:
+                    touched[CustomerId(customer)] = None
+        touched |= dict.fromkeys(sorted(self._key.customers ^ key.customers))
+        if self._key.rehearsing != key.rehearsing:
+            touched[view.facts.demo_standing(key.partner).customer] = None
+        while self._ends and self._ends[0][0] <= view.now:
+            touched[heapq.heappop(self._ends)[1]] = None
+        before = {customer: self._said.get(customer) for customer in touched}
+        events = self._look(view, key, view.facts.standings_to(key.partner, list(touched)))
+        return [event for event in events if _differs(event, before)]
+
+    def _look(self, view: View, key: Key, standings: Iterable[Standing]) -> list[CoverageEvent]:
+        """One event a standing, as it is now; what is said is remembered."""
+        events: list[CoverageEvent] = []
+        for standing in standings:
+            decision = covered(key, standing, view.now)
+            if isinstance(decision, Deny):
+                self._said.pop(standing.customer, None)
+                events.append(Uncovered(standing.customer, decision.reason))
+                continue
+            classes = opened_classes(standing)
+            self._said[standing.customer] = classes
+            events.append(Covered(standing.customer, classes))
+            end = next_end(None, None, standing, view.now)
+            if end is not None and not standing.demo:
+                heapq.heappush(self._ends, (end, standing.customer))
+        return events
+
+
+def _all(view: View, key: Key) -> Iterator[Standing]:
+    """All standings that the key could cover."""
+    after = ""
+    while True:
+        standings, after = page_of_standings(view.facts, key, after=after, limit=_PAGE)
+        yield from standings
+        if not after:
+            return
+
+
+def _everybody(view: View, key: Key) -> Iterator[Standing]:
+    """All standings towards the key's partner: after a change of the key nobody knows which of them it covered before."""
+    if key.kind is KeyKind.DEMO:
+        yield view.facts.demo_standing(key.partner)
+        return
+    listed = set(key.customers)
+    after: CustomerId | None = None
+    while standings := view.facts.standings_of(PartnerId(key.partner), after=after, limit=_PAGE):
+        yield from standings
+        listed.difference_update(standing.customer for standing in standings)
+        after = standings[-1].customer
+    yield from view.facts.standings_to(key.partner, sorted(listed))
+
+
+def _differs(event: CoverageEvent, before: dict[CustomerId, frozenset[DataClass] | None]) -> bool:
+    match event:
+        case Covered():
+            return before[event.customer] != event.data_classes
+        case Uncovered():
+            return before[event.customer] is not None
+        case Synced():
+            return True
+
+
+def _ended_between(standing: Standing, since: Instant, now: Instant) -> bool:
+    end = next_end(None, None, standing, since)
+    return end is not None and end <= now
+
+
+def _resync() -> OutOfRange:
+    return OutOfRange("the revision is of another history of this authority; start again without one")

@@ -1,0 +1,166 @@
+"""The authority's side of one `Follow` stream, without I/O.
+
+Everything that the stream is told is told in turns. A turn reads one snapshot of the database, at head revision R, and says, in
+this order: what has changed since the turn before, up to R; a bounded piece of each snapshot that is owed; a lease at R, if one
+was asked for. So the stream never goes back in history, and a lease never comes before what it stands on.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from consentry_authority.commands.ports import View
+from consentry_core import names
+from consentry_core.clock import SECOND, BootTime
+from consentry_core.errors import InvalidArgument
+from consentry_core.follow import (
+    LEASE_SECONDS,
+    Credential,
+    Facts,
+    FromAuthority,
+    FromGuard,
+    Hello,
+    Interest,
+    Lease,
+    Renewal,
+    Revision,
+)
+from consentry_rule import CustomerId, PartnerId, Standing
+
+PIECE = 500
+"""The most facts in one message, and the most snapshot facts in one turn: what a guard applies in one step stays short."""
+
+_SHORTEST_INCARNATION = 16
+_ALL_CHANGES = 1_000_000  # a stream that is further behind starts again with snapshots
+
+_FOLLOWABLE = (names.KEY, names.TOKEN, names.CONSENT, names.PARTNER)
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """An interest whose snapshot is owed: what is left of it."""
+
+    number: int
+    names: deque[str]
+    after: CustomerId | None = None  # within the first of `names`, when that is a partner
+
+
+class Following:
+    """What one guard follows, and how much of it has been told."""
+
+    def __init__(self) -> None:
+        self.hello: Hello | None = None
+        self._names: set[str] = set()
+        self._partners: set[PartnerId] = set()
+        self._owed: deque[_Snapshot] = deque()
+        self._renewal: BootTime | None = None
+        self._told: Revision | None = None
+
+    def received(self, message: FromGuard) -> None:
+        """The guard said something. InvalidArgument when it does not fit the protocol; the stream then ends."""
+        if isinstance(message, Hello):
+            if self.hello is not None:
+                raise InvalidArgument("hello", "must be said once, first")
+            if len(message.incarnation) < _SHORTEST_INCARNATION:
+                raise InvalidArgument(
+                    "hello.incarnation", f"must be a random name of at least {_SHORTEST_INCARNATION} characters"
+                )
+            self.hello = message
+            return
+        if self.hello is None:
+            raise InvalidArgument("message", "must begin with a hello")
+        if isinstance(message, Renewal):
+            self._renewal = message.stamp  # a later one answers an earlier one too
+        else:
+            self._follow(message)
+
+    def _follow(self, interest: Interest) -> None:
+        for name in interest.names:
+            if not any(pattern.matches(name) for pattern in _FOLLOWABLE):
+                raise InvalidArgument("interest.names", "must be names of keys, tokens, consents or partners")
+        # Registered before its snapshot is read: a change in between is told as a change.
+        self._names.update(interest.names)
+        self._partners.update(PartnerId(_only(name)) for name in interest.names if names.PARTNER.matches(name))
+        self._owed.append(_Snapshot(interest.number, deque(interest.names)))
+
+    @property
+    def owes(self) -> bool:
+        """Whether another turn is due at once."""
+        return bool(self._owed) or self._renewal is not None
+
+    def turn(self, view: View) -> Sequence[FromAuthority]:
+        """What is to be said now. One read of one snapshot of the database."""
+        head = view.facts.head()
+        said: list[FromAuthority] = list(self._changes(view, head))
+        self._told = head
+        if self._owed:
+            said.append(self._piece(view, head))
+        if self._renewal is not None:
+            said.append(Lease(self._renewal, head, LEASE_SECONDS * SECOND, view.now))
+            self._renewal = None
+        return said
+
+    def _changes(self, view: View, head: Revision) -> Iterator[Facts]:
+        if self._told is None or self._told.epoch != head.epoch:
+            yield Facts(head)  # nothing was told before, so nothing of it has changed
+            return
+        if self._told.number == head.number and self._renewal is None:
+            return
+        subjects = dict.fromkeys(
+            change.subject
+            for change in view.facts.changes_after(self._told.number, _ALL_CHANGES)
+            if self._concerns(change.subject)
+        )
+        facts = [_read(view, subject) for subject in subjects]
+        for start in range(0, max(len(facts), 1), PIECE):
+            piece = facts[start : start + PIECE]
+            yield _facts(head, 0, start + PIECE < len(facts), piece)
+
+    def _concerns(self, subject: str) -> bool:
+        if subject in self._names:
+            return True
+        return names.CONSENT.matches(subject) and PartnerId(names.CONSENT.parse(subject, "subject")[1]) in self._partners
+
+    def _piece(self, view: View, head: Revision) -> Facts:
+        """The next piece of the oldest snapshot that is owed."""
+        snapshot = self._owed[0]
+        facts: list[Credential | Standing] = []
+        while snapshot.names and len(facts) < PIECE:
+            name = snapshot.names[0]
+            if not names.PARTNER.matches(name):
+                facts.append(_read(view, name))
+                snapshot.names.popleft()
+                continue
+            room = PIECE - len(facts)
+            standings = view.facts.standings_of(PartnerId(_only(name)), after=snapshot.after, limit=room)
+            facts.extend(standings)
+            if len(standings) < room:
+                snapshot.names.popleft()
+                snapshot.after = None
+            else:
+                snapshot.after = standings[-1].customer
+        if not snapshot.names:
+            self._owed.popleft()
+        return _facts(head, snapshot.number, bool(snapshot.names), facts)
+
+
+def _facts(revision: Revision, interest: int, more: bool, facts: Iterable[Credential | Standing]) -> Facts:
+    facts = tuple(facts)
+    return Facts(
+        revision,
+        interest,
+        more,
+        tuple(fact for fact in facts if isinstance(fact, Credential)),
+        tuple(fact for fact in facts if isinstance(fact, Standing)),
+    )
+
+
+def _read(view: View, name: str) -> Credential | Standing:
+    if not names.CONSENT.matches(name):
+        return Credential(name, view.facts.credential(name))
+    customer, partner = names.CONSENT.parse(name, "name")
+    return view.facts.standing(PartnerId(partner), CustomerId(customer))
+
+
+def _only(name: str) -> str:
+    return names.PARTNER.parse(name, "name")[0]

@@ -1,0 +1,109 @@
+"""CoverageService: what a key covers, asked with the key itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
+from consentry_authority.rpc.gate import calling
+
+from consentry_authority.commands.list_covered_customers import CoveragePage, list_covered_customers
+from consentry_authority.commands.ports import View
+from consentry_authority.commands.watch_coverage import CoverageEvent, CoverageWatch, Covered, Uncovered
+from consentry_authority.enforcement.news import News
+from consentry_authority.storage.store import Store
+from consentry_core import names
+from consentry_core.clock import SECOND, Clock
+from consentry_core.errors import denied
+from consentry_core.follow import Revision
+from consentry_core.paging import PageTokens, page_size
+from consentry_core.rpc.follow_wire import data_classes_to_wire
+from consentry_core.rpc.gate import Context
+from consentry_rule import Deny, Key, Reason, opened_classes
+
+_HEARTBEAT = 15.0
+
+
+class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
+    """See the proto."""
+
+    def __init__(self, store: Store, news: News, page_tokens: PageTokens, clock: Clock) -> None:
+        self._store = store
+        self._news = news
+        self._page_tokens = page_tokens
+        self._clock = clock
+
+    async def ListCoveredCustomers(  # noqa: N802 - the proto's name
+        self, request: coverage_pb2.ListCoveredCustomersRequest, context: Context
+    ) -> coverage_pb2.ListCoveredCustomersResponse:
+        """See the proto."""
+        name = calling().credential
+        question = f"ListCoveredCustomers {name}"
+        limit = page_size(request.page_size, default=1_000, maximum=10_000)
+        after = self._page_tokens.read(question, request.page_token)
+        at_least = _revision(request.at_least_revision, "at_least_revision")
+
+        def read(view: View) -> CoveragePage:
+            key = view.facts.credential(name)
+            if not isinstance(key, Key):
+                raise denied(Deny(Reason.KEY_DELETED))
+            return list_covered_customers(view.facts, key, view.now, after=after, limit=limit, at_least=at_least)
+
+        page = await self._store.read(read)
+        return coverage_pb2.ListCoveredCustomersResponse(
+            customers=[
+                coverage_pb2.CoveredCustomer(
+                    name=names.CUSTOMER.format(standing.customer),
+                    data_classes=data_classes_to_wire(opened_classes(standing)),
+                )
+                for standing in page.customers
+            ],
+            next_page_token=self._page_tokens.make(question, page.last) if page.last else "",
+            revision=str(page.revision),
+        )
+
+    async def WatchCoverage(  # noqa: N802 - the proto's name
+        self, request: coverage_pb2.WatchCoverageRequest, context: Context
+    ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
+        """See the proto."""
+        watch = CoverageWatch(calling().credential, _revision(request.after_revision, "after_revision"))
+        with self._news.listening() as news:
+            while True:
+                news.clear()
+                events = await self._store.read(watch.turn)
+                revision = str(watch.revision)
+                for event in events:
+                    yield _event(revision, event)
+                if not await self._anything_new(watch, news):
+                    yield coverage_pb2.WatchCoverageResponse(
+                        revision=revision, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat()
+                    )
+
+    async def _anything_new(self, watch: CoverageWatch, news: asyncio.Event) -> bool:
+        """Wait for a commit or for the next end; False when neither came before a heartbeat is due."""
+        patience = _HEARTBEAT
+        if watch.next_end is not None:
+            patience = min(patience, max(watch.next_end - self._clock.now(), 0) / SECOND)
+        try:
+            async with asyncio.timeout(patience):
+                await news.wait()
+        except TimeoutError:
+            return patience < _HEARTBEAT
+        return True
+
+
+def _revision(text: str, field: str) -> Revision | None:
+    return Revision.parse(text, field) if text else None
+
+
+def _event(revision: str, event: CoverageEvent) -> coverage_pb2.WatchCoverageResponse:
+    response = coverage_pb2.WatchCoverageResponse(revision=revision)
+    match event:
+        case Covered():
+            response.covered.customer = names.CUSTOMER.format(event.customer)
+            response.covered.data_classes.extend(data_classes_to_wire(event.data_classes))
+        case Uncovered():
+            response.uncovered.customer = names.CUSTOMER.format(event.customer)
+            response.uncovered.reason = event.reason.value
+        case _:
+            response.synced.SetInParent()
+    return response

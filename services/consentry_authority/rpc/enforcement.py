@@ -1,0 +1,96 @@
+"""EnforcementService: what guards call."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+
+from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
+from consentry_authority.authentication import Authenticator
+from consentry_authority.rpc.gate import calling
+
+from consentry_authority.commands.ports import View
+from consentry_authority.enforcement.following import Following
+from consentry_authority.enforcement.news import News
+from consentry_authority.storage.store import Store
+from consentry_core.errors import Unauthenticated, denied
+from consentry_core.follow import FromAuthority, FromGuard
+from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
+from consentry_core.rpc.gate import Context
+from consentry_rule import Deny, Reason, usable
+
+SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
+
+
+class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
+    """See the proto."""
+
+    def __init__(self, store: Store, authenticator: Authenticator, news: News) -> None:
+        self._store = store
+        self._authenticator = authenticator
+        self._news = news
+
+    async def VerifyCredential(  # noqa: N802 - the proto's name
+        self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
+    ) -> enforcement_pb2.VerifyCredentialResponse:
+        """See the proto."""
+        try:
+            identity = await self._authenticator.identify(request.secret)
+        except Unauthenticated as error:
+            # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
+            raise Unauthenticated(error.message, reason=SECRET_INVALID) from None
+        head = await self._store.read(lambda view: view.facts.head())
+        return enforcement_pb2.VerifyCredentialResponse(
+            credential=identity.credential, secret_id=identity.secret_id, revision=revision_to_wire(head)
+        )
+
+    async def Follow(  # noqa: N802 - the proto's name
+        self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
+    ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
+        """See the proto."""
+        caller, following = calling().credential, Following()
+        inbox: deque[FromGuard] = deque()
+
+        def turn(view: View) -> list[FromAuthority]:
+            _check_token(view, caller)
+            return list(following.turn(view))
+
+        with self._news.listening() as news:
+            listening = asyncio.create_task(_listen(request_iterator, inbox, news))
+            try:
+                while True:
+                    await news.wait()
+                    news.clear()
+                    if listening.done():
+                        listening.result()
+                        return
+                    # Taken in between turns only: a turn runs in a thread of its own.
+                    while inbox:
+                        following.received(inbox.popleft())
+                    if following.hello is None:
+                        continue
+                    for message in await self._store.read(turn):
+                        yield to_response(message)
+                    if following.owes:
+                        news.set()
+            finally:
+                listening.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await listening
+
+
+async def _listen(requests: AsyncIterator[enforcement_pb2.FollowRequest], inbox: deque[FromGuard], news: asyncio.Event) -> None:
+    try:
+        async for request in requests:
+            inbox.append(from_request(request))
+            news.set()
+    finally:
+        news.set()
+
+
+def _check_token(view: View, name: str) -> None:
+    """The service's own token is a grant too: a deleted one follows nothing any more."""
+    token = view.facts.credential(name)
+    decision = Deny(Reason.KEY_DELETED) if token is None else usable(token, view.now)
+    if isinstance(decision, Deny):
+        raise denied(decision)
