@@ -59,7 +59,7 @@ class Database:
 def open_sqlite(path: Path) -> sa.Engine:
     """An engine for an SQLite file: WAL, every commit on disk before it returns. SettingError when it cannot be written."""
     check_writable(path.parent)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"autocommit": True, "timeout": 30, "check_same_thread": False})
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
     sa.event.listen(engine, "connect", _prepare_connection)
     sa.event.listen(engine, "begin", _begin)
     return engine
@@ -79,7 +79,8 @@ def check_writable(folder: Path) -> None:
 
 
 def _prepare_connection(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    # autocommit=True: the driver begins nothing by itself, so that `_begin` below decides how a transaction begins.
+    # No isolation level: the driver begins nothing by itself, so that `_begin` below decides how a transaction begins.
+    connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,0 +1,306 @@
+"""What use cases need from the outside, as protocols. `storage` implements them.
+
+Looking and changing are apart: a `View` has no way to change anything. Nothing here draws a revision or writes history: a
+`Transaction` does that by itself for whatever was saved through it, so no use case can forget it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consentry_authority.commands.records import (
+    ConnectionRecord,
+    ConsentRecord,
+    CustomerRecord,
+    KeyRecord,
+    PartnerRecord,
+    SecretRecord,
+    TokenRecord,
+)
+from consentry_core.follow import Revision
+from consentry_rule import CustomerId, Instant, Key, KeyId, PartnerId, Standing, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the history: at `number`, something about `subject` changed.
+
+    `subject` is a credential (`partners/p/keys/k`, `tokens/t`) or a standing (`customers/c/consents/p`). One change of the
+    state can be several lines with one number.
+    """
+
+    number: int
+    commit_time: Instant
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """A secret that was issued once. `argon2_hash` None: it is dead, and no secret matches it any more."""
+
+    credential: str
+    argon2_hash: str | None
+
+
+class Facts(Protocol):
+    """What decisions are made of, joined and never filtered by validity: that is the rule's business."""
+
+    def head(self) -> Revision:
+        """The last committed change."""
+        ...
+
+    def changes_after(self, number: int, limit: int) -> Sequence[Change]:
+        """What changed after a number, ordered by it. With `limit` or more lines the last number's lines can be incomplete."""
+        ...
+
+    def commit_time_of(self, number: int) -> Instant | None:
+        """When the latest change at or before a number was committed; None when there is none."""
+        ...
+
+    def credential(self, name: str) -> Key | Token | None:
+        """A key or token with its live secrets; None for one that is deleted or never was."""
+        ...
+
+    def secret(self, secret_id: str) -> StoredSecret | None:
+        """A secret by its public id; None for one that never was."""
+        ...
+
+    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
+        """How a customer stands towards a partner; an empty, unconnected standing when the two have nothing to do."""
+        ...
+
+    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
+        """The standings towards a partner, disconnected ones too, ordered by customer, those after `after`."""
+        ...
+
+    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
+        """The standings of these customers towards a partner, in the order given, as `standing` has them."""
+        ...
+
+    def demo_standing(self, partner: PartnerId) -> Standing:
+        """The demo customer's standing towards a partner."""
+        ...
+
+
+class ReadPartners(Protocol):
+    """Partners, to look at."""
+
+    def get(self, partner: PartnerId) -> PartnerRecord | None:
+        """One partner."""
+        ...
+
+    def page(self, *, after: str, limit: int) -> Sequence[PartnerRecord]:
+        """The partners whose ids come after `after`, in their order."""
+        ...
+
+
+class Partners(ReadPartners, Protocol):
+    """Partners, to change."""
+
+    def add(self, partner: PartnerRecord) -> None:
+        """Keep a new one."""
+        ...
+
+    def save(self, partner: PartnerRecord) -> None:
+        """Keep a changed one."""
+        ...
+
+
+class ReadCustomers(Protocol):
+    """Customers, to look at."""
+
+    def get(self, customer: CustomerId) -> CustomerRecord | None:
+        """One customer."""
+        ...
+
+    def page(self, *, after: str, limit: int) -> Sequence[CustomerRecord]:
+        """The customers whose ids come after `after`, in their order."""
+        ...
+
+
+class Customers(ReadCustomers, Protocol):
+    """Customers, to change."""
+
+    def add(self, customer: CustomerRecord) -> None:
+        """Keep a new one."""
+        ...
+
+    def save(self, customer: CustomerRecord) -> None:
+        """Keep a changed one."""
+        ...
+
+
+class ReadConnections(Protocol):
+    """Connections, to look at."""
+
+    def get(self, partner: PartnerId, customer: CustomerId) -> ConnectionRecord | None:
+        """The record of a connection, also of one that has ended."""
+        ...
+
+    def page(
+        self, *, partner: PartnerId | None, customer: CustomerId | None, after: tuple[str, str], limit: int
+    ) -> Sequence[ConnectionRecord]:
+        """The connections that exist now, of one partner, of one customer or of all, those after (partner, customer)."""
+        ...
+
+
+class Connections(ReadConnections, Protocol):
+    """Connections, to change."""
+
+    def save(self, connection: ConnectionRecord) -> None:
+        """Keep a new or changed one."""
+        ...
+
+
+class ReadConsents(Protocol):
+    """Consents, to look at."""
+
+    def get(self, customer: CustomerId, partner: PartnerId) -> ConsentRecord | None:
+        """The consent of a customer towards a partner."""
+        ...
+
+    def page(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[ConsentRecord]:
+        """The customer's consents towards partners whose ids come after `after`, in their order."""
+        ...
+
+
+class Consents(ReadConsents, Protocol):
+    """Consents, to change."""
+
+    def save(self, consent: ConsentRecord) -> None:
+        """Keep a new or changed one. Needs a connection's record to stand on."""
+        ...
+
+
+class ReadKeys(Protocol):
+    """Keys that are not deleted, to look at."""
+
+    def get(self, partner: PartnerId, key: KeyId) -> KeyRecord | None:
+        """One key."""
+        ...
+
+    def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
+        """The partner's keys whose ids come after `after`, in their order."""
+        ...
+
+
+class Keys(ReadKeys, Protocol):
+    """Keys, to change."""
+
+    def add(self, key: KeyRecord, secret: SecretRecord) -> None:
+        """Keep a new one with its first secret."""
+        ...
+
+    def save(self, key: KeyRecord) -> None:
+        """Keep a changed one."""
+        ...
+
+    def delete(self, key: KeyRecord) -> None:
+        """End it for good. Its id is never used again, its secrets are dead."""
+        ...
+
+
+class ReadTokens(Protocol):
+    """Tokens, to look at."""
+
+    def get(self, token: str) -> TokenRecord | None:
+        """One token; a deleted one with its `delete_time`."""
+        ...
+
+    def page(self, organization: str | None, *, after: str, limit: int) -> Sequence[TokenRecord]:
+        """Tokens that are not deleted, of one organisation or (None) of all, whose ids come after `after`, in their order."""
+        ...
+
+
+class Tokens(ReadTokens, Protocol):
+    """Tokens, to change."""
+
+    def add(self, token: TokenRecord, secret: SecretRecord) -> None:
+        """Keep a new one with its secret."""
+        ...
+
+    def delete(self, token: TokenRecord) -> None:
+        """End it for good. Its id is never used again, its secrets are dead."""
+        ...
+
+
+class View(Protocol):
+    """One snapshot of everything."""
+
+    @property
+    def now(self) -> Instant:
+        """The moment of the question."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """What decisions are made of."""
+        ...
+
+    @property
+    def partners(self) -> ReadPartners:
+        """The partners."""
+        ...
+
+    @property
+    def customers(self) -> ReadCustomers:
+        """The customers."""
+        ...
+
+    @property
+    def connections(self) -> ReadConnections:
+        """The connections."""
+        ...
+
+    @property
+    def consents(self) -> ReadConsents:
+        """The consents."""
+        ...
+
+    @property
+    def keys(self) -> ReadKeys:
+        """The keys."""
+        ...
+
+    @property
+    def tokens(self) -> ReadTokens:
+        """The tokens."""
+        ...
+
+
+class Transaction(View, Protocol):
+    """A unit of work: all of it is committed, with its place in the history, or none of it."""
+
+    @property
+    def partners(self) -> Partners:
+        """The partners."""
+        ...
+
+    @property
+    def customers(self) -> Customers:
+        """The customers."""
+        ...
+
+    @property
+    def connections(self) -> Connections:
+        """The connections."""
+        ...
+
+    @property
+    def consents(self) -> Consents:
+        """The consents."""
+        ...
+
+    @property
+    def keys(self) -> Keys:
+        """The keys."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens."""
+        ...
+
+    def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
+        """Keep a secret under a hash of another cost, if it still has the old one. Changes nothing that anybody decides by."""
+        ...

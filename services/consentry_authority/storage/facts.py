@@ -1,0 +1,195 @@
+"""What decisions are made of, out of the tables. Joins, and never filters by validity."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from consentry_authority.commands.ports import Change, StoredSecret
+from consentry_authority.storage import tables as t
+from consentry_authority.storage.rows import data_classes, instant
+from consentry_core import names
+from consentry_core.follow import Revision
+from consentry_rule import (
+    Consent,
+    CustomerId,
+    Instant,
+    Key,
+    KeyKind,
+    PartnerId,
+    Secret,
+    Standing,
+    Subscription,
+    Token,
+    TokenRole,
+)
+
+_AT_ONCE = 1000  # names in one query; databases have a limit
+
+_STANDINGS = (
+    sa.select(
+        t.connections.c.partner,
+        t.connections.c.customer,
+        t.connections.c.disconnect_time,
+        t.connections.c.opened_number,
+        t.customers.c.demo,
+        t.customers.c.plan,
+        t.customers.c.subscription_expire_time,
+        t.customers.c.subscription_cancel_time,
+        t.consents.c.grant_time,
+        t.consents.c.expire_time,
+        t.consents.c.revoke_time,
+        t.consents.c.data_start_time,
+        t.consents.c.data_classes,
+    )
+    .join_from(t.connections, t.customers, t.customers.c.id == t.connections.c.customer)
+    .outerjoin(
+        t.consents,
+        (t.consents.c.customer == t.connections.c.customer) & (t.consents.c.partner == t.connections.c.partner),
+    )
+)
+
+
+class SqlFacts:
+    """See `ports.Facts`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def head(self) -> Revision:
+        """See `ports.Facts.head`."""
+        row = self._connection.execute(sa.select(t.revision.c.epoch, t.revision.c.number)).one()
+        return Revision(row.epoch, row.number)
+
+    def changes_after(self, number: int, limit: int) -> Sequence[Change]:
+        """See `ports.Facts.changes_after`."""
+        found = self._connection.execute(
+            sa.select(t.changes.c.number, t.changes.c.commit_time, t.changes.c.subject)
+            .where(t.changes.c.number > number)
+            .order_by(t.changes.c.number, t.changes.c.subject)
+            .limit(limit)
+        )
+        return [Change(row.number, Instant(row.commit_time), row.subject) for row in found]
+
+    def commit_time_of(self, number: int) -> Instant | None:
+        """See `ports.Facts.commit_time_of`."""
+        return instant(
+            self._connection.scalar(
+                sa.select(t.changes.c.commit_time)
+                .where(t.changes.c.number <= number)
+                .order_by(t.changes.c.number.desc())
+                .limit(1)
+            )
+        )
+
+    def credential(self, name: str) -> Key | Token | None:
+        """See `ports.Facts.credential`."""
+        if names.KEY.matches(name):
+            partner, key = names.KEY.parse(name, "name")
+            return self._key(name, PartnerId(partner), key)
+        if names.TOKEN.matches(name):
+            return self._token(name, *names.TOKEN.parse(name, "name"))
+        return None
+
+    def secret(self, secret_id: str) -> StoredSecret | None:
+        """See `ports.Facts.secret`."""
+        row = self._connection.execute(
+            sa.select(t.secrets.c.credential, t.secrets.c.argon2_hash).where(t.secrets.c.id == secret_id)
+        ).one_or_none()
+        return None if row is None else StoredSecret(row.credential, row.argon2_hash)
+
+    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
+        """See `ports.Facts.standing`."""
+        return self.standings_to(partner, [customer])[0]
+
+    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
+        """See `ports.Facts.standings_of`. Walks the primary key of `connections`, so a page costs what it holds."""
+        query = _STANDINGS.where(t.connections.c.partner == partner, t.connections.c.customer > (after or ""))
+        return [_standing(row) for row in self._connection.execute(query.order_by(t.connections.c.customer).limit(limit))]
+
+    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
+        """See `ports.Facts.standings_to`."""
+        found: dict[CustomerId, Standing] = {}
+        for start in range(0, len(customers), _AT_ONCE):
+            query = _STANDINGS.where(
+                t.connections.c.partner == partner, t.connections.c.customer.in_(customers[start : start + _AT_ONCE])
+            )
+            found |= {row.customer: _standing(row) for row in self._connection.execute(query)}
+        return [found.get(customer) or _no_standing(partner, customer) for customer in customers]
+
+    def demo_standing(self, partner: PartnerId) -> Standing:
+        """See `ports.Facts.demo_standing`."""
+        return self.standing(partner, CustomerId(names.DEMO_CUSTOMER))
+
+    def _key(self, name: str, partner: PartnerId, key: str) -> Key | None:
+        row = self._connection.execute(
+            sa.select(t.keys.c.kind, t.keys.c.disabled, t.keys.c.expire_time, t.partners.c.rehearsing)
+            .join_from(t.keys, t.partners, t.partners.c.id == t.keys.c.partner)
+            .where(t.keys.c.partner == partner, t.keys.c.id == key, t.keys.c.delete_time.is_(None))
+        ).one_or_none()
+        if row is None:
+            return None
+        listed = self._connection.scalars(
+            sa.select(t.key_customers.c.customer).where(t.key_customers.c.partner == partner, t.key_customers.c.key == key)
+        )
+        return Key(
+            kind=KeyKind(row.kind),
+            partner=partner,
+            disabled=row.disabled,
+            expire_time=instant(row.expire_time),
+            customers=frozenset(map(CustomerId, listed)),
+            rehearsing=row.rehearsing,
+            secrets=self._secrets(name),
+        )
+
+    def _token(self, name: str, token: str) -> Token | None:
+        row = self._connection.execute(
+            sa.select(t.tokens.c.role, t.tokens.c.organization, t.tokens.c.expire_time).where(
+                t.tokens.c.id == token, t.tokens.c.delete_time.is_(None)
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        return Token(
+            role=TokenRole(row.role),
+            organization=row.organization,
+            expire_time=instant(row.expire_time),
+            secrets=self._secrets(name),
+        )
+
+    def _secrets(self, credential: str) -> tuple[Secret, ...]:
+        found = self._connection.execute(
+            sa.select(t.secrets.c.id, t.secrets.c.expire_time)
+            .where(t.secrets.c.credential == credential, t.secrets.c.argon2_hash.is_not(None))
+            .order_by(t.secrets.c.id)
+        )
+        return tuple(Secret(row.id, instant(row.expire_time)) for row in found)
+
+
+def _no_standing(partner: PartnerId, customer: CustomerId) -> Standing:
+    return Standing(partner, customer, demo=customer == names.DEMO_CUSTOMER)
+
+
+def _standing(row: Any) -> Standing:
+    subscription = consent = None
+    if row.plan is not None:
+        subscription = Subscription(
+            cancelled=row.subscription_cancel_time is not None, expire_time=instant(row.subscription_expire_time)
+        )
+    if row.grant_time is not None:
+        consent = Consent(
+            data_start_time=Instant(row.data_start_time),
+            revoked=row.revoke_time is not None,
+            expire_time=instant(row.expire_time),
+            data_classes=data_classes(row.data_classes),
+        )
+    return Standing(
+        partner=PartnerId(row.partner),
+        customer=CustomerId(row.customer),
+        demo=row.demo,
+        connected=row.disconnect_time is None,
+        subscription=subscription,
+        consent=consent,
+        disconnect_time=instant(row.disconnect_time),
+        opened_number=row.opened_number,
+    )

@@ -1,0 +1,90 @@
+"""The place of a transaction in the history: one number, drawn last, with a line for everything that was touched.
+
+Repositories touch what they are about to save, before they do; use cases know nothing of it. When the use case has returned:
+
+1. Nothing touched: no number. The answer to a repeated call is the head.
+2. The single row of `revision` is updated. Whoever updates it next waits until this transaction is over, so numbers are
+   committed in their order.
+3. A line per touched subject is written with that number.
+4. A standing that the rule denied before and allows now was opened by this number: readers that resume learn from it what they
+   missed.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from consentry_authority.storage import tables as t
+from consentry_authority.storage.facts import SqlFacts
+from consentry_core import names
+from consentry_core.clock import Clock
+from consentry_rule import Allow, CustomerId, Instant, PartnerId, Standing, valid
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who did something, and by which method; for the readers of the history."""
+
+    actor: str = ""
+    method: str = ""
+
+
+class Touched:
+    """What a transaction has touched, and how it was before."""
+
+    def __init__(self, facts: SqlFacts) -> None:
+        self._facts = facts
+        self.credentials: set[str] = set()
+        self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
+
+    def credential(self, name: str) -> None:
+        """A key or token is about to change."""
+        self.credentials.add(name)
+
+    def standing(self, partner: PartnerId, customer: CustomerId) -> None:
+        """How a customer stands towards a partner is about to change. The first touch counts: it sees the state before all."""
+        if (partner, customer) not in self.standings:
+            self.standings[partner, customer] = self._facts.standing(partner, customer)
+
+    def subjects(self) -> list[str]:
+        """The names of everything touched."""
+        standings = (names.CONSENT.format(customer, partner) for partner, customer in self.standings)
+        return sorted(self.credentials.union(standings))
+
+
+def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Origin) -> tuple[int, Instant] | None:
+    """Write the transaction's place in the history: its number and commit time; None when nothing was touched."""
+    subjects = touched.subjects()
+    if not subjects:
+        return None
+    connection.execute(sa.update(t.revision).values(number=t.revision.c.number + 1))
+    number = connection.execute(sa.select(t.revision.c.number)).scalar_one()
+    commit_time = clock.now()
+    connection.execute(
+        sa.insert(t.changes),
+        [
+            {
+                "number": number,
+                "subject": subject,
+                "commit_time": commit_time,
+                "actor": origin.actor,
+                "method": origin.method,
+            }
+            for subject in subjects
+        ],
+    )
+    _mark_opened(connection, touched, number, commit_time)
+    return number, commit_time
+
+
+def _mark_opened(connection: sa.Connection, touched: Touched, number: int, now: Instant) -> None:
+    facts = SqlFacts(connection)
+    for (partner, customer), before in touched.standings.items():
+        was_valid = isinstance(valid(before, now), Allow)
+        is_valid = isinstance(valid(facts.standing(partner, customer), now), Allow)
+        if is_valid and not was_valid:
+            connection.execute(
+                sa.update(t.connections)
+                .where(t.connections.c.partner == partner, t.connections.c.customer == customer)
+                .values(opened_number=number)
+            )

@@ -1,0 +1,114 @@
+"""The store: runs use cases in transactions, and questions in snapshots."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import sqlalchemy as sa
+
+from consentry_authority.commands import ports
+from consentry_authority.storage import credentials, history
+from consentry_authority.storage.credentials import SqlKeys, SqlTokens
+from consentry_authority.storage.facts import SqlFacts
+from consentry_authority.storage.history import Origin, Touched
+from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
+from consentry_core.clock import Clock
+from consentry_core.database import Database
+from consentry_core.follow import Revision
+from consentry_rule import Instant
+
+__all__ = ["Committed", "Origin", "Store"]
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+_NOBODY = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[_T]):
+    """What a use case returned, and its place in the history: the head, for one that changed nothing (`changed` False)."""
+
+    value: _T
+    revision: Revision
+    commit_time: Instant
+    changed: bool
+
+
+class SqlTransaction:
+    """Everything at one moment, to look at and to change; see `ports.View` and `ports.Transaction`."""
+
+    def __init__(self, connection: sa.Connection, now: Instant) -> None:
+        self.now = now
+        self.facts = SqlFacts(connection)
+        self.touched = Touched(self.facts)
+        self.partners = SqlPartners(connection, self.touched)
+        self.customers = SqlCustomers(connection, self.touched)
+        self.connections = SqlConnections(connection, self.touched)
+        self.consents = SqlConsents(connection, self.touched)
+        self.keys = SqlKeys(connection, self.touched, now)
+        self.tokens = SqlTokens(connection, self.touched, now)
+        self._connection = connection
+
+    def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
+        """See `ports.Transaction.rehash`."""
+        credentials.rehash(self._connection, secret_id, old_hash, new_hash)
+
+
+class Store:
+    """What the authority knows. Reads side by side, writes one after the other."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._listeners: list[Callable[[int], None]] = []
+        self._writes: set[asyncio.Task[object]] = set()
+
+    async def write(self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY) -> Committed[_T]:
+        """Run a use case: all that it changed is committed, with its place in the history, or, when it raises, nothing.
+
+        A caller that is cancelled does not stop it, and does not keep the listeners from hearing of it.
+        """
+        write = asyncio.create_task(self._write(use_case, origin))
+        self._writes.add(write)
+        write.add_done_callback(self._written)
+        return await asyncio.shield(write)
+
+    async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin) -> Committed[_T]:
+        committed = await self._database.write(lambda connection: self._run(connection, use_case, origin))
+        if committed.changed:
+            for listener in self._listeners:
+                listener(committed.revision.number)
+        return committed
+
+    def _written(self, write: asyncio.Task[object]) -> None:
+        self._writes.discard(write)
+        if not write.cancelled():
+            write.exception()  # whoever waits raises it; with nobody waiting it would be reported as never retrieved
+
+    def write_now(self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY) -> Committed[_T]:
+        """`write` in the calling thread, for programs without an event loop. Nobody listens."""
+        return self._database.write_now(lambda connection: self._run(connection, use_case, origin))
+
+    def _run(self, connection: sa.Connection, use_case: Callable[[ports.Transaction], _T], origin: Origin) -> Committed[_T]:
+        transaction = SqlTransaction(connection, self._clock.now())
+        value = use_case(transaction)
+        recorded = history.record(connection, transaction.touched, self._clock, origin)
+        head = transaction.facts.head()
+        if recorded is None:
+            commit_time = transaction.facts.commit_time_of(head.number) or transaction.now
+            return Committed(value, head, commit_time, changed=False)
+        return Committed(value, head, recorded[1], changed=True)
+
+    async def read(self, question: Callable[[ports.View], _T]) -> _T:
+        """The answer to a question, all of it from one snapshot."""
+        return await self._database.read(lambda connection: question(SqlTransaction(connection, self._clock.now())))
+
+    def on_commit(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` with the number of every change, on the event loop, after it was committed. It must not block."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Let what has begun finish, then close the database."""
+        self._database.close()

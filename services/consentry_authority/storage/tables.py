@@ -1,0 +1,139 @@
+"""The tables. A test holds the migrations to them.
+
+Times are nanoseconds since the Unix epoch. Rows of partners, customers, connections, keys and tokens are never deleted: ids are
+not used twice, and a standing keeps its anchor (`connections.opened_number`) when the two part.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+partners = sa.Table(
+    "partners",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("rehearsing", sa.Boolean, nullable=False),
+)
+
+customers = sa.Table(
+    "customers",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("demo", sa.Boolean, nullable=False),
+    sa.Column("plan", sa.Text),  # NULL: has never had a subscription
+    sa.Column("subscription_expire_time", sa.BigInteger),
+    sa.Column("subscription_cancel_time", sa.BigInteger),
+)
+
+connections = sa.Table(
+    "connections",
+    metadata,
+    sa.Column("partner", sa.Text, sa.ForeignKey("partners.id"), primary_key=True),
+    sa.Column("customer", sa.Text, sa.ForeignKey("customers.id"), primary_key=True),
+    sa.Column("connect_time", sa.BigInteger, nullable=False),
+    sa.Column("disconnect_time", sa.BigInteger),
+    sa.Column("opened_number", sa.BigInteger, nullable=False),
+    sa.Index(None, "customer", "partner"),
+)
+
+consents = sa.Table(
+    "consents",
+    metadata,
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("partner", sa.Text, primary_key=True),
+    sa.Column("grant_time", sa.BigInteger, nullable=False),
+    sa.Column("expire_time", sa.BigInteger),
+    sa.Column("data_start_time", sa.BigInteger, nullable=False),
+    sa.Column("data_classes", sa.Text, nullable=False),  # joined by commas; empty: all
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("revoke_time", sa.BigInteger),
+    sa.ForeignKeyConstraint(["partner", "customer"], ["connections.partner", "connections.customer"]),
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("partner", sa.Text, sa.ForeignKey("partners.id"), primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("creator", sa.Text, nullable=False),
+    sa.Column("expire_time", sa.BigInteger),
+    sa.Column("disabled", sa.Boolean, nullable=False),
+    sa.Column("delete_time", sa.BigInteger),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+
+key_customers = sa.Table(
+    "key_customers",
+    metadata,
+    sa.Column("partner", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("customer", sa.Text, sa.ForeignKey("customers.id"), primary_key=True),
+    sa.ForeignKeyConstraint(["partner", "key"], ["keys.partner", "keys.id"]),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("organization", sa.Text, nullable=False),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("creator", sa.Text, nullable=False),
+    sa.Column("expire_time", sa.BigInteger),
+    sa.Column("delete_time", sa.BigInteger),
+    sa.Index(None, "organization", "id"),
+)
+
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("credential", sa.Text, nullable=False),  # the resource name of a key or token
+    sa.Column("argon2_hash", sa.Text),  # NULL: dead
+    sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("expire_time", sa.BigInteger),
+    sa.Index(None, "credential"),
+)
+
+# One row. Writing transactions update it, so they commit in the order of the numbers they draw: whoever has read up to a number
+# has missed nothing before it. A number that were drawn from a sequence could be committed after a later one.
+revision = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    sa.Column("epoch", sa.Text, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("subject", sa.Text, primary_key=True),  # a credential's or a standing's name
+    sa.Column("commit_time", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),  # the credential that it was done with
+    sa.Column("method", sa.Text, nullable=False),
+)
+
+# What this database has drawn for itself, in base64url.
+settings = sa.Table(
+    "settings",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)

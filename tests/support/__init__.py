@@ -1,0 +1,1 @@
+"""What tests share: clocks, running services, and ways to ask them."""
