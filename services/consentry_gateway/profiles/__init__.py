@@ -1,0 +1,12 @@
+"""The families of agents that the gateway knows, one file each. A new family is a new file here and a line in `PROFILES`."""
+
+from consentry_gateway.profiles.apc_rack_pdu import APC_RACK_PDU, APC_RACK_PDU_GEN1
+from consentry_gateway.profiles.apc_ups import APC_UPS
+from consentry_gateway.profiles.form import Metric, Profile, Source, Table, Total
+from consentry_gateway.profiles.geist import GEIST
+from consentry_gateway.profiles.ups_mib import HUAWEI_UPS, UPS_MIB
+
+PROFILES: tuple[Profile, ...] = (APC_RACK_PDU, APC_RACK_PDU_GEN1, APC_UPS, GEIST, HUAWEI_UPS, UPS_MIB)
+"""In the order in which they are tried: what a vendor says of its own devices goes before the standard."""
+
+__all__ = ["PROFILES", "Metric", "Profile", "Source", "Table", "Total"]
