@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from consentry_core.errors import ConsentryError
 from consentry_core.identity import Identity
 from consentry_rule import CustomerId, DataClass, Decision, Instant, PartnerId
 
@@ -84,6 +85,6 @@ class GuardedCall(Protocol):
         """What the next message holds, in place of what was required. Streams call it before each message."""
         ...
 
-    def denial(self, customer: CustomerId, decision: Decision) -> Exception:
+    def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
         """The error for a denial, telling no more about the customer than the caller may know."""
         ...

@@ -207,7 +207,9 @@ class Call:
             for customer, data_class in self._scope:
                 decision = allowed(facts, self._standing(facts, customer), data_class, None, instant)
                 if isinstance(decision, Deny):
-                    raise self.denial(customer, decision)
+                    # A call that watches its coverage has looked in this very step, so an end came in between: it narrows when it
+                    # is opened again.
+                    raise coverage_changed() if self.changes else self.denial(customer, decision)
 
     def check_credential(self) -> tuple[Key | Token, Instant]:
         """Steps 1 to 3 of `check`; returns what step 4 goes on with."""
@@ -253,4 +255,11 @@ def lease_lost(retry_after: float = 1.0) -> Unavailable:
         "the authority is out of reach, and without it nobody knows what is allowed; open the call again after a moment",
         retry_after=retry_after,
         reason="LEASE_LOST",
+    )
+
+
+def coverage_changed() -> Unavailable:
+    """What a stream is told whose coverage ended between looking and writing."""
+    return Unavailable(
+        "the coverage has just changed; open the call again after the last cursor", retry_after=0.0, reason="COVERAGE_CHANGED"
     )

@@ -18,7 +18,8 @@ from collections.abc import Iterable
 
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
-from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable
+from consentry_core.errors import ConsentryError, PermissionDenied
+from consentry_core.follow import Revision
 from consentry_core.identity import IdentityMemory
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
@@ -71,6 +72,7 @@ class Guard:
         self._by_credential: dict[str, set[Call]] = {}
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
+        self._progress = asyncio.Event()
         self.ready = asyncio.Event()
         """Set while there is a usable lease."""
 
@@ -98,8 +100,7 @@ class Guard:
             verified = await self._verify(secret)
             identity = verified.identity
             await self._know((identity.credential,))
-            if not self._follower.has_applied(verified.revision):
-                raise Unavailable("the service has not caught up with this credential yet; try again", retry_after=0.1)
+            await self._catch_up(verified.revision)
             self._memory.remember(secret, identity)
         else:
             await self._know((identity.credential,))
@@ -146,10 +147,21 @@ class Guard:
         if late:
             raise lease_lost()
 
+    async def _catch_up(self, revision: Revision) -> None:
+        """Wait until everything up to a revision has been applied."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not self._follower.has_applied(revision):
+                    await self._progress.wait()
+        except TimeoutError:
+            raise lease_lost() from None
+
     # News
 
     def _applied(self, applied: Applied) -> None:
         """Something was applied: wake whoever waits for it, end what is over, tell what has changed. One step."""
+        self._progress.set()
+        self._progress = asyncio.Event()
         for name in applied.answered:
             for future in self._waiting.pop(name, ()):
                 if not future.done():
