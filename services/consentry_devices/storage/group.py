@@ -1,0 +1,180 @@
+"""One group of frames, in one transaction: log, current state and the gateways' numberings change together or not at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from consentry_devices.alarms import AlarmEvent
+from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.frames import Encoder, Frame, Happened, StreamKey, check_number, check_same, take_in
+from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.state import Reading
+from consentry_devices.storage import rows, tables
+from consentry_devices.storage.state import read_alarm, read_devices, read_locations, read_sensors
+from consentry_rule import CustomerId, DataClass, Instant
+
+REMEMBERED_FRAMES = 1_000
+"""Of how many of its last frames a numbering keeps the digest."""
+
+_LARGEST_MEMORY = 1_000
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the one appender need not read again, because nobody else changes it. To be forgotten when a transaction fails."""
+
+    inventories: dict[CustomerId, Inventory] = field(default_factory=dict)
+    last_numbers: dict[StreamKey, int] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Know nothing, so that everything is read again."""
+        self.inventories.clear()
+        self.last_numbers.clear()
+
+    def shrink(self) -> None:
+        """Keep it bounded, between transactions. All at once is good enough: reading again is cheap, and rare."""
+        if len(self.inventories) > _LARGEST_MEMORY or len(self.last_numbers) > _LARGEST_MEMORY:
+            self.forget()
+
+
+class Group:
+    """The transaction while it is being put together. `add` what there is, then `write`."""
+
+    def __init__(self, connection: sa.Connection, memory: Memory, encoder: Encoder, tail: int) -> None:
+        self._connection = connection
+        self._memory = memory
+        self._encoder = encoder
+        self._tail = tail
+        self._entries: list[Entry] = []
+        self._digests: dict[tuple[StreamKey, int], bytes] = {}
+        self._changes: list[tuple[CustomerId, InventoryChange]] = []
+        self._events: list[tuple[CustomerId, AlarmEvent]] = []
+        self._alarms: dict[tuple[CustomerId, str], AlarmEvent] = {}
+        self._latest: dict[tuple[CustomerId, str, str], Reading] = {}
+
+    def last_number(self, stream: StreamKey) -> int:
+        """The number of the last frame of the stream's epoch that was taken in; 0 when there is none."""
+        known = self._memory.last_numbers.get(stream)
+        if known is None:
+            table = tables.gateway_streams
+            known = self._connection.scalar(sa.select(table.c.last_number).where(*_of(table, stream))) or 0
+            self._memory.last_numbers[stream] = known
+        return known
+
+    def add(self, stream: StreamKey, frame: Frame) -> None:
+        """Take a frame in. A ConsentryError refuses it, and nothing of it is in the group."""
+        if not check_number(frame.number, self.last_number(stream)):
+            check_same(frame.digest, self._stored_digest(stream, frame.number))
+            return
+        customer = stream.customer
+
+        def known_alarm(alarm: str) -> AlarmEvent | None:
+            return self._alarms.get((customer, alarm)) or read_alarm(self._connection, customer, alarm)
+
+        self._log(customer, frame, take_in(frame, stream.gateway, self._inventory(customer), known_alarm))
+        self._digests[stream, frame.number] = frame.digest
+        self._memory.last_numbers[stream] = frame.number
+
+    def write(self) -> tuple[Entry, ...]:
+        """Write everything, and return the new entries."""
+        if self._digests:
+            self._write_numberings()
+        if self._entries:
+            self._connection.execute(sa.insert(tables.log), [rows.entry_row(entry) for entry in self._entries])
+            self._connection.execute(sa.update(tables.store).values(tail=self._tail))
+        for customer, change in self._changes:
+            self._write_inventory(customer, change)
+        alarms = [rows.event_row(customer, event) for (customer, _), event in self._alarms.items()]
+        tables.upsert(self._connection, tables.alarms, alarms)
+        if self._events:
+            events = [rows.event_row(customer, event) for customer, event in self._events]
+            self._connection.execute(sa.insert(tables.alarm_events), events)
+        latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in self._latest.items()]
+        tables.upsert(self._connection, tables.latest, latest, unless_older="time")
+        return tuple(self._entries)
+
+    def _inventory(self, customer: CustomerId) -> Inventory:
+        known = self._memory.inventories.get(customer)
+        if known is None:
+            known = self._memory.inventories[customer] = Inventory(
+                {location.id: location for location in read_locations(self._connection, customer)},
+                {device.id: device for device in read_devices(self._connection, customer)},
+                {(sensor.device, sensor.id): sensor for sensor in read_sensors(self._connection, customer)},
+            )
+        return known
+
+    def _stored_digest(self, stream: StreamKey, number: int) -> bytes | None:
+        table = tables.gateway_frames
+        return self._digests.get((stream, number)) or self._connection.scalar(
+            sa.select(table.c.digest).where(*_of(table, stream), table.c.number == number)
+        )
+
+    def _log(self, customer: CustomerId, frame: Frame, happened: Happened) -> None:
+        if happened.inventory:
+            payload = self._encoder.inventory_change(customer, happened.inventory)
+            self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
+            self._changes.append((customer, happened.inventory))
+        for event in happened.alarms:
+            payload = self._encoder.alarm_event(customer, event)
+            self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=frame.historical)
+            self._events.append((customer, event))
+            self._alarms[customer, event.alarm.id] = event
+        for block in frame.telemetry:
+            span = (block.min_time, block.max_time)
+            self._append(customer, Kind.TELEMETRY, block.device, span, block.payload, late=frame.historical)
+            for reading in block.newest:
+                place = (customer, reading.device, reading.sensor)
+                before = self._latest.get(place)
+                if before is None or reading.time >= before.time:
+                    self._latest[place] = reading
+
+    def _append(
+        self,
+        customer: CustomerId,
+        kind: Kind,
+        device: str | None,
+        span: tuple[Instant, Instant],
+        payload: bytes,
+        *,
+        late: bool = False,
+    ) -> None:
+        self._tail += 1
+        self._entries.append(Entry(self._tail, customer, _CLASS_OF[kind], kind, device, *span, late, payload))
+
+    def _write_numberings(self) -> None:
+        frames = [{**_key(stream), "number": number, "digest": digest} for (stream, number), digest in self._digests.items()]
+        self._connection.execute(sa.insert(tables.gateway_frames), frames)
+        last = {stream: self._memory.last_numbers[stream] for stream, _ in self._digests}
+        streams = [{**_key(stream), "last_number": number} for stream, number in last.items()]
+        tables.upsert(self._connection, tables.gateway_streams, streams)
+        table = tables.gateway_frames
+        for stream, number in last.items():
+            if number > REMEMBERED_FRAMES:
+                too_old = table.c.number <= number - REMEMBERED_FRAMES
+                self._connection.execute(sa.delete(table).where(*_of(table, stream), too_old))
+
+    def _write_inventory(self, customer: CustomerId, change: InventoryChange) -> None:
+        connection = self._connection
+        tables.upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
+        tables.upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
+        gateways = [
+            {"customer": customer, "device": device.id, "gateway": gateway}
+            for device in change.devices
+            for gateway in device.gateways
+        ]
+        tables.add_new(connection, tables.device_gateways, gateways)
+        tables.upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
+
+
+_CLASS_OF = {Kind.INVENTORY: DataClass.INVENTORY, Kind.ALARM: DataClass.ALARMS, Kind.TELEMETRY: DataClass.TELEMETRY}
+
+
+def _key(stream: StreamKey) -> dict[str, str]:
+    return {"customer": stream.customer, "gateway": stream.gateway, "epoch": stream.epoch}
+
+
+def _of(table: sa.Table, stream: StreamKey) -> list[sa.ColumnElement[bool]]:
+    values: Mapping[str, Any] = _key(stream)
+    return [table.c[column] == value for column, value in values.items()]

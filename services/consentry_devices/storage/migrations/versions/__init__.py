@@ -1,0 +1,1 @@
+"""The steps, oldest first. What has been released is never edited."""

@@ -1,0 +1,203 @@
+"""How things stand, read from SQL. The engine of `consentry_devices.state`."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from consentry_core.database import Database
+from consentry_devices.alarms import AlarmEvent
+from consentry_devices.feed.log import Kind
+from consentry_devices.inventory import Device, Location, Sensor
+from consentry_devices.limits import NESTING
+from consentry_devices.state import Block, Position, Reading, Snapshot
+from consentry_devices.storage import rows, tables
+from consentry_rule import CustomerId, Instant
+
+
+class SqlState:
+    """See `State`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def snapshot(self, customer: CustomerId) -> Snapshot:
+        """See `State.snapshot`."""
+
+        def question(connection: sa.Connection) -> Snapshot:
+            return Snapshot(
+                connection.scalar(sa.select(tables.store.c.tail)) or 0,
+                _parents_first(read_locations(connection, customer)),
+                _parents_first(read_devices(connection, customer)),
+                tuple(read_sensors(connection, customer)),
+                tuple(_events(connection, sa.select(tables.alarms).where(tables.alarms.c.customer == customer))),
+                tuple(_readings(connection, customer)),
+            )
+
+        return await self._database.read(question)
+
+    async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
+        """See `State.locations`."""
+        return await self._database.read(lambda connection: read_locations(connection, customer, after, limit))
+
+    async def devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Device]:
+        """See `State.devices`."""
+        return await self._database.read(lambda connection: read_devices(connection, customer, after, limit))
+
+    async def device(self, customer: CustomerId, device: str) -> Sequence[Device]:
+        """See `State.device`."""
+
+        def question(connection: sa.Connection) -> Sequence[Device]:
+            found: list[Device] = []
+            wanted = device
+            while wanted and len(found) <= NESTING + 1:
+                here = _devices(connection, customer, tables.devices.c.id == wanted)
+                if not here:
+                    break
+                found += here
+                wanted = here[0].parent
+            return found
+
+        return await self._database.read(question)
+
+    async def sensors(self, customer: CustomerId, device: str | None, *, after: str, limit: int) -> Sequence[Sensor]:
+        """See `State.sensors`."""
+        return await self._database.read(lambda connection: read_sensors(connection, customer, device, after, limit))
+
+    async def alarms(self, customer: CustomerId, *, active_only: bool, after: str, limit: int) -> Sequence[AlarmEvent]:
+        """See `State.alarms`."""
+        table = tables.alarms
+        query = sa.select(table).where(table.c.customer == customer, table.c.id > after).order_by(table.c.id).limit(limit)
+        if active_only:
+            query = query.where(table.c.clear_time.is_(None))
+        return await self._database.read(lambda connection: _events(connection, query))
+
+    async def alarm(self, customer: CustomerId, alarm: str) -> AlarmEvent | None:
+        """See `State.alarm`."""
+        return await self._database.read(lambda connection: read_alarm(connection, customer, alarm))
+
+    async def alarm_events(self, customer: CustomerId, alarm: str, *, after: int, limit: int) -> Sequence[AlarmEvent]:
+        """See `State.alarm_events`."""
+        table = tables.alarm_events
+        of_alarm = (table.c.customer == customer, table.c.id == alarm, table.c.number > after)
+        query = sa.select(table).where(*of_alarm).order_by(table.c.number).limit(limit)
+        return await self._database.read(lambda connection: _events(connection, query))
+
+    async def latest(self, customer: CustomerId, devices: Set[str], sensors: Set[tuple[str, str]]) -> Sequence[Reading]:
+        """See `State.latest`."""
+        wanted = {device for device, _ in sensors}
+        only = (devices & wanted if devices else wanted) if sensors else devices
+        if sensors and not only:
+            return ()
+        found = await self._database.read(lambda connection: _readings(connection, customer, only))
+        asked = (reading for reading in found if not sensors or (reading.device, reading.sensor) in sensors)
+        return sorted(asked, key=lambda reading: rows.sensor_path(reading.device, reading.sensor))
+
+    async def telemetry_devices(self, customer: CustomerId, *, up_to: int) -> Sequence[str]:
+        """See `State.telemetry_devices`. Those of the inventory: a device without readings costs one look into an index."""
+        table = tables.devices
+        query = sa.select(table.c.id).where(table.c.customer == customer).order_by(table.c.id)
+        return await self._database.read(lambda connection: connection.scalars(query).all())
+
+    async def history(
+        self, customer: CustomerId, device: str, start: Instant, end: Instant, *, after: Position, up_to: int, max_bytes: int
+    ) -> Sequence[Block]:
+        """See `State.history`."""
+        log = tables.log.c
+        query = (
+            sa.select(log.min_time, log.max_time, log.seq, log.payload)
+            .where(log.customer == customer, log.kind == Kind.TELEMETRY.value, log.device == device)
+            .where(log.min_time < end, log.max_time >= start, log.seq <= up_to)
+            .where(sa.tuple_(log.min_time, log.max_time, log.seq) > (after.min_time, after.max_time, after.seq))
+            .order_by(log.min_time, log.max_time, log.seq)
+        )
+
+        def question(connection: sa.Connection) -> Sequence[Block]:
+            found: list[Block] = []
+            size = 0
+            for row in connection.execute(query):
+                found.append(Block(Position(row.min_time, row.max_time, row.seq), row.payload))
+                size += len(row.payload)
+                if size >= max_bytes:
+                    break
+            return found
+
+        return await self._database.read(question)
+
+
+def read_locations(
+    connection: sa.Connection, customer: CustomerId, after: str = "", limit: int | None = None
+) -> Sequence[Location]:
+    """The customer's locations, by id."""
+    table = tables.locations
+    query = sa.select(table).where(table.c.customer == customer, table.c.id > after).order_by(table.c.id).limit(limit)
+    return [rows.location_of(row) for row in connection.execute(query)]
+
+
+def read_devices(
+    connection: sa.Connection, customer: CustomerId, after: str = "", limit: int | None = None
+) -> Sequence[Device]:
+    """The customer's devices, by id."""
+    return _devices(connection, customer, tables.devices.c.id > after, limit)
+
+
+def read_sensors(
+    connection: sa.Connection, customer: CustomerId, device: str | None = None, after: str = "", limit: int | None = None
+) -> Sequence[Sensor]:
+    """The customer's sensors, by name."""
+    table = tables.sensors
+    query = sa.select(table).where(table.c.customer == customer, table.c.path > after).order_by(table.c.path).limit(limit)
+    if device is not None:
+        query = query.where(table.c.device == device)
+    return [rows.sensor_of(row) for row in connection.execute(query)]
+
+
+def read_alarm(connection: sa.Connection, customer: CustomerId, alarm: str) -> AlarmEvent | None:
+    """The newest event of an alarm."""
+    table = tables.alarms
+    query = sa.select(table).where(table.c.customer == customer, table.c.id == alarm)
+    return next(iter(_events(connection, query)), None)
+
+
+def _events(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[AlarmEvent]:
+    return [rows.event_of(row) for row in connection.execute(query)]
+
+
+def _devices(
+    connection: sa.Connection, customer: CustomerId, which: sa.ColumnElement[bool], limit: int | None = None
+) -> Sequence[Device]:
+    table = tables.devices
+    query = sa.select(table).where(table.c.customer == customer, which).order_by(table.c.id).limit(limit)
+    found = connection.execute(query).all()
+    if not found:
+        return []
+    gateways: defaultdict[str, list[str]] = defaultdict(list)
+    links = tables.device_gateways
+    between = (links.c.customer == customer, links.c.device >= found[0].id, links.c.device <= found[-1].id)
+    for link in connection.execute(sa.select(links).where(*between).order_by(links.c.device, links.c.gateway)):
+        gateways[link.device].append(link.gateway)
+    return [rows.device_of(row, tuple(gateways[row.id])) for row in found]
+
+
+def _readings(connection: sa.Connection, customer: CustomerId, devices: Set[str] = frozenset()) -> Iterable[Reading]:
+    table = tables.latest
+    query = sa.select(table).where(table.c.customer == customer)
+    if devices:
+        query = query.where(table.c.device.in_(devices))
+    return [rows.reading_of(row) for row in connection.execute(query)]
+
+
+_Nested = TypeVar("_Nested", Location, Device)
+
+
+def _parents_first(things: Sequence[_Nested]) -> tuple[_Nested, ...]:
+    by_id: Mapping[str, _Nested] = {thing.id: thing for thing in things}
+
+    def depth(thing: _Nested) -> int:
+        above, steps = by_id.get(thing.parent), 0
+        while above is not None and steps <= NESTING:
+            above, steps = by_id.get(above.parent), steps + 1
+        return steps
+
+    return tuple(sorted(things, key=depth))

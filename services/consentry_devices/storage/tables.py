@@ -1,0 +1,155 @@
+"""The tables. Instants are nanoseconds; things are referred to by id, never by name. "" is none, as in the domain."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+metadata = sa.MetaData()
+
+# SQLite numbers rows by themselves only under the type's very name INTEGER.
+_SEQ = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _id(name: str, *, primary_key: bool = True) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, primary_key=primary_key, nullable=False)
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+store = sa.Table(
+    "store",
+    metadata,
+    _id("id"),
+    _number("create_time"),
+    sa.Column("page_token_key", sa.LargeBinary, nullable=False),
+    _number("tail"),  # of the log, so that it never falls, whatever is removed from the log
+)
+
+log = sa.Table(
+    "log",
+    metadata,
+    sa.Column("seq", _SEQ, primary_key=True, autoincrement=False),
+    _id("customer", primary_key=False),
+    _text("data_class"),
+    _text("kind"),
+    sa.Column("device", sa.Text),
+    _number("min_time"),
+    _number("max_time"),
+    sa.Column("historical", sa.Boolean, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    # History: finds a device's blocks of a time range, in order, without touching a payload.
+    sa.Index("log_by_time", "customer", "kind", "device", "min_time", "max_time", "seq"),
+)
+
+locations = sa.Table("locations", metadata, _id("customer"), _id("id"), _text("display_name"), _number("kind"), _text("parent"))
+
+devices = sa.Table(
+    "devices",
+    metadata,
+    _id("customer"),
+    _id("id"),
+    _text("display_name"),
+    _number("type"),
+    _text("model_name"),
+    _text("serial_number"),
+    _text("parent"),
+    _text("location"),
+)
+
+device_gateways = sa.Table("device_gateways", metadata, _id("customer"), _id("device"), _id("gateway"))
+
+# `path` is `{device}/sensors/{sensor}`: pages are ordered by name, which is not the order of (device, sensor).
+sensors = sa.Table(
+    "sensors",
+    metadata,
+    _id("customer"),
+    _id("path"),
+    _id("device", primary_key=False),
+    _id("id", primary_key=False),
+    _text("display_name"),
+    _text("metric"),
+    _text("unit"),
+    sa.Index("sensors_by_device", "customer", "device", "path"),
+)
+
+
+def _event_columns(*, every_event: bool) -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("number", sa.BigInteger, primary_key=every_event, autoincrement=False, nullable=False),
+        _number("kind"),
+        _number("time"),
+        _text("device"),
+        _text("label"),
+        _text("message"),
+        _number("severity"),
+        _number("activate_time"),
+        sa.Column("clear_time", sa.BigInteger),
+        _number("reactivation_count"),
+    )
+
+
+# Each alarm's newest event, which says how it stands.
+alarms = sa.Table("alarms", metadata, _id("customer"), _id("id"), *_event_columns(every_event=False))
+alarm_events = sa.Table("alarm_events", metadata, _id("customer"), _id("id"), *_event_columns(every_event=True))
+
+# Each sensor's newest reading.
+latest = sa.Table(
+    "latest",
+    metadata,
+    _id("customer"),
+    _id("device"),
+    _id("sensor"),
+    _number("time"),
+    sa.Column("value", sa.Double),
+    sa.Column("text", sa.Text),
+    sqlite_with_rowid=False,
+)
+
+# Where each gateway's numbering stands. Former epochs stay: a frame of one, sent again much later, is not stored again.
+gateway_streams = sa.Table("gateway_streams", metadata, _id("customer"), _id("gateway"), _id("epoch"), _number("last_number"))
+
+# What the last frames of each numbering were, so that the same number with other content is found out.
+gateway_frames = sa.Table(
+    "gateway_frames",
+    metadata,
+    _id("customer"),
+    _id("gateway"),
+    _id("epoch"),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def add_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, but those that are there already."""
+    if rows:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
+
+
+def upsert(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], *, unless_older: str | None = None
+) -> None:
+    """Insert rows, or replace those with the same primary key; with `unless_older`, only if that column is not lower."""
+    if not rows:
+        return
+    insert = _insert(connection, table)
+    new = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+    statement = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_=new,
+        where=None if unless_older is None else insert.excluded[unless_older] >= table.c[unless_older],
+    )
+    connection.execute(statement, list(rows))

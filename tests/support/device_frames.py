@@ -1,0 +1,68 @@
+"""Frames as the appender takes them, for tests that need no gateway."""
+
+from consentry_devices import columns
+from consentry_devices.alarms import Alarm, AlarmEvent
+from consentry_devices.frames import Frame, StreamKey, TelemetryBlock
+from consentry_devices.inventory import Device, InventoryChange, Sensor
+from consentry_devices.state import Reading
+from consentry_rule import CustomerId, Instant
+
+NORTH = CustomerId("north")
+SOUTH = CustomerId("south")
+NOW = Instant(1_780_000_000_000_000_000)
+SECOND = 1_000_000_000
+
+
+def stream(customer: CustomerId = NORTH, gateway: str = "gw", epoch: str = "epoch-0123456789") -> StreamKey:
+    """A gateway's numbering."""
+    return StreamKey(customer, gateway, epoch)
+
+
+def device(id: str = "ups", parent: str = "", name: str = "") -> Device:  # noqa: A002 - the field's name
+    return Device(id, name or id.upper(), 1, "Smart-UPS", "S1", parent, "")
+
+
+def sensor(of: str = "ups", id: str = "load") -> Sensor:  # noqa: A002 - the field's name
+    return Sensor(of, id, id, "ups.load", "%")
+
+
+KNOWN = InventoryChange(NOW, (), (device(),), (sensor(),))
+"""What `frame`s readings are of."""
+
+
+def telemetry(
+    *values: float | str,
+    of: str = "ups",
+    id: str = "load",  # noqa: A002 - the field's name
+    customer: CustomerId = NORTH,
+    start: int = NOW,
+) -> TelemetryBlock:
+    """Readings of one sensor, a second apart."""
+    rows = [(id, Instant(start + index * SECOND), value) for index, value in enumerate(values)]
+    table = columns.of_rows(rows)
+    newest = tuple(Reading(of, name, time, value) for name, (time, value) in columns.newest(table).items())
+    payload = columns.encode(f"customers/{customer}/devices/{of}", table, historical=False)
+    return TelemetryBlock(of, table.sensors, payload, *table.span(), newest)
+
+
+def frame(
+    number: int,
+    *blocks: TelemetryBlock,
+    inventory: InventoryChange = KNOWN,
+    alarms: tuple[Alarm, ...] = (),
+    digest: bytes = b"",
+) -> Frame:
+    """A frame; by default it tells of the things it is about."""
+    size = sum(len(block.payload) for block in blocks)
+    return Frame(number, digest or b"%d" % number, size, NOW, inventory, alarms, blocks)
+
+
+class PlainEncoder:
+    """An encoder for tests that only look at what is logged, not at its form."""
+
+    def inventory_change(self, customer: CustomerId, change: InventoryChange) -> bytes:
+        things = [thing.id for things in (change.locations, change.devices, change.sensors) for thing in things]
+        return f"{customer} {things}".encode()
+
+    def alarm_event(self, customer: CustomerId, event: AlarmEvent) -> bytes:
+        return f"{customer} {event.alarm.id} {event.number} {event.kind.name}".encode()
