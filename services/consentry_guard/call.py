@@ -207,8 +207,8 @@ class Call:
             for customer, data_class in self._scope:
                 decision = allowed(facts, self._standing(facts, customer), data_class, None, instant)
                 if isinstance(decision, Deny):
-                    # A call that watches its coverage has looked in this very step, so an end came in between: it narrows when it
-                    # is opened again.
+                    # A call that watches its coverage has looked in this very step, so an end came in between: it narrows when
+                    # it is opened again.
                     raise coverage_changed() if self.changes else self.denial(customer, decision)
 
     def check_credential(self) -> tuple[Key | Token, Instant]:

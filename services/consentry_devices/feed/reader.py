@@ -1,0 +1,167 @@
+"""One reader's view of the feed, without I/O: which customers it is told about, from where on, and what of an entry it gets.
+
+A customer is a *member* of the reader from when `CustomerAdded` was said until `CustomerRemoved` is. A member that was valid,
+was withdrawn and is valid again is removed and added, with a gap between, whether the reader was open meanwhile or came back
+with a cursor.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from consentry_core.errors import ConsentryError
+from consentry_devices.columns import since
+from consentry_devices.feed.cursor import Cursor
+from consentry_devices.feed.log import Entry, Kind
+from consentry_guard import Access
+from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant
+
+
+class Coverage(Protocol):
+    """What a reader asks about its coverage: the part of `consentry_guard.GuardedCall` that it needs."""
+
+    def decide_covered(self, customer: CustomerId) -> Decision:
+        """Whether the key covers the customer now."""
+        ...
+
+    def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
+        """Whether data of this class may be handed out now."""
+        ...
+
+    def covered(self) -> Mapping[CustomerId, frozenset[DataClass]]:
+        """Who is covered now, and with what."""
+        ...
+
+    def opened_from(self, customer: CustomerId) -> Instant:
+        """The earliest data that is open."""
+        ...
+
+    def opened_number(self, customer: CustomerId) -> int:
+        """The change by which the customer last became valid."""
+        ...
+
+    def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
+        """The error for a denial, telling no more than the caller may know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Say that the customer enters, or that its classes are others now.
+
+    `opened` are the classes that were not open to this reader before: a snapshot says how they stand. `missed`: the customer
+    was covered before and not meanwhile, so say that there is a gap.
+    """
+
+    customer: CustomerId
+    data_classes: frozenset[DataClass]
+    opened: frozenset[DataClass]
+    missed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Say that the customer leaves, and why. `denial` None: it was withdrawn and granted again before anybody looked."""
+
+    customer: CustomerId
+    denial: ConsentryError | None
+
+
+Change: TypeAlias = Added | Removed
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """`after`: by open class, the entry up to which it has been told, by a snapshot or by the reader's start."""
+
+    after: Mapping[DataClass, int]
+    opened: int
+
+
+class Reader:
+    """Membership and filtering of one `Watch`. `wanted` None: every data class."""
+
+    def __init__(self, coverage: Coverage, wanted: frozenset[DataClass] | None) -> None:
+        self._coverage = coverage
+        self._wanted = wanted
+        self._members: dict[CustomerId, _Member] = {}
+        self._left: set[CustomerId] = set()
+
+    @property
+    def members(self) -> Iterable[CustomerId]:
+        """Who is told about."""
+        return self._members.keys()
+
+    def start(self, named: Iterable[CustomerId], position: int) -> Iterator[Change]:
+        """Begin at a position of the log; of named customers, those that are not covered are said to be removed."""
+        for customer in named or self._coverage.covered():
+            yield from self._look(customer, position, say_missing=True)
+
+    def resume(self, named: Iterable[CustomerId], cursor: Cursor) -> Iterator[Change]:
+        """Go on after a cursor: what was covered then and still is goes on in silence."""
+        for customer in named or self._coverage.covered():
+            opened = self._coverage.opened_number(customer)
+            classes = self._open_classes(customer)
+            if classes and opened <= cursor.coverage:
+                self._members[customer] = _Member(dict.fromkeys(classes, cursor.seq), opened)
+            else:
+                yield from self._look(customer, cursor.seq, say_missing=True)
+
+    def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
+        """What to say, now that something may have changed about these customers."""
+        for customer in sorted(customers):
+            yield from self._look(customer, position, say_missing=False)
+
+    def told(self, customer: CustomerId, data_classes: frozenset[DataClass], seq: int) -> None:
+        """A snapshot of these classes of the customer was said, exact at `seq`."""
+        member = self._members.get(customer)
+        if member is not None:
+            self._members[customer] = replace(member, after={**member.after, **dict.fromkeys(data_classes, seq)})
+
+    def _look(self, customer: CustomerId, position: int, *, say_missing: bool) -> Iterator[Change]:
+        member = self._members.get(customer)
+        classes = self._open_classes(customer)
+        opened = self._coverage.opened_number(customer)
+        if member is not None and (not classes or opened != member.opened):
+            del self._members[customer]
+            self._left.add(customer)
+            yield Removed(customer, self._denial(customer))
+            member = None
+        if not classes:
+            if say_missing:
+                yield Removed(customer, self._denial(customer))
+            return
+        if member is None:
+            self._members[customer] = _Member(dict.fromkeys(classes, position), opened)
+            yield Added(customer, classes, classes, customer in self._left)
+        elif member.after.keys() != classes:
+            after = {data_class: member.after.get(data_class, position) for data_class in classes}
+            self._members[customer] = replace(member, after=after)
+            yield Added(customer, classes, classes - member.after.keys(), missed=False)
+
+    def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
+        wanted = frozenset(DataClass) if self._wanted is None else self._wanted
+        return frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
+
+    def _denial(self, customer: CustomerId) -> ConsentryError | None:
+        decision = self._coverage.decide_covered(customer)
+        if isinstance(decision, Allow):
+            wanted = sorted(self._wanted or DataClass, key=lambda data_class: data_class.value)
+            decision = self._coverage.decide(customer, wanted[0])
+        return self._coverage.denial(customer, decision) if isinstance(decision, Deny) else None
+
+    def open_payload(self, entry: Entry) -> bytes | None:
+        """What of an entry may be handed out: its payload, a part of it (never older than the consent opens), or None."""
+        member = self._members.get(entry.customer)
+        if member is None or entry.seq <= member.after.get(entry.data_class, entry.seq):
+            return None
+        if entry.kind is Kind.INVENTORY:
+            return entry.payload  # how things are, whenever they became so
+        opened_from = self._coverage.opened_from(entry.customer)
+        if entry.min_time >= opened_from:
+            return entry.payload
+        return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None
+
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""
+        return {customer for customer, data_class in accesses if isinstance(self._coverage.decide(customer, data_class), Deny)}

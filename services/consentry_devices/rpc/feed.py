@@ -1,0 +1,318 @@
+"""FeedService: carries what a `Reader` decides.
+
+The order of things, and why none is missed: the reader's coverage is followed and its bell is hung up before it is asked where
+it stands; before each message, with nothing awaited in between, the changes of coverage are taken, so that whoever has left is
+in no message; and the guard checks every (customer, data class) of the message in the step that hands it over.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
+
+from consentry_core import names
+from consentry_core.clock import SECOND, Clock
+from consentry_core.errors import ConsentryError, InvalidArgument
+from consentry_core.rpc.follow_wire import data_classes_from_wire, data_classes_to_wire
+from consentry_core.rpc.gate import Context
+from consentry_core.rpc.times import from_duration, to_timestamp
+from consentry_devices.feed.cursor import Cursor, Cursors
+from consentry_devices.feed.log import Entry, Kind, Log
+from consentry_devices.feed.reader import Added, Change, Reader
+from consentry_devices.feed.ring import Ring
+from consentry_devices.rpc.snapshot import pieces
+from consentry_devices.state import State
+from consentry_devices.wire import delimited
+from consentry_guard import Access, CoverageChanges, GuardedCall, guarded_call
+from consentry_rule import CustomerId, DataClass
+
+_HEARTBEAT = 15 * SECOND
+_SHORTEST, _LONGEST = SECOND, 300 * SECOND
+_ENTRIES = 500  # looked at in one go
+_READ_BYTES = 1024 * 1024
+_MESSAGE_BYTES = 64 * 1024  # telemetry is joined up to about this size: cost is per message
+
+# Field numbers of WatchResponse, for what is handed on as it was stored.
+_CURSOR = feed_pb2.WatchResponse.CURSOR_FIELD_NUMBER
+_TELEMETRY = feed_pb2.WatchResponse.TELEMETRY_FIELD_NUMBER
+_DEVICES = feed_pb2.WatchResponse.Telemetry.DEVICES_FIELD_NUMBER
+_FIELD_OF = {
+    Kind.INVENTORY: feed_pb2.WatchResponse.INVENTORY_CHANGE_FIELD_NUMBER,
+    Kind.ALARM: feed_pb2.WatchResponse.ALARM_CHANGE_FIELD_NUMBER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A WatchRequest, checked."""
+
+    customers: frozenset[CustomerId]
+    data_classes: frozenset[DataClass] | None
+    start: str
+    after_cursor: str
+    heartbeat: float
+    stop_when_synced: bool
+
+    @property
+    def filter_text(self) -> str:
+        """What a cursor is bound to."""
+        classes = sorted(data_class.value for data_class in self.data_classes or ())
+        return f"{','.join(sorted(self.customers))};{','.join(classes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """The event of one WatchResponse, encoded, what it holds, and the log's entry that it goes up to."""
+
+    event: bytes
+    accesses: frozenset[Access]
+    seq: int
+
+
+class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
+    """See the proto. Yields encoded messages: what was stored encoded is not encoded again."""
+
+    def __init__(self, log: Log, state: State, ring: Ring, cursor_key: bytes, clock: Clock) -> None:
+        self._log = log
+        self._state = state
+        self._ring = ring
+        self._cursor_key = cursor_key
+        self._clock = clock
+
+    async def Watch(  # type: ignore[override] # noqa: N802 - the proto's name; encoded messages
+        self, request: feed_pb2.WatchRequest, context: Context
+    ) -> AsyncIterator[bytes]:
+        """See the proto."""
+        question = _question(request)
+        call = guarded_call()
+        cursors = Cursors(self._cursor_key, self._log.store_id, call.partner, question.filter_text)
+        after = cursors.read(question.after_cursor) if question.start == "after_cursor" else None
+        changes = await (call.watch(question.customers) if question.customers else call.follow_all())
+        with self._ring.listening() as bell:
+            watch = _Watch(feed=self, question=question, call=call, changes=changes, bell=bell, cursors=cursors, after=after)
+            async for message in watch.messages():
+                yield message
+
+    async def entries_after(self, seq: int) -> Sequence[Entry]:
+        """From the ring if it has them, else from the log."""
+        entries = self._ring.after(seq, _ENTRIES)
+        if entries is None:
+            entries = await self._log.read_after(seq, _ENTRIES, max_bytes=_READ_BYTES)
+        return entries
+
+    @property
+    def tail(self) -> int:
+        """Number of the newest entry."""
+        return self._ring.tail
+
+    @property
+    def state(self) -> State:
+        """Where snapshots come from."""
+        return self._state
+
+    @property
+    def clock(self) -> Clock:
+        """For heartbeats."""
+        return self._clock
+
+
+class _Watch:
+    """One `Watch` under way."""
+
+    def __init__(
+        self,
+        *,
+        feed: FeedServicer,
+        question: _Question,
+        call: GuardedCall,
+        changes: CoverageChanges,
+        bell: asyncio.Event,
+        cursors: Cursors,
+        after: Cursor | None,
+    ) -> None:
+        self._feed = feed
+        self._question = question
+        self._call = call
+        self._changes = changes
+        self._bell = bell
+        self._cursors = cursors
+        self._after = None if after is None or after.in_snapshot else after
+        self._snapshots = question.start != "live"
+        self._reader = Reader(call, question.data_classes)
+        self._position = feed.tail if self._after is None else self._after.seq
+        # What cursors say has been dealt with, and what they will say once `position` has reached the newest snapshot: before
+        # that, a reader that came back would be told things that the snapshot has told it already.
+        self._told = self._after or Cursor(self._position, 0, feed.clock.now(), in_snapshot=self._snapshots)
+        self._coverage = self._told.coverage
+        self._settled_at = self._position
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """All messages of the stream, encoded."""
+        synced = False
+        self._changes.take()
+        number = self._call.revision_number()
+        async for message in self._tell(number, self._start()):
+            yield message
+        catch_up = max(self._feed.tail, self._settled_at)
+        while True:
+            news = self._changes.take()
+            if news:
+                number = self._call.revision_number()
+                async for message in self._tell(number, self._reader.changed(news, self._position)):
+                    yield message
+                continue
+            if not synced and self._position >= catch_up:
+                synced = True
+                yield self._own(feed_pb2.WatchResponse(synced=feed_pb2.WatchResponse.Synced()))
+                if self._question.stop_when_synced:
+                    return
+                continue
+            entries = await self._feed.entries_after(self._position)
+            if entries:
+                async for encoded in self._hand_out(entries):
+                    yield encoded
+            elif not await self._anything_new():
+                self._move_to(self._position)
+                yield self._own(feed_pb2.WatchResponse(heartbeat=self._heartbeat()))
+
+    def _start(self) -> Iterator[Change]:
+        if self._after is None:
+            return self._reader.start(self._question.customers, self._position)
+        return self._reader.resume(self._question.customers, self._after)
+
+    def _move_to(self, seq: int) -> None:
+        """Everything up to this entry has been told."""
+        self._position = seq
+        if seq >= self._settled_at:
+            self._told = Cursor(seq, self._coverage, self._feed.clock.now())
+        else:
+            self._told = replace(self._told, seq=seq)
+
+    # Coverage
+
+    async def _tell(self, number: int, changes: Iterable[Change]) -> AsyncIterator[bytes]:
+        """Say who enters and who leaves, up to a change of coverage; whoever enters is followed by how its things stand."""
+        gone: ConsentryError | None = None
+        for change in tuple(changes):
+            name = names.CUSTOMER.format(change.customer)
+            response = feed_pb2.WatchResponse()
+            if isinstance(change, Added):
+                response.customer_added.customer = name
+                response.customer_added.data_classes.extend(data_classes_to_wire(change.data_classes))
+                yield self._own(response)
+                if change.missed:
+                    yield self._own(_gap(name))
+                if self._snapshots and change.opened:
+                    async for message in self._snapshot(change):
+                        yield message
+            else:
+                gone = change.denial or gone
+                response.customer_removed.customer = name
+                response.customer_removed.reason = "WITHDRAWN" if change.denial is None else change.denial.reason
+                yield self._own(response)
+        if self._question.customers and not tuple(self._reader.members) and gone is not None:
+            raise gone
+        self._coverage = number
+        self._move_to(self._position)
+
+    async def _snapshot(self, added: Added) -> AsyncIterator[bytes]:
+        snapshot = await self._feed.state.snapshot(added.customer)
+        opened_from = self._call.opened_from(added.customer)
+        for data_class, event in pieces(added.customer, snapshot, added.opened, opened_from):
+            accesses = frozenset({(added.customer, data_class)})
+            if self._reader.denied(accesses):
+                return  # it has left meanwhile; the next turn says so
+            self._call.next_write(accesses)
+            yield self._encode(event)
+        self._reader.told(added.customer, added.opened, snapshot.seq)
+        self._settled_at = max(self._settled_at, snapshot.seq)
+
+    # Entries
+
+    async def _hand_out(self, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
+        """Hand out what of these entries the reader may have; stop early when coverage has changed."""
+        for message in self._joined(entries):
+            denied = self._reader.denied(message.accesses)
+            news = self._changes.take() | denied
+            if news:
+                number = self._call.revision_number()
+                async for told in self._tell(number, self._reader.changed(news, self._position)):
+                    yield told
+                return  # the rest is looked at again, with other eyes
+            self._call.next_write(message.accesses)
+            self._move_to(message.seq)
+            yield self._encode(message.event)
+        self._move_to(entries[-1].seq)
+
+    def _joined(self, entries: Iterable[Entry]) -> Iterator[_Message]:
+        """Messages out of entries, lazily: blocks of readings joined as they are, everything else one by one."""
+        blocks: list[bytes] = []
+        accesses: set[Access] = set()
+        size, last = 0, 0
+        for entry in entries:
+            payload = self._reader.open_payload(entry)
+            if payload is None:
+                continue
+            access = (entry.customer, entry.data_class)
+            is_block = entry.kind is Kind.TELEMETRY
+            if blocks and (not is_block or size + len(payload) > _MESSAGE_BYTES):
+                yield _Message(delimited(_TELEMETRY, b"".join(blocks)), frozenset(accesses), last)
+                blocks, accesses, size = [], set(), 0
+            if not is_block:
+                yield _Message(delimited(_FIELD_OF[entry.kind], payload), frozenset({access}), entry.seq)
+                continue
+            blocks.append(delimited(_DEVICES, payload))
+            accesses.add(access)
+            size, last = size + len(payload), entry.seq
+        if blocks:
+            yield _Message(delimited(_TELEMETRY, b"".join(blocks)), frozenset(accesses), last)
+
+    # Waiting
+
+    async def _anything_new(self) -> bool:
+        """Wait for entries or a change of coverage; False when neither came before a heartbeat is due."""
+        self._bell.clear()
+        if self._feed.tail > self._position:
+            return True
+        waits = {asyncio.ensure_future(self._bell.wait()), asyncio.ensure_future(self._changes.wait())}
+        try:
+            done, _ = await asyncio.wait(waits, timeout=self._question.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return bool(done)
+
+    def _heartbeat(self) -> feed_pb2.WatchResponse.Heartbeat:
+        return feed_pb2.WatchResponse.Heartbeat(time=to_timestamp(self._feed.clock.now()))
+
+    # Encoding
+
+    def _own(self, response: feed_pb2.WatchResponse) -> bytes:
+        """A message that holds nobody's data."""
+        self._call.next_write(frozenset())
+        return self._encode(response.SerializeToString())
+
+    def _encode(self, event: bytes) -> bytes:
+        return delimited(_CURSOR, self._cursors.make(self._told).encode()) + event
+
+
+def _gap(customer: str) -> feed_pb2.WatchResponse:
+    gap = feed_pb2.WatchResponse.Gap(customer=customer, cause=feed_pb2.WatchResponse.Gap.CAUSE_NOT_COVERED)
+    return feed_pb2.WatchResponse(gap=gap)
+
+
+def _question(request: feed_pb2.WatchRequest) -> _Question:
+    customers = frozenset(CustomerId(names.CUSTOMER.parse(name, "customers")[0]) for name in request.customers)
+    classes = data_classes_from_wire(list(request.data_classes), "data_classes")
+    heartbeat = from_duration(request.heartbeat_interval) if request.HasField("heartbeat_interval") else _HEARTBEAT
+    if not _SHORTEST <= heartbeat <= _LONGEST:
+        raise InvalidArgument("heartbeat_interval", "must be between 1 s and 300 s", reason="HEARTBEAT_INVALID")
+    return _Question(
+        customers=customers,
+        data_classes=classes or None,
+        start=request.WhichOneof("start") or "snapshot",
+        after_cursor=request.after_cursor,
+        heartbeat=heartbeat / SECOND,
+        stop_when_synced=request.stop_when_synced,
+    )
