@@ -26,10 +26,14 @@ _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong with a request: the field's path as the client spells it, and what to do."""
+    """One thing that is wrong with a request: the field's path as the client spells it, and what to do.
+
+    In a precondition `field` is the subject's name, and `reason` says why, where it is not the error's own reason.
+    """
 
     field: str
     description: str
+    reason: str = ""
 
 
 class ConsentryError(Exception):

@@ -20,7 +20,7 @@ import contextvars
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn, Protocol, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -33,6 +33,7 @@ _T = TypeVar("_T")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Check = Callable[[], None]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # in quotes: subscriptable for the type checker only
 
 
 def _nothing_to_check() -> None:
@@ -114,13 +115,13 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._gated: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._gated: dict[str, _Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], "Awaitable[_Handler | None]"],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "_Handler | None":
         """The handler behind the gate; None for a method that the server does not have, which gRPC answers by itself."""
         method = handler_call_details.method
         gated = self._gated.get(method)
@@ -132,7 +133,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
         return gated
 
 
-def _gated(handler: grpc.RpcMethodHandler[Any, Any], method: str, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
+def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
     parse = cast("Callable[[bytes], Any]", handler.request_deserializer or bytes)
     serialize = cast("Callable[[Any], bytes]", handler.response_serializer or bytes)
     behaviors = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
@@ -161,7 +162,7 @@ def _gated(handler: grpc.RpcMethodHandler[Any, Any], method: str, gate: Gate) ->
 
         await _answer_for(method, context, gate, answer)
 
-    shapes: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+    shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, False): grpc.stream_unary_rpc_method_handler,

@@ -37,7 +37,8 @@ def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:
         file.package = "grpc.reflection.v1"
         for message in file.message_type:
             for field in message.field:
-                field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
+                if field.type_name:
+                    field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
         for method in file.service[0].method:
             method.input_type = method.input_type.replace(".v1alpha.", ".v1.")
             method.output_type = method.output_type.replace(".v1alpha.", ".v1.")
