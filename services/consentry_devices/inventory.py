@@ -46,6 +46,16 @@ class Sensor:
     metric: str
     unit: str
 
+    @property
+    def path(self) -> str:
+        """The part of its name behind `devices/`."""
+        return sensor_path(self.device, self.id)
+
+
+def sensor_path(device: str, sensor: str) -> str:
+    """The part of a sensor's name behind `devices/`. What sensors are ordered by."""
+    return f"{device}/sensors/{sensor}"
+
 
 @dataclass(frozen=True, slots=True)
 class InventoryChange:

@@ -7,6 +7,7 @@ from consentry_core.errors import InvalidArgument
 from consentry_rule import Instant
 
 READINGS_PER_BLOCK = 100_000
+BLOCK_BYTES = 3 * 1024 * 1024  # with what goes around it, within the 4 MiB that clients take by default
 SENSORS_PER_BLOCK = 10_000
 BLOCKS_PER_FRAME = 10_000
 INVENTORY_PER_FRAME = 20_000

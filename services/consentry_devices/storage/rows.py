@@ -80,16 +80,11 @@ def device_of(row: Row, gateways: tuple[str, ...]) -> Device:
     )  # fmt: skip
 
 
-def sensor_path(device: str, sensor: str) -> str:
-    """The part of a sensor's name behind `devices/`."""
-    return f"{device}/sensors/{sensor}"
-
-
 def sensor_row(customer: CustomerId, sensor: Sensor) -> dict[str, object]:
     """For the table `sensors`."""
     return {
         "customer": customer,
-        "path": sensor_path(sensor.device, sensor.id),
+        "path": sensor.path,
         "device": sensor.device,
         "id": sensor.id,
         "display_name": sensor.display_name,

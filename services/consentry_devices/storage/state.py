@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from consentry_core.database import Database
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
-from consentry_devices.inventory import Device, Location, Sensor
+from consentry_devices.inventory import Device, Location, Sensor, sensor_path
 from consentry_devices.limits import NESTING
 from consentry_devices.state import Block, Position, Reading, Snapshot
 from consentry_devices.storage import rows, tables
@@ -92,7 +92,7 @@ class SqlState:
             return ()
         found = await self._database.read(lambda connection: _readings(connection, customer, only))
         asked = (reading for reading in found if not sensors or (reading.device, reading.sensor) in sensors)
-        return sorted(asked, key=lambda reading: rows.sensor_path(reading.device, reading.sensor))
+        return sorted(asked, key=lambda reading: sensor_path(reading.device, reading.sensor))
 
     async def telemetry_devices(self, customer: CustomerId, *, up_to: int) -> Sequence[str]:
         """See `State.telemetry_devices`. Those of the inventory: a device without readings costs one look into an index."""

@@ -1,8 +1,9 @@
 """The data folder of the device-data service: one SQLite file, held by one process."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,11 +23,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open store. `page_token_key` authenticates page tokens, which so outlive a restart."""
+    """An open store. The keys authenticate page tokens and cursors, which so outlive a restart."""
 
     log: SqlLog
     state: SqlState
-    page_token_key: bytes
+    page_token_key: bytes = field(repr=False)
+    cursor_key: bytes = field(repr=False)
     database: Database
     lock: FolderLock
 
@@ -50,14 +52,20 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
         raise
     _log.info("store=%s tail=%d", row.id, row.tail)
     log = SqlLog(database, encoder, store_id=row.id, tail=row.tail)
-    return Store(log, SqlState(database), row.page_token_key, database, lock)
+    return Store(log, SqlState(database), row.page_token_key, row.cursor_key, database, lock)
 
 
-def _identity(connection: sa.Connection, clock: Clock, random: RandomBytes) -> sa.Row[tuple[str, int, bytes, int]]:
+def _identity(connection: sa.Connection, clock: Clock, random: RandomBytes) -> sa.Row[Any]:
     query = sa.select(tables.store)
     row = connection.execute(query).one_or_none()
     if row is None:
-        new = {"id": new_public_id(random), "create_time": clock.now(), "page_token_key": random(32), "tail": 0}
+        new = {
+            "id": new_public_id(random),
+            "create_time": clock.now(),
+            "page_token_key": random(32),
+            "cursor_key": random(32),
+            "tail": 0,
+        }
         connection.execute(sa.insert(tables.store), new)
         row = connection.execute(query).one()
     return row

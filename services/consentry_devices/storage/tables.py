@@ -30,6 +30,7 @@ store = sa.Table(
     _id("id"),
     _number("create_time"),
     sa.Column("page_token_key", sa.LargeBinary, nullable=False),
+    sa.Column("cursor_key", sa.LargeBinary, nullable=False),
     _number("tail"),  # of the log, so that it never falls, whatever is removed from the log
 )
 

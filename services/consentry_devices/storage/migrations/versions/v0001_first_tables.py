@@ -21,6 +21,7 @@ def _create_log() -> None:
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("create_time", sa.BigInteger, nullable=False),
         sa.Column("page_token_key", sa.LargeBinary, nullable=False),
+        sa.Column("cursor_key", sa.LargeBinary, nullable=False),
         sa.Column("tail", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )

@@ -1,0 +1,167 @@
+"""The only place where the service's objects meet."""
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from consentry.devices.v1 import alarms_pb2, feed_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
+from consentry.devices.v1.alarms_pb2_grpc import add_AlarmServiceServicer_to_server
+from consentry.devices.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
+from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer_to_server
+
+from consentry_core import logs
+from consentry_core.clock import Clock, SystemClock
+from consentry_core.encoding import RandomBytes
+from consentry_core.paging import PageTokens
+from consentry_core.rpc.gate import Gate
+from consentry_core.rpc.server import RpcServer, serve_admin, until_signalled
+from consentry_core.settings import SettingError, setting
+from consentry_devices.history import History
+from consentry_devices.ingest import Ingest
+from consentry_devices.rpc.alarms import AlarmServicer
+from consentry_devices.rpc.converters import WireEncoder
+from consentry_devices.rpc.gateway import GatewayServicer
+from consentry_devices.rpc.inventory import InventoryServicer
+from consentry_devices.rpc.messages import add_servicer
+from consentry_devices.rpc.policies import POLICIES
+from consentry_devices.rpc.telemetry import TelemetryServicer
+from consentry_devices.storage.store import Store, open_store
+from consentry_guard import Guard
+
+_log = logging.getLogger(__name__)
+
+SERVICES = [
+    pb.DESCRIPTOR.services_by_name[name]
+    for pb, name in (
+        (alarms_pb2, "AlarmService"),
+        (feed_pb2, "FeedService"),
+        (gateway_pb2, "GatewayService"),
+        (inventory_pb2, "InventoryService"),
+        (telemetry_pb2, "TelemetryService"),
+    )
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevicesSettings:
+    """How the device-data service runs."""
+
+    listen: str = setting("127.0.0.1:7402", "address to serve on", env="CONSENTRY_DEVICES_LISTEN")
+    authority: str = setting("127.0.0.1:7401", "address of the authority")
+    token: str | None = setting(None, "the service's own token; better in a file", env="CONSENTRY_DEVICES_TOKEN")
+    token_file: Path | None = setting(
+        None,
+        "file with the service's own token  [default: devices.token in the data folder]",
+        env="CONSENTRY_DEVICES_TOKEN_FILE",
+    )
+    data_dir: Path = setting(Path(".consentry"), "folder for the service's data; one process at a time")
+    reflection: bool = setting(True, "let tools such as grpcurl ask what there is")
+    admin_listen: str = setting(
+        "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
+    )
+
+    def __repr__(self) -> str:
+        return f"DevicesSettings(listen={self.listen!r}, authority={self.authority!r}, data_dir={str(self.data_dir)!r})"
+
+    def own_token(self) -> str:
+        """The token that the service authenticates with at the authority. SettingError when there is none."""
+        if self.token:
+            return self.token
+        file = self.token_file or self.data_dir / "devices.token"
+        try:
+            return file.read_text().strip()
+        except OSError as error:
+            raise SettingError(
+                f"cannot read the token file {file} ({error.strerror}); `consentry init` writes it, or give --token-file"
+            ) from error
+
+
+class Devices:
+    """The running service."""
+
+    def __init__(
+        self, server: RpcServer, store: Store, address: str, guard: Guard | None, admin: grpc.aio.Server | None
+    ) -> None:
+        self.address = address
+        self.store = store
+        self._server = server
+        self._guard = guard
+        self._admin = admin
+
+    async def stop(self) -> None:
+        """Drain and stop: calls end, what gateways have sent is committed, the data folder is free."""
+        await self._server.stop()
+        if self._guard is not None:
+            await self._guard.stop()
+        if self._admin is not None:
+            await self._admin.stop(None)
+        await self.store.close()
+
+
+async def start(
+    settings: DevicesSettings,
+    *,
+    clock: Clock | None = None,
+    random: RandomBytes = secrets.token_bytes,
+    gate: Gate | None = None,
+) -> Devices:
+    """Serve. SettingError when it can't as it was configured.
+
+    The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
+    """
+    clock = clock or SystemClock()
+    guard = None
+    if gate is None:
+        gate = guard = Guard(
+            target=settings.authority,
+            token=settings.own_token(),
+            service="devices",
+            policies=POLICIES,
+            clock=clock,
+            random=random,
+        )
+    store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random)
+    server = admin = None
+    try:
+        server = RpcServer(gate, SERVICES, lambda server: _add_servicers(server, store, clock), reflection=settings.reflection)
+        if settings.admin_listen:
+            admin = await serve_admin(settings.admin_listen)
+        if guard is not None:
+            await guard.start()
+        address = await server.start(settings.listen)
+    except BaseException:
+        if server is not None:
+            await server.stop(0)
+        if guard is not None:
+            await guard.stop()
+        if admin is not None:
+            await admin.stop(None)
+        await store.close()
+        raise
+    _log.info("serving on %s", address)
+    return Devices(server, store, address, guard, admin)
+
+
+def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock) -> None:
+    state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
+    add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
+    add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
+    add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
+    telemetry = TelemetryServicer(state, History(log, state), clock)
+    add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
+    # The feed's servicer is added here.
+
+
+def run(settings: DevicesSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    logs.configure()
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: DevicesSettings) -> None:
+    devices = await start(settings)
+    await until_signalled()
+    await devices.stop()

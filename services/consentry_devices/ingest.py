@@ -1,0 +1,162 @@
+"""Taking frames in: each gateway's stream into the one appender, acknowledged once committed.
+
+What bounds memory: of one stream at most `WINDOW_FRAMES` frames and `WINDOW_BYTES` bytes are on their way between its socket
+and the disk. When they are, the next frame is not read, and the gateway feels it through gRPC's flow control.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Protocol
+
+from consentry_core.errors import Aborted, ConsentryError
+from consentry_devices.frames import Frame, StreamKey
+from consentry_rule import CustomerId
+
+WINDOW_FRAMES = 32
+WINDOW_BYTES = 8 * 1024 * 1024
+
+End = Callable[[ConsentryError], None]
+"""Ends a call with an error."""
+
+
+class Appender(Protocol):
+    """The log, for the one side that writes it."""
+
+    async def submit(self, stream: StreamKey, frame: Frame) -> asyncio.Future[int]:
+        """Queue a frame. The future is done once it is committed, with its number, or refused, with the error."""
+        ...
+
+    async def last_number(self, stream: StreamKey) -> int:
+        """The number of the stream's last committed frame, once everything that was submitted before is committed."""
+        ...
+
+
+def name_frame(error: ConsentryError, number: int) -> None:
+    """Let the error say which frame it is about."""
+    error.metadata = {**error.metadata, "frame_number": str(number)}
+
+
+class Ingest:
+    """All gateways' streams. Of one gateway only the newest counts: it ends the one before."""
+
+    def __init__(self, appender: Appender) -> None:
+        self._appender = appender
+        self._open: dict[tuple[CustomerId, str], GatewayStream] = {}
+
+    @contextlib.asynccontextmanager
+    async def open(self, key: StreamKey, end: End) -> AsyncIterator["GatewayStream"]:
+        """A gateway's new stream; `end` ends its call when a newer one comes."""
+        gateway = (key.customer, key.gateway)
+        stream = GatewayStream(self._appender, key, end)
+        former = self._open.get(gateway)
+        self._open[gateway] = stream
+        if former is not None:
+            former.replace()
+        try:
+            stream.last_number = await self._appender.last_number(key)
+            yield stream
+        finally:
+            if self._open.get(gateway) is stream:
+                del self._open[gateway]
+
+
+class GatewayStream:
+    """One gateway's open stream."""
+
+    def __init__(self, appender: Appender, key: StreamKey, end: End) -> None:
+        self.last_number = 0
+        self._appender = appender
+        self._key = key
+        self._end = end
+        self._replaced = False
+        self._pending: deque[_Pending] = deque()
+        self._bytes = 0
+        self._read_all = False
+        self._changed = asyncio.Event()
+
+    def replace(self) -> None:
+        """Take nothing more: a newer stream of the same gateway is there."""
+        self._replaced = True
+        self._end(
+            Aborted("another stream of the same gateway was opened; only one gateway may use an id", reason="STREAM_REPLACED")
+        )
+
+    async def acknowledgements(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[int, None]:
+        """Take the frames in, and yield the number up to which all are committed, as it grows.
+
+        Raises the error of the first frame that is refused, by `frames` itself or by the appender, once everything before it is
+        committed and its number was yielded.
+        """
+        reader = asyncio.create_task(self._take_in(frames), name="gateway-frames")
+        try:
+            while await self._one_is_pending():
+                first = self._pending[0]
+                try:
+                    await first.answer
+                except ConsentryError as error:
+                    if first.number is not None:
+                        name_frame(error, first.number)
+                    raise
+                yield self._take_committed()
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _take_in(self, frames: AsyncIterator[Frame]) -> None:
+        try:
+            async for frame in frames:
+                while self._pending and (len(self._pending) >= WINDOW_FRAMES or self._bytes + frame.size > WINDOW_BYTES):
+                    await self._change()
+                if self._replaced:
+                    return
+                answer = await self._appender.submit(self._key, frame)
+                self._bytes += frame.size
+                self._pending.append(_Pending(answer, frame.number, frame.size))
+                self._changed.set()
+        except Exception as error:  # noqa: BLE001 - it is raised where the acknowledgements are awaited
+            failed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            failed.exception()  # nobody may be left to ask
+            self._pending.append(_Pending(failed, None, 0))
+        finally:
+            self._read_all = True
+            self._changed.set()
+
+    async def _one_is_pending(self) -> bool:
+        while not self._pending:
+            if self._read_all:
+                return False
+            await self._change()
+        return True
+
+    def _take_committed(self) -> int:
+        number = 0
+        while self._pending and self._pending[0].committed:
+            done = self._pending.popleft()
+            self._bytes -= done.size
+            number = done.answer.result()
+        self._changed.set()
+        # A frame that came again, long after it was committed, is acknowledged with all that followed it.
+        self.last_number = max(self.last_number, number)
+        return self.last_number
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+class _Pending:
+    """A frame on its way to the disk; `number` is None for what could not be read."""
+
+    __slots__ = ("answer", "number", "size")
+
+    def __init__(self, answer: asyncio.Future[int], number: int | None, size: int) -> None:
+        self.answer = answer
+        self.number = number
+        self.size = size
+
+    @property
+    def committed(self) -> bool:
+        return self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None

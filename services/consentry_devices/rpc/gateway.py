@@ -1,0 +1,65 @@
+"""GatewayService: frames in, acknowledgements out. What is taken in, and when, is decided in `ingest` and by the appender."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
+
+from consentry_core.clock import Clock
+from consentry_core.errors import ConsentryError, InvalidArgument
+from consentry_core.names import resource_id
+from consentry_core.rpc.gate import current_call
+from consentry_devices.frames import Frame, StreamKey
+from consentry_devices.ingest import Ingest, name_frame
+from consentry_devices.rpc.frames import to_frame
+from consentry_guard import guarded_call
+from consentry_rule import CustomerId
+
+Request = gateway_pb2.PublishRequest
+Response = gateway_pb2.PublishResponse
+_SHORTEST_EPOCH, _LONGEST_EPOCH = 16, 128
+
+
+class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
+    """See the proto."""
+
+    def __init__(self, ingest: Ingest, clock: Clock) -> None:
+        self._ingest = ingest
+        self._clock = clock
+
+    async def Publish(self, request_iterator: AsyncIterator[Request], context: Any) -> AsyncIterator[Response]:  # noqa: N802 - the proto's name
+        """See the proto."""
+        customer = guarded_call().customer
+        key = _stream_key(await anext(request_iterator, Request()), customer)
+        async with self._ingest.open(key, current_call.get().end) as stream:
+            yield _acknowledgement(stream.last_number)
+            async for number in stream.acknowledgements(self._frames(request_iterator, customer)):
+                yield _acknowledgement(number)
+
+    async def _frames(self, requests: AsyncIterator[Request], customer: CustomerId) -> AsyncIterator[Frame]:
+        async for request in requests:
+            if not request.HasField("frame"):
+                raise InvalidArgument("message", "must be a frame; only the first message is a hello", reason="FRAME_MISSING")
+            try:
+                frame = to_frame(request.frame, customer, self._clock.now())
+            except ConsentryError as error:
+                name_frame(error, request.frame.number)
+                raise
+            yield frame
+
+
+def _stream_key(first: Request, customer: CustomerId) -> StreamKey:
+    if not first.HasField("hello"):
+        raise InvalidArgument("hello", "must be the first message of a stream", reason="HELLO_MISSING")
+    gateway, epoch = first.hello.gateway, first.hello.epoch
+    resource_id(gateway, "hello.gateway")
+    if not (_SHORTEST_EPOCH <= len(epoch) <= _LONGEST_EPOCH and epoch.isascii() and epoch.isprintable()):
+        raise InvalidArgument(
+            "hello.epoch", f"must be a random name of {_SHORTEST_EPOCH} to {_LONGEST_EPOCH} printable ASCII characters",
+            reason="EPOCH_INVALID",
+        )  # fmt: skip
+    return StreamKey(customer, gateway, epoch)
+
+
+def _acknowledgement(number: int) -> Response:
+    return Response(acknowledgement=Response.Acknowledgement(number=number))

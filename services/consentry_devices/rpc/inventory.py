@@ -1,0 +1,68 @@
+"""InventoryService: what a customer has."""
+
+from typing import Any
+
+from consentry.devices.v1 import inventory_pb2 as pb
+from consentry.devices.v1 import inventory_pb2_grpc
+
+from consentry_core import names
+from consentry_core.errors import NotFound
+from consentry_core.paging import PageTokens
+from consentry_devices.rpc.converters import to_device, to_location, to_sensor
+from consentry_devices.rpc.reading import Page, let_in
+from consentry_devices.state import State
+from consentry_rule import CustomerId, DataClass
+
+
+class InventoryServicer(inventory_pb2_grpc.InventoryServiceServicer):
+    """See the proto."""
+
+    def __init__(self, state: State, tokens: PageTokens) -> None:
+        self._state = state
+        self._tokens = tokens
+
+    async def ListLocations(self, request: pb.ListLocationsRequest, context: Any) -> pb.ListLocationsResponse:  # noqa: N802 - the proto's name
+        """See the proto."""
+        customer = CustomerId(names.CUSTOMER.parse(request.parent, "parent")[0])
+        call = await let_in(customer, DataClass.INVENTORY)
+        page = Page.asked(call, self._tokens, request.page_size, request.page_token, "ListLocations", request.parent)
+        locations, token = await page.fill(
+            lambda after, limit: self._state.locations(customer, after=after, limit=limit), lambda location: location.id
+        )
+        return pb.ListLocationsResponse(
+            locations=[to_location(customer, location) for location in locations], next_page_token=token
+        )
+
+    async def ListDevices(self, request: pb.ListDevicesRequest, context: Any) -> pb.ListDevicesResponse:  # noqa: N802 - the proto's name
+        """See the proto."""
+        customer = CustomerId(names.CUSTOMER.parse(request.parent, "parent")[0])
+        call = await let_in(customer, DataClass.INVENTORY)
+        page = Page.asked(call, self._tokens, request.page_size, request.page_token, "ListDevices", request.parent)
+        devices, token = await page.fill(
+            lambda after, limit: self._state.devices(customer, after=after, limit=limit), lambda device: device.id
+        )
+        return pb.ListDevicesResponse(devices=[to_device(customer, device) for device in devices], next_page_token=token)
+
+    async def GetDevice(self, request: pb.GetDeviceRequest, context: Any) -> pb.GetDeviceResponse:  # noqa: N802 - the proto's name
+        """See the proto."""
+        owner, device_id = names.DEVICE.parse(request.name, "name")
+        customer = CustomerId(owner)
+        await let_in(customer, DataClass.INVENTORY)
+        found = await self._state.device(customer, device_id)
+        if not found:
+            raise NotFound(f"there is no device {request.name}; InventoryService.ListDevices lists those there are")
+        device, *ancestors = [to_device(customer, each) for each in found]
+        return pb.GetDeviceResponse(device=device, ancestors=ancestors)
+
+    async def ListSensors(self, request: pb.ListSensorsRequest, context: Any) -> pb.ListSensorsResponse:  # noqa: N802 - the proto's name
+        """See the proto."""
+        pattern = names.DEVICE if "/devices/" in request.parent else names.CUSTOMER
+        owner, *device = pattern.parse(request.parent, "parent")
+        customer, device_id = CustomerId(owner), device[0] if device else None
+        call = await let_in(customer, DataClass.INVENTORY)
+        page = Page.asked(call, self._tokens, request.page_size, request.page_token, "ListSensors", request.parent)
+        sensors, token = await page.fill(
+            lambda after, limit: self._state.sensors(customer, device_id, after=after, limit=limit),
+            lambda sensor: sensor.path,
+        )
+        return pb.ListSensorsResponse(sensors=[to_sensor(customer, sensor) for sensor in sensors], next_page_token=token)
