@@ -1,0 +1,104 @@
+"""Cursors are bound to what they came from; the ring forgets the oldest and says so."""
+
+import asyncio
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consentry_core.errors import InvalidArgument, OutOfRange
+from consentry_devices.feed.cursor import Cursor, Cursors
+from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.feed.ring import Ring
+from consentry_rule import CustomerId, DataClass, Instant
+
+KEY = secrets.token_bytes(32)
+CURSORS = Cursors(KEY, "store-1", "acme", "north;")
+
+cursors = st.builds(
+    Cursor,
+    seq=st.integers(0, 2**63 - 1),
+    coverage=st.integers(0, 2**63 - 1),
+    time=st.integers(0, 2**62).map(Instant),
+    in_snapshot=st.booleans(),
+)
+
+
+@given(cursors)
+def test_a_cursor_is_read_back_as_it_was_made(cursor: Cursor) -> None:
+    assert CURSORS.read(CURSORS.make(cursor)) == cursor
+
+
+@given(cursors, st.integers(0), st.integers(1, 255))
+def test_a_changed_cursor_is_refused(cursor: Cursor, place: int, flip: int) -> None:
+    text = CURSORS.make(cursor)
+    place %= len(text)
+    changed = text[:place] + chr((ord(text[place]) + flip) % 128) + text[place + 1 :]
+    if changed != text:
+        with pytest.raises((InvalidArgument, OutOfRange)):
+            CURSORS.read(changed)
+
+
+@pytest.mark.parametrize("text", ["", "x", "é", "A" * 100, " "])
+def test_what_is_no_cursor_is_an_invalid_argument(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="after_cursor"):
+        CURSORS.read(text)
+
+
+def test_a_cursor_of_another_store_asks_for_a_resync() -> None:
+    foreign = Cursors(secrets.token_bytes(32), "store-2", "acme", "north;").make(Cursor(1, 2, Instant(3)))
+    with pytest.raises(OutOfRange) as caught:
+        CURSORS.read(foreign)
+    assert caught.value.reason == "RESYNC_REQUIRED"
+
+
+@pytest.mark.parametrize(("partner", "filter_text"), [("other", "north;"), ("acme", "south;"), ("acmenorth", ";")])
+def test_a_cursor_of_another_partner_or_filter_is_refused(partner: str, filter_text: str) -> None:
+    foreign = Cursors(KEY, "store-1", partner, filter_text).make(Cursor(1, 2, Instant(3)))
+    with pytest.raises(InvalidArgument, match="same partner"):
+        CURSORS.read(foreign)
+
+
+def entry(seq: int, size: int = 10) -> Entry:
+    return Entry(
+        seq, CustomerId("north"), DataClass.TELEMETRY, Kind.TELEMETRY, "d", Instant(seq), Instant(seq), False, bytes(size)
+    )
+
+
+def seqs(entries: object) -> list[int]:
+    assert isinstance(entries, tuple)
+    return [entry.seq for entry in entries]
+
+
+def test_the_ring_gives_what_came_after() -> None:
+    ring = Ring(tail=100)
+    assert ring.after(100, 10) == ()
+    assert ring.after(99, 10) is None, "entry 100 came before the ring"
+    ring.take((entry(101), entry(102)))
+    ring.take((entry(103),))
+    assert seqs(ring.after(100, 10)) == [101, 102, 103]
+    assert seqs(ring.after(101, 1)) == [102]
+    assert ring.after(103, 10) == ()
+    assert ring.after(99, 10) is None
+
+
+def test_the_ring_is_bounded_by_count_and_by_size() -> None:
+    ring = Ring(tail=0, max_entries=3, max_bytes=100)
+    ring.take(tuple(entry(seq) for seq in range(1, 6)))
+    assert ring.after(1, 10) is None
+    assert seqs(ring.after(2, 10)) == [3, 4, 5]
+    ring.take((entry(6, size=95),))
+    assert ring.after(4, 10) is None
+    assert seqs(ring.after(5, 10)) == [6]
+
+
+async def test_the_ring_wakes_whoever_listens() -> None:
+    ring = Ring(tail=0)
+    with ring.listening() as bell:
+        waiting = asyncio.create_task(bell.wait())
+        ring.take((entry(1),))
+        assert await asyncio.wait_for(waiting, 1)
+    bell.clear()
+    ring.take((entry(2),))
+    assert not bell.is_set()

@@ -1,0 +1,166 @@
+"""The guard's side of Follow, driven by messages and the time: when a lease counts, what is known, what a reconnect does."""
+
+from consentry_core.clock import SECOND, BootTime
+from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Renewal, Revision
+from consentry_guard.deadlines import Deadlines
+from consentry_guard.follower import Follower
+from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
+
+ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
+KEY = "partners/acme/keys/k1"
+PARTNER = "partners/acme"
+T = 5 * SECOND
+
+
+def at(seconds: float) -> BootTime:
+    return BootTime(round((100 + seconds) * SECOND))
+
+
+def revision(number: int, epoch: str = "e1") -> Revision:
+    return Revision(epoch, number)
+
+
+def lease(number: int, asked: float, epoch: str = "e1", authority_time: int = 0) -> Lease:
+    return Lease(at(asked), revision(number, epoch), T, Instant(authority_time))
+
+
+def started(number: int = 7) -> Follower:
+    """A follower that has connected at 0 with no interest, and has a lease from then."""
+    follower = Follower("incarnation", "devices")
+    follower.connected(at(0))
+    follower.received(Facts(revision(number)))
+    follower.received(Facts(revision(number), interest=1))
+    follower.received(lease(number, asked=0))
+    return follower
+
+
+def test_it_says_hello_then_all_that_it_wants_then_asks_for_a_lease() -> None:
+    follower = Follower("incarnation", "devices")
+    assert follower.want([KEY]) == [], "nobody to say it to yet"
+    assert follower.connected(at(0)) == [Hello("incarnation", "devices"), Interest(1, (KEY,)), Renewal(at(0))]
+    assert follower.want([KEY, PARTNER]) == [Interest(2, (PARTNER,))], "only what is new"
+    assert follower.want([PARTNER]) == []
+
+
+def test_a_lease_counts_from_when_it_was_asked_for() -> None:
+    """Whatever the answer took: the time on the way is not given away."""
+    follower = started()
+    assert follower.may_serve(at(4.999))
+    assert not follower.may_serve(at(5))
+    follower.received(lease(7, asked=2))
+    assert follower.may_serve(at(6.999))
+    assert not follower.may_serve(at(7))
+
+
+def test_a_lease_counts_only_once_its_revision_has_been_applied() -> None:
+    follower = started(7)
+    follower.received(lease(9, asked=4))
+    assert not follower.may_serve(at(5)), "change 8 and 9 are not applied"
+    follower.received(Facts(revision(8)))
+    assert not follower.may_serve(at(5))
+    follower.received(Facts(revision(9), more=True))
+    assert not follower.may_serve(at(5)), "the change has not been told whole"
+    follower.received(Facts(revision(9)))
+    assert follower.may_serve(at(5))
+
+
+def test_there_is_no_lease_before_everything_wanted_is_known() -> None:
+    follower = Follower("incarnation", "devices")
+    follower.want([KEY, PARTNER])
+    follower.connected(at(0))
+    follower.received(Facts(revision(3)))
+    follower.received(Facts(revision(3), interest=1, more=True, credentials=(Credential(KEY, None),)))
+    follower.received(lease(3, asked=0))
+    assert not follower.may_serve(at(0.1))
+    assert not follower.knows(KEY)
+    applied = follower.received(Facts(revision(3), interest=1, standings=(Standing(ACME, NORTH),)))
+    assert follower.may_serve(at(0.1))
+    assert set(applied.answered) == {KEY, PARTNER}
+    assert follower.knows(KEY)
+    assert follower.knows(PARTNER)
+
+
+def test_what_was_known_stays_in_use_under_the_lease_that_it_came_with() -> None:
+    """A reconnect takes nothing away at once, and gives nothing before everything has been learned anew."""
+    follower = started()
+    key = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    follower.want([KEY])
+    follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, key),)))
+    follower.disconnected()
+    assert follower.connected(at(3))[1] == Interest(1, (KEY,))
+    assert follower.may_serve(at(4.9))
+    assert follower.credential(KEY) == key
+    follower.received(Facts(revision(8)))
+    follower.received(lease(8, asked=3))
+    assert not follower.may_serve(at(5)), "the key has not been told on this connection"
+    follower.received(Facts(revision(8), interest=1, credentials=(Credential(KEY, None),)))
+    assert follower.may_serve(at(5))
+    assert follower.credential(KEY) is None
+
+
+def test_a_withdrawal_on_a_new_connection_waits_for_nothing() -> None:
+    follower = started()
+    follower.want([KEY, "customers/north/consents/acme"])
+    key = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    open_standing = Standing(ACME, NORTH, connected=True)
+    follower.received(Facts(revision(7), 2, credentials=(Credential(KEY, key),), standings=(open_standing,)))
+    follower.disconnected()
+    follower.connected(at(1))
+    applied = follower.received(Facts(revision(9), interest=1, more=True, standings=(Standing(ACME, NORTH),)))
+    assert applied.standings == ((ACME, NORTH),)
+    assert follower.standing(ACME, NORTH) == Standing(ACME, NORTH)
+    assert follower.may_serve(at(2)), "by the old lease, with the new fact"
+
+
+def test_another_history_replaces_everything() -> None:
+    """A restored authority: numbers mean nothing any more, and what is not in its snapshot is not there."""
+    follower = started(100)
+    follower.want([PARTNER])
+    follower.received(Facts(revision(100), interest=2, standings=(Standing(ACME, NORTH), Standing(ACME, SOUTH))))
+    follower.disconnected()
+    follower.connected(at(1))
+    follower.received(Facts(revision(3, "e2")))
+    follower.received(lease(3, asked=1, epoch="e2"))
+    applied = follower.received(Facts(revision(3, "e2"), interest=1, standings=(Standing(ACME, NORTH),)))
+    assert list(follower.standings(ACME)) == [Standing(ACME, NORTH)]
+    assert (ACME, SOUTH) in applied.standings, "whoever watches it has to look again"
+    assert not follower.has_applied(revision(3, "e1"))
+    assert follower.has_applied(revision(2, "e2"))
+
+
+def test_the_authoritys_time_is_never_taken_for_earlier_than_it_can_be() -> None:
+    """The authority read its clock after the lease was asked for: counting from then can only be early."""
+    follower = started()
+    follower.received(lease(7, asked=10, authority_time=1_000 * SECOND))
+    assert follower.authority_now(at(10)) == 1_000 * SECOND
+    assert follower.authority_now(at(12.5)) == 1_002.5 * SECOND
+
+
+def test_the_authoritys_time_does_not_step_back() -> None:
+    """An end does not un-happen."""
+    follower = started()
+    follower.received(lease(7, asked=10, authority_time=1_000 * SECOND))
+    assert follower.authority_now(at(14)) == 1_004 * SECOND
+    follower.received(lease(7, asked=14, authority_time=900 * SECOND))
+    assert follower.authority_now(at(15)) == 1_004 * SECOND
+
+
+def test_former_facts_come_with_a_change() -> None:
+    """So that a list that lost a customer can be told from one that never had it."""
+    follower = started()
+    before, after = Key(KeyKind.DEMO, ACME), Key(KeyKind.DEMO, ACME, rehearsing=True)
+    follower.received(Facts(revision(8), credentials=(Credential(KEY, before),)))
+    assert follower.received(Facts(revision(9), credentials=(Credential(KEY, after),))).credentials == ((KEY, before),)
+
+
+def test_deadlines_come_in_order_and_once_each() -> None:
+    deadlines = Deadlines[str]()
+    for instant, subject in ((30, "c"), (10, "a"), (20, "b"), (10, "a2")):
+        deadlines.add(Instant(instant), subject)
+    deadlines.add(None, "never")
+    assert deadlines.next() == 10
+    assert list(deadlines.due(Instant(9))) == []
+    assert list(deadlines.due(Instant(20))) == ["a", "a2", "b"]
+    assert deadlines.next() == 30
+    assert list(deadlines.due(Instant(99))) == ["c"]
+    assert deadlines.next() is None
