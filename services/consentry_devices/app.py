@@ -19,10 +19,13 @@ from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.server import RpcServer, serve_admin, until_signalled
 from consentry_core.settings import SettingError, setting
+from consentry_devices.feed.log import Log
+from consentry_devices.feed.ring import Ring
 from consentry_devices.history import History
 from consentry_devices.ingest import Ingest
 from consentry_devices.rpc.alarms import AlarmServicer
 from consentry_devices.rpc.converters import WireEncoder
+from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.gateway import GatewayServicer
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
@@ -152,7 +155,14 @@ def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock) -> None:
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
     telemetry = TelemetryServicer(state, History(log, state), clock)
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
-    # The feed's servicer is added here.
+    feed = FeedServicer(log, state, _ring(log), store.cursor_key, clock)
+    add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], feed)
+
+
+def _ring(log: Log) -> Ring:
+    ring = Ring(log.tail())
+    log.subscribe(ring.take)
+    return ring
 
 
 def run(settings: DevicesSettings) -> None:

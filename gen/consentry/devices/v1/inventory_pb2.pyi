@@ -452,7 +452,7 @@ class InventoryChange(_message.Message):
     SENSORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When the change was taken in. Written by the server."""
+        """When the change was taken in. Written by the server; absent in a snapshot, which says how things stand."""
 
     @_builtins.property
     def locations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Location]:
