@@ -18,7 +18,7 @@ SYS_OBJECT_ID = "1.3.6.1.2.1.1.2.0"
 
 # What agents answer for a quantity that they know of and do not have.
 _ABSENT = (-1, -2147483648)
-_LONGEST_TEXT = 1000
+_LONGEST_NAME = 200  # the device-data service takes no longer ones
 
 
 def recognise(answers: Answers) -> Profile | None:
@@ -154,7 +154,7 @@ def _text(raw: Raw | None) -> str:
     if not isinstance(raw, bytes):
         return ""
     text = raw.decode("utf-8", "replace")
-    return "".join(character for character in text if character.isprintable()).strip()[:_LONGEST_TEXT]
+    return "".join(character for character in text if character.isprintable()).strip()[:_LONGEST_NAME]
 
 
 def _within(oid: str, prefix: str) -> bool:

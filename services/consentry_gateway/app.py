@@ -1,0 +1,152 @@
+"""The only place where the gateway's objects meet."""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from consentry_core import logs
+from consentry_core.clock import SECOND, Clock, SystemClock
+from consentry_core.encoding import RandomBytes
+from consentry_core.rpc.client import open_channel
+from consentry_core.rpc.server import until_signalled
+from consentry_gateway import memory
+from consentry_gateway.agents import Agent, Site, read_site
+from consentry_gateway.model import Location
+from consentry_gateway.outbox import Outbox
+from consentry_gateway.pipeline import Pipeline
+from consentry_gateway.rpc.frames import FrameWriter
+from consentry_gateway.rpc.publisher import Publisher
+from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
+from consentry_gateway.simulator import Simulation
+from consentry_gateway.snmp import SnmpCollector
+from consentry_rule import CustomerId
+
+__all__ = ["CollectSettings", "Gateway", "GatewaySettings", "SimulateSettings", "run", "start"]
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """A running gateway."""
+
+    def __init__(
+        self, parts: "_Parts", work: Sequence[Coroutine[Any, Any, None]], collector: SnmpCollector | None = None
+    ) -> None:
+        self._parts = parts
+        self._collector = collector
+        self._tasks = [asyncio.create_task(job) for job in (parts.publisher.run(), *work)]
+
+    async def failed(self) -> None:
+        """Wait until a part of it fails, which it should not, and raise that."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def acknowledged(self) -> None:
+        """Wait until the device-data service has everything that was collected so far."""
+        await self._parts.publisher.acknowledged()
+
+    async def stop(self) -> None:
+        """Stop collecting and publishing. What is not acknowledged stays on disk for the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._collector is not None:
+            self._collector.close()
+        await self._parts.channel.close()
+        self._parts.publisher.close()
+
+
+async def start(
+    settings: CollectSettings | SimulateSettings, *, clock: Clock | None = None, random_bytes: RandomBytes = secrets.token_bytes
+) -> Gateway:
+    """Collect, or simulate, and publish. SettingError when it can't as it was configured.
+
+    The device-data service may be down: what is collected waits for it on disk.
+    """
+    clock = clock or SystemClock()
+    customer = settings.checked()
+    if isinstance(settings, CollectSettings):
+        site = read_site(settings.agents)
+        return _collecting(settings, site, _Parts(settings, customer, site.locations, random_bytes), clock)
+    simulation = Simulation(settings.seed, speed=settings.speed)
+    parts = _Parts(settings, customer, simulation.locations, random_bytes)
+    return Gateway(parts, [_simulate(simulation, parts.pipeline, settings.interval, clock)])
+
+
+class _Parts:
+    """What both kinds of gateway have."""
+
+    def __init__(
+        self, settings: GatewaySettings, customer: CustomerId, locations: Sequence[Location], random_bytes: RandomBytes
+    ) -> None:
+        outbox = Outbox(settings.data_dir, random_bytes)
+        self.devices = memory.remembered_devices(outbox.recall(memory.DEVICES))
+        alarms = memory.remembered_alarms(outbox.recall(memory.ALARMS))
+        writer = FrameWriter(customer, locations)
+        self.channel = open_channel(settings.devices)
+        self.publisher = Publisher(
+            self.channel,
+            settings.own_token,
+            settings.gateway,
+            outbox,
+            jitter=random.Random(random_bytes(8)),  # noqa: S311 - spreads reconnects
+            on_refused=writer.refused,
+            on_new_epoch=writer.forget,
+        )
+        unreachable_after = settings.unreachable_after if isinstance(settings, CollectSettings) else 3
+        self.pipeline = Pipeline(
+            writer, self.publisher, alarms=alarms, devices=self.devices, unreachable_after=unreachable_after
+        )
+
+
+def _collecting(settings: CollectSettings, site: Site, parts: _Parts, clock: Clock) -> Gateway:
+    collector = SnmpCollector(clock, timeout=settings.timeout, retries=settings.retries)
+    collector.remember(parts.devices)
+    work = [_collect(agent, collector, parts.pipeline, settings.interval, clock) for agent in site.agents]
+    return Gateway(parts, work, collector)
+
+
+async def _collect(agent: Agent, collector: SnmpCollector, pipeline: Pipeline, interval: float, clock: Clock) -> None:
+    while True:
+        begun = clock.boot()
+        try:
+            await pipeline.take(await collector.poll(agent))
+        except Exception:  # noqa: BLE001 - whatever one agent answers, it is polled again
+            _log.exception("poll of device=%s failed", agent.device.id)
+        await asyncio.sleep(_left(interval, begun, clock))
+
+
+async def _simulate(simulation: Simulation, pipeline: Pipeline, interval: float, clock: Clock) -> None:
+    while True:
+        begun = clock.boot()
+        await pipeline.take(*simulation.step(clock.now()))
+        await asyncio.sleep(_left(interval, begun, clock))
+
+
+def _left(interval: float, begun: int, clock: Clock) -> float:
+    """Seconds until the next turn, so that turns begin an interval apart."""
+    return max(interval - (clock.boot() - begun) / SECOND, 0.0)
+
+
+def run(settings: CollectSettings | SimulateSettings) -> None:
+    """Collect or simulate until SIGTERM or SIGINT."""
+    logs.configure()
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: CollectSettings | SimulateSettings) -> None:
+    gateway = await start(settings)
+    _log.info("gateway=%s publishes for %s to %s", settings.gateway, settings.customer, settings.devices)
+    ends = [asyncio.create_task(until_signalled()), asyncio.create_task(gateway.failed())]
+    try:
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in ends:
+            task.cancel()
+        await gateway.stop()

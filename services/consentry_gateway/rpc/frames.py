@@ -1,0 +1,166 @@
+"""Polls and alarms as frames of the API, and what the service has been told already.
+
+One frame is about one agent, so that one that the service refuses takes nothing of another agent with it. Inventory goes in the
+same frame as the first readings that need it, locations in a frame of their own before all others, and only what is new or
+changed.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
+
+from consentry_core import names
+from consentry_core.rpc.times import optional_timestamp, to_timestamp
+from consentry_gateway.alarms import Alarm
+from consentry_gateway.model import Device, DeviceId, Location, Poll, Reading, Sensor
+from consentry_gateway.outbox import Draft
+from consentry_rule import CustomerId
+
+LOCATIONS = ""
+"""What the frame with the locations is about."""
+
+_READINGS_PER_FRAME = 20_000  # below a megabyte; the service takes four
+
+_Thing = Location | Device | Sensor
+
+
+class FrameWriter:
+    """Writes frames for one customer. What was written counts as told only once `told` is called."""
+
+    def __init__(self, customer: CustomerId, locations: Sequence[Location]) -> None:
+        self._customer = customer
+        self._locations = tuple(locations)
+        self._told: dict[str, dict[str, _Thing]] = {}
+        self._alarms: dict[str, dict[str, Alarm]] = {}
+        self._owed: dict[str, dict[str, Alarm]] = {}
+
+    def write_locations(self) -> list[Draft]:
+        """The frame with the locations, unless they were told."""
+        if not self._new(LOCATIONS, self._locations):
+            return []
+        change = inventory_pb2.InventoryChange(locations=[self._location(place) for place in self._locations])
+        return [Draft(LOCATIONS, gateway_pb2.PublishRequest.Frame(inventory=change).SerializeToString())]
+
+    def write(self, poll: Poll, alarms: Iterable[Alarm]) -> list[Draft]:
+        """The frames for a poll and the alarms that it changed; those that were written before and never told come too."""
+        about = poll.device.id
+        owed = self._owed.setdefault(about, {})
+        owed |= {alarm.id: alarm for alarm in alarms}
+        frames = []
+        frame = gateway_pb2.PublishRequest.Frame(alarms=[self._alarm(alarm) for alarm in owed.values()])
+        self._add_inventory(frame.inventory, self._new(about, (*poll.devices, *(reading.sensor for reading in poll.readings))))
+        if not frame.inventory.ByteSize():
+            frame.ClearField("inventory")
+        for start in range(0, len(poll.readings), _READINGS_PER_FRAME):
+            frame.telemetry.extend(self._blocks(poll.readings[start : start + _READINGS_PER_FRAME]))
+            frames.append(Draft(about, frame.SerializeToString()))
+            frame = gateway_pb2.PublishRequest.Frame()
+        if frame.ByteSize():
+            frames.append(Draft(about, frame.SerializeToString()))
+        return frames
+
+    def owed(self, about: DeviceId) -> tuple[Alarm, ...]:
+        """The alarms that the last frames about an agent carry."""
+        return tuple(self._owed.get(about, {}).values())
+
+    def told(self, poll: Poll) -> None:
+        """What was written for this poll is safely on its way."""
+        about = poll.device.id
+        self._remember(LOCATIONS, self._locations)
+        self._remember(about, (*poll.devices, *(reading.sensor for reading in poll.readings)))
+        self._alarms.setdefault(about, {}).update(self._owed.pop(about, {}))
+
+    def refused(self, about: str) -> None:
+        """The service refused a frame about an agent: tell everything about it again with the next one."""
+        self._told.pop(about, None)
+        self._owed.setdefault(about, {}).update(self._alarms.pop(about, {}))
+
+    def remember(self, about: str, alarms: Iterable[Alarm]) -> None:
+        """Alarms that were told before a restart."""
+        self._alarms.setdefault(about, {}).update((alarm.id, alarm) for alarm in alarms)
+
+    def forget(self) -> None:
+        """The service may know nothing: tell everything again."""
+        for about in {*self._told, *self._alarms}:
+            self.refused(about)
+
+    def _new(self, about: str, things: Iterable[_Thing]) -> list[_Thing]:
+        known = self._told.get(about, {})
+        return list(dict.fromkeys(thing for thing in things if known.get(self._name(thing)) != thing))
+
+    def _remember(self, about: str, things: Iterable[_Thing]) -> None:
+        self._told.setdefault(about, {}).update((self._name(thing), thing) for thing in things)
+
+    def _name(self, thing: _Thing) -> str:
+        match thing:
+            case Location():
+                return names.LOCATION.format(self._customer, thing.id)
+            case Device():
+                return names.DEVICE.format(self._customer, thing.id)
+            case Sensor():
+                return names.SENSOR.format(self._customer, thing.device, thing.id)
+
+    def _add_inventory(self, change: inventory_pb2.InventoryChange, things: Iterable[_Thing]) -> None:
+        for thing in things:
+            if isinstance(thing, Device):
+                change.devices.append(self._device(thing))
+            elif isinstance(thing, Sensor):
+                change.sensors.append(self._sensor(thing))
+
+    def _location(self, place: Location) -> inventory_pb2.Location:
+        return inventory_pb2.Location(
+            name=self._name(place),
+            display_name=place.display_name,
+            kind=inventory_pb2.Location.Kind.Value(f"KIND_{place.kind.name}"),
+            parent="" if place.parent is None else names.LOCATION.format(self._customer, place.parent),
+        )
+
+    def _device(self, device: Device) -> inventory_pb2.Device:
+        return inventory_pb2.Device(
+            name=self._name(device),
+            display_name=device.display_name,
+            type=inventory_pb2.Device.Type.Value(f"TYPE_{device.type.name}"),
+            model_name=device.model_name,
+            serial_number=device.serial_number,
+            parent="" if device.parent is None else names.DEVICE.format(self._customer, device.parent),
+            location="" if device.location is None else names.LOCATION.format(self._customer, device.location),
+        )
+
+    def _sensor(self, sensor: Sensor) -> inventory_pb2.Sensor:
+        return inventory_pb2.Sensor(
+            name=self._name(sensor), display_name=sensor.display_name, metric=sensor.metric, unit=sensor.unit
+        )
+
+    def _alarm(self, alarm: Alarm) -> alarms_pb2.Alarm:
+        return alarms_pb2.Alarm(
+            name=names.ALARM.format(self._customer, alarm.id),
+            device=names.DEVICE.format(self._customer, alarm.device),
+            label=alarm.label,
+            message=alarm.message,
+            severity=alarms_pb2.Alarm.Severity.Value(f"SEVERITY_{alarm.severity.name}"),
+            activate_time=to_timestamp(alarm.activate_time),
+            clear_time=optional_timestamp(alarm.clear_time),
+        )
+
+    def _blocks(self, readings: Sequence[Reading]) -> Iterator[gateway_pb2.PublishRequest.DeviceBlock]:
+        of_device: dict[DeviceId, list[Reading]] = {}
+        for reading in readings:
+            of_device.setdefault(reading.sensor.device, []).append(reading)
+        for device, its_readings in of_device.items():
+            yield gateway_pb2.PublishRequest.DeviceBlock(
+                device=names.DEVICE.format(self._customer, device), block=_block(its_readings)
+            )
+
+
+def _block(readings: Sequence[Reading]) -> telemetry_pb2.TelemetryBlock:
+    places = {sensor: place for place, sensor in enumerate(dict.fromkeys(reading.sensor.id for reading in readings))}
+    block = telemetry_pb2.TelemetryBlock(sensors=places)
+    for reading in readings:
+        place = places[reading.sensor.id]
+        if isinstance(reading.value, str):
+            block.texts.add(sensor_index=place, time_unix_nano=reading.time, text=reading.value)
+        else:
+            block.sensor_indexes.append(place)
+            block.times_unix_nano.append(reading.time)
+            block.values.append(reading.value)
+    return block

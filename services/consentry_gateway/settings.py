@@ -1,0 +1,77 @@
+"""What a gateway can be told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from consentry_core import names
+from consentry_core.errors import InvalidArgument
+from consentry_core.settings import SettingError, setting
+from consentry_rule import CustomerId
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings:
+    """What every gateway needs."""
+
+    devices: str = setting("127.0.0.1:7402", "address of the device-data service", env="CONSENTRY_DEVICES")
+    token: str | None = setting(None, "the gateway's token; better in a file", env="CONSENTRY_GATEWAY_TOKEN")
+    token_file: Path | None = setting(
+        None, "file with the gateway's token, read again at every connection", env="CONSENTRY_GATEWAY_TOKEN_FILE"
+    )
+    customer: str = setting("customers/demo", "the customer whose devices they are", env="CONSENTRY_GATEWAY_CUSTOMER")
+    gateway: str = setting(
+        "gateway", "the gateway's own id within its customer; one process at a time", env="CONSENTRY_GATEWAY_ID"
+    )
+    interval: float = setting(5.0, "seconds from one poll of a device to the next", env="CONSENTRY_GATEWAY_INTERVAL")
+    data_dir: Path = setting(
+        Path(".consentry/gateway"),
+        "folder for what is still to be sent; one process at a time",
+        env="CONSENTRY_GATEWAY_DATA_DIR",
+    )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(devices={self.devices!r}, customer={self.customer!r}, gateway={self.gateway!r})"
+
+    def own_token(self) -> str:
+        """The token that the gateway authenticates with. SettingError when there is none."""
+        if self.token:
+            return self.token
+        if self.token_file is None:
+            raise SettingError("the gateway needs a token of ROLE_GATEWAY; give --token-file")
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingError(
+                f"cannot read the token file {self.token_file} ({error.strerror}); give another with --token-file"
+            ) from error
+
+    def checked(self) -> CustomerId:
+        """The customer's id. SettingError when a setting cannot be used."""
+        self.own_token()
+        if self.interval <= 0:
+            raise SettingError("--interval must be above 0")
+        try:
+            names.resource_id(self.gateway, "--gateway")
+            return CustomerId(names.CUSTOMER.parse(self.customer, "--customer")[0])
+        except InvalidArgument as error:
+            raise SettingError(error.message) from error
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CollectSettings(GatewaySettings):
+    """A gateway that collects from SNMP agents."""
+
+    agents: Path = setting(Path("agents.toml"), "file that lists the agents (TOML)", env="CONSENTRY_GATEWAY_AGENTS")
+    timeout: float = setting(2.0, "seconds to wait for each answer of an agent", env="CONSENTRY_GATEWAY_TIMEOUT")
+    retries: int = setting(1, "how often to ask again for an answer that did not come", env="CONSENTRY_GATEWAY_RETRIES")
+    unreachable_after: int = setting(
+        3, "polls in a row that must fail before a device counts as unreachable", env="CONSENTRY_GATEWAY_UNREACHABLE_AFTER"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SimulateSettings(GatewaySettings):
+    """A gateway of the demo customer, whose devices are made up."""
+
+    speed: float = setting(60.0, "how many times as fast as the clock the fleet lives", env="CONSENTRY_SIMULATOR_SPEED")
+    seed: int = setting(1, "what the fleet's noise and power failures are drawn from", env="CONSENTRY_SIMULATOR_SEED")
