@@ -77,6 +77,10 @@ class Facts(Protocol):
         """The standings of these customers towards a partner, in the order given, as `standing` has them."""
         ...
 
+    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
+        """The standings of these pairs, in the order given, as `standing` has them."""
+        ...
+
     def demo_standing(self, partner: PartnerId) -> Standing:
         """The demo customer's standing towards a partner."""
         ...

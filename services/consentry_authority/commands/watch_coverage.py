@@ -115,7 +115,8 @@ class CoverageWatch:
 
     def _go_on(self, view: View, key: Key) -> list[CoverageEvent]:
         """What differs from what was said."""
-        assert self.revision is not None and self._key is not None  # noqa: S101 - a turn came before
+        assert self.revision is not None  # noqa: S101 - a turn came before
+        assert self._key is not None  # noqa: S101
         touched: dict[CustomerId, None] = {}
         for change in view.facts.changes_after(self.revision.number, _ALL_CHANGES):
             if names.CONSENT.matches(change.subject):

@@ -109,13 +109,16 @@ class SqlFacts:
 
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
         """See `ports.Facts.standings_to`."""
-        found: dict[CustomerId, Standing] = {}
-        for start in range(0, len(customers), _AT_ONCE):
-            query = _STANDINGS.where(
-                t.connections.c.partner == partner, t.connections.c.customer.in_(customers[start : start + _AT_ONCE])
-            )
-            found |= {row.customer: _standing(row) for row in self._connection.execute(query)}
-        return [found.get(customer) or _no_standing(partner, customer) for customer in customers]
+        return self.standings_between([(partner, customer) for customer in customers])
+
+    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
+        """See `ports.Facts.standings_between`."""
+        found: dict[tuple[PartnerId, CustomerId], Standing] = {}
+        pair = sa.tuple_(t.connections.c.partner, t.connections.c.customer)
+        for start in range(0, len(pairs), _AT_ONCE):
+            query = _STANDINGS.where(pair.in_(pairs[start : start + _AT_ONCE]))
+            found |= {(row.partner, row.customer): _standing(row) for row in self._connection.execute(query)}
+        return [found.get(between) or _no_standing(*between) for between in pairs]
 
     def demo_standing(self, partner: PartnerId) -> Standing:
         """See `ports.Facts.demo_standing`."""

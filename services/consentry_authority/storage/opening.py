@@ -1,12 +1,16 @@
 """A database's first start: its epoch, its own random keys, and the demo customer."""
 
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.migrations import is_current, migrate
 from consentry_core import names
+from consentry_core.database import check_writable, open_sqlite
 from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_public_id
+from consentry_core.settings import SettingError
 from consentry_rule import Instant
 
 _PAGE_TOKEN_KEY: Final = "page_token_key"  # noqa: S105 - the name of a setting
@@ -24,15 +28,54 @@ def open_history(connection: sa.Connection, random: RandomBytes, now: Instant) -
         )
 
 
-def is_open(connection: sa.Connection) -> bool:
-    """Whether `open_history` has run."""
-    return connection.scalar(sa.select(t.revision.c.number)) is not None
+def open_existing(file: Path) -> sa.Engine:
+    """A database that is initialised and up to date. SettingError, saying which command to run, for any other."""
+    engine = _open(file)
+    try:
+        _check_ready(engine, file)
+    except sa.exc.DatabaseError as error:
+        engine.dispose()
+        raise SettingError(f"{file} cannot be read as a database ({error.orig})") from error
+    except SettingError:
+        engine.dispose()
+        raise
+    return engine
 
 
-def page_token_key(connection: sa.Connection) -> bytes:
+def migrate_existing(file: Path) -> None:
+    """Bring an initialised database to the newest schema."""
+    engine = _open(file)
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+
+
+def _open(file: Path) -> sa.Engine:
+    check_writable(file.parent)
+    if not file.exists():
+        raise _not_initialized(file)
+    return open_sqlite(file)
+
+
+def _check_ready(engine: sa.Engine, file: Path) -> None:
+    if not is_current(engine):
+        raise SettingError(f"the database {file} has an older schema; run `consentry migrate --data-dir {file.parent}`")
+    with engine.connect() as connection, connection.begin():
+        if connection.scalar(sa.select(t.revision.c.number)) is None:
+            raise _not_initialized(file)
+
+
+def _not_initialized(file: Path) -> SettingError:
+    folder = file.parent
+    return SettingError(f"the data folder {folder} is not initialised; run `consentry init --data-dir {folder}`")
+
+
+def page_token_key(engine: sa.Engine) -> bytes:
     """The key that all replicas on this database make page tokens with."""
-    text = connection.execute(sa.select(t.settings.c.value).where(t.settings.c.name == _PAGE_TOKEN_KEY)).scalar_one()
-    key = from_base64url(text)
-    if key is None:
-        raise ValueError(f"the setting {_PAGE_TOKEN_KEY} is damaged")
+    with engine.connect() as connection, connection.begin():
+        text = connection.scalar(sa.select(t.settings.c.value).where(t.settings.c.name == _PAGE_TOKEN_KEY))
+    key = from_base64url(text or "")
+    if not key:
+        raise SettingError("the database has lost its page token key; run `consentry init` again")
     return key

@@ -27,6 +27,7 @@ STATUS_OF: dict[type[errors.ConsentryError], grpc.StatusCode] = {
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _DETAILS_BYTES = 4096
+_VIOLATIONS_BYTES = 3000
 
 
 def to_status(error: errors.ConsentryError) -> status_pb2.Status:
@@ -69,11 +70,17 @@ def _bad_request(violations: Sequence[errors.Violation]) -> error_details_pb2.Ba
 
 
 def _precondition_failure(reason: str, violations: Sequence[errors.Violation]) -> error_details_pb2.PreconditionFailure:
-    failures = [
-        error_details_pb2.PreconditionFailure.Violation(type=reason, subject=violation.field, description=violation.description)
-        for violation in violations[:20]
-    ]
-    return error_details_pb2.PreconditionFailure(violations=failures)
+    detail = error_details_pb2.PreconditionFailure()
+    for violation in violations:
+        failure = error_details_pb2.PreconditionFailure.Violation(
+            type=violation.reason or reason, subject=violation.field, description=violation.description
+        )
+        if detail.ByteSize() + failure.ByteSize() > _VIOLATIONS_BYTES:
+            left_out = len(violations) - len(detail.violations)
+            detail.violations.add(type=reason, description=f"and {left_out} more, for which there is no room here")
+            break
+        detail.violations.append(failure)
+    return detail
 
 
 def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:

@@ -1,0 +1,179 @@
+"""The only place where the authority's objects meet."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import grpc
+from consentry.authority.v1 import (
+    consent_pb2,
+    consent_pb2_grpc,
+    coverage_pb2,
+    coverage_pb2_grpc,
+    directory_pb2,
+    directory_pb2_grpc,
+    enforcement_pb2,
+    enforcement_pb2_grpc,
+    keys_pb2,
+    keys_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
+)
+from google.protobuf.descriptor import ServiceDescriptor
+
+from consentry_authority.authentication import Authenticator, SecretMaker
+from consentry_authority.enforcement.news import News
+from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys
+from consentry_authority.passwords import Passwords
+from consentry_authority.rpc.consents import ConsentServicer
+from consentry_authority.rpc.coverage import CoverageServicer
+from consentry_authority.rpc.directory import DirectoryServicer
+from consentry_authority.rpc.enforcement import EnforcementServicer
+from consentry_authority.rpc.gate import AuthorityGate
+from consentry_authority.rpc.keys import KeyServicer
+from consentry_authority.rpc.policies import POLICIES
+from consentry_authority.rpc.tokens import TokenServicer
+from consentry_authority.settings import AuthoritySettings
+from consentry_authority.storage.opening import open_existing, page_token_key
+from consentry_authority.storage.store import Store
+from consentry_core import logs
+from consentry_core.clock import Clock, SystemClock
+from consentry_core.database import Database
+from consentry_core.encoding import RandomBytes
+from consentry_core.identity import IdentityMemory
+from consentry_core.paging import PageTokens
+from consentry_core.rpc.server import AddServicers, RpcServer, serve_admin, until_signalled
+
+__all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "run", "start"]
+
+_log = logging.getLogger(__name__)
+
+
+class Authority:
+    """A running authority. `address` is where it serves."""
+
+    def __init__(
+        self, address: str, store: Store, server: RpcServer, passwords: Passwords, admin: grpc.aio.Server | None
+    ) -> None:
+        self.address = address
+        self.store = store
+        self._server = server
+        self._passwords = passwords
+        self._admin = admin
+
+    async def stop(self) -> None:
+        """Drain, then close what is below."""
+        await self._server.stop()
+        if self._admin is not None:
+            await self._admin.stop(None)
+        self._passwords.close()
+        self.store.close()
+
+
+async def start(
+    settings: AuthoritySettings, *, clock: Clock | None = None, random: RandomBytes = secrets.token_bytes
+) -> Authority:
+    """Serve. SettingError when the data folder is not ready or the address is taken."""
+    clock = clock or SystemClock()
+    engine = open_existing(settings.database_file)
+    checksum_keys = read_checksum_keys(settings)
+    store = Store(Database(engine), clock)
+    passwords = Passwords(settings.cost, random)
+    parts = _Parts(
+        store=store,
+        clock=clock,
+        random=random,
+        page_tokens=PageTokens(page_token_key(engine)),
+        authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
+        secret_maker=SecretMaker(checksum_keys, passwords, random),
+        news=News(),
+    )
+    store.on_commit(parts.news.committed)
+    served = _served(parts)
+    server = RpcServer(
+        AuthorityGate(parts.authenticator, store, POLICIES),
+        [service for service, _ in served],
+        partial(_add, served),
+        reflection=settings.reflection,
+    )
+    try:
+        address = await server.start(settings.listen)
+        admin = await serve_admin(settings.admin_listen) if settings.admin_listen else None
+    except BaseException:
+        await server.stop(0)
+        passwords.close()
+        store.close()
+        raise
+    return Authority(address, store, server, passwords, admin)
+
+
+def run(settings: AuthoritySettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    logs.configure()
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: AuthoritySettings) -> None:
+    authority = await start(settings)
+    _log.info("authority serves address=%s", authority.address)
+    try:
+        await until_signalled()
+    finally:
+        await authority.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    store: Store
+    clock: Clock
+    random: RandomBytes
+    page_tokens: PageTokens
+    authenticator: Authenticator
+    secret_maker: SecretMaker
+    news: News
+
+
+def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
+    """Every service with what answers it. A new one is a line here."""
+    store, pages, news = parts.store, parts.page_tokens, parts.news
+    clock, maker, random = parts.clock, parts.secret_maker, parts.random
+    directory = DirectoryServicer(store, pages, clock)
+    tokens = TokenServicer(store, pages, maker, random)
+    consents = ConsentServicer(store, pages, clock)
+    keys = KeyServicer(store, pages, clock, maker, random)
+    coverage = CoverageServicer(store, news, pages, clock)
+    enforcement = EnforcementServicer(store, parts.authenticator, news)
+    return (
+        (
+            directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"],
+            partial(directory_pb2_grpc.add_DirectoryServiceServicer_to_server, directory),
+        ),
+        (
+            tokens_pb2.DESCRIPTOR.services_by_name["TokenService"],
+            partial(tokens_pb2_grpc.add_TokenServiceServicer_to_server, tokens),
+        ),
+        (
+            consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
+            partial(consent_pb2_grpc.add_ConsentServiceServicer_to_server, consents),
+        ),
+        (
+            keys_pb2.DESCRIPTOR.services_by_name["KeyService"],
+            partial(keys_pb2_grpc.add_KeyServiceServicer_to_server, keys),
+        ),
+        (
+            coverage_pb2.DESCRIPTOR.services_by_name["CoverageService"],
+            partial(coverage_pb2_grpc.add_CoverageServiceServicer_to_server, coverage),
+        ),
+        (
+            enforcement_pb2.DESCRIPTOR.services_by_name["EnforcementService"],
+            partial(enforcement_pb2_grpc.add_EnforcementServiceServicer_to_server, enforcement),
+        ),
+    )
+
+
+def _add(served: Sequence[tuple[ServiceDescriptor, AddServicers]], server: grpc.aio.Server) -> None:
+    for _, add in served:
+        add(server)

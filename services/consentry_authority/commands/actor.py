@@ -1,0 +1,34 @@
+"""Who is asking, and what is theirs. The one place where ownership is checked."""
+
+from dataclasses import dataclass
+
+from consentry_core.errors import PermissionDenied
+from consentry_core.rpc.policy import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty)."""
+
+    credential: str
+    kind: Caller
+    organization: str = ""
+
+    @property
+    def operates(self) -> bool:
+        """Whether it runs the platform, so that every organisation is its business."""
+        return self.kind is Caller.OPERATOR
+
+
+def require_own(actor: Actor, organization: str) -> None:
+    """PermissionDenied unless the organisation is the actor's own. Operators may act for all.
+
+    Called before anything about the organisation is looked up: another's resource gets this answer whether it exists or not.
+    """
+    if not actor.operates and organization != actor.organization:
+        raise not_yours()
+
+
+def not_yours() -> PermissionDenied:
+    """The one answer about everything that belongs to others, or to nobody."""
+    return PermissionDenied("this is not your organisation's; name a resource of your own", reason="NOT_YOUR_ORGANIZATION")

@@ -1,0 +1,41 @@
+"""Issue an API key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consentry_authority.commands import checks
+from consentry_authority.commands.actor import Actor
+from consentry_authority.commands.key_customers import check_list, require_valid
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import KeyRecord, SecretRecord
+from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a key is to be."""
+
+    partner: PartnerId
+    id: KeyId
+    kind: KeyKind
+    display_name: str
+    customers: Sequence[CustomerId]
+    expire_time: Instant | None
+
+
+def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: SecretRecord) -> KeyRecord:
+    """The new key. Each customer on the list of a KIND_SPECIFIC_CUSTOMERS key must be valid at this moment."""
+    key = KeyRecord(
+        partner=new.partner,
+        id=new.id,
+        display_name=checks.display_name(new.display_name, "key.display_name"),
+        kind=new.kind,
+        create_time=transaction.now,
+        creator=actor.credential,
+        hint=secret.hint,
+        customers=check_list(new.kind, new.customers),
+        expire_time=checks.future(new.expire_time, transaction.now, "key.expire_time"),
+    )
+    require_valid(transaction, key.partner, key.customers)
+    transaction.keys.add(key, secret)
+    return key

@@ -1,0 +1,80 @@
+"""Issue a token."""
+
+from dataclasses import dataclass
+
+from consentry_authority.commands import checks
+from consentry_authority.commands.actor import Actor, require_own
+from consentry_authority.commands.get_customer import get_customer
+from consentry_authority.commands.get_partner import get_partner
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import SecretRecord, TokenRecord
+from consentry_core import names
+from consentry_core.errors import InvalidArgument, PermissionDenied
+from consentry_core.rpc.policy import Caller
+from consentry_rule import CustomerId, Instant, PartnerId, TokenRole
+
+_ORGANIZATION_OF = {
+    TokenRole.OPERATOR: None,
+    TokenRole.SERVICE: None,
+    TokenRole.PARTNER_ADMIN: names.PARTNER,
+    TokenRole.CUSTOMER_ADMIN: names.CUSTOMER,
+    TokenRole.GATEWAY: names.CUSTOMER,
+}
+
+_MAY_ISSUE = {
+    Caller.OPERATOR: frozenset(TokenRole),
+    Caller.PARTNER_ADMIN: frozenset({TokenRole.PARTNER_ADMIN}),
+    Caller.CUSTOMER_ADMIN: frozenset({TokenRole.CUSTOMER_ADMIN, TokenRole.GATEWAY}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What a token is to be. `role` None: none was named."""
+
+    id: str
+    role: TokenRole | None
+    organization: str
+    display_name: str
+    expire_time: Instant | None
+
+
+def permit(actor: Actor, role: TokenRole | None, organization: str) -> TokenRole:
+    """The role, if the actor may issue it for that organisation. Looks nothing up, so it goes before anything that costs."""
+    require_own(actor, organization)
+    if role is None:
+        raise InvalidArgument("role", "must be named", reason="ROLE_REQUIRED")
+    if role not in _MAY_ISSUE.get(actor.kind, frozenset()):
+        raise PermissionDenied("your role cannot issue a token of this role; ask an operator", reason="ROLE_NOT_ALLOWED")
+    expected = _ORGANIZATION_OF[role]
+    if expected is None and organization:
+        raise InvalidArgument("organization", "must be empty for this role", reason="ORGANIZATION_INVALID")
+    if expected is not None and not expected.matches(organization):
+        raise InvalidArgument(
+            "organization", f"must be of the form {expected.pattern} for this role", reason="ORGANIZATION_INVALID"
+        )
+    return role
+
+
+def create_token(transaction: Transaction, actor: Actor, new: NewToken, secret: SecretRecord) -> TokenRecord:
+    """The new token. NotFound when its organisation is not there."""
+    token = TokenRecord(
+        id=new.id,
+        role=permit(actor, new.role, new.organization),
+        organization=new.organization,
+        display_name=checks.display_name(new.display_name, "display_name"),
+        create_time=transaction.now,
+        creator=actor.credential,
+        hint=secret.hint,
+        expire_time=checks.future(new.expire_time, transaction.now, "expire_time"),
+    )
+    _check_there(transaction, new.organization)
+    transaction.tokens.add(token, secret)
+    return token
+
+
+def _check_there(transaction: Transaction, organization: str) -> None:
+    if names.PARTNER.matches(organization):
+        get_partner(transaction, PartnerId(*names.PARTNER.parse(organization, "organization")))
+    elif organization:
+        get_customer(transaction, CustomerId(*names.CUSTOMER.parse(organization, "organization")))

@@ -1,0 +1,55 @@
+"""The list of a KIND_SPECIFIC_CUSTOMERS key: what can stand on it."""
+
+from collections.abc import Iterable
+
+from consentry_authority.commands.ports import View
+from consentry_core import names
+from consentry_core.errors import FailedPrecondition, InvalidArgument, Violation, denied
+from consentry_rule import CustomerId, Deny, KeyKind, PartnerId, Reason, valid
+
+_FIELD = "key.customers"
+
+
+def check_list(kind: KeyKind, customers: Iterable[CustomerId]) -> frozenset[CustomerId]:
+    """The list, if a key of this kind can have it: one or more for KIND_SPECIFIC_CUSTOMERS, none for the others."""
+    listed = frozenset(customers)
+    if kind is not KeyKind.SPECIFIC_CUSTOMERS:
+        if listed:
+            raise InvalidArgument(
+                _FIELD, "can be named only for KIND_SPECIFIC_CUSTOMERS; leave them out", reason="CUSTOMERS_NOT_ALLOWED"
+            )
+        return listed
+    if not listed:
+        raise InvalidArgument(
+            _FIELD, "must name at least one customer for KIND_SPECIFIC_CUSTOMERS", reason="CUSTOMERS_REQUIRED"
+        )
+    if names.DEMO_CUSTOMER in listed:
+        raise InvalidArgument(
+            _FIELD, "must not name the demo customer; create a KIND_DEMO key for it", reason=Reason.DEMO_CUSTOMER.value
+        )
+    return listed
+
+
+def require_valid(view: View, partner: PartnerId, customers: Iterable[CustomerId]) -> None:
+    """FailedPrecondition, naming every customer that is not valid for the partner now.
+
+    One that is not there and one that is not connected get the same words: a partner cannot probe who is a customer.
+    """
+    standings = view.facts.standings_to(partner, sorted(customers))
+    bad = [
+        Violation(names.CUSTOMER.format(standing.customer), _why(decision), reason=decision.reason.value)
+        for standing in standings
+        if isinstance(decision := valid(standing, view.now), Deny)
+    ]
+    if bad:
+        raise FailedPrecondition(
+            f"{len(bad)} of the customers cannot be listed on a key now; leave them out or see to it that they are valid",
+            violations=bad,
+            reason="CUSTOMERS_NOT_VALID",
+        )
+
+
+def _why(denial: Deny) -> str:
+    if denial.reason is Reason.NOT_CONNECTED:
+        return "not a customer that is connected to your organisation"
+    return denied(denial).message

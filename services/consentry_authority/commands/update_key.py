@@ -1,0 +1,54 @@
+"""Change what a key is called, when it ends, and which customers it covers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from consentry_authority.commands import checks
+from consentry_authority.commands.get_key import get_key
+from consentry_authority.commands.key_customers import check_list, require_valid
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import KeyRecord
+from consentry_core.errors import InvalidArgument
+from consentry_rule import CustomerId, Instant, KeyId, PartnerId
+
+_PATHS = ("customers", "display_name", "expire_time")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUpdate:
+    """What is to change: only what `paths` names."""
+
+    paths: frozenset[str]
+    display_name: str
+    expire_time: Instant | None
+    customers: Sequence[CustomerId]
+
+
+def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update: KeyUpdate, *, etag: str = "") -> KeyRecord:
+    """The changed key. Customers that are new on its list must be valid now; those that were on it may stay as they are."""
+    _check_paths(update.paths)
+    before = after = get_key(transaction, partner, key, etag=etag)
+    if "display_name" in update.paths:
+        after = replace(after, display_name=checks.display_name(update.display_name, "key.display_name"))
+    if "expire_time" in update.paths and update.expire_time != before.expire_time:
+        after = replace(after, expire_time=checks.future(update.expire_time, transaction.now, "key.expire_time"))
+    if "customers" in update.paths:
+        after = replace(after, customers=check_list(before.kind, update.customers))
+        require_valid(transaction, partner, after.customers - before.customers)
+    if after == before:
+        return before
+    transaction.keys.save(after)
+    return replace(after, version=after.version + 1)
+
+
+def _check_paths(paths: frozenset[str]) -> None:
+    allowed = ", ".join(_PATHS)
+    if not paths:
+        raise InvalidArgument("update_mask", f"must name what is to change: {allowed}", reason="UPDATE_MASK_REQUIRED")
+    unknown = sorted(paths.difference(_PATHS))
+    if unknown:
+        raise InvalidArgument(
+            "update_mask",
+            f"names what cannot be changed: {', '.join(path[:100] for path in unknown[:10])}; it takes {allowed}",
+            reason="UPDATE_MASK_INVALID",
+        )

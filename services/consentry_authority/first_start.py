@@ -1,0 +1,169 @@
+"""The first start: database, checksum key, demo customer, and tokens for whoever runs this and for the services themselves.
+
+Done again, it adds what is missing and overwrites nothing.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from consentry_authority.authentication import SecretMaker
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import TokenRecord
+from consentry_authority.passwords import Passwords
+from consentry_authority.secret import CHECKSUM_KEY_BYTES, TOKEN_PREFIX, ChecksumKeys
+from consentry_authority.settings import AuthoritySettings
+from consentry_authority.storage.migrations import migrate
+from consentry_authority.storage.opening import migrate_existing, open_history
+from consentry_authority.storage.store import Origin, Store
+from consentry_core import names
+from consentry_core.clock import Clock, SystemClock
+from consentry_core.database import Database, check_writable, open_sqlite
+from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_public_id
+from consentry_core.settings import SettingError
+from consentry_rule import TokenRole
+
+OPERATOR_TOKEN = "operator.token"  # noqa: S105 - the name of a file
+DEVICES_TOKEN = "devices.token"  # noqa: S105 - likewise
+GATEWAY_TOKEN = "demo-gateway.token"  # noqa: S105 - likewise
+
+
+@dataclass(frozen=True, slots=True)
+class _Issue:
+    file: str
+    role: TokenRole
+    organization: str
+    display_name: str
+
+
+_ISSUES = (
+    _Issue(OPERATOR_TOKEN, TokenRole.OPERATOR, "", "Operator, made by `consentry init`"),
+    _Issue(DEVICES_TOKEN, TokenRole.SERVICE, "", "Device-data service, made by `consentry init`"),
+    _Issue(
+        GATEWAY_TOKEN,
+        TokenRole.GATEWAY,
+        names.CUSTOMER.format(names.DEMO_CUSTOMER),
+        "Demo customer's gateway, made by `consentry init`",
+    ),
+)
+
+
+def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, random: RandomBytes = secrets.token_bytes) -> Path:
+    """Prepare the data folder, and return the file with the operator's token.
+
+    SettingError when a file in it holds a token that the database does not know: the two do not belong together, and
+    overwriting either would lose something.
+    """
+    check_writable(settings.data_dir)
+    checksum_keys = _read_or_make_checksum_keys(settings.checksum_keys_file, random)
+    clock = clock or SystemClock()
+    settings.database_file.touch(mode=0o600)
+    engine = open_sqlite(settings.database_file)
+    migrate(engine)
+    database = Database(engine)
+    store = Store(database, clock)
+    passwords = Passwords(settings.cost, random)
+    try:
+        database.write_now(lambda connection: open_history(connection, random, clock.now()))
+        maker = SecretMaker(checksum_keys, passwords, random)
+        with _undone_on_error() as made:
+            store.write_now(
+                lambda transaction: _issue_tokens(
+                    transaction, settings.data_dir, checksum_keys, maker, random=random, made=made
+                ),
+                origin=Origin(method="consentry init"),
+            )
+    finally:
+        passwords.close()
+        store.close()
+    return settings.data_dir / OPERATOR_TOKEN
+
+
+def migrate_database(settings: AuthoritySettings) -> None:
+    """Bring an initialised database to the newest schema."""
+    migrate_existing(settings.database_file)
+
+
+def read_checksum_keys(settings: AuthoritySettings) -> ChecksumKeys:
+    """The keys that `initialize` made, or whoever runs several authorities put there. SettingError when there are none."""
+    file = settings.checksum_keys_file
+    try:
+        lines = file.read_text().split()
+    except FileNotFoundError:
+        raise SettingError(f"there is no {file}; put the checksum keys back: without them no secret is recognised") from None
+    except OSError as error:
+        raise SettingError(f"{file} cannot be read ({error.strerror})") from error
+    keys = [key for key in map(from_base64url, lines) if key is not None]
+    if not keys or len(keys) < len(lines) or min(map(len, keys)) < CHECKSUM_KEY_BYTES:
+        raise SettingError(f"{file} must hold one key a line, in base64url, each of at least {CHECKSUM_KEY_BYTES} bytes")
+    return ChecksumKeys(keys)
+
+
+def _read_or_make_checksum_keys(file: Path, random: RandomBytes) -> ChecksumKeys:
+    if not file.exists():
+        _write_private(file, base64url(random(CHECKSUM_KEY_BYTES)) + "\n")
+    return read_checksum_keys(AuthoritySettings(checksum_key_file=file))
+
+
+def _issue_tokens(
+    transaction: Transaction,
+    folder: Path,
+    checksum_keys: ChecksumKeys,
+    maker: SecretMaker,
+    *,
+    random: RandomBytes,
+    made: list[Path],
+) -> None:
+    for issue in _ISSUES:
+        file = folder / issue.file
+        if file.exists():
+            _check_known(transaction, file, checksum_keys)
+            continue
+        text, secret = maker.make_now(TOKEN_PREFIX)
+        token = TokenRecord(
+            id=new_public_id(random),
+            role=issue.role,
+            organization=issue.organization,
+            display_name=issue.display_name,
+            create_time=transaction.now,
+            creator="",
+            hint=secret.hint,
+        )
+        transaction.tokens.add(token, secret)
+        _write_private(file, text + "\n")
+        made.append(file)
+
+
+def _check_known(transaction: Transaction, file: Path, checksum_keys: ChecksumKeys) -> None:
+    public_id = checksum_keys.public_id(file.read_text().strip())
+    stored = None if public_id is None else transaction.facts.secret(public_id)
+    if stored is None or stored.argon2_hash is None:
+        raise SettingError(
+            f"{file} holds a token that this folder's database does not know; move the file away and run `consentry init` again"
+        )
+
+
+def _write_private(file: Path, text: str) -> None:
+    """A new file that only its owner can read. Never overwrites."""
+    try:
+        with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:  # noqa: PTH123 - the mode counts
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+    except OSError as error:
+        raise SettingError(f"{file} cannot be written ({error.strerror})") from error
+
+
+@contextlib.contextmanager
+def _undone_on_error() -> Iterator[list[Path]]:
+    """Collects files; removes them when what they tell of was not committed."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for file in made:
+            file.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,70 @@
+# ruff: noqa: N802 - methods have the proto's names
+"""ConsentService: the customer's switch."""
+
+from consentry.authority.v1 import consent_pb2 as pb
+from consentry.authority.v1 import consent_pb2_grpc
+
+from consentry_authority.commands.get_consent import get_consent
+from consentry_authority.commands.grant_consent import Grant, grant_consent
+from consentry_authority.commands.list_consents import list_consents
+from consentry_authority.commands.revoke_consent import revoke_consent
+from consentry_authority.rpc.gate import origin
+from consentry_authority.rpc.own import own_consent, own_customer, partner_id
+from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.wire import consent_to_wire, enforcement_to_wire, optional_instant
+from consentry_authority.storage.store import Store
+from consentry_core.clock import Clock
+from consentry_core.paging import PageTokens
+from consentry_core.rpc.follow_wire import data_classes_from_wire
+from consentry_core.rpc.gate import Context
+
+
+class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
+    """See the proto."""
+
+    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock) -> None:
+        self._store = store
+        self._page_tokens = page_tokens
+        self._clock = clock
+
+    async def GrantConsent(self, request: pb.GrantConsentRequest, context: Context) -> pb.GrantConsentResponse:
+        """See the proto."""
+        partner = partner_id(request.partner, "partner")
+        customer = own_customer(request.customer, "customer")
+        grant = Grant(
+            data_classes=data_classes_from_wire(list(request.data_classes), "data_classes"),
+            expire_time=optional_instant(request, "expire_time", "expire_time"),
+            data_start_time=optional_instant(request, "data_start_time", "data_start_time"),
+            purpose=request.purpose,
+        )
+        committed = await self._store.write(
+            lambda transaction: grant_consent(transaction, customer, partner, grant), origin=origin()
+        )
+        return pb.GrantConsentResponse(
+            consent=consent_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+        )
+
+    async def RevokeConsent(self, request: pb.RevokeConsentRequest, context: Context) -> pb.RevokeConsentResponse:
+        """See the proto."""
+        partner = partner_id(request.partner, "partner")
+        customer = own_customer(request.customer, "customer")
+        committed = await self._store.write(lambda transaction: revoke_consent(transaction, customer, partner), origin=origin())
+        return pb.RevokeConsentResponse(
+            consent=consent_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+        )
+
+    async def GetConsent(self, request: pb.GetConsentRequest, context: Context) -> pb.GetConsentResponse:
+        """See the proto."""
+        customer, partner = own_consent(request.name, "name")
+        found = await self._store.read(lambda view: get_consent(view, customer, partner))
+        return pb.GetConsentResponse(consent=consent_to_wire(found, self._clock.now()))
+
+    async def ListConsents(self, request: pb.ListConsentsRequest, context: Context) -> pb.ListConsentsResponse:
+        """See the proto."""
+        customer = own_customer(request.parent, "parent")
+        asked = asked_page(self._page_tokens, request, request.parent)
+        page = await self._store.read(lambda view: list_consents(view, customer, after=asked.after, limit=asked.limit))
+        now = self._clock.now()
+        return pb.ListConsentsResponse(
+            consents=[consent_to_wire(consent, now) for consent in page.items], next_page_token=asked.token(page.last)
+        )

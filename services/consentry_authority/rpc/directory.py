@@ -1,0 +1,159 @@
+# ruff: noqa: N802 - methods have the proto's names
+"""DirectoryService: organisations, subscriptions, connections."""
+
+from consentry.authority.v1 import directory_pb2 as pb
+from consentry.authority.v1 import directory_pb2_grpc
+
+from consentry_authority.commands.actor import not_yours
+from consentry_authority.commands.cancel_subscription import cancel_subscription
+from consentry_authority.commands.connect_customer import connect_customer
+from consentry_authority.commands.create_customer import create_customer
+from consentry_authority.commands.create_partner import create_partner
+from consentry_authority.commands.disconnect_customer import disconnect_customer
+from consentry_authority.commands.get_customer import get_customer
+from consentry_authority.commands.get_partner import get_partner
+from consentry_authority.commands.list_connections import list_connections
+from consentry_authority.commands.list_customers import list_customers
+from consentry_authority.commands.list_partners import list_partners
+from consentry_authority.commands.set_subscription import set_subscription
+from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.rpc.own import customer_id, own_customer, own_partner, partner_id
+from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.wire import (
+    connection_to_wire,
+    customer_to_wire,
+    enforcement_to_wire,
+    partner_to_wire,
+    subscription_from_wire,
+)
+from consentry_authority.storage.store import Store
+from consentry_core import names
+from consentry_core.clock import Clock
+from consentry_core.errors import InvalidArgument
+from consentry_core.paging import PageTokens
+from consentry_core.rpc.gate import Context
+from consentry_rule import CustomerId, PartnerId
+
+
+class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
+    """See the proto."""
+
+    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock) -> None:
+        self._store = store
+        self._page_tokens = page_tokens
+        self._clock = clock
+
+    async def CreatePartner(self, request: pb.CreatePartnerRequest, context: Context) -> pb.CreatePartnerResponse:
+        """See the proto."""
+        partner = PartnerId(names.organization_id(request.partner_id, "partner_id"))
+        created = await self._store.write(
+            lambda transaction: create_partner(transaction, partner, request.partner.display_name), origin=origin()
+        )
+        return pb.CreatePartnerResponse(partner=partner_to_wire(created.value))
+
+    async def GetPartner(self, request: pb.GetPartnerRequest, context: Context) -> pb.GetPartnerResponse:
+        """See the proto."""
+        partner = partner_id(request.name, "name")
+        found = await self._store.read(lambda view: get_partner(view, partner))
+        return pb.GetPartnerResponse(partner=partner_to_wire(found))
+
+    async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
+        """See the proto."""
+        asked = asked_page(self._page_tokens, request)
+        page = await self._store.read(lambda view: list_partners(view, after=asked.after, limit=asked.limit))
+        return pb.ListPartnersResponse(partners=map(partner_to_wire, page.items), next_page_token=asked.token(page.last))
+
+    async def CreateCustomer(self, request: pb.CreateCustomerRequest, context: Context) -> pb.CreateCustomerResponse:
+        """See the proto."""
+        customer = CustomerId(names.organization_id(request.customer_id, "customer_id"))
+        subscription = None
+        if request.customer.HasField("subscription"):
+            subscription = subscription_from_wire(request.customer.subscription, "customer.subscription")
+        created = await self._store.write(
+            lambda transaction: create_customer(transaction, customer, request.customer.display_name, subscription),
+            origin=origin(),
+        )
+        return pb.CreateCustomerResponse(customer=customer_to_wire(created.value, self._clock.now()))
+
+    async def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
+        """See the proto."""
+        customer = customer_id(request.name, "name")
+        found = await self._store.read(lambda view: get_customer(view, customer))
+        return pb.GetCustomerResponse(customer=customer_to_wire(found, self._clock.now()))
+
+    async def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:
+        """See the proto."""
+        asked = asked_page(self._page_tokens, request)
+        page = await self._store.read(lambda view: list_customers(view, after=asked.after, limit=asked.limit))
+        now = self._clock.now()
+        return pb.ListCustomersResponse(
+            customers=[customer_to_wire(customer, now) for customer in page.items],
+            next_page_token=asked.token(page.last),
+        )
+
+    async def SetSubscription(self, request: pb.SetSubscriptionRequest, context: Context) -> pb.SetSubscriptionResponse:
+        """See the proto."""
+        customer = customer_id(request.customer, "customer")
+        subscription = subscription_from_wire(request.subscription, "subscription")
+        committed = await self._store.write(
+            lambda transaction: set_subscription(transaction, customer, subscription), origin=origin()
+        )
+        return pb.SetSubscriptionResponse(
+            customer=customer_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+        )
+
+    async def CancelSubscription(
+        self, request: pb.CancelSubscriptionRequest, context: Context
+    ) -> pb.CancelSubscriptionResponse:
+        """See the proto."""
+        customer = customer_id(request.customer, "customer")
+        committed = await self._store.write(lambda transaction: cancel_subscription(transaction, customer), origin=origin())
+        return pb.CancelSubscriptionResponse(
+            customer=customer_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+        )
+
+    async def ConnectCustomer(self, request: pb.ConnectCustomerRequest, context: Context) -> pb.ConnectCustomerResponse:
+        """See the proto."""
+        partner = partner_id(request.partner, "partner")
+        customer = customer_id(request.customer, "customer")
+        committed = await self._store.write(
+            lambda transaction: connect_customer(transaction, partner, customer), origin=origin()
+        )
+        return pb.ConnectCustomerResponse(connection=connection_to_wire(committed.value))
+
+    async def DisconnectCustomer(
+        self, request: pb.DisconnectCustomerRequest, context: Context
+    ) -> pb.DisconnectCustomerResponse:
+        """See the proto."""
+        partner = partner_id(request.partner, "partner")
+        customer = customer_id(request.customer, "customer")
+        committed = await self._store.write(
+            lambda transaction: disconnect_customer(transaction, partner, customer), origin=origin()
+        )
+        return pb.DisconnectCustomerResponse(enforcement=enforcement_to_wire(committed))
+
+    async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
+        """See the proto."""
+        partner, customer = _side(request.parent)
+        asked = asked_page(self._page_tokens, request, request.parent)
+        page = await self._store.read(
+            lambda view: list_connections(view, partner=partner, customer=customer, after=asked.after, limit=asked.limit)
+        )
+        return pb.ListConnectionsResponse(
+            connections=map(connection_to_wire, page.items), next_page_token=asked.token(page.last)
+        )
+
+
+def _side(parent: str) -> tuple[PartnerId | None, CustomerId | None]:
+    """Whose connections are asked for: a partner's, a customer's, or (for operators) everybody's."""
+    if not parent:
+        if not calling().operates:
+            raise not_yours()
+        return None, None
+    if names.PARTNER.matches(parent):
+        return own_partner(parent, "parent"), None
+    if names.CUSTOMER.matches(parent):
+        return None, own_customer(parent, "parent")
+    raise InvalidArgument(
+        "parent", f"must be of the form {names.PARTNER.pattern} or {names.CUSTOMER.pattern}", reason="NAME_INVALID"
+    )

@@ -1,0 +1,119 @@
+# ruff: noqa: N802 - methods have the proto's names
+"""KeyService: a partner's API keys."""
+
+from consentry.authority.v1 import keys_pb2 as pb
+from consentry.authority.v1 import keys_pb2_grpc
+
+from consentry_authority.authentication import SecretMaker
+from consentry_authority.commands.create_key import NewKey, create_key
+from consentry_authority.commands.delete_key import delete_key
+from consentry_authority.commands.disable_key import disable_key
+from consentry_authority.commands.enable_key import enable_key
+from consentry_authority.commands.get_key import get_key
+from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.commands.update_key import KeyUpdate, update_key
+from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.rpc.own import own_key, own_partner
+from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.wire import (
+    customers_from_wire,
+    enforcement_to_wire,
+    key_to_wire,
+    kind_from_wire,
+    optional_instant,
+)
+from consentry_authority.secret import KEY_PREFIXES
+from consentry_authority.storage.store import Store
+from consentry_core.clock import Clock
+from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_core.paging import PageTokens
+from consentry_core.rpc.gate import Context
+from consentry_rule import KeyId
+
+
+class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
+    """See the proto."""
+
+    def __init__(
+        self, store: Store, page_tokens: PageTokens, clock: Clock, secret_maker: SecretMaker, random: RandomBytes
+    ) -> None:
+        self._store = store
+        self._page_tokens = page_tokens
+        self._clock = clock
+        self._secret_maker = secret_maker
+        self._random = random
+
+    async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
+        """See the proto."""
+        partner = own_partner(request.parent, "parent")
+        actor = calling()
+        new = NewKey(
+            partner=partner,
+            id=KeyId(new_public_id(self._random)),
+            kind=kind_from_wire(request.key.kind, "key.kind"),
+            display_name=request.key.display_name,
+            customers=customers_from_wire(request.key.customers, "key.customers"),
+            expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
+        )
+        text, secret = await self._secret_maker.make(KEY_PREFIXES[new.kind])
+        created = await self._store.write(lambda transaction: create_key(transaction, actor, new, secret), origin=origin())
+        return pb.CreateKeyResponse(key=key_to_wire(created.value, self._clock.now()), secret=text)
+
+    async def GetKey(self, request: pb.GetKeyRequest, context: Context) -> pb.GetKeyResponse:
+        """See the proto."""
+        partner, key = own_key(request.name, "name")
+        found = await self._store.read(lambda view: get_key(view, partner, key))
+        return pb.GetKeyResponse(key=key_to_wire(found, self._clock.now()))
+
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
+        """See the proto."""
+        partner = own_partner(request.parent, "parent")
+        show_invalid = request.show_invalid
+        asked = asked_page(self._page_tokens, request, request.parent, str(show_invalid))
+        page = await self._store.read(
+            lambda view: list_keys(view, partner, show_invalid=show_invalid, after=asked.after, limit=asked.limit)
+        )
+        now = self._clock.now()
+        return pb.ListKeysResponse(keys=[key_to_wire(key, now) for key in page.items], next_page_token=asked.token(page.last))
+
+    async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Context) -> pb.UpdateKeyResponse:
+        """See the proto."""
+        partner, key = own_key(request.key.name, "key.name")
+        update = KeyUpdate(
+            paths=frozenset(request.update_mask.paths),
+            display_name=request.key.display_name,
+            expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
+            customers=customers_from_wire(request.key.customers, "key.customers"),
+        )
+        committed = await self._store.write(
+            lambda transaction: update_key(transaction, partner, key, update, etag=request.key.etag), origin=origin()
+        )
+        return pb.UpdateKeyResponse(
+            key=key_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+        )
+
+    async def DisableKey(self, request: pb.DisableKeyRequest, context: Context) -> pb.DisableKeyResponse:
+        """See the proto."""
+        partner, key = own_key(request.name, "name")
+        committed = await self._store.write(
+            lambda transaction: disable_key(transaction, partner, key, etag=request.etag), origin=origin()
+        )
+        return pb.DisableKeyResponse(
+            key=key_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+        )
+
+    async def EnableKey(self, request: pb.EnableKeyRequest, context: Context) -> pb.EnableKeyResponse:
+        """See the proto."""
+        partner, key = own_key(request.name, "name")
+        committed = await self._store.write(
+            lambda transaction: enable_key(transaction, partner, key, etag=request.etag), origin=origin()
+        )
+        return pb.EnableKeyResponse(key=key_to_wire(committed.value, self._clock.now()))
+
+    async def DeleteKey(self, request: pb.DeleteKeyRequest, context: Context) -> pb.DeleteKeyResponse:
+        """See the proto."""
+        partner, key = own_key(request.name, "name")
+        committed = await self._store.write(
+            lambda transaction: delete_key(transaction, partner, key, etag=request.etag), origin=origin()
+        )
+        return pb.DeleteKeyResponse(enforcement=enforcement_to_wire(committed))

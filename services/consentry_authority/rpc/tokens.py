@@ -1,0 +1,93 @@
+# ruff: noqa: N802 - methods have the proto's names
+"""TokenService: the credentials of everybody who is not a partner's API key."""
+
+from consentry.authority.v1 import tokens_pb2 as pb
+from consentry.authority.v1 import tokens_pb2_grpc
+
+from consentry_authority.authentication import SecretMaker
+from consentry_authority.commands.actor import require_own
+from consentry_authority.commands.create_token import NewToken, create_token, permit
+from consentry_authority.commands.delete_token import delete_token
+from consentry_authority.commands.list_tokens import list_tokens
+from consentry_authority.commands.who_am_i import who_am_i
+from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.wire import (
+    ROLE_TO_WIRE,
+    enforcement_to_wire,
+    optional_instant,
+    role_from_wire,
+    token_to_wire,
+)
+from consentry_authority.secret import TOKEN_PREFIX
+from consentry_authority.storage.store import Store
+from consentry_core import names
+from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_core.errors import InvalidArgument
+from consentry_core.paging import PageTokens
+from consentry_core.rpc.gate import Context
+from consentry_core.rpc.times import optional_timestamp
+from consentry_rule import Token
+
+
+class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
+    """See the proto."""
+
+    def __init__(self, store: Store, page_tokens: PageTokens, secret_maker: SecretMaker, random: RandomBytes) -> None:
+        self._store = store
+        self._page_tokens = page_tokens
+        self._secret_maker = secret_maker
+        self._random = random
+
+    async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
+        """See the proto."""
+        _check_organization(request.organization)
+        actor = calling()
+        new = NewToken(
+            id=new_public_id(self._random),
+            role=permit(actor, role_from_wire(request.role), request.organization),
+            organization=request.organization,
+            display_name=request.display_name,
+            expire_time=optional_instant(request, "expire_time", "expire_time"),
+        )
+        text, secret = await self._secret_maker.make(TOKEN_PREFIX)
+        created = await self._store.write(lambda transaction: create_token(transaction, actor, new, secret), origin=origin())
+        return pb.CreateTokenResponse(token=token_to_wire(created.value), secret=text)
+
+    async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
+        """See the proto."""
+        organization = request.organization
+        _check_organization(organization)
+        require_own(calling(), organization)
+        asked = asked_page(self._page_tokens, request, organization)
+        page = await self._store.read(
+            lambda view: list_tokens(view, organization or None, after=asked.after, limit=asked.limit)
+        )
+        return pb.ListTokensResponse(tokens=map(token_to_wire, page.items), next_page_token=asked.token(page.last))
+
+    async def DeleteToken(self, request: pb.DeleteTokenRequest, context: Context) -> pb.DeleteTokenResponse:
+        """See the proto."""
+        (token,) = names.TOKEN.parse(request.name, "name")
+        actor = calling()
+        committed = await self._store.write(lambda transaction: delete_token(transaction, actor, token), origin=origin())
+        return pb.DeleteTokenResponse(enforcement=enforcement_to_wire(committed))
+
+    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
+        """See the proto."""
+        actor = calling()
+        facts = await self._store.read(lambda view: who_am_i(view, actor))
+        return pb.WhoAmIResponse(
+            name=actor.credential,
+            role=ROLE_TO_WIRE[facts.role] if isinstance(facts, Token) else pb.Token.ROLE_UNSPECIFIED,
+            organization=actor.organization,
+            expire_time=optional_timestamp(facts.expire_time),
+        )
+
+
+def _check_organization(name: str) -> None:
+    if name and not names.PARTNER.matches(name) and not names.CUSTOMER.matches(name):
+        raise InvalidArgument(
+            "organization",
+            f"must be of the form {names.PARTNER.pattern} or {names.CUSTOMER.pattern}, or empty",
+            reason="NAME_INVALID",
+        )

@@ -1,0 +1,40 @@
+"""What the authority can be told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from consentry_authority.passwords import Cost
+from consentry_core.settings import setting
+
+_DEFAULT_COST = Cost()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthoritySettings:
+    """Settings of the authority; see `consentry_core.settings`."""
+
+    listen: str = setting("127.0.0.1:7401", "address that the authority serves on", env="CONSENTRY_AUTHORITY_LISTEN")
+    data_dir: Path = setting(Path(".consentry"), "folder for databases, keys and tokens")
+    checksum_key_file: Path | None = setting(
+        None, "file with the keys of secrets' checksums, newest first [default: checksum.key in the data folder]"
+    )
+    argon2_memory_kib: int = setting(_DEFAULT_COST.memory_kib, "memory that hashing a secret takes")
+    argon2_time: int = setting(_DEFAULT_COST.time, "passes that hashing a secret makes over that memory")
+    argon2_parallelism: int = setting(_DEFAULT_COST.parallelism, "lanes that hashing a secret uses")
+    reflection: bool = setting(True, "serve reflection, so that grpcurl needs no protos")
+    admin_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_ADMIN_LISTEN")
+
+    @property
+    def database_file(self) -> Path:
+        """Where the SQLite database lies."""
+        return self.data_dir / "authority.db"
+
+    @property
+    def checksum_keys_file(self) -> Path:
+        """Where the checksum keys lie."""
+        return self.checksum_key_file or self.data_dir / "checksum.key"
+
+    @property
+    def cost(self) -> Cost:
+        """What hashing a secret costs."""
+        return Cost(self.argon2_memory_kib, self.argon2_time, self.argon2_parallelism)
