@@ -1,0 +1,89 @@
+"""What a partner imports: a typed client of both services, for asyncio (`AsyncClient`) and without (`Client`).
+
+    with Client(authority="127.0.0.1:7401", devices="127.0.0.1:7402", secret=secret) as client:
+        for event in client.watch():
+            ...
+
+Resources (locations, devices, sensors, alarms) are the API's own messages; everything else is frozen dataclasses. How calls
+fail is drawn in `consentry_client.errors`.
+"""
+
+from consentry_client.aio import AsyncClient
+from consentry_client.coverage import (
+    CoverageEvent,
+    CoverageHeartbeat,
+    CoverageSynced,
+    Covered,
+    CoveredCustomer,
+    Uncovered,
+)
+from consentry_client.errors import (
+    Aborted,
+    AlreadyExists,
+    CallFailed,
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    UnexpectedFailure,
+)
+from consentry_client.events import (
+    AlarmChange,
+    CustomerAdded,
+    CustomerRemoved,
+    Event,
+    Gap,
+    Heartbeat,
+    InventoryChange,
+    Synced,
+    Telemetry,
+)
+from consentry_client.readings import Columns, DeviceReadings, Reading
+from consentry_client.sync import Client
+from consentry_core.errors import Violation
+from consentry_rule import DataClass
+
+__all__ = [
+    "Aborted",
+    "AlarmChange",
+    "AlreadyExists",
+    "AsyncClient",
+    "CallFailed",
+    "Cancelled",
+    "Client",
+    "Columns",
+    "CoverageEvent",
+    "CoverageHeartbeat",
+    "CoverageSynced",
+    "Covered",
+    "CoveredCustomer",
+    "CustomerAdded",
+    "CustomerRemoved",
+    "DataClass",
+    "DeadlineExceeded",
+    "DeviceReadings",
+    "Event",
+    "FailedPrecondition",
+    "Gap",
+    "Heartbeat",
+    "InvalidArgument",
+    "InventoryChange",
+    "NotFound",
+    "OutOfRange",
+    "PermissionDenied",
+    "Reading",
+    "ResourceExhausted",
+    "Synced",
+    "Telemetry",
+    "Unauthenticated",
+    "Unavailable",
+    "Uncovered",
+    "UnexpectedFailure",
+    "Violation",
+]

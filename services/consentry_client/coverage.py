@@ -1,0 +1,73 @@
+"""What a key covers, and what a watch of it tells. Every event carries the `revision` to go on after."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from consentry.authority.v1 import coverage_pb2
+
+from consentry_client.events import data_classes_of
+from consentry_rule import DataClass
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredCustomer:
+    """A customer that the key covers. `name`: `customers/{customer}`, its unique identifier."""
+
+    name: str
+    data_classes: frozenset[DataClass]
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A customer is covered from now on, or with other classes of data from now on."""
+
+    revision: str
+    customer: str
+    data_classes: frozenset[DataClass]
+
+
+@dataclass(frozen=True, slots=True)
+class Uncovered:
+    """A customer is covered no longer: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ..."""
+
+    revision: str
+    customer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageSynced:
+    """Everything up to the opening of the stream has been told. Said again when the stream was resumed."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageHeartbeat:
+    """Nothing happened."""
+
+    revision: str
+
+
+CoverageEvent: TypeAlias = Covered | Uncovered | CoverageSynced | CoverageHeartbeat
+
+
+def covered_customer_of(message: coverage_pb2.CoveredCustomer) -> CoveredCustomer:
+    """A line of the coverage list."""
+    return CoveredCustomer(message.name, data_classes_of(message.data_classes))
+
+
+def coverage_event_of(message: coverage_pb2.WatchCoverageResponse) -> CoverageEvent | None:
+    """The event of a message; None for a kind that a newer service knows and this client does not."""
+    revision = message.revision
+    match message.WhichOneof("event"):
+        case "covered":
+            return Covered(revision, message.covered.customer, data_classes_of(message.covered.data_classes))
+        case "uncovered":
+            return Uncovered(revision, message.uncovered.customer, message.uncovered.reason)
+        case "synced":
+            return CoverageSynced(revision)
+        case "heartbeat":
+            return CoverageHeartbeat(revision)
+        case _:
+            return None

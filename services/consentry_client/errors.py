@@ -1,0 +1,169 @@
+"""How a call can fail, one exception a status.
+
+    CallFailed
+     +-- Unauthenticated        no credential, or none that counts (any longer)
+     +-- PermissionDenied       the key does not reach this far: `reason` says why (`CONSENT_REVOKED`, `KEY_DISABLED`, ...)
+     +-- InvalidArgument        the request can never succeed as it is; `violations` says which field
+     +-- NotFound               not there
+     +-- AlreadyExists          there already
+     +-- FailedPrecondition     the state does not allow it; `violations` says what would have to change
+     +-- Aborted                somebody else was first: read again, then try again
+     +-- OutOfRange             asked for what is no longer kept (`RESYNC_REQUIRED`): start again with a snapshot
+     +-- Unavailable            out of reach; `retry_after` seconds later it may be back
+     +-- ResourceExhausted      too fast, or too much; likewise
+     +-- DeadlineExceeded       no answer in time
+     +-- Cancelled              this client was closed
+     +-- UnexpectedFailure      anything else: a defect of either side
+
+`Unavailable`, and `ResourceExhausted` that says when to come back, never end a watch: it comes back by itself.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import grpc
+from google.protobuf.any_pb2 import Any as PackedMessage
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from consentry_core.errors import Violation
+from consentry_core.rpc.errors import error_info, retry_after
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class CallFailed(Exception):
+    """A call that failed.
+
+    `reason` is stable (`google.rpc.ErrorInfo.reason`), empty when the status is the transport's own; `message` is for people;
+    `metadata` is ErrorInfo's; `violations` name fields or subjects; `retry_after` is in seconds, None when nothing was asked.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: grpc.StatusCode,
+        reason: str = "",
+        metadata: Mapping[str, str] = _NOTHING,
+        violations: Sequence[Violation] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{reason or status.name}: {message}")
+        self.message = message
+        self.status = status
+        self.reason = reason
+        self.metadata = metadata
+        self.violations = tuple(violations)
+        self.retry_after = retry_after
+
+
+class Unauthenticated(CallFailed):
+    """No credential, or none that counts: unknown, ended, or deleted while a stream was open."""
+
+
+class PermissionDenied(CallFailed):
+    """The key counts, and does not reach this far."""
+
+
+class InvalidArgument(CallFailed):
+    """The request can never succeed as it is."""
+
+
+class NotFound(CallFailed):
+    """Not there."""
+
+
+class AlreadyExists(CallFailed):
+    """There already."""
+
+
+class FailedPrecondition(CallFailed):
+    """The state does not allow it."""
+
+
+class Aborted(CallFailed):
+    """Somebody else was first."""
+
+
+class OutOfRange(CallFailed):
+    """Asked for what is no longer kept, or never was in this store."""
+
+
+class Unavailable(CallFailed):
+    """Out of reach."""
+
+
+class ResourceExhausted(CallFailed):
+    """Too fast, or too much."""
+
+
+class DeadlineExceeded(CallFailed):
+    """No answer in time."""
+
+
+class Cancelled(CallFailed):
+    """This client was closed."""
+
+
+class UnexpectedFailure(CallFailed):
+    """Anything else."""
+
+
+EXCEPTION_OF: Mapping[grpc.StatusCode, type[CallFailed]] = {
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.ABORTED: Aborted,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.CANCELLED: Cancelled,
+}
+
+
+def failure_of(error: grpc.RpcError) -> CallFailed:
+    """The exception for a call that failed, with what its `google.rpc` details say."""
+    status: grpc.StatusCode = error.code()
+    info = error_info(error)
+    return EXCEPTION_OF.get(status, UnexpectedFailure)(
+        error.details() or "",
+        status=status,
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        violations=tuple(_violations(error)),
+        retry_after=retry_after(error),
+    )
+
+
+def closed() -> Cancelled:
+    """What a call gets whose client was closed."""
+    return Cancelled("the client is closed; open a new one", status=grpc.StatusCode.CANCELLED, reason="CLIENT_CLOSED")
+
+
+def ended_early() -> Unavailable:
+    """What a stream counts as that ended well before it was asked to: somebody between here and there has cut it."""
+    return Unavailable("the stream ended", status=grpc.StatusCode.UNAVAILABLE, reason="STREAM_ENDED")
+
+
+def _violations(error: grpc.RpcError) -> Iterator[Violation]:
+    bad_request, precondition = error_details_pb2.BadRequest(), error_details_pb2.PreconditionFailure()
+    for detail in _details(error):
+        if detail.Unpack(bad_request):
+            for violation in bad_request.field_violations:
+                yield Violation(violation.field, violation.description)
+        elif detail.Unpack(precondition):
+            for failure in precondition.violations:
+                yield Violation(failure.subject, failure.description)
+
+
+def _details(error: grpc.RpcError) -> Sequence[PackedMessage]:
+    try:
+        status = rpc_status.from_call(error)  # type: ignore[arg-type] # every RpcError of a call is a call
+    except (AttributeError, ValueError):
+        return ()  # the transport's own, or damaged on the way
+    return () if status is None else status.details

@@ -1,0 +1,146 @@
+"""What a watch of the feed tells. Every event carries the `cursor` to go on after."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from consentry.authority.v1 import data_class_pb2
+from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2
+
+from consentry_client.readings import DeviceReadings, Reading, datetime_of
+from consentry_rule import DataClass
+
+_NANOS = 10**9
+_TO_WIRE = {data_class: data_class_pb2.DataClass.Value(f"DATA_CLASS_{data_class.name}") for data_class in DataClass}
+_FROM_WIRE = {wire: data_class for data_class, wire in _TO_WIRE.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Readings, each device's as one table."""
+
+    cursor: str
+    devices: tuple[DeviceReadings, ...]
+
+    def readings(self) -> Iterator[Reading]:
+        """All of them as rows."""
+        for device in self.devices:
+            yield from device.readings()
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryChange:
+    """Locations, devices and sensors, as they are from here on."""
+
+    cursor: str
+    locations: Sequence[inventory_pb2.Location]
+    devices: Sequence[inventory_pb2.Device]
+    sensors: Sequence[inventory_pb2.Sensor]
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChange:
+    """What happened to an alarm; in a snapshot, where it stands."""
+
+    cursor: str
+    event: alarms_pb2.AlarmEvent
+
+    @property
+    def alarm(self) -> alarms_pb2.Alarm:
+        """The alarm as it is from here on."""
+        return self.event.alarm
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerAdded:
+    """A customer is covered from here on, with these classes of data. Said again when the classes change."""
+
+    cursor: str
+    customer: str
+    data_classes: frozenset[DataClass]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRemoved:
+    """Nothing of a customer follows from here on: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ..."""
+
+    cursor: str
+    customer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Everything up to the opening of the stream has been told; what follows is news. Said again after resuming."""
+
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing happened; the service's clock says `time_unix_nano`."""
+
+    cursor: str
+    time_unix_nano: int
+
+    @property
+    def time(self) -> datetime:
+        """The service's clock."""
+        return datetime_of(self.time_unix_nano)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something is missing here. `customer` empty: it may concern any. `cause`: `NOT_COVERED`, ..."""
+
+    cursor: str
+    customer: str
+    cause: str
+
+
+Event: TypeAlias = Telemetry | InventoryChange | AlarmChange | CustomerAdded | CustomerRemoved | Synced | Heartbeat | Gap
+
+
+def event_of(message: feed_pb2.WatchResponse) -> Event | None:
+    """The event of a message; None for a kind that a newer service knows and this client does not."""
+    cursor = message.cursor
+    match message.WhichOneof("event"):
+        case "telemetry":
+            return Telemetry(cursor, tuple(DeviceReadings(device) for device in message.telemetry.devices))
+        case "inventory_change":
+            change = message.inventory_change
+            return InventoryChange(cursor, tuple(change.locations), tuple(change.devices), tuple(change.sensors))
+        case "alarm_change":
+            return AlarmChange(cursor, message.alarm_change)
+        case "customer_added":
+            added = message.customer_added
+            return CustomerAdded(cursor, added.customer, data_classes_of(added.data_classes))
+        case "customer_removed":
+            return CustomerRemoved(cursor, message.customer_removed.customer, message.customer_removed.reason)
+        case "synced":
+            return Synced(cursor)
+        case "heartbeat":
+            time = message.heartbeat.time
+            return Heartbeat(cursor, time.seconds * _NANOS + time.nanos)
+        case "gap":
+            return Gap(cursor, message.gap.customer, _cause(message.gap.cause))
+        case _:
+            return None
+
+
+def data_classes_of(wire: Iterable[data_class_pb2.DataClass.ValueType]) -> frozenset[DataClass]:
+    """Classes of data; those that this client does not know are left out."""
+    return frozenset(_FROM_WIRE[data_class] for data_class in wire if data_class in _FROM_WIRE)
+
+
+def data_classes_to_wire(data_classes: Iterable[DataClass]) -> list[data_class_pb2.DataClass.ValueType]:
+    """Classes of data on the wire, ordered."""
+    return sorted(_TO_WIRE[data_class] for data_class in data_classes)
+
+
+def _cause(cause: feed_pb2.WatchResponse.Gap.Cause.ValueType) -> str:
+    try:
+        return feed_pb2.WatchResponse.Gap.Cause.Name(cause).removeprefix("CAUSE_")
+    except ValueError:  # a newer service's
+        return "UNSPECIFIED"

@@ -1,0 +1,259 @@
+"""The client for programs without an event loop. The same as `consentry_client.aio`, method by method."""
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
+from consentry.devices.v1 import (
+    alarms_pb2,
+    alarms_pb2_grpc,
+    feed_pb2_grpc,
+    inventory_pb2,
+    inventory_pb2_grpc,
+    telemetry_pb2_grpc,
+)
+
+from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
+from consentry_client.errors import CallFailed, closed, ended_early, failure_of
+from consentry_client.events import Event
+from consentry_client.readings import DeviceReadings, Reading, reading_of
+from consentry_client.requests import PageRequestT, PageT, Time, history_request, latest_request
+from consentry_client.resuming import CoverageWatch, FeedWatch, Message, Question, Random, Told, Watch
+from consentry_core.rpc.client import bearer, open_sync_channel
+from consentry_rule import DataClass
+
+_A = TypeVar("_A")
+_Q = TypeVar("_Q")
+
+
+class Client:
+    """A partner's access, with one API key.
+
+    `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
+    (TLS, interceptors); either can be left out by who does not need it. `secret`: the key's, never shown again. `timeout`:
+    seconds for every call that is not a stream. Safe to use from several threads. Every method raises `CallFailed`.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret: str,
+        authority: str | grpc.Channel | None = None,
+        devices: str | grpc.Channel | None = None,
+        timeout: float = 30.0,
+        random: Random = random.random,
+    ) -> None:
+        self._metadata = bearer(secret.strip())
+        self._timeout = timeout
+        self._random = random
+        self._own: list[grpc.Channel] = []
+        self._authority = self._channel(authority)
+        self._devices = self._channel(devices)
+        self._calls: set[grpc.Call] = set()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what is open: whoever is iterating gets `Cancelled`."""
+        self._closed.set()
+        for call in tuple(self._calls):
+            call.cancel()
+        for channel in self._own:
+            channel.close()
+
+    # What the key covers
+
+    def covered_customers(self) -> Iterator[CoveredCustomer]:
+        """The customers that the key covers now, by name."""
+        stub = coverage_pb2_grpc.CoverageServiceStub(self._to_authority())
+        for page in self._pages(stub.ListCoveredCustomers, coverage_pb2.ListCoveredCustomersRequest()):
+            yield from map(covered_customer_of, page.customers)
+
+    def watch_coverage(self, after_revision: str | None = None, *, patience: float | None = None) -> Iterator[CoverageEvent]:
+        """What the key covers, then every change of it. Comes back by itself; see `watch`."""
+        stub = coverage_pb2_grpc.CoverageServiceStub(self._to_authority())
+        return self._watch(stub.WatchCoverage, CoverageWatch(self._random, after_revision=after_revision, patience=patience))
+
+    # Inventory and alarms
+
+    def locations(self, customer: str) -> Iterator[inventory_pb2.Location]:
+        """The locations of `customers/{customer}`, by name."""
+        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        for page in self._pages(stub.ListLocations, inventory_pb2.ListLocationsRequest(parent=customer)):
+            yield from page.locations
+
+    def devices(self, customer: str) -> Iterator[inventory_pb2.Device]:
+        """The devices of `customers/{customer}`, by name; nested ones like any other."""
+        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        for page in self._pages(stub.ListDevices, inventory_pb2.ListDevicesRequest(parent=customer)):
+            yield from page.devices
+
+    def device(self, name: str) -> inventory_pb2.GetDeviceResponse:
+        """One device (`device`), and what it is part of up to the top (`ancestors`)."""
+        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        return self._ask(stub.GetDevice, inventory_pb2.GetDeviceRequest(name=name))
+
+    def sensors(self, parent: str) -> Iterator[inventory_pb2.Sensor]:
+        """The sensors of a customer or of one device, by name."""
+        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        for page in self._pages(stub.ListSensors, inventory_pb2.ListSensorsRequest(parent=parent)):
+            yield from page.sensors
+
+    def alarms(self, customer: str, *, active_only: bool = False) -> Iterator[alarms_pb2.Alarm]:
+        """The alarms of `customers/{customer}`, by name."""
+        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        for page in self._pages(stub.ListAlarms, alarms_pb2.ListAlarmsRequest(parent=customer, active_only=active_only)):
+            yield from page.alarms
+
+    def alarm(self, name: str) -> alarms_pb2.Alarm:
+        """One alarm as it is now."""
+        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        return self._ask(stub.GetAlarm, alarms_pb2.GetAlarmRequest(name=name)).alarm
+
+    def alarm_events(self, alarm: str) -> Iterator[alarms_pb2.AlarmEvent]:
+        """Everything that happened to one alarm, oldest first."""
+        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        for page in self._pages(stub.ListAlarmEvents, alarms_pb2.ListAlarmEventsRequest(parent=alarm)):
+            yield from page.alarm_events
+
+    # Readings
+
+    def latest(self, customer: str, *, devices: Iterable[str] = (), sensors: Iterable[str] = ()) -> tuple[Reading, ...]:
+        """The newest reading of each sensor; of all the customer's, unless devices or sensors are named."""
+        stub = telemetry_pb2_grpc.TelemetryServiceStub(self._to_devices())
+        answer = self._ask(stub.QueryLatest, latest_request(customer, devices, sensors))
+        return tuple(map(reading_of, answer.readings))
+
+    def history(
+        self,
+        customer: str,
+        start: Time,
+        end: Time | None = None,
+        *,
+        devices: Iterable[str] = (),
+        sensors: Iterable[str] = (),
+    ) -> Iterator[DeviceReadings]:
+        """The readings from `start` on, up to and without `end`; `end` None: up to now."""
+        stub = telemetry_pb2_grpc.TelemetryServiceStub(self._to_devices())
+        with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
+            for message in messages:
+                yield from map(DeviceReadings, message.telemetry)
+
+    # The feed
+
+    def watch(
+        self,
+        customers: Iterable[str] = (),
+        data_classes: Iterable[DataClass] = (),
+        after_cursor: str | None = None,
+        stop_when_synced: bool = False,
+        *,
+        live: bool = False,
+        heartbeat_interval: timedelta | None = None,
+        patience: float | None = None,
+    ) -> Iterator[Event]:
+        """The feed of these customers, or of all that the key covers as coverage changes.
+
+        Starts with the current state; `after_cursor` with exactly what came after that event; `live` with what happens next.
+        When the service goes away the watch comes back by itself after the last event, and nothing is lost and nothing comes
+        twice; a state that was being told just then is told again. `patience` gives up (`Unavailable`) after so many seconds
+        of waiting. Any other failure ends it: what it raises says why.
+        """
+        watch = FeedWatch(
+            self._random,
+            customers=customers,
+            data_classes=data_classes,
+            after_cursor=after_cursor,
+            live=live,
+            stop_when_synced=stop_when_synced,
+            heartbeat_interval=heartbeat_interval,
+            patience=patience,
+        )
+        return self._watch(feed_pb2_grpc.FeedServiceStub(self._to_devices()).Watch, watch)
+
+    # How
+
+    def _channel(self, target: str | grpc.Channel | None) -> grpc.Channel | None:
+        if not isinstance(target, str):
+            return target
+        channel = open_sync_channel(target)
+        self._own.append(channel)
+        return channel
+
+    def _to_authority(self) -> grpc.Channel:
+        return _given(self._authority, "authority")
+
+    def _to_devices(self) -> grpc.Channel:
+        return _given(self._devices, "devices")
+
+    def _ask(self, method: Callable[..., _A], request: object) -> _A:
+        self._refuse_if_closed()
+        try:
+            return method(request, metadata=self._metadata, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise failure_of(error) from error
+        except ValueError:  # what gRPC says when the channel is closed just now, by another thread
+            self._refuse_if_closed()
+            raise
+
+    def _pages(self, method: grpc.UnaryUnaryMultiCallable[PageRequestT, PageT], request: PageRequestT) -> Iterator[PageT]:
+        while True:
+            page = self._ask(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    @contextmanager
+    def _open(self, method: grpc.UnaryStreamMultiCallable[_Q, _A], request: _Q) -> Iterator[Iterator[_A]]:
+        """A stream, cancelled when it is left: an abandoned call would stay open."""
+        self._refuse_if_closed()
+        call: Any = method(request, metadata=self._metadata)
+        self._calls.add(call)
+        try:
+            self._refuse_if_closed()
+            yield call
+        except grpc.RpcError as error:
+            raise failure_of(error) from error
+        finally:
+            self._calls.discard(call)
+            call.cancel()
+
+    def _watch(
+        self, method: grpc.UnaryStreamMultiCallable[Question, Message], watch: Watch[Question, Message, Told]
+    ) -> Iterator[Told]:
+        while True:
+            try:
+                with self._open(method, watch.request()) as messages:
+                    for message in messages:
+                        event = watch.receive(message)
+                        if event is not None:
+                            yield event
+                        if watch.done:
+                            return
+                raise ended_early()
+            except CallFailed as failure:
+                wait = watch.lost(failure)
+            if self._closed.wait(wait):
+                raise closed()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed.is_set():
+            raise closed()
+
+
+def _given(channel: grpc.Channel | None, name: str) -> grpc.Channel:
+    if channel is None:
+        raise ValueError(f"this needs the address of a service: Client({name}=...)")
+    return channel
