@@ -1,6 +1,7 @@
 """The only place where the authority's objects meet."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ from consentry_core import logs
 from consentry_core.clock import Clock, SystemClock
 from consentry_core.database import Database
 from consentry_core.encoding import RandomBytes
+from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.server import AddServicers, RpcServer, serve_admin, until_signalled
@@ -55,59 +57,54 @@ _log = logging.getLogger(__name__)
 class Authority:
     """A running authority. `address` is where it serves."""
 
-    def __init__(
-        self, address: str, store: Store, server: RpcServer, passwords: Passwords, admin: grpc.aio.Server | None
-    ) -> None:
+    def __init__(self, address: str, store: Store, closing: contextlib.AsyncExitStack) -> None:
         self.address = address
         self.store = store
-        self._server = server
-        self._passwords = passwords
-        self._admin = admin
+        self._closing = closing
 
     async def stop(self) -> None:
         """Drain, then close what is below."""
-        await self._server.stop()
-        if self._admin is not None:
-            await self._admin.stop(None)
-        self._passwords.close()
-        self.store.close()
+        await self._closing.aclose()
 
 
 async def start(
     settings: AuthoritySettings, *, clock: Clock | None = None, random: RandomBytes = secrets.token_bytes
 ) -> Authority:
-    """Serve. SettingError when the data folder is not ready or the address is taken."""
+    """Serve. SettingError when the data folder is not ready, another authority uses it, or the address is taken."""
     clock = clock or SystemClock()
-    engine = open_existing(settings.database_file)
-    checksum_keys = read_checksum_keys(settings)
-    store = Store(Database(engine), clock)
-    passwords = Passwords(settings.cost, random)
-    parts = _Parts(
-        store=store,
-        clock=clock,
-        random=random,
-        page_tokens=PageTokens(page_token_key(engine)),
-        authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
-        secret_maker=SecretMaker(checksum_keys, passwords, random),
-        news=News(),
-    )
-    store.on_commit(parts.news.committed)
-    served = _served(parts)
-    server = RpcServer(
-        AuthorityGate(parts.authenticator, store, POLICIES),
-        [service for service, _ in served],
-        partial(_add, served),
-        reflection=settings.reflection,
-    )
-    try:
+    # What is opened later is closed earlier, also when something on the way fails.
+    async with contextlib.AsyncExitStack() as opened:
+        engine = open_existing(settings.database_file)
+        opened.callback(engine.dispose)
+        opened.callback(FolderLock(settings.data_dir, "authority.lock", "authority").release)
+        checksum_keys = read_checksum_keys(settings)
+        passwords = Passwords(settings.cost, random)
+        opened.callback(passwords.close)
+        store = Store(Database(engine), clock)
+        opened.callback(store.close)
+        parts = _Parts(
+            store=store,
+            clock=clock,
+            random=random,
+            page_tokens=PageTokens(page_token_key(engine)),
+            authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
+            secret_maker=SecretMaker(checksum_keys, passwords, random),
+            news=News(),
+        )
+        store.on_commit(parts.news.committed)
+        served = _served(parts)
+        server = RpcServer(
+            AuthorityGate(parts.authenticator, store, POLICIES),
+            [service for service, _ in served],
+            partial(_add, served),
+            reflection=settings.reflection,
+        )
+        opened.push_async_callback(server.stop)
+        if settings.admin_listen:
+            admin = await serve_admin(settings.admin_listen)
+            opened.push_async_callback(admin.stop, None)
         address = await server.start(settings.listen)
-        admin = await serve_admin(settings.admin_listen) if settings.admin_listen else None
-    except BaseException:
-        await server.stop(0)
-        passwords.close()
-        store.close()
-        raise
-    return Authority(address, store, server, passwords, admin)
+        return Authority(address, store, opened.pop_all())
 
 
 def run(settings: AuthoritySettings) -> None:

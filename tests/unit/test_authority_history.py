@@ -1,0 +1,320 @@
+"""The history: every change has its place, in commit order, and no use case can leave it out."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import (
+    ConnectionRecord,
+    ConsentRecord,
+    CustomerRecord,
+    PartnerRecord,
+    Plan,
+    SubscriptionRecord,
+)
+from consentry_authority.storage import tables
+from consentry_authority.storage.store import Origin
+from consentry_core import names
+from consentry_core.database import open_sqlite
+from consentry_rule import Allow, CustomerId, Deny, Key, KeyId, KeyKind, Reason, Standing, valid
+from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[StoreUnderTest]:
+    with open_store(tmp_path) as kept:
+        kept.partner(ACME)
+        kept.partner(OTHER)
+        yield kept
+
+
+def connection(tx: Transaction, customer: CustomerId = NORTH) -> ConnectionRecord:
+    return ConnectionRecord(ACME, customer, tx.now)
+
+
+def consent(tx: Transaction) -> ConsentRecord:
+    return ConsentRecord(NORTH, ACME, tx.now, tx.now)
+
+
+def subjects(kept: StoreUnderTest, after: int) -> list[str]:
+    return [change.subject for change in kept.ask(lambda tx: tx.facts.changes_after(after, 100))]
+
+
+def head(kept: StoreUnderTest) -> int:
+    return kept.ask(lambda tx: tx.facts.head()).number
+
+
+def standing(kept: StoreUnderTest, customer: CustomerId = NORTH) -> Standing:
+    return kept.ask(lambda tx: tx.facts.standing(ACME, customer))
+
+
+def save_subscription(kept: StoreUnderTest, subscription: SubscriptionRecord | None) -> None:
+    def save(tx: Transaction) -> None:
+        customer = tx.customers.get(NORTH)
+        assert customer is not None
+        tx.customers.save(replace(customer, subscription=subscription))
+
+    kept.do(save)
+
+
+class TestNumbers:
+    """When a number is drawn."""
+
+    def test_a_transaction_that_touches_nothing_draws_none(self, kept: StoreUnderTest) -> None:
+        before = head(kept)
+        committed = kept.do(lambda tx: tx.partners.get(ACME))
+        assert not committed.changed
+        assert committed.revision.number == before == head(kept)
+
+    def test_one_transaction_draws_one_number_for_all_that_it_touched(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        before = head(kept)
+
+        def change(tx: Transaction) -> None:
+            tx.connections.save(connection(tx))
+            tx.consents.save(consent(tx))
+
+        committed = kept.do(change)
+        assert committed.changed
+        assert committed.revision.number == before + 1
+        assert subjects(kept, before) == ["customers/north/consents/acme"]
+
+    def test_the_commit_time_is_the_clocks(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        kept.clock.advance(5)
+        first = kept.connect(ACME, NORTH)
+        kept.clock.advance(5)
+        second = kept.consent(NORTH, ACME)
+        assert second.commit_time - first.commit_time == 5 * 10**9
+        number = second.revision.number
+        assert kept.ask(lambda tx: tx.facts.commit_time_of(number)) == second.commit_time
+        assert kept.ask(lambda tx: tx.facts.commit_time_of(number + 7)) == second.commit_time
+        assert kept.ask(lambda tx: tx.facts.commit_time_of(0)) is None
+
+    def test_a_transaction_that_fails_leaves_nothing(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        before = head(kept)
+
+        def fail(tx: Transaction) -> None:
+            tx.connections.save(connection(tx))
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            kept.do(fail)
+        assert head(kept) == before
+        assert not standing(kept).connected
+
+    def test_who_did_it_is_kept(self, kept: StoreUnderTest, tmp_path: Path) -> None:
+        kept.customer(NORTH)
+        kept.store.write_now(lambda tx: tx.connections.save(connection(tx)), origin=Origin("tokens/t", "/a/B"))
+        engine = open_sqlite(tmp_path / "authority.db")
+        with engine.connect() as reader:
+            row = reader.execute(sa.select(tables.changes.c.actor, tables.changes.c.method)).one()
+        engine.dispose()
+        assert tuple(row) == ("tokens/t", "/a/B")
+
+
+class TestSubjects:
+    """What a change touches."""
+
+    def test_a_subscription_touches_the_standing_towards_every_partner(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        kept.connect(ACME, NORTH)
+        kept.connect(OTHER, NORTH)
+        before = head(kept)
+        save_subscription(kept, SubscriptionRecord(Plan.TRIAL))
+        assert subjects(kept, before) == ["customers/north/consents/acme", "customers/north/consents/other"]
+
+    def test_a_customers_display_name_touches_nothing(self, kept: StoreUnderTest) -> None:
+        kept.valid_customer(NORTH, ACME)
+
+        def rename(tx: Transaction) -> None:
+            customer = tx.customers.get(NORTH)
+            assert isinstance(customer, CustomerRecord)
+            tx.customers.save(replace(customer, display_name="Far North"))
+
+        assert not kept.do(rename).changed
+
+    def test_a_rehearsal_touches_the_partners_demo_keys(self, kept: StoreUnderTest) -> None:
+        kept.key(ACME, "demo1", KeyKind.DEMO)
+        kept.key(ACME, "all1")
+        kept.key(OTHER, "demo2", KeyKind.DEMO)
+        before = head(kept)
+
+        def rehearse(tx: Transaction) -> None:
+            partner = tx.partners.get(ACME)
+            assert isinstance(partner, PartnerRecord)
+            tx.partners.save(replace(partner, rehearsing=True))
+
+        kept.do(rehearse)
+        assert subjects(kept, before) == ["partners/acme/keys/demo1"]
+        key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/demo1"))
+        assert isinstance(key, Key)
+        assert key.rehearsing
+
+    def test_a_keys_creation_change_and_deletion_touch_it(self, kept: StoreUnderTest) -> None:
+        before = head(kept)
+        kept.key(ACME, "k1")
+        key = kept.ask(lambda tx: tx.keys.get(ACME, KeyId("k1")))
+        assert key is not None
+        kept.do(lambda tx: tx.keys.save(replace(key, disabled=True)))
+        kept.do(lambda tx: tx.keys.delete(key))
+        assert subjects(kept, before) == ["partners/acme/keys/k1"] * 3
+
+
+class TestOpenedNumber:
+    """When a standing counts as opened."""
+
+    def test_becoming_valid_sets_it(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        kept.connect(ACME, NORTH)
+        assert standing(kept).opened_number == 0
+        committed = kept.consent(NORTH, ACME)
+        assert standing(kept).opened_number == committed.revision.number
+
+    def test_a_change_while_valid_leaves_it(self, kept: StoreUnderTest) -> None:
+        kept.valid_customer(NORTH, ACME)
+        before = standing(kept).opened_number
+        kept.consent(NORTH, ACME)
+        assert standing(kept).opened_number == before
+
+    def test_a_lapse_leaves_it_and_the_return_sets_it(self, kept: StoreUnderTest) -> None:
+        kept.valid_customer(NORTH, ACME)
+        before = standing(kept).opened_number
+        save_subscription(kept, None)
+        assert standing(kept).opened_number == before
+        save_subscription(kept, SubscriptionRecord(Plan.PAID))
+        assert standing(kept).opened_number == head(kept) > before
+
+    def test_a_consent_that_ended_by_itself_is_opened_again_by_a_new_one(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        kept.connect(ACME, NORTH)
+        kept.consent(NORTH, ACME, end=kept.later(10))
+        first = standing(kept).opened_number
+        kept.clock.advance(10)
+        assert valid(standing(kept), kept.clock.now()) == Deny(Reason.CONSENT_EXPIRED)
+        second = kept.consent(NORTH, ACME)
+        assert standing(kept).opened_number == second.revision.number > first
+
+    def test_a_grant_that_is_over_within_one_transaction_opens_nothing(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        kept.connect(ACME, NORTH)
+
+        def there_and_back(tx: Transaction) -> None:
+            tx.consents.save(consent(tx))
+            tx.consents.save(replace(consent(tx), revoke_time=tx.now))
+
+        kept.do(there_and_back)
+        assert standing(kept).opened_number == 0
+
+    def test_the_row_stays_after_a_disconnect(self, kept: StoreUnderTest) -> None:
+        kept.valid_customer(NORTH, ACME)
+        before = standing(kept)
+        kept.do(lambda tx: tx.connections.save(replace(connection(tx), disconnect_time=tx.now)))
+        after = standing(kept)
+        assert (after.connected, after.disconnect_time) == (False, kept.clock.now())
+        assert after.opened_number == before.opened_number
+
+
+class TestFacts:
+    """What is read back."""
+
+    def test_nothing_to_do_with_each_other_is_an_empty_standing(self, kept: StoreUnderTest) -> None:
+        assert standing(kept, EAST) == Standing(ACME, EAST)
+
+    def test_the_demo_customer_stands_towards_everybody(self, kept: StoreUnderTest) -> None:
+        demo = kept.ask(lambda tx: tx.facts.demo_standing(OTHER))
+        assert demo == Standing(OTHER, CustomerId(names.DEMO_CUSTOMER), demo=True)
+
+    def test_standings_come_in_pages_and_are_not_filtered_by_validity(self, kept: StoreUnderTest) -> None:
+        for customer in (SOUTH, NORTH, EAST):
+            kept.valid_customer(customer, ACME)
+        kept.connect(OTHER, NORTH)
+        kept.do(lambda tx: tx.connections.save(replace(connection(tx, EAST), disconnect_time=tx.now)))
+        first = kept.ask(lambda tx: tx.facts.standings_of(ACME, limit=2))
+        second = kept.ask(lambda tx: tx.facts.standings_of(ACME, after=NORTH, limit=2))
+        assert [found.customer for found in (*first, *second)] == [EAST, NORTH, SOUTH]
+        assert not first[0].connected
+        assert isinstance(valid(second[0], kept.clock.now()), Allow)
+
+    def test_standings_come_in_the_order_they_were_asked_in(self, kept: StoreUnderTest) -> None:
+        kept.valid_customer(NORTH, ACME)
+        pairs = [(OTHER, NORTH), (ACME, SOUTH), (ACME, NORTH)]
+        found = kept.ask(lambda tx: tx.facts.standings_between(pairs))
+        assert [(each.partner, each.customer, each.connected) for each in found] == [
+            (OTHER, NORTH, False),
+            (ACME, SOUTH, False),
+            (ACME, NORTH, True),
+        ]
+
+    def test_a_deleted_key_is_no_credential_and_its_secret_is_dead(self, kept: StoreUnderTest) -> None:
+        key = kept.key(ACME, "k1")
+        assert isinstance(kept.ask(lambda tx: tx.facts.credential(key.name)), Key)
+        kept.do(lambda tx: tx.keys.delete(key))
+        assert kept.ask(lambda tx: tx.facts.credential(key.name)) is None
+        secret = kept.ask(lambda tx: tx.facts.secret("acme-k1"))
+        assert secret is not None
+        assert secret.argon2_hash is None
+
+    def test_an_id_is_never_used_again(self, kept: StoreUnderTest) -> None:
+        key = kept.key(ACME, "k1")
+        kept.do(lambda tx: tx.keys.delete(key))
+        with pytest.raises(sa.exc.IntegrityError):
+            kept.key(ACME, "k1")
+
+    @pytest.mark.parametrize("name", ["", "partners/acme", "tokens/none", "partners/acme/keys/none", "x" * 1000])
+    def test_what_is_no_credential_is_none(self, kept: StoreUnderTest, name: str) -> None:
+        assert kept.ask(lambda tx: tx.facts.credential(name)) is None
+
+
+class TestListeners:
+    """Who hears of a commit."""
+
+    async def test_they_hear_of_every_change_on_the_event_loop(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        heard: list[tuple[int, int]] = []
+        kept.store.on_commit(lambda number: heard.append((number, threading.get_ident())))
+        committed = await kept.store.write(lambda tx: tx.connections.save(connection(tx)))
+        await kept.store.write(lambda tx: tx.partners.get(ACME))
+        assert heard == [(committed.revision.number, threading.get_ident())]
+
+    async def test_they_hear_of_a_change_whose_caller_has_gone(self, kept: StoreUnderTest) -> None:
+        kept.customer(NORTH)
+        began, go_on, heard = threading.Event(), threading.Event(), asyncio.Event()
+        kept.store.on_commit(lambda _number: heard.set())
+
+        def slow(tx: Transaction) -> None:
+            began.set()
+            go_on.wait(10)
+            tx.connections.save(connection(tx))
+
+        write = asyncio.create_task(kept.store.write(slow))
+        assert await asyncio.to_thread(began.wait, 10)
+        write.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await write
+        go_on.set()
+        await asyncio.wait_for(heard.wait(), 10)
+        assert standing(kept).connected
+
+    async def test_a_failure_whose_caller_has_gone_is_nobodys(self, kept: StoreUnderTest) -> None:
+        began, go_on = threading.Event(), threading.Event()
+
+        def slow(_tx: Transaction) -> None:
+            began.set()
+            go_on.wait(10)
+            raise ValueError("nobody hears this")
+
+        write = asyncio.create_task(kept.store.write(slow))
+        assert await asyncio.to_thread(began.wait, 10)
+        write.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await write
+        go_on.set()
+        assert await kept.store.read(lambda view: view.partners.get(ACME)) is not None
