@@ -5,7 +5,7 @@ from typing import Protocol
 
 from consentry_core.errors import ConsentryError
 from consentry_core.identity import Identity
-from consentry_rule import CustomerId, DataClass, Decision, Instant, PartnerId
+from consentry_rule import CustomerId, DataClass, Decision, Instant, PartnerId, Standing
 
 Access = tuple[CustomerId, DataClass]
 """One thing that a message holds: data of one class of one customer."""
@@ -69,8 +69,12 @@ class GuardedCall(Protocol):
         """The earliest data that is open; 0 for the demo customer's."""
         ...
 
-    def opened_number(self, customer: CustomerId) -> int:
-        """The number of the change by which the customer last became valid for the partner."""
+    def standing(self, customer: CustomerId) -> Standing:
+        """How a customer that is followed stands towards the partner."""
+        ...
+
+    def standings(self) -> Iterable[Standing]:
+        """How all customers that are followed stand towards the partner."""
         ...
 
     def revision_number(self) -> int:

@@ -162,9 +162,13 @@ class Call:
         consent = self._standing(self.key, customer).consent
         return Instant(0) if consent is None else consent.data_start_time
 
-    def opened_number(self, customer: CustomerId) -> int:
-        """See `GuardedCall.opened_number`."""
-        return self._standing(self.key, customer).opened_number
+    def standing(self, customer: CustomerId) -> Standing:
+        """See `GuardedCall.standing`."""
+        return self._standing(self.key, customer)
+
+    def standings(self) -> Iterable[Standing]:
+        """See `GuardedCall.standings`."""
+        return self._standings(self.key)
 
     def revision_number(self) -> int:
         """See `GuardedCall.revision_number`."""

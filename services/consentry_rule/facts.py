@@ -97,7 +97,8 @@ class Consent:
 class Standing:
     """How one customer stands towards one partner: everything of the two that a decision needs.
 
-    `disconnect_time` and `opened_number` decide nothing; they say what a denial may tell and what a resumed reader missed.
+    `disconnect_time`, `opened_number` and `closed_number` decide nothing. They say what a denial may tell, and what a reader
+    missed that comes back: the last changes by which the customer became valid, and was seen to have ceased to be (0: never).
     """
 
     partner: PartnerId
@@ -108,3 +109,4 @@ class Standing:
     consent: Consent | None = None
     disconnect_time: Instant | None = None
     opened_number: int = 0
+    closed_number: int = 0

@@ -212,6 +212,53 @@ async def test_every_cursor_resumes_exactly(pair: Pair) -> None:
         assert [value for response in rest for device in response.telemetry.devices for value in device.block.values] == later
 
 
+async def test_who_comes_back_is_told_what_a_reader_that_stayed_was_told(pair: Pair) -> None:
+    """Withdrawn while it was away, and withdrawn and granted again: removed, added, a gap, how things stand, and no more twice."""
+    key = await pair.authority.key("acme")
+    south = await pair.gateway("south")
+    await south.publish(load=[1.0])
+    async with pair.watch(key.secret) as reader:
+        await reader.until("synced")
+        present = reader.cursor
+    await pair.authority.revoke("south", "acme")
+    async with pair.watch(key.secret, after_cursor=present) as reader:
+        await reader.until("synced")
+        assert reader.events() == ["customer_removed", "synced"]
+        assert reader.received[0].customer_removed.reason == "CONSENT_REVOKED"
+        withdrawn = reader.cursor
+    async with pair.watch(key.secret, after_cursor=withdrawn) as reader:
+        await reader.until("synced")
+        assert reader.events() == ["synced"], "it has been told"
+    await south.publish(load=[2.0])
+    await pair.authority.consent("south", "acme")
+    await south.publish(load=[3.0])
+    again = ["customer_added", "gap", "inventory_change", "telemetry", "synced"]
+    async with pair.watch(key.secret, after_cursor=withdrawn) as reader:
+        await reader.until("synced")
+        assert reader.events() == again
+        assert reader.values() == [3.0]
+        told = reader.cursor
+    async with pair.watch(key.secret, after_cursor=present) as reader:
+        await reader.until("synced")
+        assert reader.events() == ["customer_removed", *again]
+        assert reader.values() == [3.0]
+    async with pair.watch(key.secret, after_cursor=told) as reader:
+        await reader.until("synced")
+        assert reader.events() == ["synced"]
+
+
+async def test_an_end_that_came_while_a_reader_was_away_is_told(pair: Pair) -> None:
+    key = await pair.authority.key("acme")
+    await pair.authority.subscribe("south", expire_time=Instant(time.time_ns() + 600_000_000))
+    async with pair.watch(key.secret) as reader:
+        await reader.until("synced")
+        cursor = reader.cursor
+        await reader.until("customer_removed", customer=SOUTH)
+    async with pair.watch(key.secret, after_cursor=cursor) as reader:
+        await reader.until("synced")
+        assert reader.received[0].customer_removed.reason == "SUBSCRIPTION_EXPIRED"
+
+
 async def test_a_daily_pull_ends_by_itself(pair: Pair) -> None:
     key = await pair.authority.key("acme")
     async with pair.watch(key.secret, stop_when_synced=True) as reader:

@@ -54,7 +54,7 @@ class Reader:
 
     async def next(self) -> feed_pb2.WatchResponse:
         """The next message; raises the stream's error when it has ended with one."""
-        response = await asyncio.wait_for(self.call.read(), PATIENCE)
+        response: feed_pb2.WatchResponse = await asyncio.wait_for(self.call.read(), PATIENCE)
         if response is grpc.aio.EOF:
             raise EOFError
         self.received.append(response)

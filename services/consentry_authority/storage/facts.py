@@ -32,6 +32,7 @@ _STANDINGS = (
         t.connections.c.customer,
         t.connections.c.disconnect_time,
         t.connections.c.opened_number,
+        t.connections.c.closed_number,
         t.customers.c.demo,
         t.customers.c.plan,
         t.customers.c.subscription_expire_time,
@@ -195,4 +196,5 @@ def _standing(row: Any) -> Standing:
         consent=consent,
         disconnect_time=instant(row.disconnect_time),
         opened_number=row.opened_number,
+        closed_number=row.closed_number,
     )

@@ -6,8 +6,8 @@ Repositories touch what they are about to save, before they do; use cases know n
 2. The single row of `revision` is updated. Whoever updates it next waits until this transaction is over, so numbers are
    committed in their order.
 3. A line per touched subject is written with that number.
-4. A standing that the rule denied before and allows now was opened by this number: readers that resume learn from it what they
-   missed.
+4. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
+   it. One that had ended by itself is found closed when it is touched. Readers that resume learn from both what they missed.
 """
 
 from dataclasses import dataclass
@@ -73,18 +73,21 @@ def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Or
             for subject in subjects
         ],
     )
-    _mark_opened(connection, touched, number, commit_time)
+    _mark(connection, touched, number, commit_time)
     return number, commit_time
 
 
-def _mark_opened(connection: sa.Connection, touched: Touched, number: int, now: Instant) -> None:
+def _mark(connection: sa.Connection, touched: Touched, number: int, now: Instant) -> None:
     facts = SqlFacts(connection)
     for (partner, customer), before in touched.standings.items():
         was_valid = isinstance(valid(before, now), Allow)
         is_valid = isinstance(valid(facts.standing(partner, customer), now), Allow)
+        had_ended = not was_valid and before.opened_number > before.closed_number
+        marks = {}
         if is_valid and not was_valid:
-            connection.execute(
-                sa.update(t.connections)
-                .where(t.connections.c.partner == partner, t.connections.c.customer == customer)
-                .values(opened_number=number)
-            )
+            marks["opened_number"] = number
+        if had_ended or (was_valid and not is_valid):
+            marks["closed_number"] = number
+        if marks:
+            row = (t.connections.c.partner == partner, t.connections.c.customer == customer)
+            connection.execute(sa.update(t.connections).where(*row).values(marks))

@@ -43,6 +43,7 @@ connections = sa.Table(
     sa.Column("connect_time", sa.BigInteger, nullable=False),
     sa.Column("disconnect_time", sa.BigInteger),
     sa.Column("opened_number", sa.BigInteger, nullable=False),
+    sa.Column("closed_number", sa.BigInteger, nullable=False),
     sa.Index(None, "customer", "partner"),
 )
 

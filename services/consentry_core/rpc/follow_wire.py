@@ -203,6 +203,7 @@ def _standing_to_wire(standing: Standing) -> enforcement_pb2.Standing:
         connected=standing.connected,
         disconnect_time=optional_timestamp(standing.disconnect_time),
         opened_number=standing.opened_number,
+        closed_number=standing.closed_number,
     )
     if standing.subscription is not None:
         wire.subscription.cancelled = standing.subscription.cancelled
@@ -237,6 +238,7 @@ def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
         consent=consent,
         disconnect_time=_optional_instant(wire, "disconnect_time"),
         opened_number=wire.opened_number,
+        closed_number=wire.closed_number,
     )
 
 

@@ -5,7 +5,7 @@ was withdrawn and is valid again is removed and added, with a gap between, wheth
 with a cursor.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
@@ -14,7 +14,7 @@ from consentry_devices.columns import since
 from consentry_devices.feed.cursor import Cursor
 from consentry_devices.feed.log import Entry, Kind
 from consentry_guard import Access
-from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant
+from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant, Reason, Standing, next_end
 
 
 class Coverage(Protocol):
@@ -28,16 +28,16 @@ class Coverage(Protocol):
         """Whether data of this class may be handed out now."""
         ...
 
-    def covered(self) -> Mapping[CustomerId, frozenset[DataClass]]:
-        """Who is covered now, and with what."""
+    def standing(self, customer: CustomerId) -> Standing:
+        """How the customer stands towards the reader's partner."""
+        ...
+
+    def standings(self) -> Iterable[Standing]:
+        """How all customers that are followed stand."""
         ...
 
     def opened_from(self, customer: CustomerId) -> Instant:
         """The earliest data that is open."""
-        ...
-
-    def opened_number(self, customer: CustomerId) -> int:
-        """The change by which the customer last became valid."""
         ...
 
     def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
@@ -94,18 +94,37 @@ class Reader:
 
     def start(self, named: Iterable[CustomerId], position: int) -> Iterator[Change]:
         """Begin at a position of the log; of named customers, those that are not covered are said to be removed."""
-        for customer in named or self._coverage.covered():
-            yield from self._look(customer, position, say_missing=True)
+        for customer in self._candidates(named):
+            yield from self._look(customer, position, say_missing=bool(named))
 
     def resume(self, named: Iterable[CustomerId], cursor: Cursor) -> Iterator[Change]:
         """Go on after a cursor: what was covered then and still is goes on in silence."""
-        for customer in named or self._coverage.covered():
-            opened = self._coverage.opened_number(customer)
+        for customer in self._candidates(named):
+            standing = self._coverage.standing(customer)
             classes = self._open_classes(customer)
-            if classes and opened <= cursor.coverage:
-                self._members[customer] = _Member(dict.fromkeys(classes, cursor.seq), opened)
-            else:
-                yield from self._look(customer, cursor.seq, say_missing=True)
+            if classes and standing.opened_number <= cursor.coverage:
+                self._members[customer] = _Member(dict.fromkeys(classes, cursor.seq), standing.opened_number)
+                continue
+            if classes and standing.closed_number > 0:
+                # It was covered before and it was not meanwhile, before the cursor or after it.
+                self._left.add(customer)
+                if standing.closed_number > cursor.coverage:
+                    yield Removed(customer, None)
+            yield from self._look(customer, cursor.seq, say_missing=bool(named) or self._left_since(standing, cursor))
+
+    def _candidates(self, named: Iterable[CustomerId]) -> Sequence[CustomerId]:
+        return sorted(named) or sorted(standing.customer for standing in self._coverage.standings())
+
+    def _left_since(self, standing: Standing, cursor: Cursor) -> bool:
+        """Whether a customer that is not covered now was covered at the cursor."""
+        if not 0 < standing.opened_number <= cursor.coverage:
+            return False
+        decision = self._coverage.decide_covered(standing.customer)
+        if not isinstance(decision, Deny) or decision.reason is Reason.NOT_ON_KEY:
+            return False  # not of this key: another one of the partner's may cover it
+        if standing.closed_number > standing.opened_number:
+            return standing.closed_number > cursor.coverage
+        return next_end(None, None, standing, cursor.time) is not None
 
     def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
         """What to say, now that something may have changed about these customers."""
@@ -121,7 +140,7 @@ class Reader:
     def _look(self, customer: CustomerId, position: int, *, say_missing: bool) -> Iterator[Change]:
         member = self._members.get(customer)
         classes = self._open_classes(customer)
-        opened = self._coverage.opened_number(customer)
+        opened = self._coverage.standing(customer).opened_number
         if member is not None and (not classes or opened != member.opened):
             del self._members[customer]
             self._left.add(customer)

@@ -586,6 +586,7 @@ class Standing(_message.Message):
     CONSENT_FIELD_NUMBER: _builtins.int
     DISCONNECT_TIME_FIELD_NUMBER: _builtins.int
     OPENED_NUMBER_FIELD_NUMBER: _builtins.int
+    CLOSED_NUMBER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`customers/{customer}/consents/{partner}`."""
     demo: _builtins.bool
@@ -596,6 +597,8 @@ class Standing(_message.Message):
     """The last change by which the customer became valid for the partner, or 0: whoever has dealt with everything up to a change
     before it has missed what came between.
     """
+    closed_number: _builtins.int
+    """The last change by which it ceased to be valid or, for one that had ended by itself, that found it so. 0: none."""
     @_builtins.property
     def subscription(self) -> Global___Standing.SubscriptionFacts:
         """The customer's subscription. Absent: it has none."""
@@ -618,10 +621,11 @@ class Standing(_message.Message):
         consent: Global___Standing.ConsentFacts | None = ...,
         disconnect_time: _timestamp_pb2.Timestamp | None = ...,
         opened_number: _builtins.int = ...,
+        closed_number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "disconnect_time", b"disconnect_time", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "consent", b"consent", "demo", b"demo", "disconnect_time", b"disconnect_time", "name", b"name", "opened_number", b"opened_number", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_number", b"closed_number", "connected", b"connected", "consent", b"consent", "demo", b"demo", "disconnect_time", b"disconnect_time", "name", b"name", "opened_number", b"opened_number", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,6 +41,7 @@ def _create_connections_and_consents() -> None:
         sa.Column("connect_time", sa.BigInteger, nullable=False),
         sa.Column("disconnect_time", sa.BigInteger),
         sa.Column("opened_number", sa.BigInteger, nullable=False),
+        sa.Column("closed_number", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("partner", "customer", name="pk_connections"),
         sa.ForeignKeyConstraint(["partner"], ["partners.id"], name="fk_connections_partner"),
         sa.ForeignKeyConstraint(["customer"], ["customers.id"], name="fk_connections_customer"),
