@@ -54,11 +54,11 @@ class Reader:
 
     async def next(self) -> feed_pb2.WatchResponse:
         """The next message; raises the stream's error when it has ended with one."""
-        response: feed_pb2.WatchResponse = await asyncio.wait_for(self.call.read(), PATIENCE)
+        response: Any = await asyncio.wait_for(self.call.read(), PATIENCE)
         if response is grpc.aio.EOF:
             raise EOFError
         self.received.append(response)
-        return response
+        return self.received[-1]
 
     async def until(self, event: str, **fields: str) -> feed_pb2.WatchResponse:
         """Read on until an event of this kind, with these fields; heartbeats and the rest are kept in `received`."""
