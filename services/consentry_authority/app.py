@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
 from consentry.authority.v1 import (
     consent_pb2,
     consent_pb2_grpc,
@@ -23,8 +25,6 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
-from google.protobuf.descriptor import ServiceDescriptor
-
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.enforcement.news import News
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys
@@ -47,7 +47,7 @@ from consentry_core.encoding import RandomBytes
 from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
 from consentry_core.paging import PageTokens
-from consentry_core.rpc.server import AddServicers, RpcServer, serve_admin, until_signalled
+from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
 
 __all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "run", "start"]
 
@@ -116,6 +116,7 @@ def run(settings: AuthoritySettings) -> None:
 async def _run(settings: AuthoritySettings) -> None:
     authority = await start(settings)
     _log.info("authority serves address=%s", authority.address)
+    announce(authority.address, settings.ready_file)
     try:
         await until_signalled()
     finally:

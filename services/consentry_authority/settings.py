@@ -24,6 +24,12 @@ class AuthoritySettings:
     reflection: bool = setting(True, "serve reflection, so that grpcurl needs no protos")
     admin_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_ADMIN_LISTEN")
 
+    ready_file: Path | None = setting(
+        None,
+        "file to write the address to once it is served: for port 0",
+        env="CONSENTRY_AUTHORITY_READY_FILE",
+    )
+
     @property
     def database_file(self) -> Path:
         """Where the SQLite database lies."""

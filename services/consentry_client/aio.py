@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
+
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
 from consentry.devices.v1 import (
     alarms_pb2,
@@ -18,7 +19,6 @@ from consentry.devices.v1 import (
     inventory_pb2_grpc,
     telemetry_pb2_grpc,
 )
-
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.events import Event
@@ -215,7 +215,7 @@ class AsyncClient:
             return await method(request, metadata=self._metadata, timeout=self._timeout)
 
     async def _pages(
-        self, method: grpc.aio.UnaryUnaryMultiCallable[PageRequestT, PageT], request: PageRequestT
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT
     ) -> AsyncIterator[PageT]:
         while True:
             page = await self._ask(method, request)
@@ -225,7 +225,7 @@ class AsyncClient:
             request.page_token = page.next_page_token
 
     @contextmanager
-    def _open(self, method: grpc.aio.UnaryStreamMultiCallable[_Q, _A], request: _Q) -> Iterator[AsyncIterator[_A]]:
+    def _open(self, method: "grpc.aio.UnaryStreamMultiCallable[_Q, _A]", request: _Q) -> Iterator[AsyncIterator[_A]]:
         """A stream, cancelled when it is left: gRPC does not collect calls that were abandoned."""
         self._refuse_if_closed()
         call: Any = method(request, metadata=self._metadata)
@@ -251,7 +251,7 @@ class AsyncClient:
             raise
 
     async def _watch(
-        self, method: grpc.aio.UnaryStreamMultiCallable[Question, Message], watch: Watch[Question, Message, Told]
+        self, method: "grpc.aio.UnaryStreamMultiCallable[Question, Message]", watch: Watch[Question, Message, Told]
     ) -> AsyncIterator[Told]:
         while True:
             try:

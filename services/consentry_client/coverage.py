@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from consentry.authority.v1 import coverage_pb2
-
 from consentry_client.events import data_classes_of
 from consentry_rule import DataClass
 

@@ -7,7 +7,6 @@ from typing import TypeAlias
 
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2
-
 from consentry_client.readings import DeviceReadings, Reading, datetime_of
 from consentry_rule import DataClass
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
-from consentry.devices.v1 import telemetry_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from consentry.devices.v1 import telemetry_pb2
 
 Time: TypeAlias = datetime | int
 """An instant: a datetime with a time zone, or nanoseconds since the Unix epoch, UTC."""

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from consentry.authority.v1 import coverage_pb2
-from consentry.devices.v1 import feed_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from consentry.authority.v1 import coverage_pb2
+from consentry.devices.v1 import feed_pb2
 from consentry_client.coverage import CoverageEvent, coverage_event_of
 from consentry_client.errors import CallFailed, ResourceExhausted, Unavailable
 from consentry_client.events import Event, Synced, data_classes_to_wire, event_of

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
+
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
 from consentry.devices.v1 import (
     alarms_pb2,
@@ -18,7 +19,6 @@ from consentry.devices.v1 import (
     inventory_pb2_grpc,
     telemetry_pb2_grpc,
 )
-
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.events import Event
@@ -207,7 +207,7 @@ class Client:
             self._refuse_if_closed()
             raise
 
-    def _pages(self, method: grpc.UnaryUnaryMultiCallable[PageRequestT, PageT], request: PageRequestT) -> Iterator[PageT]:
+    def _pages(self, method: "grpc.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT) -> Iterator[PageT]:
         while True:
             page = self._ask(method, request)
             yield page
@@ -216,7 +216,7 @@ class Client:
             request.page_token = page.next_page_token
 
     @contextmanager
-    def _open(self, method: grpc.UnaryStreamMultiCallable[_Q, _A], request: _Q) -> Iterator[Iterator[_A]]:
+    def _open(self, method: "grpc.UnaryStreamMultiCallable[_Q, _A]", request: _Q) -> Iterator[Iterator[_A]]:
         """A stream, cancelled when it is left: an abandoned call would stay open."""
         self._refuse_if_closed()
         call: Any = method(request, metadata=self._metadata)
@@ -231,7 +231,7 @@ class Client:
             call.cancel()
 
     def _watch(
-        self, method: grpc.UnaryStreamMultiCallable[Question, Message], watch: Watch[Question, Message, Told]
+        self, method: "grpc.UnaryStreamMultiCallable[Question, Message]", watch: Watch[Question, Message, Told]
     ) -> Iterator[Told]:
         while True:
             try:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
 from consentry.devices.v1.alarms_pb2_grpc import add_AlarmServiceServicer_to_server
 from consentry.devices.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
 from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer_to_server
-
 from consentry_core import logs
 from consentry_core.clock import Clock, SystemClock
 from consentry_core.encoding import RandomBytes
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
-from consentry_core.rpc.server import RpcServer, serve_admin, until_signalled
+from consentry_core.rpc.server import RpcServer, announce, serve_admin, until_signalled
 from consentry_core.settings import SettingError, setting
 from consentry_devices.feed.log import Log
 from consentry_devices.feed.ring import Ring
@@ -64,6 +64,10 @@ class DevicesSettings:
     reflection: bool = setting(True, "let tools such as grpcurl ask what there is")
     admin_listen: str = setting(
         "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
+    )
+
+    ready_file: Path | None = setting(
+        None, "file to write the address to once it is served: for port 0", env="CONSENTRY_DEVICES_READY_FILE"
     )
 
     def __repr__(self) -> str:
@@ -173,5 +177,8 @@ def run(settings: DevicesSettings) -> None:
 
 async def _run(settings: DevicesSettings) -> None:
     devices = await start(settings)
-    await until_signalled()
-    await devices.stop()
+    announce(devices.address, settings.ready_file)
+    try:
+        await until_signalled()
+    finally:
+        await devices.stop()

@@ -56,7 +56,7 @@ class Outbox:
         self._random = random
         self._most_bytes = most_bytes
         check_writable(folder)
-        self._file = sqlite3.connect(folder / "outbox.sqlite3", isolation_level=None, check_same_thread=False, timeout=1)
+        self._file = sqlite3.connect(folder / "outbox.sqlite3", isolation_level=None, check_same_thread=False, timeout=0.2)
         try:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
                 self._file.execute(f"PRAGMA {pragma}")

@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 import pytest
+
 from consentry.authority.v1 import coverage_pb2, data_class_pb2, directory_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
-
 from consentry_core.clock import SECOND
 from consentry_core.rpc.client import bearer
 from consentry_core.rpc.errors import error_info

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+
 from consentry.authority.v1 import (
     consent_pb2,
     consent_pb2_grpc,
@@ -36,7 +37,6 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
-
 from consentry_authority.app import Authority, AuthoritySettings, initialize, start
 from consentry_core.clock import Clock
 from consentry_core.rpc.client import bearer, open_channel

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+
 from consentry.authority.v1 import tokens_pb2
 from consentry.devices.v1 import (
     alarms_pb2,
@@ -32,7 +33,6 @@ from consentry.devices.v1 import (
     telemetry_pb2,
     telemetry_pb2_grpc,
 )
-
 from consentry_core.clock import Clock, SystemClock
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.times import to_timestamp

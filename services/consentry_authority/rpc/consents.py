@@ -3,7 +3,6 @@
 
 from consentry.authority.v1 import consent_pb2 as pb
 from consentry.authority.v1 import consent_pb2_grpc
-
 from consentry_authority.commands.get_consent import get_consent
 from consentry_authority.commands.grant_consent import Grant, grant_consent
 from consentry_authority.commands.list_consents import list_consents

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
-from consentry_authority.rpc.gate import calling
-
 from consentry_authority.commands.list_covered_customers import CoveragePage, list_covered_customers
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.watch_coverage import CoverageEvent, CoverageWatch, Covered, Uncovered
 from consentry_authority.enforcement.news import News
+from consentry_authority.rpc.gate import calling
 from consentry_authority.storage.store import Store
 from consentry_core import names
 from consentry_core.clock import SECOND, Clock

@@ -3,7 +3,6 @@
 
 from consentry.authority.v1 import directory_pb2 as pb
 from consentry.authority.v1 import directory_pb2_grpc
-
 from consentry_authority.commands.actor import not_yours
 from consentry_authority.commands.cancel_subscription import cancel_subscription
 from consentry_authority.commands.connect_customer import connect_customer

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.authentication import Authenticator
-from consentry_authority.rpc.gate import calling
-
 from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
+from consentry_authority.rpc.gate import calling
 from consentry_authority.storage.store import Store
 from consentry_core.errors import Unauthenticated, denied
 from consentry_core.follow import FromAuthority, FromGuard

@@ -3,7 +3,6 @@
 
 from consentry.authority.v1 import keys_pb2 as pb
 from consentry.authority.v1 import keys_pb2_grpc
-
 from consentry_authority.authentication import SecretMaker
 from consentry_authority.commands.create_key import NewKey, create_key
 from consentry_authority.commands.delete_key import delete_key

@@ -3,7 +3,6 @@
 
 from consentry.authority.v1 import tokens_pb2 as pb
 from consentry.authority.v1 import tokens_pb2_grpc
-
 from consentry_authority.authentication import SecretMaker
 from consentry_authority.commands.actor import require_own
 from consentry_authority.commands.create_token import NewToken, create_token, permit

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
 from google.protobuf.message import Message
 
+from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
 from consentry_authority.commands.get_key import etag_of
 from consentry_authority.commands.list_connections import ConnectionStatus
 from consentry_authority.commands.records import (

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
-
 from consentry_core import names
 from consentry_core.clock import BootTime
 from consentry_core.errors import InvalidArgument

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -123,6 +124,14 @@ async def serve_admin(listen: str) -> grpc.aio.Server:
         raise SettingError(f"cannot listen on {listen}: the address is taken or not this machine's; choose another") from error
     await server.start()
     return server
+
+
+def announce(address: str, ready_file: Path | None) -> None:
+    """Write the served address into a file, if one is wanted; all at once, for whoever waits for the file to be there."""
+    if ready_file is not None:
+        part = ready_file.with_name(f"{ready_file.name}.part")
+        part.write_text(address, encoding="utf-8")
+        part.replace(ready_file)
 
 
 async def until_signalled() -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 from consentry.devices.v1 import alarms_pb2 as pb
 from consentry.devices.v1 import alarms_pb2_grpc
-
 from consentry_core import names
 from consentry_core.errors import NotFound
 from consentry_core.paging import PageTokens

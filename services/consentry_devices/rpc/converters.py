@@ -1,7 +1,6 @@
 """From the domain to the API: ids become names, instants timestamps. The way back, for what gateways send, is `frames.py`."""
 
 from consentry.devices.v1 import alarms_pb2, inventory_pb2, telemetry_pb2
-
 from consentry_core import names
 from consentry_core.rpc.times import optional_timestamp, to_timestamp
 from consentry_devices.alarms import Alarm, AlarmEvent

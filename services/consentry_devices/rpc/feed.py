@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
-
 from consentry_core import names
 from consentry_core.clock import SECOND, Clock
 from consentry_core.errors import ConsentryError, InvalidArgument

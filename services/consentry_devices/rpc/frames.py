@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2
-
 from consentry_core import names
 from consentry_core.errors import InvalidArgument, PermissionDenied
 from consentry_core.names import NamePattern

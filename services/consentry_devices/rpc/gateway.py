@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
-
 from consentry_core.clock import Clock
 from consentry_core.errors import ConsentryError, InvalidArgument
 from consentry_core.names import resource_id

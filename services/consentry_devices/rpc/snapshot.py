@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import TypeVar
 
 from consentry.devices.v1 import feed_pb2, telemetry_pb2
-
 from consentry_core import names
 from consentry_devices.inventory import Device, Location, Sensor
 from consentry_devices.rpc.converters import to_alarm_event, to_device, to_location, to_sensor

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterable, Set
 from typing import Any
 
 from consentry.devices.v1 import telemetry_pb2 as pb
-
 from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.errors import InvalidArgument

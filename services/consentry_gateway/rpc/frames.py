@@ -8,7 +8,6 @@ changed.
 from collections.abc import Iterable, Iterator, Sequence
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
-
 from consentry_core import names
 from consentry_core.rpc.times import optional_timestamp, to_timestamp
 from consentry_gateway.alarms import Alarm

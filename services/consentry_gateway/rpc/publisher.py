@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import grpc
-from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
 
+from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
 from consentry_core.rpc.client import bearer
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.settings import SettingError

@@ -18,6 +18,7 @@ UPS_WATTS = 8_000.0
 _BATTERY_WATT_HOURS = 2_000.0
 _RECHARGE_PER_SECOND = 20.0 / _HOUR  # percent
 _LEAST_CHARGE = 1.0
+_PERIODS = (97.0, 331.0, 1009.0)  # of noise
 _COOL, _HOT = 22.0, 45.0  # of the room, with the cooling on, and where it tends to without
 
 
@@ -62,6 +63,7 @@ class Physics:
         self._second_of_day = second_of_day
         self._mains = Mains(seed)
         self._time = 0.0
+        self._phases: dict[str, tuple[tuple[float, float], ...]] = {}
         self._weights = {pdu: weight for pdus in feeds.values() for pdu, weight in zip(pdus, (1.0, 1.35), strict=True)}
         self.state = State(
             charges=dict.fromkeys(feeds, 100.0), energies={pdu: 1_000.0 for pdus in feeds.values() for pdu in pdus}
@@ -79,14 +81,14 @@ class Physics:
         state, hours = self.state, STEP / _HOUR
         state.mains_on = self._mains.on(self._time)
         for ups, pdus in self._feeds.items():
-            watts = sum(self.pdu_watts(pdu, self._time) for pdu in pdus)
+            watts = sum(self.steady_watts(pdu, self._time) for pdu in pdus)
             if state.mains_on:
                 charge = state.charges[ups] + _RECHARGE_PER_SECOND * STEP
             else:
                 charge = state.charges[ups] - 100 * watts * hours / _BATTERY_WATT_HOURS
             state.charges[ups] = min(max(charge, _LEAST_CHARGE), 100.0)
         for pdu in state.energies:
-            state.energies[pdu] += self.pdu_watts(pdu, self._time) * hours / 1000
+            state.energies[pdu] += self.steady_watts(pdu, self._time) * hours / 1000
         # Without power nothing cools: the room warms with a time constant of an hour, and cools down within minutes.
         target, constant = (_COOL, 10 * _MINUTE) if state.mains_on else (_HOT, _HOUR)
         state.room += (target - state.room) * STEP / constant
@@ -106,5 +108,8 @@ class Physics:
 
     def wobble(self, key: str, time: float) -> float:
         """Small, smooth, and different for every key: between -1 and 1."""
-        phases = random.Random(f"{self._seed}/{key}")  # noqa: S311 - a simulation, to be repeated
-        return sum(math.sin(2 * math.pi * (time / period + phases.random())) for period in (97.0, 331.0, 1009.0)) / 3
+        phases = self._phases.get(key)
+        if phases is None:
+            drawn = random.Random(f"{self._seed}/{key}")  # noqa: S311 - a simulation, to be repeated
+            phases = self._phases[key] = tuple((period, drawn.random()) for period in _PERIODS)
+        return sum(math.sin(2 * math.pi * (time / period + phase)) for period, phase in phases) / len(phases)

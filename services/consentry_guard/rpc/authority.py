@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 import grpc
-from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 
+from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_core.clock import Clock
 from consentry_core.errors import ResourceExhausted, Unavailable
 from consentry_core.follow import LEASE_SECONDS, FromGuard, Renewal, Revision
