@@ -1,0 +1,233 @@
+"""Keys: what stands on their lists, what can change, and who was first."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from consentry_authority.commands.actor import Actor
+from consentry_authority.commands.create_key import NewKey, create_key
+from consentry_authority.commands.delete_key import delete_key
+from consentry_authority.commands.disable_key import disable_key
+from consentry_authority.commands.disconnect_customer import disconnect_customer
+from consentry_authority.commands.enable_key import enable_key
+from consentry_authority.commands.get_key import etag_of, get_key
+from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.commands.records import KeyRecord, SecretRecord
+from consentry_authority.commands.revoke_consent import revoke_consent
+from consentry_authority.commands.update_key import KeyUpdate, update_key
+from consentry_core.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
+from consentry_core.rpc.policy import Caller
+from consentry_rule import Allow, CustomerId, Instant, Key, KeyId, KeyKind, covered
+from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, WEST, StoreUnderTest, open_store
+
+ADMIN = Actor("tokens/admin", Caller.PARTNER_ADMIN, "partners/acme")
+SPECIFIC = KeyKind.SPECIFIC_CUSTOMERS
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[StoreUnderTest]:
+    with open_store(tmp_path) as kept:
+        kept.partner(ACME)
+        kept.partner(OTHER)
+        kept.valid_customer(NORTH, ACME)
+        kept.valid_customer(SOUTH, ACME)
+        yield kept
+
+
+def create(
+    kept: StoreUnderTest,
+    kind: KeyKind = SPECIFIC,
+    customers: Sequence[CustomerId] = (NORTH,),
+    *,
+    key: str = "k1",
+    expire_time: Instant | None = None,
+) -> KeyRecord:
+    new = NewKey(ACME, KeyId(key), kind, "", customers, expire_time)
+    return kept.do(lambda tx: create_key(tx, ADMIN, new, SecretRecord(key, "hash", f"ck_{key}"))).value
+
+
+def update(kept: StoreUnderTest, *paths: str, etag: str = "", **values: object) -> KeyRecord:
+    defaults: dict[str, object] = {"display_name": "", "expire_time": None, "customers": ()}
+    wanted = KeyUpdate(frozenset(paths), **(defaults | values))  # type: ignore[arg-type]
+    return kept.do(lambda tx: update_key(tx, ACME, KeyId("k1"), wanted, etag=etag)).value
+
+
+def covers(kept: StoreUnderTest, customer: CustomerId) -> bool:
+    key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/k1"))
+    assert isinstance(key, Key)
+    return isinstance(covered(key, kept.ask(lambda tx: tx.facts.standing(ACME, customer)), kept.clock.now()), Allow)
+
+
+class TestList:
+    """The customers on a KIND_SPECIFIC_CUSTOMERS key."""
+
+    def test_it_has_no_doubles(self, kept: StoreUnderTest) -> None:
+        key = create(kept, customers=[SOUTH, NORTH, SOUTH])
+        assert key.customers == {NORTH, SOUTH}
+        assert kept.ask(lambda tx: get_key(tx, ACME, KeyId("k1"))) == key
+
+    def test_it_is_not_empty(self, kept: StoreUnderTest) -> None:
+        with pytest.raises(InvalidArgument) as refused:
+            create(kept, customers=[])
+        assert refused.value.violations[0].field == "key.customers"
+
+    @pytest.mark.parametrize("kind", [KeyKind.DEMO, KeyKind.ALL_CUSTOMERS])
+    def test_other_kinds_have_none(self, kept: StoreUnderTest, kind: KeyKind) -> None:
+        with pytest.raises(InvalidArgument):
+            create(kept, kind, [NORTH])
+        assert create(kept, kind, []).customers == frozenset()
+
+    def test_the_demo_customer_stands_on_none(self, kept: StoreUnderTest) -> None:
+        with pytest.raises(InvalidArgument) as refused:
+            create(kept, customers=[NORTH, CustomerId("demo")])
+        assert refused.value.reason == "DEMO_CUSTOMER"
+
+    def test_every_customer_that_is_not_valid_is_named(self, kept: StoreUnderTest) -> None:
+        kept.customer(EAST)  # there, and another partner's
+        kept.connect(OTHER, EAST)
+        kept.customer(WEST, subscribed=False)
+        kept.connect(ACME, WEST)
+        kept.do(lambda tx: revoke_consent(tx, SOUTH, ACME))
+        nobody = CustomerId("nobody")
+        with pytest.raises(FailedPrecondition) as refused:
+            create(kept, customers=[NORTH, WEST, nobody, EAST, SOUTH])
+        found = {violation.field: (violation.reason, violation.description) for violation in refused.value.violations}
+        assert set(found) == {"customers/east", "customers/nobody", "customers/south", "customers/west"}
+        assert found["customers/nobody"] == found["customers/east"]
+        assert found["customers/nobody"][0] == "NOT_CONNECTED"
+        assert found["customers/south"][0] == "CONSENT_REVOKED"
+        assert found["customers/west"][0] == "SUBSCRIPTION_MISSING"
+        assert kept.ask(lambda tx: tx.keys.get(ACME, KeyId("k1"))) is None
+
+    def test_one_that_was_connected_once_looks_like_one_that_never_was(self, kept: StoreUnderTest) -> None:
+        kept.do(lambda tx: disconnect_customer(tx, ACME, SOUTH))
+        with pytest.raises(FailedPrecondition) as refused:
+            create(kept, customers=[SOUTH, CustomerId("nobody")])
+        first, second = refused.value.violations
+        assert (first.reason, first.description) == (second.reason, second.description)
+
+    def test_one_that_becomes_invalid_drops_out_and_comes_back(self, kept: StoreUnderTest) -> None:
+        create(kept)
+        kept.do(lambda tx: revoke_consent(tx, NORTH, ACME))
+        assert not covers(kept, NORTH)
+        kept.consent(NORTH, ACME)
+        assert covers(kept, NORTH)
+
+    def test_only_new_ones_must_be_valid(self, kept: StoreUnderTest) -> None:
+        create(kept)
+        kept.do(lambda tx: revoke_consent(tx, NORTH, ACME))
+        assert update(kept, "customers", customers=[NORTH, SOUTH]).customers == {NORTH, SOUTH}
+        kept.customer(EAST)
+        with pytest.raises(FailedPrecondition) as refused:
+            update(kept, "customers", customers=[NORTH, SOUTH, EAST])
+        assert [violation.field for violation in refused.value.violations] == ["customers/east"]
+        assert update(kept, "customers", customers=[SOUTH]).customers == {SOUTH}
+
+    def test_an_update_cannot_empty_it(self, kept: StoreUnderTest) -> None:
+        create(kept)
+        with pytest.raises(InvalidArgument):
+            update(kept, "customers")
+
+
+class TestUpdate:
+    """What an update changes."""
+
+    def test_only_what_the_mask_names(self, kept: StoreUnderTest) -> None:
+        before = create(kept, expire_time=kept.later(100))
+        after = update(kept, "display_name", display_name="New", expire_time=kept.later(-5), customers=[SOUTH])
+        assert (after.display_name, after.expire_time, after.customers) == ("New", before.expire_time, frozenset({NORTH}))
+        assert update(kept, "expire_time").expire_time is None
+
+    @pytest.mark.parametrize("paths", [(), ("kind",), ("display_name", "state", "hint"), ("*",)])
+    def test_a_mask_names_what_can_change(self, kept: StoreUnderTest, paths: tuple[str, ...]) -> None:
+        create(kept)
+        with pytest.raises(InvalidArgument) as refused:
+            update(kept, *paths)
+        assert refused.value.violations[0].field == "update_mask"
+        for path in {"state", "hint", "kind"}.intersection(paths):
+            assert path in refused.value.message
+
+    def test_an_end_must_lie_in_the_future_unless_it_stays(self, kept: StoreUnderTest) -> None:
+        end = kept.later(10)
+        create(kept, expire_time=end)
+        with pytest.raises(InvalidArgument):
+            update(kept, "expire_time", expire_time=kept.clock.now())
+        kept.clock.advance(20)
+        assert update(kept, "expire_time", "display_name", expire_time=end, display_name="Ended").expire_time == end
+
+    def test_the_same_again_changes_nothing(self, kept: StoreUnderTest) -> None:
+        create(kept)
+        first = update(kept, "display_name", display_name="New")
+        assert update(kept, "display_name", display_name="New") == first
+
+
+class TestEtag:
+    """Whoever was first."""
+
+    def test_it_changes_with_every_change(self, kept: StoreUnderTest) -> None:
+        etags = [etag_of(create(kept))]
+        etags.append(etag_of(update(kept, "display_name", display_name="New")))
+        etags.append(etag_of(kept.do(lambda tx: disable_key(tx, ACME, KeyId("k1"))).value))
+        etags.append(etag_of(kept.do(lambda tx: enable_key(tx, ACME, KeyId("k1"))).value))
+        assert len(set(etags)) == 4
+        assert etags[-1] == etag_of(kept.ask(lambda tx: get_key(tx, ACME, KeyId("k1"))))
+
+    def test_an_old_one_aborts(self, kept: StoreUnderTest) -> None:
+        old = etag_of(create(kept))
+        update(kept, "display_name", etag=old, display_name="New")
+        for late in (
+            lambda tx: disable_key(tx, ACME, KeyId("k1"), etag=old),
+            lambda tx: enable_key(tx, ACME, KeyId("k1"), etag=old),
+            lambda tx: delete_key(tx, ACME, KeyId("k1"), etag=old),
+        ):
+            with pytest.raises(Aborted):
+                kept.do(late)
+        with pytest.raises(Aborted):
+            update(kept, "display_name", etag=old, display_name="Late")
+
+
+def test_disabling_and_enabling_twice_change_nothing(kept: StoreUnderTest) -> None:
+    create(kept)
+    assert kept.do(lambda tx: disable_key(tx, ACME, KeyId("k1"))).changed
+    assert not kept.do(lambda tx: disable_key(tx, ACME, KeyId("k1"))).changed
+    assert not covers(kept, NORTH)
+    assert kept.do(lambda tx: enable_key(tx, ACME, KeyId("k1"))).changed
+    assert not kept.do(lambda tx: enable_key(tx, ACME, KeyId("k1"))).changed
+    assert covers(kept, NORTH)
+
+
+def test_a_deleted_key_is_not_there(kept: StoreUnderTest) -> None:
+    create(kept)
+    kept.do(lambda tx: delete_key(tx, ACME, KeyId("k1")))
+    for question in (get_key, delete_key, disable_key):
+        with pytest.raises(NotFound):
+            kept.do(lambda tx, question=question: question(tx, ACME, KeyId("k1")))  # type: ignore[misc]
+
+
+def test_the_list_shows_the_valid_ones_unless_asked_for_all(kept: StoreUnderTest) -> None:
+    for name in ("k1", "k2", "k3", "k4"):
+        create(kept, KeyKind.ALL_CUSTOMERS, [], key=name, expire_time=kept.later(10) if name == "k2" else None)
+    kept.do(lambda tx: disable_key(tx, ACME, KeyId("k1")))
+    kept.do(lambda tx: delete_key(tx, ACME, KeyId("k4")))
+    kept.clock.advance(10)
+    shown = kept.ask(lambda tx: list_keys(tx, ACME, show_invalid=False, after="", limit=10))
+    everything = kept.ask(lambda tx: list_keys(tx, ACME, show_invalid=True, after="", limit=10))
+    assert [key.id for key in shown.items] == ["k3"]
+    assert [key.id for key in everything.items] == ["k1", "k2", "k3"]
+    assert [key.hint for key in everything.items] == ["ck_k1", "ck_k2", "ck_k3"]
+
+
+def test_a_short_page_is_not_the_last(kept: StoreUnderTest) -> None:
+    for name in ("k1", "k2"):
+        create(kept, KeyKind.ALL_CUSTOMERS, [], key=name)
+    kept.do(lambda tx: disable_key(tx, ACME, KeyId("k1")))
+    first = kept.ask(lambda tx: list_keys(tx, ACME, show_invalid=False, after="", limit=1))
+    assert (list(first.items), first.last) == ([], "k1")
+    rest = kept.ask(lambda tx: list_keys(tx, ACME, show_invalid=False, after="k1", limit=1))
+    assert ([key.id for key in rest.items], rest.last) == (["k2"], "")
+
+
+def test_another_partners_keys_are_not_listed(kept: StoreUnderTest) -> None:
+    kept.key(OTHER, "theirs")
+    assert kept.ask(lambda tx: list_keys(tx, ACME, show_invalid=True, after="", limit=10)).items == []
