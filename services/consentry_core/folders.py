@@ -15,15 +15,18 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path, name: str, holder: str) -> None:
-        self._descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise SettingError(
                 f"another {holder} uses the data folder {folder}; stop it, or choose another with --data-dir"
             ) from error
+        self._descriptor: int | None = descriptor
 
     def release(self) -> None:
         """Let another process have the folder. The file stays: removing it would let two processes lock two files."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:  # closing twice would close whatever has got the number since
+            os.close(descriptor)

@@ -17,7 +17,7 @@ from consentry_core.clock import Clock, SystemClock
 from consentry_core.encoding import RandomBytes
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
-from consentry_core.rpc.server import RpcServer, announce, serve_admin, until_signalled
+from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
 from consentry_core.settings import SettingError, setting
 from consentry_devices.feed.log import Log
 from consentry_devices.feed.ring import Ring
@@ -176,9 +176,10 @@ def run(settings: DevicesSettings) -> None:
 
 
 async def _run(settings: DevicesSettings) -> None:
+    signalled = signals()
     devices = await start(settings)
     announce(devices.address, settings.ready_file)
     try:
-        await until_signalled()
+        await until_signalled(signalled)
     finally:
         await devices.stop()

@@ -134,11 +134,16 @@ def announce(address: str, ready_file: Path | None) -> None:
         part.replace(ready_file)
 
 
-async def until_signalled() -> None:
-    """Wait for SIGTERM or SIGINT."""
+def signals() -> asyncio.Event:
+    """Set once SIGTERM or SIGINT comes. To be called before anything is started that must be stopped in order."""
     signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled.set)
-    await signalled.wait()
+    return signalled
+
+
+async def until_signalled(signalled: asyncio.Event | None = None) -> None:
+    """Wait for SIGTERM or SIGINT; for one that may have come already, if `signals()` of before is given."""
+    await (signalled or signals()).wait()
     _log.info("going down")

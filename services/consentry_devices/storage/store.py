@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from consentry_core.clock import Clock
 from consentry_core.database import Database, check_writable, open_sqlite
 from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_core.folders import FolderLock
 from consentry_devices.frames import Encoder
 from consentry_devices.storage import tables
-from consentry_devices.storage.lock import FolderLock
 from consentry_devices.storage.log import SqlLog
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.state import SqlState
@@ -42,7 +42,7 @@ class Store:
 def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBytes) -> Store:
     """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had."""
     check_writable(folder)
-    lock = FolderLock(folder)
+    lock = FolderLock(folder, "devices.lock", "device-data service")
     try:
         database = Database(open_sqlite(folder / FILE))
         migrate(database.engine)

@@ -1,0 +1,227 @@
+"""The device-data service on a real port, behind a gate that decides by the rule over facts that the test gives it.
+
+No authority: what is tested with it is what the service does at every decision, not how decisions come about.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import grpc
+
+from consentry_core.clock import Clock
+from consentry_core.errors import ConsentryError, PermissionDenied, denied
+from consentry_core.identity import Identity
+from consentry_core.rpc.bearer import bearer_secret, invalid
+from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.policy import caller_kind
+from consentry_devices.app import Devices, DevicesSettings, start
+from consentry_devices.rpc.policies import POLICIES
+from consentry_guard import Access, CoverageChanges
+from consentry_guard.call import Changes
+from consentry_rule import (
+    Allow,
+    Consent,
+    CustomerId,
+    DataClass,
+    Decision,
+    Deny,
+    Instant,
+    Key,
+    KeyKind,
+    PartnerId,
+    Standing,
+    Subscription,
+    Token,
+    TokenRole,
+    allowed,
+    covered,
+    opened_classes,
+    usable,
+)
+
+ACME = PartnerId("acme")
+KEY = bearer("the-key")
+"""Credential of a key of the partner acme over all its customers."""
+
+
+@dataclass(eq=False)
+class RuleGate:
+    """A gate and the facts that it decides by."""
+
+    clock: Clock
+    credentials: dict[str, Key | Token] = field(default_factory=dict)
+    standings: dict[tuple[PartnerId, CustomerId], Standing] = field(default_factory=dict)
+    calls: dict[OpenCall, "RuleCall"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.credentials["the-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
+
+    def gateway(self, customer: str) -> tuple[tuple[str, str], ...]:
+        """The credential of a gateway of this customer."""
+        self.credentials[f"gateway-of-{customer}"] = Token(TokenRole.GATEWAY, f"customers/{customer}")
+        return bearer(f"gateway-of-{customer}")
+
+    def consent(self, customer: str, *classes: DataClass, start: int = 0, partner: PartnerId = ACME) -> None:
+        """The customer is valid, and consents to these classes (none: all), from `start` on."""
+        known = self.standings.get((partner, CustomerId(customer)))
+        self._set(
+            Standing(
+                partner,
+                CustomerId(customer),
+                connected=True,
+                subscription=Subscription(),
+                consent=Consent(Instant(start), data_classes=frozenset(classes)),
+                opened_number=known.opened_number + 1 if known else 1,
+            )
+        )
+
+    def revoke(self, customer: str, partner: PartnerId = ACME) -> None:
+        """The customer withdraws."""
+        standing = self.standings[partner, CustomerId(customer)]
+        assert standing.consent is not None
+        self._set(replace(standing, consent=replace(standing.consent, revoked=True)))
+
+    def _set(self, standing: Standing) -> None:
+        self.standings[standing.partner, standing.customer] = standing
+        for open_call, call in tuple(self.calls.items()):
+            for changes in call.changes:
+                changes.add(standing.customer)
+            try:
+                call.check()
+            except ConsentryError as error:
+                open_call.end(error)
+
+    async def admit(self, call: OpenCall) -> None:
+        """See `Gate.admit`."""
+        secret = bearer_secret(call.context.invocation_metadata() or ())
+        credential = self.credentials.get(secret)
+        if credential is None:
+            raise invalid()
+        kind = caller_kind(credential)
+        if kind not in POLICIES[call.method]:
+            raise PermissionDenied(f"this method is not for {kind.value}", reason="CALLER_NOT_ALLOWED")
+        call.caller = self.calls[call] = rule_call = RuleCall(self, secret)
+        call.check_write = rule_call.check
+
+    def release(self, call: OpenCall) -> None:
+        """See `Gate.release`."""
+        self.calls.pop(call, None)
+
+
+class RuleCall:
+    """See `GuardedCall`."""
+
+    def __init__(self, gate: RuleGate, secret: str) -> None:
+        self.identity = Identity(secret, "1")
+        self.changes: list[Changes] = []
+        self._gate = gate
+        self._followed: set[CustomerId] = set()
+        self._all = False
+        self._scope: frozenset[Access] = frozenset()
+
+    @property
+    def _credential(self) -> Key | Token:
+        return self._gate.credentials[self.identity.credential]
+
+    @property
+    def _key(self) -> Key:
+        assert isinstance(self._credential, Key)
+        return self._credential
+
+    @property
+    def partner(self) -> PartnerId:
+        return self._key.partner
+
+    @property
+    def customer(self) -> CustomerId:
+        assert isinstance(self._credential, Token)
+        return CustomerId(self._credential.organization.removeprefix("customers/"))
+
+    async def follow(self, customers: Iterable[CustomerId]) -> None:
+        await asyncio.sleep(0)
+        self._followed |= set(customers)
+
+    async def follow_all(self) -> CoverageChanges:
+        self.changes.append(changes := Changes(None))
+        self._all = True
+        return changes
+
+    async def watch(self, customers: Iterable[CustomerId]) -> CoverageChanges:
+        self.changes.append(changes := Changes(frozenset(customers)))
+        self._followed |= set(customers)
+        return changes
+
+    def covered(self) -> Mapping[CustomerId, frozenset[DataClass]]:
+        return {
+            customer: opened_classes(standing)
+            for (partner, customer), standing in self._gate.standings.items()
+            if partner == self.partner and (self._all or customer in self._followed)
+            if isinstance(covered(self._key, standing, self._gate.clock.now()), Allow)
+        }
+
+    def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
+        return allowed(self._key, self._standing(customer), data_class, data_time, self._gate.clock.now())
+
+    def opened_from(self, customer: CustomerId) -> Instant:
+        consent = self._standing(customer).consent
+        return Instant(0) if consent is None else consent.data_start_time
+
+    def standing(self, customer: CustomerId) -> Standing:
+        return self._standing(customer)
+
+    def standings(self) -> Iterable[Standing]:
+        return self._gate.standings.values()
+
+    def revision_number(self) -> int:
+        return max((standing.opened_number for standing in self._gate.standings.values()), default=0)
+
+    def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
+        decision = self.decide(customer, data_class, data_time)
+        if isinstance(decision, Deny):
+            raise self.denial(customer, decision)
+        self._scope |= {(customer, data_class)}
+
+    def next_write(self, accesses: frozenset[Access]) -> None:
+        self._scope = accesses
+
+    def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
+        assert isinstance(decision, Deny)
+        return denied(decision, subject=f"customers/{customer}", may_know=self._standing(customer).connected)
+
+    def check(self) -> None:
+        """What every write must pass."""
+        now = self._gate.clock.now()
+        if isinstance(decision := usable(self._credential, now), Deny):
+            raise denied(decision)
+        for customer, data_class in self._scope:
+            if isinstance(decision := self.decide(customer, data_class), Deny):
+                raise self.denial(customer, decision)
+
+    def _standing(self, customer: CustomerId) -> Standing:
+        assert self._all or customer in self._followed, "follow comes before decide"
+        return self._gate.standings.get((self.partner, customer), Standing(self.partner, customer))
+
+
+@dataclass(frozen=True)
+class RunningDevices:
+    """The service, and a way to it."""
+
+    devices: Devices
+    gate: RuleGate
+    channel: grpc.aio.Channel
+
+
+@asynccontextmanager
+async def running_devices(folder: Path, gate: RuleGate) -> AsyncIterator[RunningDevices]:
+    """The service on a free port, with its data in `folder`."""
+    devices = await start(DevicesSettings(listen="127.0.0.1:0", data_dir=folder), clock=gate.clock, gate=gate)
+    channel = open_channel(devices.address)
+    try:
+        yield RunningDevices(devices, gate, channel)
+    finally:
+        await channel.close()
+        await devices.stop()

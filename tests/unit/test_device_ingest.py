@@ -1,0 +1,146 @@
+"""Ingest without a server: windows, order, and what a stream that goes away leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from consentry_core.errors import ConsentryError, InvalidArgument
+from consentry_devices.frames import Frame, StreamKey
+from consentry_devices.ingest import WINDOW_BYTES, WINDOW_FRAMES, Ingest
+from support.device_frames import frame, stream, telemetry
+
+
+class SlowAppender:
+    """Commits only what the test tells it to."""
+
+    def __init__(self) -> None:
+        self.submitted: list[tuple[Frame, asyncio.Future[int]]] = []
+        self.arrived = asyncio.Event()
+
+    async def submit(self, stream: StreamKey, frame: Frame) -> asyncio.Future[int]:
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.submitted.append((frame, answer))
+        self.arrived.set()
+        return answer
+
+    async def last_number(self, stream: StreamKey) -> int:
+        return 0
+
+    def commit(self, *numbers: int) -> None:
+        for told, answer in self.submitted:
+            if told.number in numbers:
+                answer.set_result(told.number)
+
+
+class Source:
+    """Frames as fast as they are asked for."""
+
+    def __init__(self, *frames: Frame) -> None:
+        self.read = 0
+        self._frames = frames
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        for each in self._frames:
+            self.read += 1
+            yield each
+
+
+def _no_end(error: ConsentryError) -> None:
+    raise AssertionError(error)
+
+
+async def _settle() -> None:
+    for _ in range(3 * WINDOW_FRAMES):
+        await asyncio.sleep(0)
+
+
+async def test_the_next_frame_is_not_read_while_too_many_are_uncommitted() -> None:
+    appender = SlowAppender()
+    source = Source(*(frame(number, telemetry(1.0)) for number in range(1, 200)))
+    async with Ingest(appender).open(stream(), _no_end) as opened:
+        acknowledgements = opened.acknowledgements(aiter(source))
+        first = asyncio.ensure_future(anext(acknowledgements))
+        await _settle()
+        assert len(appender.submitted) == WINDOW_FRAMES
+        assert source.read == WINDOW_FRAMES + 1
+        appender.commit(1, 2, 3)
+        assert await first == 3
+        await _settle()
+        assert len(appender.submitted) == WINDOW_FRAMES + 3
+        await acknowledgements.aclose()
+
+
+async def test_nor_while_too_many_bytes_are() -> None:
+    appender = SlowAppender()
+    big = [
+        Frame(number, b"%d" % number, WINDOW_BYTES // 2, one.time, one.inventory)
+        for number in range(1, 9)
+        for one in [frame(1)]
+    ]
+    async with Ingest(appender).open(stream(), _no_end) as opened:
+        acknowledgements = opened.acknowledgements(aiter(Source(*big)))
+        first = asyncio.ensure_future(anext(acknowledgements))
+        await _settle()
+        assert len(appender.submitted) == 2
+        appender.commit(1)
+        assert await first == 1
+        await acknowledgements.aclose()
+
+
+async def test_acknowledgements_are_cumulative_and_wait_for_their_turn() -> None:
+    appender = SlowAppender()
+    async with Ingest(appender).open(stream(), _no_end) as opened:
+        acknowledgements = opened.acknowledgements(aiter(Source(*(frame(number) for number in range(1, 6)))))
+        first = asyncio.ensure_future(anext(acknowledgements))
+        await _settle()
+        appender.commit(2, 3)
+        await _settle()
+        assert not first.done()
+        appender.commit(1)
+        assert await first == 3
+        appender.commit(4, 5)
+        assert [number async for number in acknowledgements] == [5]
+
+
+async def test_a_refused_frame_ends_the_stream_after_what_came_before_it() -> None:
+    appender = SlowAppender()
+    async with Ingest(appender).open(stream(), _no_end) as opened:
+        acknowledgements = opened.acknowledgements(aiter(Source(*(frame(number) for number in range(1, 4)))))
+        first = asyncio.ensure_future(anext(acknowledgements))
+        await _settle()
+        appender.submitted[1][1].set_exception(InvalidArgument("frame", "no"))
+        appender.submitted[2][1].set_exception(InvalidArgument("frame", "nor this"))
+        appender.submitted[2][1].exception()
+        appender.commit(1)
+        assert await first == 1
+        with pytest.raises(InvalidArgument) as raised:
+            await anext(acknowledgements)
+        assert raised.value.metadata["frame_number"] == "2"
+
+
+async def test_a_replaced_stream_takes_nothing_more() -> None:
+    appender = SlowAppender()
+    ingest = Ingest(appender)
+    ended: list[ConsentryError] = []
+    waiting = asyncio.Event()
+
+    async def frames() -> AsyncIterator[Frame]:
+        yield frame(1)
+        await waiting.wait()
+        yield frame(2)
+
+    async with ingest.open(stream(), ended.append) as former:
+        acknowledgements = former.acknowledgements(frames())
+        first = asyncio.ensure_future(anext(acknowledgements))
+        await _settle()
+        async with ingest.open(stream(epoch="another-epoch-00"), _no_end):
+            assert [error.reason for error in ended] == ["STREAM_REPLACED"]
+            waiting.set()
+            await _settle()
+            assert [told.number for told, _ in appender.submitted] == [1]
+            appender.commit(1)
+            assert await first == 1
+        await acknowledgements.aclose()
+    async with ingest.open(stream(), _no_end):
+        assert len(ended) == 1
