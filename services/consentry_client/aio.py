@@ -30,6 +30,7 @@ from consentry_rule import DataClass
 
 _A = TypeVar("_A")
 _Q = TypeVar("_Q")
+_S = TypeVar("_S")
 
 
 class AsyncClient:
@@ -53,8 +54,14 @@ class AsyncClient:
         self._timeout = timeout
         self._random = random
         self._own: list[grpc.aio.Channel] = []
-        self._authority = self._channel(authority)
-        self._devices = self._channel(devices)
+        # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
+        channel = self._channel(authority)
+        self._coverage = None if channel is None else coverage_pb2_grpc.CoverageServiceStub(channel)
+        channel = self._channel(devices)
+        self._inventory = None if channel is None else inventory_pb2_grpc.InventoryServiceStub(channel)
+        self._alarms = None if channel is None else alarms_pb2_grpc.AlarmServiceStub(channel)
+        self._telemetry = None if channel is None else telemetry_pb2_grpc.TelemetryServiceStub(channel)
+        self._feed = None if channel is None else feed_pb2_grpc.FeedServiceStub(channel)
         self._calls: set[grpc.aio.Call] = set()
         self._closed = asyncio.Event()
 
@@ -78,7 +85,7 @@ class AsyncClient:
 
     async def covered_customers(self) -> AsyncIterator[CoveredCustomer]:
         """The customers that the key covers now, by name."""
-        stub = coverage_pb2_grpc.CoverageServiceStub(self._to_authority())
+        stub = _given(self._coverage, "authority")
         async for page in self._pages(stub.ListCoveredCustomers, coverage_pb2.ListCoveredCustomersRequest()):
             for customer in page.customers:
                 yield covered_customer_of(customer)
@@ -87,40 +94,40 @@ class AsyncClient:
         self, after_revision: str | None = None, *, patience: float | None = None
     ) -> AsyncIterator[CoverageEvent]:
         """What the key covers, then every change of it. Comes back by itself; see `watch`."""
-        stub = coverage_pb2_grpc.CoverageServiceStub(self._to_authority())
+        stub = _given(self._coverage, "authority")
         return self._watch(stub.WatchCoverage, CoverageWatch(self._random, after_revision=after_revision, patience=patience))
 
     # Inventory and alarms
 
     async def locations(self, customer: str) -> AsyncIterator[inventory_pb2.Location]:
         """The locations of `customers/{customer}`, by name."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         async for page in self._pages(stub.ListLocations, inventory_pb2.ListLocationsRequest(parent=customer)):
             for location in page.locations:
                 yield location
 
     async def devices(self, customer: str) -> AsyncIterator[inventory_pb2.Device]:
         """The devices of `customers/{customer}`, by name; nested ones like any other."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         async for page in self._pages(stub.ListDevices, inventory_pb2.ListDevicesRequest(parent=customer)):
             for device in page.devices:
                 yield device
 
     async def device(self, name: str) -> inventory_pb2.GetDeviceResponse:
         """One device (`device`), and what it is part of up to the top (`ancestors`)."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         return await self._ask(stub.GetDevice, inventory_pb2.GetDeviceRequest(name=name))
 
     async def sensors(self, parent: str) -> AsyncIterator[inventory_pb2.Sensor]:
         """The sensors of a customer or of one device, by name."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         async for page in self._pages(stub.ListSensors, inventory_pb2.ListSensorsRequest(parent=parent)):
             for sensor in page.sensors:
                 yield sensor
 
     async def alarms(self, customer: str, *, active_only: bool = False) -> AsyncIterator[alarms_pb2.Alarm]:
         """The alarms of `customers/{customer}`, by name."""
-        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        stub = _given(self._alarms, "devices")
         request = alarms_pb2.ListAlarmsRequest(parent=customer, active_only=active_only)
         async for page in self._pages(stub.ListAlarms, request):
             for alarm in page.alarms:
@@ -128,12 +135,12 @@ class AsyncClient:
 
     async def alarm(self, name: str) -> alarms_pb2.Alarm:
         """One alarm as it is now."""
-        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        stub = _given(self._alarms, "devices")
         return (await self._ask(stub.GetAlarm, alarms_pb2.GetAlarmRequest(name=name))).alarm
 
     async def alarm_events(self, alarm: str) -> AsyncIterator[alarms_pb2.AlarmEvent]:
         """Everything that happened to one alarm, oldest first."""
-        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        stub = _given(self._alarms, "devices")
         async for page in self._pages(stub.ListAlarmEvents, alarms_pb2.ListAlarmEventsRequest(parent=alarm)):
             for event in page.alarm_events:
                 yield event
@@ -142,7 +149,7 @@ class AsyncClient:
 
     async def latest(self, customer: str, *, devices: Iterable[str] = (), sensors: Iterable[str] = ()) -> tuple[Reading, ...]:
         """The newest reading of each sensor; of all the customer's, unless devices or sensors are named."""
-        stub = telemetry_pb2_grpc.TelemetryServiceStub(self._to_devices())
+        stub = _given(self._telemetry, "devices")
         answer = await self._ask(stub.QueryLatest, latest_request(customer, devices, sensors))
         return tuple(map(reading_of, answer.readings))
 
@@ -156,7 +163,7 @@ class AsyncClient:
         sensors: Iterable[str] = (),
     ) -> AsyncIterator[DeviceReadings]:
         """The readings from `start` on, up to and without `end`; `end` None: up to now."""
-        stub = telemetry_pb2_grpc.TelemetryServiceStub(self._to_devices())
+        stub = _given(self._telemetry, "devices")
         with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
             async for message in messages:
                 for device in message.telemetry:
@@ -192,7 +199,7 @@ class AsyncClient:
             heartbeat_interval=heartbeat_interval,
             patience=patience,
         )
-        return self._watch(feed_pb2_grpc.FeedServiceStub(self._to_devices()).Watch, watch)
+        return self._watch(_given(self._feed, "devices").Watch, watch)
 
     # How
 
@@ -202,12 +209,6 @@ class AsyncClient:
         channel = open_channel(target)
         self._own.append(channel)
         return channel
-
-    def _to_authority(self) -> grpc.aio.Channel:
-        return _given(self._authority, "authority")
-
-    def _to_devices(self) -> grpc.aio.Channel:
-        return _given(self._devices, "devices")
 
     async def _ask(self, method: Callable[..., Awaitable[_A]], request: object) -> _A:
         self._refuse_if_closed()
@@ -280,7 +281,7 @@ class AsyncClient:
             raise closed()
 
 
-def _given(channel: grpc.aio.Channel | None, name: str) -> grpc.aio.Channel:
-    if channel is None:
+def _given(stub: _S | None, name: str) -> _S:
+    if stub is None:
         raise ValueError(f"this needs the address of a service: AsyncClient({name}=...)")
-    return channel
+    return stub

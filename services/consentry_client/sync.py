@@ -30,6 +30,7 @@ from consentry_rule import DataClass
 
 _A = TypeVar("_A")
 _Q = TypeVar("_Q")
+_S = TypeVar("_S")
 
 
 class Client:
@@ -53,8 +54,14 @@ class Client:
         self._timeout = timeout
         self._random = random
         self._own: list[grpc.Channel] = []
-        self._authority = self._channel(authority)
-        self._devices = self._channel(devices)
+        # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
+        channel = self._channel(authority)
+        self._coverage = None if channel is None else coverage_pb2_grpc.CoverageServiceStub(channel)
+        channel = self._channel(devices)
+        self._inventory = None if channel is None else inventory_pb2_grpc.InventoryServiceStub(channel)
+        self._alarms = None if channel is None else alarms_pb2_grpc.AlarmServiceStub(channel)
+        self._telemetry = None if channel is None else telemetry_pb2_grpc.TelemetryServiceStub(channel)
+        self._feed = None if channel is None else feed_pb2_grpc.FeedServiceStub(channel)
         self._calls: set[grpc.Call] = set()
         self._closed = threading.Event()
 
@@ -76,54 +83,54 @@ class Client:
 
     def covered_customers(self) -> Iterator[CoveredCustomer]:
         """The customers that the key covers now, by name."""
-        stub = coverage_pb2_grpc.CoverageServiceStub(self._to_authority())
+        stub = _given(self._coverage, "authority")
         for page in self._pages(stub.ListCoveredCustomers, coverage_pb2.ListCoveredCustomersRequest()):
             yield from map(covered_customer_of, page.customers)
 
     def watch_coverage(self, after_revision: str | None = None, *, patience: float | None = None) -> Iterator[CoverageEvent]:
         """What the key covers, then every change of it. Comes back by itself; see `watch`."""
-        stub = coverage_pb2_grpc.CoverageServiceStub(self._to_authority())
+        stub = _given(self._coverage, "authority")
         return self._watch(stub.WatchCoverage, CoverageWatch(self._random, after_revision=after_revision, patience=patience))
 
     # Inventory and alarms
 
     def locations(self, customer: str) -> Iterator[inventory_pb2.Location]:
         """The locations of `customers/{customer}`, by name."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         for page in self._pages(stub.ListLocations, inventory_pb2.ListLocationsRequest(parent=customer)):
             yield from page.locations
 
     def devices(self, customer: str) -> Iterator[inventory_pb2.Device]:
         """The devices of `customers/{customer}`, by name; nested ones like any other."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         for page in self._pages(stub.ListDevices, inventory_pb2.ListDevicesRequest(parent=customer)):
             yield from page.devices
 
     def device(self, name: str) -> inventory_pb2.GetDeviceResponse:
         """One device (`device`), and what it is part of up to the top (`ancestors`)."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         return self._ask(stub.GetDevice, inventory_pb2.GetDeviceRequest(name=name))
 
     def sensors(self, parent: str) -> Iterator[inventory_pb2.Sensor]:
         """The sensors of a customer or of one device, by name."""
-        stub = inventory_pb2_grpc.InventoryServiceStub(self._to_devices())
+        stub = _given(self._inventory, "devices")
         for page in self._pages(stub.ListSensors, inventory_pb2.ListSensorsRequest(parent=parent)):
             yield from page.sensors
 
     def alarms(self, customer: str, *, active_only: bool = False) -> Iterator[alarms_pb2.Alarm]:
         """The alarms of `customers/{customer}`, by name."""
-        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        stub = _given(self._alarms, "devices")
         for page in self._pages(stub.ListAlarms, alarms_pb2.ListAlarmsRequest(parent=customer, active_only=active_only)):
             yield from page.alarms
 
     def alarm(self, name: str) -> alarms_pb2.Alarm:
         """One alarm as it is now."""
-        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        stub = _given(self._alarms, "devices")
         return self._ask(stub.GetAlarm, alarms_pb2.GetAlarmRequest(name=name)).alarm
 
     def alarm_events(self, alarm: str) -> Iterator[alarms_pb2.AlarmEvent]:
         """Everything that happened to one alarm, oldest first."""
-        stub = alarms_pb2_grpc.AlarmServiceStub(self._to_devices())
+        stub = _given(self._alarms, "devices")
         for page in self._pages(stub.ListAlarmEvents, alarms_pb2.ListAlarmEventsRequest(parent=alarm)):
             yield from page.alarm_events
 
@@ -131,7 +138,7 @@ class Client:
 
     def latest(self, customer: str, *, devices: Iterable[str] = (), sensors: Iterable[str] = ()) -> tuple[Reading, ...]:
         """The newest reading of each sensor; of all the customer's, unless devices or sensors are named."""
-        stub = telemetry_pb2_grpc.TelemetryServiceStub(self._to_devices())
+        stub = _given(self._telemetry, "devices")
         answer = self._ask(stub.QueryLatest, latest_request(customer, devices, sensors))
         return tuple(map(reading_of, answer.readings))
 
@@ -145,7 +152,7 @@ class Client:
         sensors: Iterable[str] = (),
     ) -> Iterator[DeviceReadings]:
         """The readings from `start` on, up to and without `end`; `end` None: up to now."""
-        stub = telemetry_pb2_grpc.TelemetryServiceStub(self._to_devices())
+        stub = _given(self._telemetry, "devices")
         with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
             for message in messages:
                 yield from map(DeviceReadings, message.telemetry)
@@ -180,7 +187,7 @@ class Client:
             heartbeat_interval=heartbeat_interval,
             patience=patience,
         )
-        return self._watch(feed_pb2_grpc.FeedServiceStub(self._to_devices()).Watch, watch)
+        return self._watch(_given(self._feed, "devices").Watch, watch)
 
     # How
 
@@ -190,12 +197,6 @@ class Client:
         channel = open_sync_channel(target)
         self._own.append(channel)
         return channel
-
-    def _to_authority(self) -> grpc.Channel:
-        return _given(self._authority, "authority")
-
-    def _to_devices(self) -> grpc.Channel:
-        return _given(self._devices, "devices")
 
     def _ask(self, method: Callable[..., _A], request: object) -> _A:
         self._refuse_if_closed()
@@ -253,7 +254,7 @@ class Client:
             raise closed()
 
 
-def _given(channel: grpc.Channel | None, name: str) -> grpc.Channel:
-    if channel is None:
+def _given(stub: _S | None, name: str) -> _S:
+    if stub is None:
         raise ValueError(f"this needs the address of a service: Client({name}=...)")
-    return channel
+    return stub

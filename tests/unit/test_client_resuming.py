@@ -1,0 +1,192 @@
+"""When a watch comes back, after how long, and where it goes on."""
+
+from datetime import timedelta
+
+import grpc
+import pytest
+
+from consentry.authority.v1 import coverage_pb2, data_class_pb2
+from consentry.devices.v1 import feed_pb2
+from consentry_client import DataClass, Heartbeat, Synced
+from consentry_client.errors import (
+    EXCEPTION_OF,
+    CallFailed,
+    Cancelled,
+    DeadlineExceeded,
+    ResourceExhausted,
+    Unavailable,
+    UnexpectedFailure,
+    ended_early,
+)
+from consentry_client.resuming import Backoff, CoverageWatch, FeedWatch
+from consentry_core.rpc.errors import STATUS_OF
+
+
+def lowest() -> float:
+    return 0.0
+
+
+def highest() -> float:
+    return 1.0
+
+
+def unavailable(retry_after: float | None = None) -> Unavailable:
+    return Unavailable("down", status=grpc.StatusCode.UNAVAILABLE, retry_after=retry_after)
+
+
+def heartbeat(cursor: str) -> feed_pb2.WatchResponse:
+    return feed_pb2.WatchResponse(cursor=cursor, heartbeat=feed_pb2.WatchResponse.Heartbeat())
+
+
+def synced(cursor: str) -> feed_pb2.WatchResponse:
+    return feed_pb2.WatchResponse(cursor=cursor, synced=feed_pb2.WatchResponse.Synced())
+
+
+def test_waits_grow_and_are_bounded() -> None:
+    backoff = Backoff(highest)
+    waits = [backoff.failed(None) for _ in range(40)]
+    assert waits[:4] == [0.2, 0.4, 0.8, 1.6]
+    assert waits[-1] == 10.0
+
+
+def test_waits_are_spread_over_half_of_the_step() -> None:
+    assert Backoff(lowest).failed(None) == 0.1
+    assert Backoff(highest).failed(None) == 0.2
+
+
+def test_nobody_comes_back_earlier_than_asked() -> None:
+    assert Backoff(lowest).failed(30.0) == 30.0
+    assert Backoff(highest).failed(30.0) > 30.0
+
+
+def test_a_message_makes_waits_short_again() -> None:
+    watch = FeedWatch(highest)
+    for _ in range(5):
+        watch.lost(unavailable())
+    watch.receive(heartbeat("c1"))
+    assert watch.lost(unavailable()) == 0.2
+
+
+def test_the_first_request_is_as_the_caller_asked() -> None:
+    watch = FeedWatch(
+        lowest,
+        customers=["customers/north"],
+        data_classes=[DataClass.ALARMS],
+        live=True,
+        heartbeat_interval=timedelta(seconds=1.5),
+    )
+    request = watch.request()
+    assert request.customers == ["customers/north"]
+    assert request.data_classes == [data_class_pb2.DATA_CLASS_ALARMS]
+    assert request.WhichOneof("start") == "live"
+    assert request.heartbeat_interval.ToTimedelta() == timedelta(seconds=1.5)
+
+
+def test_without_a_start_nothing_is_chosen_and_the_service_starts_with_a_snapshot() -> None:
+    assert FeedWatch(lowest).request() == feed_pb2.WatchRequest()
+
+
+def test_later_requests_go_on_after_the_newest_cursor_with_the_same_filter() -> None:
+    watch = FeedWatch(lowest, customers=["customers/north"], live=True)
+    watch.receive(heartbeat("c1"))
+    watch.receive(heartbeat("c2"))
+    assert watch.request() == feed_pb2.WatchRequest(customers=["customers/north"], after_cursor="c2")
+
+
+def test_a_watch_that_has_heard_nothing_starts_as_it_was_asked_to() -> None:
+    watch = FeedWatch(lowest, after_cursor="c0")
+    watch.lost(unavailable())
+    assert watch.request().after_cursor == "c0"
+
+
+def test_live_and_after_a_cursor_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="either live or after a cursor"):
+        FeedWatch(lowest, live=True, after_cursor="c0")
+
+
+def test_a_pull_is_done_when_it_is_synced_and_other_watches_never_are() -> None:
+    pull, watch = FeedWatch(lowest, stop_when_synced=True), FeedWatch(lowest)
+    assert isinstance(pull.receive(heartbeat("c1")), Heartbeat)
+    assert not pull.done
+    assert isinstance(pull.receive(synced("c2")), Synced)
+    assert pull.done
+    watch.receive(synced("c2"))
+    assert not watch.done
+
+
+def test_an_event_of_an_unknown_kind_is_passed_over_and_moves_the_cursor() -> None:
+    watch = FeedWatch(lowest)
+    assert watch.receive(feed_pb2.WatchResponse(cursor="c7")) is None
+    assert watch.request().after_cursor == "c7"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        unavailable(),
+        unavailable(2.0),
+        ended_early(),
+        ResourceExhausted("slower", status=grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0),
+    ],
+)
+def test_what_passes_by_itself_is_waited_for(failure: CallFailed) -> None:
+    assert FeedWatch(lowest).lost(failure) > 0
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ResourceExhausted("too large", status=grpc.StatusCode.RESOURCE_EXHAUSTED),
+        DeadlineExceeded("late", status=grpc.StatusCode.DEADLINE_EXCEEDED),
+        Cancelled("closed", status=grpc.StatusCode.CANCELLED),
+        UnexpectedFailure("defect", status=grpc.StatusCode.INTERNAL),
+        *(
+            kind("no", status=status)
+            for status, kind in EXCEPTION_OF.items()
+            if kind not in {Unavailable, ResourceExhausted, DeadlineExceeded, Cancelled}
+        ),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_what_does_not_pass_by_itself_ends_the_watch(failure: CallFailed) -> None:
+    with pytest.raises(type(failure)) as caught:
+        FeedWatch(lowest).lost(failure)
+    assert caught.value is failure
+
+
+def test_patience_ends_with_what_was_waited_for() -> None:
+    watch = FeedWatch(lowest, patience=5.0)
+    assert watch.lost(unavailable(4.0)) == 4.0
+    with pytest.raises(Unavailable):
+        watch.lost(unavailable(4.0))
+
+
+def test_a_message_restores_patience() -> None:
+    watch = FeedWatch(lowest, patience=5.0)
+    for number in range(10):
+        assert watch.lost(unavailable(4.0)) == 4.0
+        watch.receive(heartbeat(f"c{number}"))
+
+
+def test_no_patience_gives_up_at_once() -> None:
+    with pytest.raises(Unavailable):
+        FeedWatch(lowest, patience=0.0).lost(unavailable())
+
+
+def test_a_coverage_watch_goes_on_after_the_newest_revision() -> None:
+    watch = CoverageWatch(lowest)
+    assert watch.request() == coverage_pb2.WatchCoverageRequest()
+    watch.receive(coverage_pb2.WatchCoverageResponse(revision="e.7", synced=coverage_pb2.WatchCoverageResponse.Synced()))
+    assert watch.request().after_revision == "e.7"
+
+
+def test_a_coverage_watch_that_was_cut_before_the_list_was_complete_asks_for_all_of_it_again() -> None:
+    watch = CoverageWatch(lowest)
+    covered = coverage_pb2.WatchCoverageResponse.Covered(customer="customers/north")
+    watch.receive(coverage_pb2.WatchCoverageResponse(revision="", covered=covered))
+    assert watch.request().after_revision == ""
+
+
+def test_every_status_that_our_services_answer_has_an_exception_of_its_name() -> None:
+    for error, status in STATUS_OF.items():
+        assert EXCEPTION_OF[status].__name__ == error.__name__
