@@ -170,7 +170,7 @@ class AlarmEvent(_message.Message):
     """What happened."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the gateway's clock."""
+        """When it happened, by the gateway's clock. A change of label, message or severity counts from when it was taken in."""
 
     @_builtins.property
     def alarm(self) -> Global___Alarm:
