@@ -135,7 +135,7 @@ def _moved(line: str) -> str:
 
 def _start_in(folder: Path, names: tuple[str, ...], port: int) -> RecordedAgents:
     for _ in range(_ATTEMPTS):
-        chosen = port or _free_port()
+        chosen = _free_port(port)
         agents = RecordedAgents(chosen, names, _spawn(folder, chosen), folder)
         try:
             if _answers(agents):
@@ -163,9 +163,13 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)  # noqa: S603 - our own
 
 
-def _free_port() -> int:
+def _free_port(port: int) -> int:
+    """The port, or any for 0, if nobody has it. The agent itself would share one that is taken, and get half the questions."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise SettingError(f"UDP port {port} is taken; choose another") from error
         return int(probe.getsockname()[1])
 
 

@@ -24,13 +24,13 @@ with warnings.catch_warnings():
     from pysnmp.hlapi.v3arch.asyncio import (
         CommunityData,
         ContextData,
-        ObjectIdentity,
         ObjectType,
         SnmpEngine,
         UdpTransportTarget,
         bulk_cmd,
         get_cmd,
     )
+    from pysnmp.proto.rfc1902 import Null, ObjectName
     from pysnmp.proto.rfc1905 import EndOfMibView, NoSuchInstance, NoSuchObject
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,20 @@ _log = logging.getLogger(__name__)
 _GET_BATCH = 16  # answers stay within one datagram of ordinary size
 _BULK_COLUMNS, _BULK_ROWS = 6, 6
 _MOST_ROWS = 512  # of one table; an agent that counts on for ever is not followed
+
+
+class _Asked(ObjectType):  # type: ignore[misc] # untyped
+    """An OID to ask for, as it is. pysnmp would set up its MIB compiler, in the home folder, for names that nobody uses."""
+
+    def __init__(self, oid: str) -> None:
+        self._pair = (ObjectName(oid), Null(""))
+
+    def resolve_with_mib(self, *_: object, **__: object) -> "_Asked":
+        """Itself."""
+        return self
+
+    def __getitem__(self, place: int) -> Any:
+        return self._pair[place]
 
 
 class AgentSilent(Exception):
@@ -182,8 +196,8 @@ def _checked(response: Any) -> tuple[int, Sequence[tuple[Any, Any]]]:
     return int(status), varbinds
 
 
-def _objects(oids: Iterable[str]) -> list[ObjectType]:
-    return [ObjectType(ObjectIdentity(oid)) for oid in oids]
+def _objects(oids: Iterable[str]) -> list[_Asked]:
+    return [_Asked(oid) for oid in oids]
 
 
 def _present(varbinds: Sequence[tuple[Any, Any]]) -> dict[str, Raw]:

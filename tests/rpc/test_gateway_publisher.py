@@ -1,0 +1,204 @@
+"""The publisher against a real server: nothing is lost, nothing comes twice, numbers have no holes."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from consentry_core.errors import Aborted, InvalidArgument, PermissionDenied, Unavailable
+from consentry_core.rpc.client import open_channel
+from consentry_gateway.outbox import Draft, Outbox
+from consentry_gateway.rpc.publisher import Publisher
+from support.publishing import Frame, ScriptedService, serving
+
+RANDOM = random.Random(2)  # noqa: S311 - to be repeated
+
+
+class Running:
+    """A publisher that runs, and what it said."""
+
+    def __init__(self) -> None:
+        self.publisher: Publisher
+        self.tokens = iter(["ct_secret"] * 100)
+        self.refused: list[str] = []
+        self.new_epochs = 0
+
+    async def put(self, *names: str) -> None:
+        await self.publisher.put([draft(name) for name in names], {})
+
+    async def acknowledged(self) -> None:
+        async with asyncio.timeout(10):
+            await self.publisher.acknowledged()
+
+    def begun_new_epoch(self) -> None:
+        self.new_epochs += 1
+
+
+def draft(name: str) -> Draft:
+    frame = Frame()
+    frame.inventory.devices.add(name=name)
+    return Draft(name, frame.SerializeToString())
+
+
+def names(frames: Sequence[Frame]) -> list[str]:
+    return [frame.inventory.devices[0].name if frame.inventory.devices else "" for frame in frames]
+
+
+@contextlib.asynccontextmanager
+async def publishing(folder: Path, address: str, *, run: bool = True) -> AsyncIterator[Running]:
+    outbox = Outbox(folder, RANDOM.randbytes)
+    channel = open_channel(address)
+    running = Running()
+    running.publisher = publisher = Publisher(
+        channel,
+        lambda: next(running.tokens),
+        "gateway",
+        outbox,
+        jitter=RANDOM,
+        on_refused=running.refused.append,
+        on_new_epoch=running.begun_new_epoch,
+        longest_wait=0.1,
+    )
+    task = asyncio.create_task(publisher.run()) if run else None
+    try:
+        yield running
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await channel.close()
+        publisher.close()
+
+
+async def test_frames_arrive_in_order_and_leave_the_outbox(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a", "b")
+        await running.put("c")
+        await running.acknowledged()
+        assert names(service.frames()) == ["a", "b", "c"]
+        assert [frame.number for frame in service.frames()] == [1, 2, 3]
+        assert service.credentials == ["Bearer ct_secret"]
+        assert service.hellos[0].gateway == "gateway"
+
+
+async def test_what_was_not_acknowledged_is_sent_again_on_a_new_stream(tmp_path: Path) -> None:
+    service = ScriptedService()
+    service.acknowledge = False
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a", "b")
+        await service.committed_count(2)
+        service.acknowledge = True
+        service.cut()
+        await running.put("c")
+        await running.acknowledged()
+        # The first acknowledgement said that both had arrived, so they did not come again.
+        assert service.received == [1, 2, 3]
+        assert len(service.hellos) == 2
+
+
+async def test_what_the_service_does_not_have_comes_again_and_is_committed_once(tmp_path: Path) -> None:
+    service = ScriptedService()
+    refusals = iter([Unavailable("not now", retry_after=0.01), None])
+    service.answer = lambda frame: next(refusals, None) if frame.number == 2 else None
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a", "b", "c")
+        await running.acknowledged()
+        assert names(service.frames()) == ["a", "b", "c"]
+        assert running.refused == []
+
+
+async def test_a_refused_frame_is_dropped_and_an_empty_one_takes_its_number(tmp_path: Path) -> None:
+    service = ScriptedService()
+    service.answer = lambda frame: InvalidArgument("frame", "no good") if names([frame]) == ["bad"] else None
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a", "bad", "c")
+        await running.acknowledged()
+        assert names(service.frames()) == ["a", "", "c"]
+        assert [frame.number for frame in service.frames()] == [1, 2, 3]
+        assert running.refused == ["bad"]
+
+
+async def test_a_frame_is_kept_when_only_the_token_does_not_reach_that_far(tmp_path: Path) -> None:
+    service = ScriptedService()
+    denials = iter([PermissionDenied("another customer's", reason="FOREIGN_CUSTOMER")] * 2)
+    service.answer = lambda _frame: next(denials, None)
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a")
+        await running.acknowledged()
+        assert names(service.frames()) == ["a"]
+
+
+async def test_a_restart_sends_what_was_pending_under_the_same_numbers(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with serving(service) as address:
+        async with publishing(tmp_path, address) as before:
+            await before.put("a")
+            await before.acknowledged()
+        async with publishing(tmp_path, address, run=False) as stopped:
+            await stopped.put("b", "c")
+        async with publishing(tmp_path, address) as after:
+            await after.put("d")
+            await after.acknowledged()
+            assert names(service.frames()) == ["a", "b", "c", "d"]
+            assert len(service.committed) == 1
+
+
+async def test_the_service_may_come_up_later(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with serving(ScriptedService()) as address:
+        pass
+    async with publishing(tmp_path, address) as running:
+        await running.put("a")
+        async with serving(service, address):
+            await running.acknowledged()
+    assert names(service.frames()) == ["a"]
+
+
+async def test_a_service_that_lost_its_store_is_given_a_new_epoch(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a", "b")
+        await running.acknowledged()
+        service.committed.clear()
+        service.cut()
+        await running.put("c")
+        await running.acknowledged()
+        assert names(service.frames()) == ["c"]
+        assert running.new_epochs == 1
+
+
+async def test_a_number_that_the_service_knows_with_other_content_begins_a_new_epoch(tmp_path: Path) -> None:
+    service = ScriptedService()
+    conflicts = iter([InvalidArgument("frame.number", "committed with other content", reason="FRAME_CONFLICT")])
+    service.answer = lambda _frame: next(conflicts, None)
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a")
+        await running.acknowledged()
+        assert len({hello.epoch for hello in service.hellos}) == 2
+        assert (names(service.frames()), running.refused) == (["a"], [])
+
+
+async def test_a_stream_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
+    service = ScriptedService()
+    replaced = iter([Aborted("another stream", reason="STREAM_REPLACED")])
+    service.answer = lambda _frame: next(replaced, None)
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.put("a")
+        await running.acknowledged()
+        assert names(service.frames()) == ["a"]
+
+
+async def test_a_replaced_token_is_picked_up_and_no_token_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    service = ScriptedService()
+    denials = iter([PermissionDenied("ended")])
+    service.answer = lambda _frame: next(denials, None)
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        running.tokens = iter(["ct_old", "ct_new"])
+        await running.put("a")
+        await running.acknowledged()
+    assert service.credentials == ["Bearer ct_old", "Bearer ct_new"]
+    assert "ct_" not in caplog.text

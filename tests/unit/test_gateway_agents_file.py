@@ -1,0 +1,82 @@
+"""The agents file: read, or refused with the line and the field."""
+
+from pathlib import Path
+
+import pytest
+
+from consentry_core.settings import SettingError
+from consentry_gateway.agents import read_site
+
+GOOD = """
+[[locations]]
+id = "rack-1"
+kind = "rack"
+parent = "hall"
+
+[[locations]]
+id = "hall"
+kind = "room"
+display_name = "Hall 1"
+
+[[agents]]
+id = "pdu"
+host = "127.0.0.1"
+port = 1161
+community = "s3cret-community"
+location = "rack-1"
+
+[[agents]]
+host = "127.0.0.1"
+community = "public"
+display_name = "UPS of Hall 1"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "agents.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_locations_come_parents_first_and_agents_with_what_was_left_out_filled_in(tmp_path: Path) -> None:
+    site = read_site(write(tmp_path, GOOD))
+    assert [(place.id, place.display_name, place.parent) for place in site.locations] == [
+        ("hall", "Hall 1", None), ("rack-1", "rack-1", "hall"),
+    ]  # fmt: skip
+    assert [(agent.device.id, agent.port, agent.device.location) for agent in site.agents] == [
+        ("pdu", 1161, "rack-1"), ("ups-of-hall-1", 161, None),
+    ]  # fmt: skip
+
+
+def test_a_community_is_not_shown(tmp_path: Path) -> None:
+    assert "s3cret" not in repr(read_site(write(tmp_path, GOOD)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('kind = "rack"', 'kind = "shelf"'), r"line 2, locations\[0\].kind: must be one of site, building, room, rack"),
+        (('parent = "hall"', 'parent = "attic"'), r"line 2, locations\[0\].parent: there is no location attic"),
+        (('display_name = "Hall 1"', 'parent = "rack-1"'), r"the location lies within itself"),
+        (("port = 1161", "port = 99999"), r"line 12, agents\[0\].port: must be a number from 1 to 65535"),
+        (("port = 1161", "prot = 1161"), r"line 12, agents\[0\].prot: unknown"),
+        (('community = "s3cret-community"', ""), r"line 12, agents\[0\].community: must be given"),
+        (('community = "s3cret-community"', "community = 7"), r"line 12, agents\[0\].community: must be a text"),
+        (('location = "rack-1"', 'location = "attic"'), r"line 12, agents\[0\].location: there is no location attic"),
+        (('id = "pdu"', 'id = "PDU!"'), r"line 12, agents\[0\].id: must be 1 to 63"),
+        (('display_name = "UPS of Hall 1"', 'id = "pdu"'), r"line 19, agents\[1\].id: pdu is there already"),
+        (("[[agents]]", "[[agent]]"), r"agent: unknown"),
+        (('id = "pdu"', "id = "), r"is not TOML: .*line 13"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_field(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    with pytest.raises(SettingError, match=message) as raised:
+        read_site(write(tmp_path, GOOD.replace(*change)))
+    assert "s3cret" not in raised.value.message
+
+
+def test_a_file_without_agents_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="names no agents"):
+        read_site(write(tmp_path, ""))
+    with pytest.raises(SettingError, match="cannot be read"):
+        read_site(tmp_path / "none.toml")

@@ -1,0 +1,166 @@
+"""Recordings of real devices, decoded by their profiles, against what the recordings say."""
+
+import pytest
+
+from consentry_core.names import resource_id
+from consentry_gateway import recorded
+from consentry_gateway.decode import SYS_OBJECT_ID, Answers, decode, questions, recognise
+from consentry_gateway.model import Device, DeviceId, DeviceType, LocationId, Poll, Value
+from consentry_gateway.profiles import PROFILES, Metric, Profile, Source, Table
+from support.agents import answers_of
+from support.polls import at
+
+PDU2, UPS = "1.3.6.1.4.1.318.1.1.26", "1.3.6.1.2.1.33.1"
+
+
+def decoded(name: str) -> Poll:
+    answers = answers_of(name)
+    profile = recognise({oid: answers[oid] for oid in questions() if oid in answers})
+    assert profile is not None
+    return decode(profile, Device(DeviceId(name), "", location=LocationId("hall")), answers, at(0))
+
+
+def values(poll: Poll, device: str) -> dict[str, Value]:
+    return {reading.sensor.metric: reading.value for reading in poll.readings if reading.sensor.device == device}
+
+
+@pytest.mark.parametrize("name", ["apc-8932", "apc-8641"])
+def test_a_rack_pdu_says_who_it_is_and_what_it_carries(name: str) -> None:
+    recording, poll = answers_of(name), decoded(name)
+    model, serial, power, bank = (recording[f"{PDU2}.{oid}"] for oid in ("2.1.8.1", "2.1.9.1", "4.3.1.5.1", "8.3.1.5.1"))
+    assert isinstance(model, bytes)
+    assert isinstance(serial, bytes)
+    assert isinstance(power, int)
+    assert isinstance(bank, int)
+    assert (poll.device.model_name, poll.device.serial_number) == (model.decode(), serial.decode())
+    assert poll.device.type is DeviceType.RACK_PDU
+    assert values(poll, name)["input.realpower"] == power * 10
+    assert values(poll, f"{name}-bank-1")["current"] == pytest.approx(bank / 10)
+    assert values(poll, name)["load.status"] == "normal"
+
+
+def test_banks_are_outlet_groups_within_the_pdu_where_it_stands() -> None:
+    banks = decoded("apc-8932").devices[1:]
+    assert [(bank.id, bank.display_name, bank.type, bank.parent, bank.location) for bank in banks] == [
+        ("apc-8932-bank-1", "Bank 1", DeviceType.OUTLET_GROUP, "apc-8932", "hall"),
+        ("apc-8932-bank-2", "Bank 2", DeviceType.OUTLET_GROUP, "apc-8932", "hall"),
+    ]
+
+
+def test_a_probe_that_is_not_plugged_in_is_no_device() -> None:
+    assert answers_of("apc-8932")[f"{PDU2}.10.2.2.1.8.1"] == -1
+    assert not [device for device in decoded("apc-8932").devices if device.type is DeviceType.ENVIRONMENTAL_SENSOR]
+
+
+def test_a_three_phase_ups_has_sensors_per_line_and_totals() -> None:
+    poll = decoded("eaton-93e-80")
+    found = values(poll, "eaton-93e-80")
+    assert (poll.device.type, poll.device.model_name, poll.device.serial_number) == (
+        DeviceType.UPS,
+        "EATON 93E 80",
+        "4K234LXX06",
+    )
+    assert [found[f"output.L{line}.realpower"] for line in (1, 2, 3)] == [5100.0, 3600.0, 2700.0]
+    assert (found["ups.realpower"], found["ups.load"]) == (11400.0, 21.0)
+    assert (found["battery.charge"], found["battery.runtime"], found["battery.voltage"]) == (100.0, 1092 * 60.0, 521.0)
+    assert (found["output.status"], found["battery.status"]) == ("online", "normal")
+
+
+def test_a_one_phase_ups_has_no_line_numbers_even_where_its_tables_have_three_rows() -> None:
+    assert answers_of("phoenixtec-power")[f"{UPS}.3.3.1.3.3"] == 0
+    found = values(decoded("phoenixtec-power"), "phoenixtec-power")
+    assert found["input.voltage"] == 238.0
+    assert not [metric for metric in found if ".L" in metric]
+
+
+def test_a_geist_monitor_is_a_sensor_with_sensors_within() -> None:
+    poll = decoded("geist-temperature-sensor")
+    assert poll.device.serial_number == "TB19020610"
+    assert values(poll, poll.device.id) == {"ambient.temperature": 15.4, "ambient.humidity": 39.0, "ambient.dewpoint": 0.8}
+    assert [(part.display_name, part.serial_number) for part in poll.devices[1:]] == [
+        ("Above Rack 02", "F4222224D25BF414"),
+        ("Above Rack 03", "32222220FA2AA1356"),
+    ]
+    assert values(poll, f"{poll.device.id}-remote-2") == {"ambient.temperature": 18.5}
+
+
+def test_a_maker_with_units_of_its_own_is_told_from_the_standard() -> None:
+    found = values(decoded("huawei-gse200m"), "huawei-gse200m")
+    assert (found["input.frequency"], found["input.voltage"], found["ups.realpower"]) == (50.0, 236.9, 3400.0)
+    assert "battery.charge" not in found  # -1: it does not know
+
+
+@pytest.mark.parametrize("name", recorded.RECORDINGS)
+def test_every_id_that_comes_of_a_recording_is_one_that_the_service_takes(name: str) -> None:
+    poll = decoded(name)
+    assert poll.readings
+    for device in poll.devices:
+        resource_id(device.id, "id")
+    sensors = [(reading.sensor.device, resource_id(reading.sensor.id, "id")) for reading in poll.readings]
+    assert len(set(sensors)) == len(sensors)
+
+
+def of_one(metric: Metric, answers: dict[str, int]) -> dict[str, Value]:
+    profile = Profile(family="test", device_type=DeviceType.UPS, metrics=(metric,))
+    return values(decode(profile, Device(DeviceId("it"), ""), answers, at(0)), "it")
+
+
+TWICE = Metric("ups.load", "%", (Source("1.1", 0.1), Source("1.2")))
+
+
+def test_the_finer_of_two_precisions_is_taken_and_the_coarser_where_it_is_absent() -> None:
+    assert of_one(TWICE, {"1.1": 423, "1.2": 42}) == {"ups.load": 42.3}
+    assert of_one(TWICE, {"1.1": -1, "1.2": 42}) == {"ups.load": 42.0}
+    assert of_one(TWICE, {"1.2": 42}) == {"ups.load": 42.0}
+
+
+@pytest.mark.parametrize("absent", [-1, -2147483648])
+def test_a_sentinel_is_no_reading(absent: int) -> None:
+    assert of_one(TWICE, {"1.1": absent, "1.2": absent}) == {}
+
+
+def test_a_number_of_an_enumeration_becomes_its_text_and_an_unknown_one_nothing() -> None:
+    status = Metric("battery.status", "", (Source("1.1"),), texts={2: "normal"})
+    assert of_one(status, {"1.1": 2}) == {"battery.status": "normal"}
+    assert of_one(status, {"1.1": 9}) == {}
+
+
+def test_a_temperature_in_fahrenheit_is_converted() -> None:
+    answers: Answers = {
+        **answers_of("geist-temperature-sensor"),
+        "1.3.6.1.4.1.21239.5.1.1.7.0": 0,
+        "1.3.6.1.4.1.21239.5.1.4.1.5.2": 725,
+    }
+    profile = recognise(answers)
+    assert profile is not None
+    poll = decode(profile, Device(DeviceId("it"), ""), answers, at(0))
+    assert values(poll, "it-remote-2") == {"ambient.temperature": 22.5}
+
+
+def test_a_number_that_is_spelled_out_is_read_and_what_is_none_is_not() -> None:
+    profile = Profile(family="test", device_type=DeviceType.UPS, metrics=(Metric("a", "V", (Source("1.1", 2),)),))
+    read = {
+        text: values(decode(profile, Device(DeviceId("it"), ""), {"1.1": text}, at(0)), "it")
+        for text in (b"12.5", b"nan", b"inf", b"twelve", b"")
+    }
+    assert read == {b"12.5": {"a": 25.0}, b"nan": {}, b"inf": {}, b"twelve": {}, b"": {}}
+
+
+def test_rows_come_in_the_order_of_their_numbers() -> None:
+    table = Table(
+        key="part", part=DeviceType.OUTLET_GROUP, display_name="Bank {index}", metrics=(Metric("a", "A", (Source("1.5"),)),)
+    )
+    profile = Profile(family="test", device_type=DeviceType.RACK_PDU, tables=(table,))
+    poll = decode(profile, Device(DeviceId("it"), ""), {"1.5.10": 1, "1.5.2": 1, "1.50.1": 1}, at(0))
+    assert [device.id for device in poll.devices] == ["it", "it-part-2", "it-part-10"]
+
+
+def test_an_agent_of_no_known_family_is_not_recognised() -> None:
+    assert recognise({SYS_OBJECT_ID: "1.3.6.1.4.1.9.1.1"}) is None
+    assert recognise({SYS_OBJECT_ID: "1.3.6.1.4.1.318.1.3.4.6"}) is None  # the maker's, but nothing that we can read
+
+
+def test_a_vendor_prefix_ends_at_a_dot() -> None:
+    geist = next(profile for profile in PROFILES if "Geist" in profile.family)
+    answers: Answers = {SYS_OBJECT_ID: "1.3.6.1.4.1.212390.1", geist.probes[0]: 1}
+    assert recognise(answers) is None
