@@ -8,25 +8,18 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from consentry_authority.cost import Cost
 from consentry_core.encoding import RandomBytes, base32
 from consentry_core.errors import ResourceExhausted
 
+__all__ = ["Cost", "Passwords"]
+
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one run costs. The default is the least that OWASP recommends."""
-
-    memory_kib: int = 19 * 1024
-    time: int = 2
-    parallelism: int = 1
 
 
 class Passwords:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from consentry_authority.passwords import Cost
+from consentry_authority.cost import Cost
 from consentry_core.settings import setting
 
 _DEFAULT_COST = Cost()

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import secrets
-from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 
@@ -18,7 +16,6 @@ from consentry_core.encoding import RandomBytes
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
-from consentry_core.settings import SettingError, setting
 from consentry_devices.feed.log import Log
 from consentry_devices.feed.ring import Ring
 from consentry_devices.history import History
@@ -31,8 +28,11 @@ from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
 from consentry_devices.rpc.telemetry import TelemetryServicer
+from consentry_devices.settings import DevicesSettings
 from consentry_devices.storage.store import Store, open_store
 from consentry_guard import Guard
+
+__all__ = ["Devices", "DevicesSettings", "run", "start"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,44 +46,6 @@ SERVICES = [
         (telemetry_pb2, "TelemetryService"),
     )
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DevicesSettings:
-    """How the device-data service runs."""
-
-    listen: str = setting("127.0.0.1:7402", "address to serve on", env="CONSENTRY_DEVICES_LISTEN")
-    authority: str = setting("127.0.0.1:7401", "address of the authority")
-    token: str | None = setting(None, "the service's own token; better in a file", env="CONSENTRY_DEVICES_TOKEN")
-    token_file: Path | None = setting(
-        None,
-        "file with the service's own token  [default: devices.token in the data folder]",
-        env="CONSENTRY_DEVICES_TOKEN_FILE",
-    )
-    data_dir: Path = setting(Path(".consentry"), "folder for the service's data; one process at a time")
-    reflection: bool = setting(True, "let tools such as grpcurl ask what there is")
-    admin_listen: str = setting(
-        "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
-    )
-
-    ready_file: Path | None = setting(
-        None, "file to write the address to once it is served: for port 0", env="CONSENTRY_DEVICES_READY_FILE"
-    )
-
-    def __repr__(self) -> str:
-        return f"DevicesSettings(listen={self.listen!r}, authority={self.authority!r}, data_dir={str(self.data_dir)!r})"
-
-    def own_token(self) -> str:
-        """The token that the service authenticates with at the authority. SettingError when there is none."""
-        if self.token:
-            return self.token
-        file = self.token_file or self.data_dir / "devices.token"
-        try:
-            return file.read_text().strip()
-        except OSError as error:
-            raise SettingError(
-                f"cannot read the token file {file} ({error.strerror}); `consentry init` writes it, or give --token-file"
-            ) from error
 
 
 class Devices:

@@ -65,13 +65,18 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
         """See the proto."""
         watch = CoverageWatch(calling().credential, _revision(request.after_revision, "after_revision"))
+        before = request.after_revision
         with self._news.listening() as news:
             while True:
                 news.clear()
                 events = await self._store.read(watch.turn)
                 revision = str(watch.revision)
-                for event in events:
+                for event in events[:-1]:
+                    # Whoever is cut off between these comes back for all of them: told again, never left out.
+                    yield _event(before, event)
+                for event in events[-1:]:
                     yield _event(revision, event)
+                before = revision
                 if not await self._anything_new(watch, news):
                     yield coverage_pb2.WatchCoverageResponse(
                         revision=revision, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat()
