@@ -23,8 +23,8 @@ class Reading:
 class Snapshot:
     """How all that one customer has stands, exactly after the log's entry `seq`. All of it, whatever a consent opens.
 
-    Parents come before children. `alarms` are newest events. Because entries are numbered before subscribers see them, `seq`
-    may be beyond the log's `tail()` for a moment.
+    Parents come before children. `alarms` are newest events; `latest` is ordered by device. Because entries are numbered before
+    subscribers see them, `seq` may be beyond the log's `tail()` for a moment.
     """
 
     seq: int

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from consentry.devices.v1 import feed_pb2, telemetry_pb2
+from consentry.devices.v1 import feed_pb2
 from consentry_core import names
+from consentry_devices import columns
 from consentry_devices.inventory import Device, Location, Sensor
 from consentry_devices.rpc.converters import to_alarm_event, to_device, to_location, to_sensor
+from consentry_devices.rpc.messages import join
 from consentry_devices.state import Reading, Snapshot
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -35,7 +37,7 @@ def pieces(
     if DataClass.TELEMETRY in classes:
         latest = [reading for reading in snapshot.latest if reading.time >= opened_from]
         for readings in _runs(latest, _READINGS):
-            yield DataClass.TELEMETRY, _telemetry(customer, readings).SerializeToString()
+            yield DataClass.TELEMETRY, _telemetry(customer, readings)
 
 
 def _runs(items: Sequence[_T], length: int) -> Iterator[Sequence[_T]]:
@@ -56,24 +58,14 @@ def _inventory(customer: CustomerId, things: Iterable[Location | Device | Sensor
     return response
 
 
-def _telemetry(customer: CustomerId, readings: Iterable[Reading]) -> feed_pb2.WatchResponse:
-    response = feed_pb2.WatchResponse()
-    for device, rows in groupby(readings, key=lambda reading: reading.device):
-        _fill(response.telemetry.devices.add(), names.DEVICE.format(customer, device), list(rows))
-    return response
-
-
-def _fill(telemetry: telemetry_pb2.DeviceTelemetry, device: str, rows: Sequence[Reading]) -> None:
-    telemetry.device = device
-    telemetry.reading_count = len(rows)
-    telemetry.min_time_unix_nano = min(row.time for row in rows)
-    telemetry.max_time_unix_nano = max(row.time for row in rows)
-    block = telemetry.block
-    for index, row in enumerate(rows):  # the newest of each sensor: every sensor stands there once
-        block.sensors.append(row.sensor)
-        if isinstance(row.value, str):
-            block.texts.add(sensor_index=index, time_unix_nano=row.time, text=row.value)
-        else:
-            block.sensor_indexes.append(index)
-            block.times_unix_nano.append(row.time)
-            block.values.append(row.value)
+def _telemetry(customer: CustomerId, readings: Iterable[Reading]) -> bytes:
+    blocks = (
+        columns.encode(
+            names.DEVICE.format(customer, device),
+            columns.of_rows((row.sensor, row.time, row.value) for row in rows),
+            historical=False,
+        )
+        for device, rows in groupby(readings, key=lambda reading: reading.device)
+    )
+    telemetry = join(feed_pb2.WatchResponse.Telemetry.DEVICES_FIELD_NUMBER, blocks)
+    return join(feed_pb2.WatchResponse.TELEMETRY_FIELD_NUMBER, [telemetry])

@@ -182,7 +182,7 @@ def _devices(
 
 def _readings(connection: sa.Connection, customer: CustomerId, devices: Set[str] = frozenset()) -> Iterable[Reading]:
     table = tables.latest
-    query = sa.select(table).where(table.c.customer == customer)
+    query = sa.select(table).where(table.c.customer == customer).order_by(table.c.device, table.c.sensor)
     if devices:
         query = query.where(table.c.device.in_(devices))
     return [rows.reading_of(row) for row in connection.execute(query)]
