@@ -14,7 +14,9 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from consentry_core.settings import SettingError
+from consentry_core.lifecycle import check_writable
+
+__all__ = ["Database", "check_writable", "open_sqlite"]
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -63,19 +65,6 @@ def open_sqlite(path: Path) -> sa.Engine:
     sa.event.listen(engine, "connect", _prepare_connection)
     sa.event.listen(engine, "begin", _begin)
     return engine
-
-
-def check_writable(folder: Path) -> None:
-    """Make the folder, readable by its owner only; SettingError, saying what to do, when nothing can be written there."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SettingError(
-            f"the data folder {folder} cannot be written ({error.strerror}); choose another with --data-dir"
-        ) from error
 
 
 def _prepare_connection(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from consentry_core import logs
 from consentry_core.clock import SECOND, Clock, SystemClock
 from consentry_core.encoding import RandomBytes
+from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.rpc.client import open_channel
-from consentry_core.rpc.server import until_signalled
 from consentry_gateway import memory
 from consentry_gateway.agents import Agent, Site, read_site
 from consentry_gateway.model import Location
@@ -139,9 +139,10 @@ def run(settings: CollectSettings | SimulateSettings) -> None:
 
 
 async def _run(settings: CollectSettings | SimulateSettings) -> None:
+    signalled = signals()
     gateway = await start(settings)
     _log.info("gateway=%s publishes for %s to %s", settings.gateway, settings.customer, settings.devices)
-    ends = [asyncio.create_task(until_signalled()), asyncio.create_task(gateway.failed())]
+    ends = [asyncio.create_task(until_signalled(signalled)), asyncio.create_task(gateway.failed())]
     try:
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

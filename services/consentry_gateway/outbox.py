@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from consentry_core.database import check_writable
 from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_core.lifecycle import check_writable
 from consentry_core.settings import SettingError
 
 _TABLES = """

@@ -71,7 +71,12 @@ class CollectSettings(GatewaySettings):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class SimulateSettings(GatewaySettings):
-    """A gateway of the demo customer, whose devices are made up."""
+    """A gateway of the demo customer, whose devices are made up. The first start (`consentry init`) writes its token."""
 
+    token_file: Path | None = setting(
+        Path(".consentry/demo-gateway.token"),
+        "file with the gateway's token, read again at every connection",
+        env="CONSENTRY_GATEWAY_TOKEN_FILE",
+    )
     speed: float = setting(60.0, "how many times as fast as the clock the fleet lives", env="CONSENTRY_SIMULATOR_SPEED")
     seed: int = setting(1, "what the fleet's noise and power failures are drawn from", env="CONSENTRY_SIMULATOR_SEED")

@@ -59,7 +59,7 @@ async def test_what_was_collected_while_the_service_was_down_is_published_later(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"token": None}, "needs a token"),
+        ({"token": None, "token_file": None}, "needs a token"),
         ({"token": None, "token_file": Path("/nonexistent/token")}, "cannot read the token file"),
         ({"customer": "north"}, "must be of the form customers/"),
         ({"gateway": "The Gateway"}, "--gateway"),

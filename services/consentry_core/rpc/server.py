@@ -1,8 +1,5 @@
 """A gRPC server as both services run it: gated, with health and reflection, drained before it stops."""
 
-import asyncio
-import logging
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -13,12 +10,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from consentry_core.errors import ConsentryError, Unavailable
+from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.rpc.gate import Gate, GateInterceptor, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
 from consentry_core.settings import SettingError
 
-_log = logging.getLogger(__name__)
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "AddServicers",
+    "RpcServer",
+    "announce",
+    "draining",
+    "serve_admin",
+    "signals",
+    "until_signalled",
+]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -132,18 +139,3 @@ def announce(address: str, ready_file: Path | None) -> None:
         part = ready_file.with_name(f"{ready_file.name}.part")
         part.write_text(address, encoding="utf-8")
         part.replace(ready_file)
-
-
-def signals() -> asyncio.Event:
-    """Set once SIGTERM or SIGINT comes. To be called before anything is started that must be stopped in order."""
-    signalled = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
-    return signalled
-
-
-async def until_signalled(signalled: asyncio.Event | None = None) -> None:
-    """Wait for SIGTERM or SIGINT; for one that may have come already, if `signals()` of before is given."""
-    await (signalled or signals()).wait()
-    _log.info("going down")
