@@ -159,8 +159,11 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
     if os.geteuid() == 0:  # it insists on being told whom to run as
         command += ["--process-user=root", "--process-group=root"]
     (folder / "cache").mkdir(exist_ok=True)
+    environment = os.environ | {"HOME": str(folder)}  # it would look for modules, and leave files, in the user's
     with (folder / "log").open("wb") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)  # noqa: S603 - our own
+        return subprocess.Popen(  # noqa: S603 - our own
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=environment
+        )
 
 
 def _free_port(port: int) -> int:

@@ -1,0 +1,92 @@
+"""The gateway's own commands as processes, and its README."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from consentry_gateway import model, profiles, recorded
+from consentry_gateway.agents import read_site
+from consentry_gateway.decode import Answers, decode
+from support.polls import at
+
+README = (Path(model.__file__).parent / "README.md").read_text(encoding="utf-8")
+
+# What only the servers and the demo need.
+_NOT_INSTALLED = """
+import sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in {"sqlalchemy", "alembic", "grpc_health", "grpc_channelz", "grpc_reflection", "numpy", "argon2",
+                                  "snmpsim", "snmpsim_data"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Missing())
+import consentry_gateway.__main__
+"""
+
+
+def fenced(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_profile_in_the_readme_is_one() -> None:
+    names = {name: getattr(profiles, name) for name in profiles.__all__} | {"DeviceType": model.DeviceType}
+    exec(fenced("python"), names)  # noqa: S102 - our own README
+    answers: Answers = {"1.3.6.1.4.1.99999.1.1.0": b"Cooler 20", "1.3.6.1.4.1.99999.2.1.0": 171, "1.3.6.1.4.1.99999.3.1.2": 55}
+    poll = decode(names["COOLER"], model.Device(model.DeviceId("cooler"), ""), answers, at(0))
+    assert [device.display_name for device in poll.devices] == ["Cooler 20", "Fan 2"]
+    assert [(reading.sensor.metric, reading.value) for reading in poll.readings] == [
+        ("cooling.supply.temperature", 17.1), ("fan.speed", 55.0),
+    ]  # fmt: skip
+
+
+def test_the_agents_file_in_the_readme_is_one(tmp_path: Path) -> None:
+    (tmp_path / "agents.toml").write_text(fenced("toml"), encoding="utf-8")
+    assert [agent.device.id for agent in read_site(tmp_path / "agents.toml").agents] == ["rack-3-pdu"]
+
+
+@pytest.mark.slow
+def test_a_gateway_needs_nothing_that_only_servers_need() -> None:
+    subprocess.run([sys.executable, "-c", _NOT_INSTALLED], check=True, timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_simulator_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "consentry_gateway",
+        "simulate",
+        "--token=ct_made_up",
+        f"--data-dir={tmp_path}",
+        "--devices=127.0.0.1:1",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = []
+        while "publishes for" not in (line := process.stderr.readline()):
+            lines.append(line)
+            assert line, lines
+        process.send_signal(number)
+        _, rest = process.communicate(timeout=20)
+    assert process.returncode == 0, rest
+    assert "ct_made_up" not in "".join(lines) + rest
+
+
+@pytest.mark.slow
+def test_replay_says_where_its_agents_are_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "consentry_gateway", "replay", "--port=0", "--recording=geist-temperature-sensor"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert f"SNMP agents answer at {recorded.HOST}:" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(20) == 0
+    assert list(tmp_path.iterdir()) == []
