@@ -60,18 +60,18 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 while True:
                     await news.wait()
                     news.clear()
-                    if listening.done():
-                        listening.result()
-                        return
+                    over = listening.done()
                     # Taken in between turns only: a turn runs in a thread of its own.
                     while inbox:
                         following.received(inbox.popleft())
-                    if following.hello is None:
-                        continue
-                    for message in await self._store.read(turn):
-                        yield to_response(message)
+                    if following.hello is not None:
+                        for message in await self._store.read(turn):
+                            yield to_response(message)
                     if following.owes:
                         news.set()
+                    elif over:  # the guard has said all that it had to say, and has been answered
+                        listening.result()
+                        return
             finally:
                 listening.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
