@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from consentry.authority.v1 import coverage_pb2
-from consentry_client.events import data_classes_of
+from consentry_client.events import data_classes_of, data_classes_to_wire
 from consentry_rule import DataClass
 
 
@@ -70,3 +70,18 @@ def coverage_event_of(message: coverage_pb2.WatchCoverageResponse) -> CoverageEv
             return CoverageHeartbeat(revision)
         case _:
             return None
+
+
+def coverage_message_of(event: CoverageEvent) -> coverage_pb2.WatchCoverageResponse:
+    """The message that an event was made of."""
+    w = coverage_pb2.WatchCoverageResponse
+    match event:
+        case Covered():
+            covered = w.Covered(customer=event.customer, data_classes=data_classes_to_wire(event.data_classes))
+            return w(revision=event.revision, covered=covered)
+        case Uncovered():
+            return w(revision=event.revision, uncovered=w.Uncovered(customer=event.customer, reason=event.reason))
+        case CoverageSynced():
+            return w(revision=event.revision, synced=w.Synced())
+        case CoverageHeartbeat():
+            return w(revision=event.revision, heartbeat=w.Heartbeat())

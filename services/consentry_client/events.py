@@ -33,9 +33,22 @@ class InventoryChange:
     """Locations, devices and sensors, as they are from here on."""
 
     cursor: str
-    locations: Sequence[inventory_pb2.Location]
-    devices: Sequence[inventory_pb2.Device]
-    sensors: Sequence[inventory_pb2.Sensor]
+    change: inventory_pb2.InventoryChange
+
+    @property
+    def locations(self) -> Sequence[inventory_pb2.Location]:
+        """New or changed."""
+        return self.change.locations
+
+    @property
+    def devices(self) -> Sequence[inventory_pb2.Device]:
+        """New or changed."""
+        return self.change.devices
+
+    @property
+    def sensors(self) -> Sequence[inventory_pb2.Sensor]:
+        """New or changed."""
+        return self.change.sensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +121,7 @@ def event_of(message: feed_pb2.WatchResponse) -> Event | None:
         case "telemetry":
             return Telemetry(cursor, tuple(DeviceReadings(device) for device in message.telemetry.devices))
         case "inventory_change":
-            change = message.inventory_change
-            return InventoryChange(cursor, tuple(change.locations), tuple(change.devices), tuple(change.sensors))
+            return InventoryChange(cursor, message.inventory_change)
         case "alarm_change":
             return AlarmChange(cursor, message.alarm_change)
         case "customer_added":
@@ -126,6 +138,33 @@ def event_of(message: feed_pb2.WatchResponse) -> Event | None:
             return Gap(cursor, message.gap.customer, _cause(message.gap.cause))
         case _:
             return None
+
+
+def message_of(event: Event) -> feed_pb2.WatchResponse:
+    """The message that an event was made of."""
+    w = feed_pb2.WatchResponse
+    message = w(cursor=event.cursor)
+    match event:
+        case Telemetry():
+            message.telemetry.devices.extend(device.message for device in event.devices)
+            message.telemetry.SetInParent()
+        case InventoryChange():
+            message.inventory_change.CopyFrom(event.change)
+        case AlarmChange():
+            message.alarm_change.CopyFrom(event.event)
+        case CustomerAdded():
+            classes = data_classes_to_wire(event.data_classes)
+            message.customer_added.CopyFrom(w.CustomerAdded(customer=event.customer, data_classes=classes))
+        case CustomerRemoved():
+            message.customer_removed.CopyFrom(w.CustomerRemoved(customer=event.customer, reason=event.reason))
+        case Synced():
+            message.synced.SetInParent()
+        case Heartbeat():
+            time = message.heartbeat.time
+            time.seconds, time.nanos = divmod(event.time_unix_nano, _NANOS)
+        case Gap():
+            message.gap.CopyFrom(w.Gap(customer=event.customer, cause=w.Gap.Cause.Value(f"CAUSE_{event.cause}")))
+    return message
 
 
 def data_classes_of(wire: Iterable[data_class_pb2.DataClass.ValueType]) -> frozenset[DataClass]:

@@ -10,6 +10,7 @@ from consentry.authority.v1 import coverage_pb2, data_class_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
 from consentry_client import (
     AlarmChange,
+    CoverageEvent,
     CoverageHeartbeat,
     CoverageSynced,
     Covered,
@@ -25,8 +26,8 @@ from consentry_client import (
     Telemetry,
     Uncovered,
 )
-from consentry_client.coverage import coverage_event_of
-from consentry_client.events import event_of
+from consentry_client.coverage import coverage_event_of, coverage_message_of
+from consentry_client.events import event_of, message_of
 from consentry_client.readings import reading_of
 from consentry_client.requests import timestamp
 
@@ -93,8 +94,7 @@ def test_a_reading_has_its_time_to_the_nanosecond_and_as_a_datetime() -> None:
 
 def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
     alarm_event = alarms_pb2.AlarmEvent(number=2, alarm=alarms_pb2.Alarm(label="Power Failure"))
-    location, device, sensor = inventory_pb2.Location(name="l"), inventory_pb2.Device(name="d"), inventory_pb2.Sensor(name="s")
-    inventory = inventory_pb2.InventoryChange(locations=[location], devices=[device], sensors=[sensor])
+    inventory = inventory_pb2.InventoryChange(time=Timestamp(seconds=1), devices=[inventory_pb2.Device(name="d")])
     added = W.CustomerAdded(
         customer="customers/north", data_classes=[data_class_pb2.DATA_CLASS_ALARMS, data_class_pb2.DATA_CLASS_TELEMETRY]
     )
@@ -104,7 +104,7 @@ def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
         W(cursor="c", telemetry=W.Telemetry(devices=[device_telemetry()])).SerializeToString(): Telemetry(
             "c", (DeviceReadings(device_telemetry()),)
         ),
-        W(cursor="c", inventory_change=inventory).SerializeToString(): InventoryChange("c", (location,), (device,), (sensor,)),
+        W(cursor="c", inventory_change=inventory).SerializeToString(): InventoryChange("c", inventory),
         W(cursor="c", alarm_change=alarm_event).SerializeToString(): AlarmChange("c", alarm_event),
         W(cursor="c", customer_added=added).SerializeToString(): CustomerAdded(
             "c", "customers/north", frozenset({DataClass.ALARMS, DataClass.TELEMETRY})
@@ -116,24 +116,27 @@ def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
     }
     assert {wire: event_of(W.FromString(wire)) for wire in events} == events
     assert len(events) == len(W.DESCRIPTOR.oneofs_by_name["event"].fields)
+    assert [message_of(event) for event in events.values()] == [W.FromString(wire) for wire in events]
 
 
 def test_every_kind_of_message_of_the_coverage_has_an_event() -> None:
     response = coverage_pb2.WatchCoverageResponse
     covered = response.Covered(customer="customers/north", data_classes=[data_class_pb2.DATA_CLASS_INVENTORY])
     uncovered = response.Uncovered(customer="customers/north", reason="CONSENT_REVOKED")
-    events = [
-        coverage_event_of(response(revision="r", covered=covered)),
-        coverage_event_of(response(revision="r", uncovered=uncovered)),
-        coverage_event_of(response(revision="r", synced=response.Synced())),
-        coverage_event_of(response(revision="r", heartbeat=response.Heartbeat())),
+    messages = [
+        response(revision="r", covered=covered),
+        response(revision="r", uncovered=uncovered),
+        response(revision="r", synced=response.Synced()),
+        response(revision="r", heartbeat=response.Heartbeat()),
     ]
-    assert events == [
+    events: list[CoverageEvent] = [
         Covered("r", "customers/north", frozenset({DataClass.INVENTORY})),
         Uncovered("r", "customers/north", "CONSENT_REVOKED"),
         CoverageSynced("r"),
         CoverageHeartbeat("r"),
     ]
+    assert [coverage_event_of(message) for message in messages] == events
+    assert [coverage_message_of(event) for event in events] == messages
     assert len(events) == len(response.DESCRIPTOR.oneofs_by_name["event"].fields)
 
 
