@@ -20,10 +20,9 @@ from consentry_authority.commands.records import (
 )
 from consentry_authority.storage import tables
 from consentry_authority.storage.store import Origin
-from consentry_core import names
 from consentry_core.database import open_sqlite
-from consentry_rule import Allow, CustomerId, Deny, Key, KeyId, KeyKind, Reason, Standing, valid
-from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
+from consentry_rule import CustomerId, Deny, Key, KeyId, KeyKind, Reason, Standing, valid
+from support.stores import ACME, NORTH, OTHER, StoreUnderTest, open_store
 
 
 @pytest.fixture
@@ -220,57 +219,6 @@ class TestOpenedNumber:
         after = standing(kept)
         assert (after.connected, after.disconnect_time) == (False, kept.clock.now())
         assert after.opened_number == before.opened_number
-
-
-class TestFacts:
-    """What is read back."""
-
-    def test_nothing_to_do_with_each_other_is_an_empty_standing(self, kept: StoreUnderTest) -> None:
-        assert standing(kept, EAST) == Standing(ACME, EAST)
-
-    def test_the_demo_customer_stands_towards_everybody(self, kept: StoreUnderTest) -> None:
-        demo = kept.ask(lambda tx: tx.facts.demo_standing(OTHER))
-        assert demo == Standing(OTHER, CustomerId(names.DEMO_CUSTOMER), demo=True)
-
-    def test_standings_come_in_pages_and_are_not_filtered_by_validity(self, kept: StoreUnderTest) -> None:
-        for customer in (SOUTH, NORTH, EAST):
-            kept.valid_customer(customer, ACME)
-        kept.connect(OTHER, NORTH)
-        kept.do(lambda tx: tx.connections.save(replace(connection(tx, EAST), disconnect_time=tx.now)))
-        first = kept.ask(lambda tx: tx.facts.standings_of(ACME, limit=2))
-        second = kept.ask(lambda tx: tx.facts.standings_of(ACME, after=NORTH, limit=2))
-        assert [found.customer for found in (*first, *second)] == [EAST, NORTH, SOUTH]
-        assert not first[0].connected
-        assert isinstance(valid(second[0], kept.clock.now()), Allow)
-
-    def test_standings_come_in_the_order_they_were_asked_in(self, kept: StoreUnderTest) -> None:
-        kept.valid_customer(NORTH, ACME)
-        pairs = [(OTHER, NORTH), (ACME, SOUTH), (ACME, NORTH)]
-        found = kept.ask(lambda tx: tx.facts.standings_between(pairs))
-        assert [(each.partner, each.customer, each.connected) for each in found] == [
-            (OTHER, NORTH, False),
-            (ACME, SOUTH, False),
-            (ACME, NORTH, True),
-        ]
-
-    def test_a_deleted_key_is_no_credential_and_its_secret_is_dead(self, kept: StoreUnderTest) -> None:
-        key = kept.key(ACME, "k1")
-        assert isinstance(kept.ask(lambda tx: tx.facts.credential(key.name)), Key)
-        kept.do(lambda tx: tx.keys.delete(key))
-        assert kept.ask(lambda tx: tx.facts.credential(key.name)) is None
-        secret = kept.ask(lambda tx: tx.facts.secret("acme-k1"))
-        assert secret is not None
-        assert secret.argon2_hash is None
-
-    def test_an_id_is_never_used_again(self, kept: StoreUnderTest) -> None:
-        key = kept.key(ACME, "k1")
-        kept.do(lambda tx: tx.keys.delete(key))
-        with pytest.raises(sa.exc.IntegrityError):
-            kept.key(ACME, "k1")
-
-    @pytest.mark.parametrize("name", ["", "partners/acme", "tokens/none", "partners/acme/keys/none", "x" * 1000])
-    def test_what_is_no_credential_is_none(self, kept: StoreUnderTest, name: str) -> None:
-        assert kept.ask(lambda tx: tx.facts.credential(name)) is None
 
 
 class TestListeners:

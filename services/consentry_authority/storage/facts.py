@@ -1,5 +1,6 @@
 """What decisions are made of, out of the tables. Joins, and never filters by validity."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,12 +114,22 @@ class SqlFacts:
         return self.standings_between([(partner, customer) for customer in customers])
 
     def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
-        """See `ports.Facts.standings_between`."""
+        """See `ports.Facts.standings_between`. A query for each partner, or each customer, whichever are fewer.
+
+        SQLite has no index search for a list of pairs: asked for pairs it reads the whole table.
+        """
         found: dict[tuple[PartnerId, CustomerId], Standing] = {}
-        pair = sa.tuple_(t.connections.c.partner, t.connections.c.customer)
-        for start in range(0, len(pairs), _AT_ONCE):
-            query = _STANDINGS.where(pair.in_(pairs[start : start + _AT_ONCE]))
-            found |= {(row.partner, row.customer): _standing(row) for row in self._connection.execute(query)}
+        columns = t.connections.c
+        by_partner = len({partner for partner, _ in pairs}) <= len({customer for _, customer in pairs})
+        one, many = (columns.partner, columns.customer) if by_partner else (columns.customer, columns.partner)
+        groups: defaultdict[str, list[str]] = defaultdict(list)
+        for partner, customer in pairs:
+            groups[partner if by_partner else customer].append(customer if by_partner else partner)
+        for anchor, others in groups.items():
+            for start in range(0, len(others), _AT_ONCE):
+                query = _STANDINGS.where(one == anchor, many.in_(others[start : start + _AT_ONCE]))
+                for standing in map(_standing, self._connection.execute(query)):
+                    found[standing.partner, standing.customer] = standing
         return [found.get(between) or _no_standing(*between) for between in pairs]
 
     def demo_standing(self, partner: PartnerId) -> Standing:
@@ -175,26 +186,25 @@ def _no_standing(partner: PartnerId, customer: CustomerId) -> Standing:
 
 
 def _standing(row: Any) -> Standing:
+    # Lists of all of a partner's customers pass here: taking a row apart at once is twice as fast as asking it for its columns.
+    (
+        partner, customer, disconnect_time, opened_number, closed_number, demo,
+        plan, subscription_expire_time, subscription_cancel_time,
+        grant_time, expire_time, revoke_time, data_start_time, classes,
+    ) = row  # fmt: skip
     subscription = consent = None
-    if row.plan is not None:
-        subscription = Subscription(
-            cancelled=row.subscription_cancel_time is not None, expire_time=instant(row.subscription_expire_time)
-        )
-    if row.grant_time is not None:
-        consent = Consent(
-            data_start_time=Instant(row.data_start_time),
-            revoked=row.revoke_time is not None,
-            expire_time=instant(row.expire_time),
-            data_classes=data_classes(row.data_classes),
-        )
+    if plan is not None:
+        subscription = Subscription(subscription_cancel_time is not None, subscription_expire_time)
+    if grant_time is not None:
+        consent = Consent(data_start_time, revoke_time is not None, expire_time, data_classes(classes))
     return Standing(
-        partner=PartnerId(row.partner),
-        customer=CustomerId(row.customer),
-        demo=row.demo,
-        connected=row.disconnect_time is None,
+        partner,
+        customer,
+        demo=demo,
+        connected=disconnect_time is None,
         subscription=subscription,
         consent=consent,
-        disconnect_time=instant(row.disconnect_time),
-        opened_number=row.opened_number,
-        closed_number=row.closed_number,
+        disconnect_time=disconnect_time,
+        opened_number=opened_number,
+        closed_number=closed_number,
     )
