@@ -176,19 +176,25 @@ async def _answer_for(method: str, context: Context, gate: Gate, answer: Callabl
     call = OpenCall(method, context)
     current_call.set(call)
     try:
-        await gate.admit(call)
-        return await answer(call)
-    except asyncio.CancelledError:
-        ended = call.was_ended()
-        if ended is None:
-            raise
-        await _refuse(context, ended)
+        return await _through(gate, call, answer)
     except errors.ConsentryError as error:
         await _refuse(context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
         await _give_up(method, context, error)
+
+
+async def _through(gate: Gate, call: OpenCall, answer: Callable[[OpenCall], Awaitable[_T]]) -> _T:
+    """Admit, answer, release: a call is released before its client is told how it ended."""
+    try:
+        await gate.admit(call)
+        return await answer(call)
+    except asyncio.CancelledError:
+        ended = call.was_ended()
+        if ended is None:
+            raise
+        raise ended from None
     finally:
         call.close()
         gate.release(call)
