@@ -18,6 +18,7 @@ from consentry_client import (
     CustomerRemoved,
     DataClass,
     DeviceReadings,
+    Event,
     Gap,
     Heartbeat,
     InventoryChange,
@@ -96,11 +97,11 @@ def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
     alarm_event = alarms_pb2.AlarmEvent(number=2, alarm=alarms_pb2.Alarm(label="Power Failure"))
     inventory = inventory_pb2.InventoryChange(time=Timestamp(seconds=1), devices=[inventory_pb2.Device(name="d")])
     added = W.CustomerAdded(
-        customer="customers/north", data_classes=[data_class_pb2.DATA_CLASS_ALARMS, data_class_pb2.DATA_CLASS_TELEMETRY]
+        customer="customers/north", data_classes=[data_class_pb2.DATA_CLASS_TELEMETRY, data_class_pb2.DATA_CLASS_ALARMS]
     )
     removed = W.CustomerRemoved(customer="customers/north", reason="CONSENT_REVOKED")
     gap = W.Gap(customer="customers/north", cause=W.Gap.CAUSE_NOT_COVERED)
-    events = {
+    events: dict[bytes, Event] = {
         W(cursor="c", telemetry=W.Telemetry(devices=[device_telemetry()])).SerializeToString(): Telemetry(
             "c", (DeviceReadings(device_telemetry()),)
         ),

@@ -1,0 +1,157 @@
+"""Calling a service from a command: its address, the caller's credential, and how a failure is told. In one place.
+
+    @keys.command("get")
+    @authority_call
+    @click.argument("name")
+    def get(call: Call, name: str) -> None: ...
+
+The credential comes from the variable CONSENTRY_TOKEN or from a file, and never from an argument, which every user of the
+machine could read in the list of processes. Exit codes: 1 for what a service refuses, 2 for what is wrong with the command.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+import grpc
+
+from consentry_cli.params import PAGE_SIZE
+from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, failure_of
+from consentry_core.rpc.client import bearer, open_sync_channel
+from consentry_core.settings import SettingError
+
+TOKEN_VARIABLE = "CONSENTRY_TOKEN"  # noqa: S105 - the name of a variable
+_TIMEOUT = 30.0
+
+_P = ParamSpec("_P")
+_Q = TypeVar("_Q")
+_A = TypeVar("_A")
+
+
+class Call:
+    """A way to a service, for the time of one command. `as_json`: answers are for programs."""
+
+    def __init__(self, channel: grpc.Channel, secret: str, *, as_json: bool) -> None:
+        self.channel = channel
+        self.secret = secret
+        self.as_json = as_json
+
+    def ask(self, method: "grpc.UnaryUnaryMultiCallable[_Q, _A]", request: _Q) -> _A:
+        """The answer."""
+        try:
+            return method(request, metadata=bearer(self.secret), timeout=_TIMEOUT)
+        except grpc.RpcError as error:
+            raise failure_of(error) from error
+
+    def ask_all(self, method: "grpc.UnaryUnaryMultiCallable[_Q, _A]", request: _Q) -> _A:
+        """The answers to all pages as one."""
+        page_request: Any = request
+        page_request.page_size = PAGE_SIZE
+        page: Any = self.ask(method, request)
+        answer = page
+        while page.next_page_token:
+            page_request.page_token = page.next_page_token
+            page = self.ask(method, request)
+            answer.MergeFrom(page)
+        answer.next_page_token = ""
+        found: _A = answer
+        return found
+
+
+class Refused(click.ClickException):
+    """A service refused, or could not be reached. Exit code 1."""
+
+    def __init__(self, failure: CallFailed, service: str, address: str) -> None:
+        self.failure = failure
+        self.service = service
+        self.address = address
+        super().__init__(_told(failure, service, address))
+
+    def show(self, file: Any = None) -> None:
+        """One line, and one more for each field that is wrong."""
+        click.echo(f"error: {self.message}", err=True, file=file)
+        for violation in self.failure.violations:
+            line = f"{violation.field}: {violation.description}" if violation.field else violation.description
+            if line != self.failure.message:
+                click.echo(f"  {line}", err=True, file=file)
+
+
+def authority_call(command: Callable[Concatenate[Call, _P], None]) -> Callable[..., None]:
+    """A command that calls the authority."""
+    return _calling(command, "authority", "CONSENTRY_AUTHORITY", "127.0.0.1:7401")
+
+
+def devices_call(command: Callable[Concatenate[Call, _P], None]) -> Callable[..., None]:
+    """A command that calls the device-data service."""
+    return _calling(command, "devices", "CONSENTRY_DEVICES", "127.0.0.1:7402")
+
+
+def _calling(command: Callable[Concatenate[Call, _P], None], service: str, variable: str, default: str) -> Callable[..., None]:
+    @functools.wraps(command)
+    def call(*, address: str, token_file: Path | None, as_json: bool, **values: Any) -> None:
+        secret = _secret(token_file)
+        with _failures(service, address), open_sync_channel(address) as channel:
+            command(Call(channel, secret, as_json=as_json), **values)  # type: ignore[call-arg] # click gives what it declared
+
+    decorated: Callable[..., None] = call
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs."),
+        click.option(
+            "--token-file",
+            type=click.Path(path_type=Path),
+            envvar="CONSENTRY_TOKEN_FILE",
+            show_envvar=True,
+            help=f"File with the token or API key to call with; else the variable {TOKEN_VARIABLE}.",
+        ),
+        click.option(
+            f"--{service}",
+            "address",
+            default=default,
+            envvar=variable,
+            show_default=True,
+            show_envvar=True,
+            help="Address of the authority." if service == "authority" else "Address of the device-data service.",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+def _secret(token_file: Path | None) -> str:
+    """The credential: a file named on the command line, else the variable, else the file that a variable names."""
+    context = click.get_current_context()
+    named = context.get_parameter_source("token_file") is click.core.ParameterSource.COMMANDLINE
+    secret = "" if named else os.environ.get(TOKEN_VARIABLE, "")
+    if not secret and token_file is not None:
+        try:
+            secret = token_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"cannot read the token file {token_file} ({getattr(error, 'strerror', error)})") from error
+    secret = secret.strip()
+    if not secret:
+        raise SettingError(f"no credential; set {TOKEN_VARIABLE} to a token or API key, or name a file with --token-file")
+    if not (secret.isascii() and secret.isprintable()):
+        raise SettingError("that is no credential: a token or API key is one line of letters, digits and underscores")
+    return secret
+
+
+@contextmanager
+def _failures(service: str, address: str) -> Iterator[None]:
+    try:
+        yield
+    except CallFailed as failure:
+        raise Refused(failure, service, address) from failure
+
+
+def _told(failure: CallFailed, service: str, address: str) -> str:
+    name = "authority" if service == "authority" else "device-data service"
+    if failure.reason or not isinstance(failure, Unavailable | DeadlineExceeded):
+        return str(failure)
+    return (
+        f"{failure.status.name}: no answer from the {name} at {address}; "
+        f"check that it runs (`consentry {service}`) and that --{service} is its address"
+    )

@@ -1,0 +1,65 @@
+"""The command tree. What a command needs is imported when it is called: a partner's install has no database, no SNMP."""
+
+from collections.abc import Iterator
+
+import click
+
+from consentry_cli.call import TOKEN_VARIABLE
+from consentry_cli.lazy import LazyGroup
+from consentry_core.settings import refuse_unknown
+
+_SERVICES = {
+    "demo": "consentry_cli.demo.command:demo",
+    "init": "consentry_cli.services:init",
+    "authority": "consentry_cli.services:authority",
+    "devices": "consentry_cli.services:devices",
+    "gateway": "consentry_cli.services:gateway",
+    "migrate": "consentry_cli.services:migrate",
+}
+_NOUNS = {
+    "partners": "consentry_cli.partners:partners",
+    "customers": "consentry_cli.customers:customers",
+    "connections": "consentry_cli.connections:connections",
+    "consents": "consentry_cli.consents:consents",
+    "keys": "consentry_cli.keys:keys",
+    "tokens": "consentry_cli.tokens:tokens",
+    "whoami": "consentry_cli.tokens:whoami",
+    "coverage": "consentry_cli.coverage:coverage",
+    "inventory": "consentry_cli.inventory:inventory",
+    "alarms": "consentry_cli.alarms:alarms",
+    "telemetry": "consentry_cli.telemetry:telemetry",
+    "watch": "consentry_cli.watch:watch",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=_SERVICES | _NOUNS,
+    extras={"demo": "demo"},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="consentry")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Consent-scoped API access to device data.
+
+    The first six run the services. The others call them: with a token (administration) or an API key (coverage and data), in
+    the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments show in process lists.
+    """
+    refuse_unknown(known_variables(context.command, context))
+
+
+def known_variables(command: click.Command, context: click.Context) -> set[str]:
+    """Every environment variable that some command reads."""
+    return {TOKEN_VARIABLE, *_variables(command, context)}
+
+
+def _variables(command: click.Command, context: click.Context) -> Iterator[str]:
+    for parameter in command.params:
+        if isinstance(parameter.envvar, str):
+            yield parameter.envvar
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                yield from _variables(below, context)

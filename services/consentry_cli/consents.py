@@ -1,0 +1,81 @@
+"""`consentry consents`: the customer's switch. With a token of that customer's administrator."""
+
+import click
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from consentry.authority.v1 import consent_pb2, data_class_pb2
+from consentry.authority.v1.consent_pb2_grpc import ConsentServiceStub
+from consentry_cli.call import Call, authority_call
+from consentry_cli.output import show, table
+from consentry_cli.params import CUSTOMER, DATA_CLASS, PARTNER, TIME
+from consentry_core import names
+
+_COLUMNS = ["partner", "state", "data_classes", "grant_time", "expire_time", "data_start_time", "purpose"]
+
+
+@click.group()
+def consents() -> None:
+    """The customer's switch.
+
+    With a token of that customer's administrator.
+    """
+
+
+@consents.command()
+@authority_call
+@click.argument("customer", type=CUSTOMER)
+@click.argument("partner", type=PARTNER)
+@click.option("--data-class", "data_classes", type=DATA_CLASS, multiple=True, help="What may be read; all, if none is named.")
+@click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
+@click.option("--data-start-time", type=TIME, help="The earliest data that it opens: RFC 3339, or -7d. Else: from now on.")
+@click.option("--purpose", default="", help="What the partner is to use the data for.")
+def grant(
+    call: Call,
+    *,
+    customer: str,
+    partner: str,
+    data_classes: tuple[data_class_pb2.DataClass.ValueType, ...],
+    expire_time: Timestamp | None,
+    data_start_time: Timestamp | None,
+    purpose: str,
+) -> None:
+    """Let a partner read the customer's device data. Granting again replaces what was granted."""
+    request = consent_pb2.GrantConsentRequest(
+        customer=customer,
+        partner=partner,
+        data_classes=data_classes,
+        expire_time=expire_time,
+        data_start_time=data_start_time,
+        purpose=purpose,
+    )
+    show(call.ask(ConsentServiceStub(call.channel).GrantConsent, request), "consent", as_json=call.as_json)
+
+
+@consents.command()
+@authority_call
+@click.argument("customer", type=CUSTOMER)
+@click.argument("partner", type=PARTNER)
+def revoke(call: Call, customer: str, partner: str) -> None:
+    """Take the permission back."""
+    request = consent_pb2.RevokeConsentRequest(customer=customer, partner=partner)
+    show(call.ask(ConsentServiceStub(call.channel).RevokeConsent, request), "consent", as_json=call.as_json)
+
+
+@consents.command()
+@authority_call
+@click.argument("customer", type=CUSTOMER)
+@click.argument("partner", type=PARTNER)
+def get(call: Call, customer: str, partner: str) -> None:
+    """Show the consent towards one partner."""
+    name = names.CONSENT.format(*names.CUSTOMER.parse(customer, "customer"), *names.PARTNER.parse(partner, "partner"))
+    answer = call.ask(ConsentServiceStub(call.channel).GetConsent, consent_pb2.GetConsentRequest(name=name))
+    show(answer, "consent", as_json=call.as_json)
+
+
+@consents.command("list")
+@authority_call
+@click.argument("customer", type=CUSTOMER)
+def list_(call: Call, customer: str) -> None:
+    """List the customer's consents, revoked and ended ones too."""
+    answer = call.ask_all(ConsentServiceStub(call.channel).ListConsents, consent_pb2.ListConsentsRequest(parent=customer))
+    table(answer, "consents", _COLUMNS, as_json=call.as_json)

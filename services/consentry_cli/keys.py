@@ -1,0 +1,125 @@
+"""`consentry keys`: a partner's API keys. With a token of that partner's administrator."""
+
+import click
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from consentry.authority.v1 import keys_pb2
+from consentry.authority.v1.keys_pb2_grpc import KeyServiceStub
+from consentry_cli.call import Call, authority_call
+from consentry_cli.output import secret, show, table
+from consentry_cli.params import CUSTOMER, KEY, PARTNER, TIME, EnumValue
+
+_KIND = EnumValue(keys_pb2.Key.Kind.DESCRIPTOR)
+_COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time"]
+
+
+@click.group()
+def keys() -> None:
+    """A partner's API keys.
+
+    With a token of that partner's administrator.
+    """
+
+
+@keys.command()
+@authority_call
+@click.argument("partner", type=PARTNER)
+@click.option("--kind", type=_KIND, required=True, help="Which customers it covers. Fixed for the key's life.")
+@click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="For --kind specific-customers: one of them.")
+@click.option("--display-name", default="", help="For people.")
+@click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
+def create(
+    call: Call,
+    *,
+    partner: str,
+    kind: keys_pb2.Key.Kind.ValueType,
+    customers: tuple[str, ...],
+    display_name: str,
+    expire_time: Timestamp | None,
+    quiet: bool,
+) -> None:
+    """Issue a key. Its secret is printed, alone on standard output, and can never be shown again."""
+    key = keys_pb2.Key(kind=kind, customers=customers, display_name=display_name, expire_time=expire_time)
+    answer = call.ask(KeyServiceStub(call.channel).CreateKey, keys_pb2.CreateKeyRequest(parent=partner, key=key))
+    secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("key", type=KEY)
+def get(call: Call, key: str) -> None:
+    """Show one key, never its secret."""
+    show(call.ask(KeyServiceStub(call.channel).GetKey, keys_pb2.GetKeyRequest(name=key)), "key", as_json=call.as_json)
+
+
+@keys.command("list")
+@authority_call
+@click.argument("partner", type=PARTNER)
+@click.option("--all", "show_invalid", is_flag=True, help="Also those that are disabled or past their end.")
+def list_(call: Call, partner: str, show_invalid: bool) -> None:
+    """List the partner's valid keys."""
+    request = keys_pb2.ListKeysRequest(parent=partner, show_invalid=show_invalid)
+    table(call.ask_all(KeyServiceStub(call.channel).ListKeys, request), "keys", _COLUMNS, as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("key", type=KEY)
+@click.option("--display-name", help="For people.")
+@click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d).")
+@click.option("--no-expire-time", is_flag=True, help="It does not end by itself.")
+@click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="One of its customers; replaces the whole list.")
+@click.option("--etag", default="", help="Refuse the change if the key is not as it was when this was read.")
+def update(
+    call: Call,
+    *,
+    key: str,
+    display_name: str | None,
+    expire_time: Timestamp | None,
+    no_expire_time: bool,
+    customers: tuple[str, ...],
+    etag: str,
+) -> None:
+    """Change a key. What is not named stays as it is."""
+    if no_expire_time and expire_time is not None:
+        raise click.UsageError("--expire-time and --no-expire-time exclude each other")
+    named = {
+        "display_name": display_name is not None,
+        "expire_time": expire_time is not None or no_expire_time,
+        "customers": bool(customers),
+    }
+    mask = FieldMask(paths=[path for path, given in named.items() if given])
+    if not mask.paths:
+        raise click.UsageError("nothing to change: give --display-name, --expire-time, --no-expire-time or --customer")
+    changed = keys_pb2.Key(name=key, etag=etag, display_name=display_name or "", expire_time=expire_time, customers=customers)
+    answer = call.ask(KeyServiceStub(call.channel).UpdateKey, keys_pb2.UpdateKeyRequest(key=changed, update_mask=mask))
+    show(answer, "key", as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("key", type=KEY)
+def disable(call: Call, key: str) -> None:
+    """Suspend a key."""
+    answer = call.ask(KeyServiceStub(call.channel).DisableKey, keys_pb2.DisableKeyRequest(name=key))
+    show(answer, "key", as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("key", type=KEY)
+def enable(call: Call, key: str) -> None:
+    """End a suspension."""
+    answer = call.ask(KeyServiceStub(call.channel).EnableKey, keys_pb2.EnableKeyRequest(name=key))
+    show(answer, "key", as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("key", type=KEY)
+def delete(call: Call, key: str) -> None:
+    """End a key for good, and the streams that were opened with it."""
+    answer = call.ask(KeyServiceStub(call.channel).DeleteKey, keys_pb2.DeleteKeyRequest(name=key))
+    show(answer, None, as_json=call.as_json)

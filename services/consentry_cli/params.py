@@ -1,0 +1,94 @@
+"""What commands take: resource names, times, values of enums."""
+
+import re
+from typing import Any
+
+import click
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from consentry.authority.v1 import data_class_pb2
+from consentry_cli.output import enum_text
+from consentry_core import names
+from consentry_core.clock import SystemClock
+from consentry_core.errors import InvalidArgument
+from consentry_core.rpc.times import to_timestamp
+from consentry_rule import Instant
+
+PAGE_SIZE = 1000
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_relative = re.compile(r"([+-])(\d{1,9})([smhdw])").fullmatch
+
+
+class ResourceName(click.ParamType):  # type: ignore[type-arg] # generic only in newer versions of click
+    """A resource's name; where the name has one id, the id alone is enough."""
+
+    name = "name"
+
+    def __init__(self, *patterns: names.NamePattern) -> None:
+        self._patterns = patterns
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The whole name."""
+        whole = value
+        if "/" not in value and len(self._patterns) == 1 and self._patterns[0].pattern.count("{") == 1:
+            whole = self._patterns[0].format(value)
+        if any(pattern.matches(whole) for pattern in self._patterns):
+            return str(whole)
+        try:
+            self._patterns[0].parse(whole, "")
+        except InvalidArgument as error:
+            others = "".join(f", or {pattern.pattern}" for pattern in self._patterns[1:])
+            self.fail(f"{value!r} {error.message}{others}", param, ctx)
+        raise AssertionError
+
+
+class Time(click.ParamType):  # type: ignore[type-arg] # likewise
+    """RFC 3339 (`2026-01-31T12:00:00Z`), or from now: `+30d`, `-90m`, with s, m, h, d, w; or `now`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
+        """The instant on the wire."""
+        if isinstance(value, Timestamp):
+            return value
+        now = SystemClock().now()
+        if value == "now":
+            return to_timestamp(now)
+        found = _relative(value)
+        if found is not None:
+            sign, count, unit = found.groups()
+            away = int(count) * _UNITS[unit] * 1_000_000_000
+            return to_timestamp(Instant(max(now + away if sign == "+" else now - away, 0)))
+        timestamp = Timestamp()
+        try:
+            timestamp.FromJsonString(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time such as 2026-01-31T12:00:00Z, +30d or -90m", param, ctx)
+        return timestamp
+
+
+class EnumValue(click.Choice[str]):
+    """A value of a protobuf enum, by its name without prefix: `specific-customers` for KIND_SPECIFIC_CUSTOMERS."""
+
+    def __init__(self, enum: EnumDescriptor) -> None:
+        # Zero stands for none of them.
+        self._values = {enum_text(enum, value.number): value.number for value in enum.values if value.number}
+        super().__init__(list(self._values))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        return value if isinstance(value, int) else self._values[super().convert(value, param, ctx)]
+
+
+PARTNER = ResourceName(names.PARTNER)
+CUSTOMER = ResourceName(names.CUSTOMER)
+ORGANIZATION = ResourceName(names.PARTNER, names.CUSTOMER)
+KEY = ResourceName(names.KEY)
+TOKEN = ResourceName(names.TOKEN)
+DEVICE = ResourceName(names.DEVICE)
+SENSOR = ResourceName(names.SENSOR)
+ALARM = ResourceName(names.ALARM)
+TIME = Time()
+DATA_CLASS = EnumValue(data_class_pb2.DataClass.DESCRIPTOR)

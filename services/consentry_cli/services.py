@@ -1,0 +1,71 @@
+"""Running the services. Their settings are read without what the services need; that is imported when they are to run."""
+
+import click
+
+from consentry_authority.settings import AuthoritySettings
+from consentry_cli.lazy import LazyGroup, load
+from consentry_core.settings import options
+from consentry_devices.settings import DevicesSettings
+from consentry_gateway.settings import CollectSettings, SimulateSettings
+
+
+@click.command()
+@options(AuthoritySettings)
+def init(settings: AuthoritySettings) -> None:
+    """Prepare the data folder.
+
+    Database, checksum key, the operator's token, tokens for the services. Done again, it adds what is missing.
+    """
+    file = load("consentry_authority.app:initialize", "authority")(settings)
+    click.echo(f"{settings.data_dir} is ready. The operator's token is in a file that only you can read:")
+    click.echo(f"  export CONSENTRY_TOKEN_FILE={file}")
+
+
+@click.command()
+@options(AuthoritySettings)
+def authority(settings: AuthoritySettings) -> None:
+    """Run the authority: keys, consents, coverage."""
+    load("consentry_authority.app:run", "authority")(settings)
+
+
+@click.command()
+@options(DevicesSettings)
+def devices(settings: DevicesSettings) -> None:
+    """Run the device-data service.
+
+    Takes data in from gateways, hands it to partners as far as customers let it.
+    """
+    load("consentry_devices.app:run", "devices")(settings)
+
+
+@click.command()
+@options(AuthoritySettings)
+def migrate(settings: AuthoritySettings) -> None:
+    """Update the authority's database.
+
+    To the newest schema. The device-data service does that by itself when it starts.
+    """
+    load("consentry_authority.app:migrate_database", "authority")(settings)
+    click.echo(f"{settings.database_file} has the newest schema")
+
+
+@click.group(cls=LazyGroup, lazy={"replay": "consentry_gateway.__main__:replay"}, extras={"replay": "demo"})
+def gateway() -> None:
+    """Run a gateway.
+
+    Publishes device data, collected or made up.
+    """
+
+
+@gateway.command()
+@options(CollectSettings)
+def collect(settings: CollectSettings) -> None:
+    """Collect from the SNMP agents of a file, and publish."""
+    load("consentry_gateway.app:run", "gateway")(settings)
+
+
+@gateway.command()
+@options(SimulateSettings)
+def simulate(settings: SimulateSettings) -> None:
+    """Make the demo customer's fleet up, and publish it."""
+    load("consentry_gateway.app:run", "gateway")(settings)
