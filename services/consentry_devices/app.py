@@ -1,8 +1,10 @@
 """The only place where the service's objects meet."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
+from collections.abc import Callable
 
 import grpc
 
@@ -49,25 +51,16 @@ SERVICES = [
 
 
 class Devices:
-    """The running service."""
+    """The running service. `address` is where it serves."""
 
-    def __init__(
-        self, server: RpcServer, store: Store, address: str, guard: Guard | None, admin: grpc.aio.Server | None
-    ) -> None:
+    def __init__(self, address: str, store: Store, parts: contextlib.AsyncExitStack) -> None:
         self.address = address
         self.store = store
-        self._server = server
-        self._guard = guard
-        self._admin = admin
+        self._parts = parts
 
     async def stop(self) -> None:
         """Drain and stop: calls end, what gateways have sent is committed, the data folder is free."""
-        await self._server.stop()
-        if self._guard is not None:
-            await self._guard.stop()
-        if self._admin is not None:
-            await self._admin.stop(None)
-        await self.store.close()
+        await self._parts.aclose()
 
 
 async def start(
@@ -82,36 +75,41 @@ async def start(
     The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
     """
     clock = clock or SystemClock()
-    guard = None
-    if gate is None:
-        gate = guard = Guard(
-            target=settings.authority,
-            token=settings.own_token(),
-            service="devices",
-            policies=POLICIES,
-            clock=clock,
-            random=random,
-        )
-    store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random)
-    server = admin = None
-    try:
-        server = RpcServer(gate, SERVICES, lambda server: _add_servicers(server, store, clock), reflection=settings.reflection)
+    async with contextlib.AsyncExitStack() as parts:  # undone in reverse: the server first, the store last
+        guard = None
+        if gate is None:
+
+            def on_serving(yes: bool) -> None:
+                server.set_serving(yes)  # made below, with the guard as its gate
+
+            gate = guard = _guard(settings, clock, random, on_serving)
+        store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random)
+        parts.push_async_callback(store.close)
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
+            parts.push_async_callback(admin.stop, None)
+        server = RpcServer(gate, SERVICES, lambda server: _add_servicers(server, store, clock), reflection=settings.reflection)
+        if guard is not None:
+            parts.push_async_callback(guard.stop)
+        parts.push_async_callback(server.stop)
+        address = await server.start(settings.listen, healthy=guard is None)
         if guard is not None:
             await guard.start()
-        address = await server.start(settings.listen)
-    except BaseException:
-        if server is not None:
-            await server.stop(0)
-        if guard is not None:
-            await guard.stop()
-        if admin is not None:
-            await admin.stop(None)
-        await store.close()
-        raise
-    _log.info("serving on %s", address)
-    return Devices(server, store, address, guard, admin)
+        _log.info("serving on %s", address)
+        return Devices(address, store, parts.pop_all())
+    raise AssertionError("unreachable")
+
+
+def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serving: Callable[[bool], None]) -> Guard:
+    return Guard(
+        target=settings.authority,
+        token=settings.own_token(),
+        service="devices",
+        policies=POLICIES,
+        clock=clock,
+        random=random,
+        on_serving=on_serving,
+    )
 
 
 def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock) -> None:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import random as _random
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
@@ -48,7 +48,8 @@ def guarded_call() -> GuardedCall:
 class Guard:
     """A gate that asks the authority at `target`, with the service's own `token`, who may do what.
 
-    `policies` says which kind of caller may call which method; a method that is not in it is refused.
+    `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
+    calls begin and cease to be served, for health checks.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Guard:
         policies: Policies,
         clock: Clock | None = None,
         random: RandomBytes = secrets.token_bytes,
+        on_serving: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._policies = policies
@@ -73,8 +75,8 @@ class Guard:
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
-        self.ready = asyncio.Event()
-        """Set while there is a usable lease."""
+        self._on_serving = on_serving
+        self._serving = False
 
     # Life
 
@@ -215,8 +217,13 @@ class Guard:
         """Tell whether there is a lease, and when to look again."""
         now = self._clock.boot()
         if self._follower.may_serve(now):
-            self.ready.set()
+            self._tell_serving(True)
         self._set_timer(now)
+
+    def _tell_serving(self, serving: bool) -> None:
+        if serving != self._serving:
+            self._serving = serving
+            self._on_serving(serving)
 
     def _set_timer(self, now: BootTime) -> None:
         if self._timer is not None:
@@ -233,7 +240,7 @@ class Guard:
     def _tick(self) -> None:
         now = self._clock.boot()
         if not self._follower.may_serve(now):
-            self.ready.clear()
+            self._tell_serving(False)
             if self._calls:
                 _log.warning("lease lost: ending %d calls", len(self._calls))
             for call in tuple(self._calls.values()):

@@ -44,9 +44,7 @@ async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     address = await address_of(process)
     async with open_channel(address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        health = await stub.Check(
-            health_pb2.HealthCheckRequest(service="consentry.authority.v1.KeyService")
-        )
+        health = await stub.Check(health_pb2.HealthCheckRequest(service="consentry.authority.v1.KeyService"))
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         who = await tokens_pb2_grpc.TokenServiceStub(channel).WhoAmI(
             tokens_pb2.WhoAmIRequest(), metadata=bearer(read_token(tmp_path, "operator"))

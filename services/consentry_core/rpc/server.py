@@ -1,5 +1,6 @@
 """A gRPC server as both services run it: gated, with health and reflection, drained before it stops."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -56,13 +57,14 @@ class RpcServer:
         self._names = [service.full_name for service in services]
         self._server = grpc.aio.server(interceptors=[GateInterceptor(self._gate)], options=_OPTIONS)
         self._health = HealthServicer()
+        self._tasks: set[asyncio.Future[None]] = set()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_servicers(self._server)
         if reflection:
             health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
             add_reflection(self._server, [*self._names, health])
 
-    async def start(self, listen: str) -> str:
+    async def start(self, listen: str, *, healthy: bool = True) -> str:
         """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when it is taken."""
         try:
             port = self._server.add_insecure_port(listen)
@@ -71,7 +73,7 @@ class RpcServer:
                 f"cannot listen on {listen}: the address is taken or not this machine's; choose another"
             ) from error
         await self._server.start()
-        await self.serving(True)
+        await self.serving(healthy)
         return f"{listen.rpartition(':')[0]}:{port}"
 
     async def serving(self, yes: bool) -> None:
@@ -79,6 +81,12 @@ class RpcServer:
         state = health_pb2.HealthCheckResponse.SERVING if yes else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *self._names):
             await self._health.set(name, state)
+
+    def set_serving(self, yes: bool) -> None:
+        """`serving`, for who cannot wait."""
+        task = asyncio.ensure_future(self.serving(yes))
+        self._tasks.add(task)  # or it may be collected before it has run
+        task.add_done_callback(self._tasks.discard)
 
     def open_calls(self) -> Iterable[OpenCall]:
         """The calls that are under way."""

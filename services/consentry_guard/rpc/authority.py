@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import random as _random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import grpc
 
@@ -19,6 +20,8 @@ from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
 from consentry_guard.follower import Applied, Follower
+
+_FollowCall: TypeAlias = "grpc.aio.StreamStreamCall[enforcement_pb2.FollowRequest, enforcement_pb2.FollowResponse]"
 
 _log = logging.getLogger(__name__)
 _RENEW_EVERY = LEASE_SECONDS / 3
@@ -99,6 +102,8 @@ class Authority:
                 backoff = 0.05
             except grpc.aio.AioRpcError as error:
                 _complain(error)
+            except Exception:  # noqa: BLE001 - whatever it was, a guard that gave up would never serve again
+                _log.exception("the conversation with the authority broke down; beginning anew")
             finally:
                 self._follower.disconnected()
             # Jitter, or all guards come back in the instant in which the authority does.
@@ -109,15 +114,18 @@ class Authority:
         stub = enforcement_pb2_grpc.EnforcementServiceStub(channel)
         self._outgoing = asyncio.Queue()
         self.send(self._follower.connected(self._clock.boot()))
-        renewals = asyncio.create_task(self._renew())
-        call = stub.Follow(self._say(self._outgoing), metadata=self._metadata)
+        call: _FollowCall = stub.Follow(metadata=self._metadata)
+        # Both write, and neither outlives the call.
+        tasks = [asyncio.create_task(self._say(call, self._outgoing)), asyncio.create_task(self._renew())]
         try:
             async for response in call:
                 message = from_response(response)
                 if message is not None:
                     self._applied(self._follower.received(message))
         finally:
-            renewals.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             call.cancel()  # since grpcio 1.83 an abandoned call is not collected
 
     async def _renew(self) -> None:
@@ -126,9 +134,9 @@ class Authority:
             self.send((Renewal(self._clock.boot()),))
 
     @staticmethod
-    async def _say(outgoing: asyncio.Queue[FromGuard]) -> AsyncIterator[enforcement_pb2.FollowRequest]:
+    async def _say(call: "_FollowCall", outgoing: asyncio.Queue[FromGuard]) -> None:
         while True:
-            yield to_request(await outgoing.get())
+            await call.write(to_request(await outgoing.get()))
 
 
 def _out_of_reach() -> Unavailable:
