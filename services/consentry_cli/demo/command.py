@@ -1,0 +1,72 @@
+"""`consentry demo`: tell the story, or leave the platform up to be tried."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import click
+
+from consentry_cli.demo.platform import Kind
+from consentry_cli.demo.stage import PARTNER, Addresses, Stage, stage
+from consentry_cli.demo.story import Story
+from consentry_cli.demo.telling import Teller
+from consentry_core.rpc.server import until_signalled
+
+
+@click.command()
+@click.option("--stay", is_flag=True, help="Leave both services and the demo customer up until Ctrl-C, to be tried.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path(".consentry"),
+    show_default=True,
+    envvar="CONSENTRY_DATA_DIR",
+    help="With --stay: where the data is kept from one run to the next.",
+)
+@click.option("--free-ports", is_flag=True, help="With --stay: on free ports instead of 7401 and 7402.")
+def demo(stay: bool, data_dir: Path, free_ports: bool) -> None:
+    """Run the whole platform with real processes: the story, which ends by itself, or (--stay) something to try."""
+    if not stay:
+        asyncio.run(_tell())
+        return
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    asyncio.run(_stay(data_dir.absolute(), Addresses() if free_ports else Addresses("127.0.0.1:7401", "127.0.0.1:7402")))
+
+
+async def _tell() -> None:
+    with tempfile.TemporaryDirectory(prefix="consentry-demo-") as folder:
+        teller = Teller()
+        teller.chapter("Both services start, on free ports")
+        async with stage(Path(folder), Addresses(), agents=True) as running:
+            teller.happened(f"authority on {running.addresses.authority}, device-data service on {running.addresses.devices}")
+            await Story(running, teller).tell()
+            running.processes.check()
+        teller.chapter("All as told. Nothing is left behind.")
+
+
+async def _stay(data_dir: Path, addresses: Addresses) -> None:
+    async with stage(data_dir, addresses, agents=False) as running:
+        running.simulator(speed=60)
+        await running.platform.create_partner(PARTNER)
+        key = await running.platform.create_key(PARTNER, Kind.KIND_DEMO)
+        click.echo(to_try(running, key.secret))
+        await until_signalled()
+
+
+def to_try(running: Stage, secret: str) -> str:
+    """What can be pasted into another terminal. The secret is in a variable, not among a command's arguments."""
+    grpcurl = "grpcurl -plaintext -expand-headers -H 'authorization: Bearer ${KEY}'"
+    authority, devices = running.addresses.authority, running.addresses.devices
+    return "\n".join(
+        [
+            f"The platform is up, its data in {running.folder}. Paste into another terminal (Ctrl-C here ends it):",
+            "",
+            f"export KEY={secret}",
+            f"grpcurl -plaintext {authority} list",
+            f"grpcurl -plaintext {devices} describe consentry.devices.v1.FeedService",
+            f"{grpcurl} {authority} consentry.authority.v1.CoverageService/ListCoveredCustomers",
+            f'{grpcurl} -d \'{{"parent": "customers/demo"}}\' {devices} consentry.devices.v1.InventoryService/ListDevices',
+            f'{grpcurl} -d \'{{"parent": "customers/demo"}}\' {devices} consentry.devices.v1.TelemetryService/QueryLatest',
+            f"{grpcurl} -d '{{}}' {devices} consentry.devices.v1.FeedService/Watch",
+        ]
+    )
