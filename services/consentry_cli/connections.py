@@ -41,9 +41,9 @@ def disconnect(call: Call, partner: str, customer: str) -> None:
 
 @connections.command("list")
 @authority_call
-@click.option("--of", "parent", type=ORGANIZATION, default="", help="partners/ID or customers/ID: only its own.")
-def list_(call: Call, parent: str) -> None:
+@click.option("--of", "parent", type=ORGANIZATION, help="partners/ID or customers/ID: only its own.")
+def list_(call: Call, parent: str | None) -> None:
     """List connections, with whether the customer is valid for the partner and, if not, why."""
-    request = directory_pb2.ListConnectionsRequest(parent=parent)
+    request = directory_pb2.ListConnectionsRequest(parent=parent or "")
     answer = call.ask_all(DirectoryServiceStub(call.channel).ListConnections, request)
     table(answer, "connections", ["partner", "customer", "valid", "invalid_reason", "connect_time"], as_json=call.as_json)

@@ -24,7 +24,7 @@ def tokens() -> None:
 @tokens.command()
 @authority_call
 @click.option("--role", type=_ROLE, required=True, help="What its holder may do.")
-@click.option("--organization", type=ORGANIZATION, default="", help="partners/ID or customers/ID that it acts for.")
+@click.option("--organization", type=ORGANIZATION, help="partners/ID or customers/ID that it acts for.")
 @click.option("--display-name", default="", help="For people.")
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
@@ -32,14 +32,14 @@ def create(
     call: Call,
     *,
     role: tokens_pb2.Token.Role.ValueType,
-    organization: str,
+    organization: str | None,
     display_name: str,
     expire_time: Timestamp | None,
     quiet: bool,
 ) -> None:
     """Issue a token. Its secret is printed, alone on standard output, and can never be shown again."""
     request = tokens_pb2.CreateTokenRequest(
-        role=role, organization=organization, display_name=display_name, expire_time=expire_time
+        role=role, organization=organization or "", display_name=display_name, expire_time=expire_time
     )
     answer = call.ask(TokenServiceStub(call.channel).CreateToken, request)
     secret(answer, answer.token, answer.secret, quiet=quiet, as_json=call.as_json)
@@ -47,10 +47,10 @@ def create(
 
 @tokens.command("list")
 @authority_call
-@click.option("--organization", type=ORGANIZATION, default="", help="partners/ID or customers/ID: only its own.")
-def list_(call: Call, organization: str) -> None:
+@click.option("--organization", type=ORGANIZATION, help="partners/ID or customers/ID: only its own.")
+def list_(call: Call, organization: str | None) -> None:
     """List tokens, never their secrets."""
-    request = tokens_pb2.ListTokensRequest(organization=organization)
+    request = tokens_pb2.ListTokensRequest(organization=organization or "")
     table(call.ask_all(TokenServiceStub(call.channel).ListTokens, request), "tokens", _COLUMNS, as_json=call.as_json)
 
 

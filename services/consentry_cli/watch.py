@@ -46,7 +46,9 @@ def watch(
 ) -> None:
     """Tell everything that happens to devices.
 
-    A line a reading or change or, with --json, a line a message; until Ctrl-C. With an API key. Starts with the current state, comes back by itself when the service does, and ends with the cursor to go on after.
+    A line a reading or change or, with --json, a line a message; until Ctrl-C. With an API key.
+
+    Starts with the current state, comes back by itself when the service does, and ends with the cursor to go on after.
     """
     if live and after_cursor is not None:
         raise click.UsageError("--live and --after-cursor exclude each other")

@@ -1,0 +1,52 @@
+"""What the client's README shows works, run as a program of its own against a real pair."""
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import consentry_client
+from support.pair import Pair, running_pair
+
+README = Path(consentry_client.__file__).with_name("README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+async def _run(program: str, pair: Pair, secret: str) -> str:
+    settings = {
+        "CONSENTRY_TOKEN": secret,
+        "CONSENTRY_AUTHORITY": pair.authority.address,
+        "CONSENTRY_DEVICES": pair.devices.address,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", program, env=os.environ | settings,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+async def test_every_block_runs(tmp_path: Path) -> None:
+    async with running_pair(tmp_path) as pair:
+        await pair.authority.partner("acme")
+        await pair.authority.valid_customer("north", "acme")
+        key = await pair.authority.key("acme")
+        north = await pair.gateway("north")
+        await north.publish(load=[41.5, 42.0])
+        outputs = await asyncio.gather(*(_run(block, pair, key.secret) for block in BLOCKS))
+    with_asyncio, without, resuming, errors = outputs
+    assert "covered: customers/north" in with_asyncio
+    assert re.search(r"customers/north/devices/\S+/sensors/load 42\.0", with_asyncio)
+    assert "customers/north/devices/" in without
+    assert re.search(r"^customers/north/devices/\S+ 2$", without, re.MULTILINE)
+    assert resuming == ""
+    assert "NOT_COVERED" in errors
+
+
+@pytest.mark.parametrize("name", re.findall(r"`([A-Z]\w+)`", README))
+def test_every_name_is_there(name: str) -> None:
+    assert hasattr(consentry_client, name)
