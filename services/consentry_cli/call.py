@@ -10,7 +10,6 @@ machine could read in the list of processes. Exit codes: 1 for what a service re
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +21,9 @@ import grpc
 from consentry_cli.params import PAGE_SIZE
 from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, failure_of
 from consentry_core.rpc.client import bearer, open_sync_channel
-from consentry_core.settings import SettingError
+from consentry_core.settings import FromEnvironment, SettingError
 
-TOKEN_VARIABLE = "CONSENTRY_TOKEN"  # noqa: S105 - the name of a variable
+_TOKEN_VARIABLE = "CONSENTRY_TOKEN"  # noqa: S105 - the name of a variable
 _TIMEOUT = 30.0
 
 _P = ParamSpec("_P")
@@ -92,8 +91,8 @@ def devices_call(command: Callable[Concatenate[Call, _P], None]) -> Callable[...
 
 def _calling(command: Callable[Concatenate[Call, _P], None], service: str, variable: str, default: str) -> Callable[..., None]:
     @functools.wraps(command)
-    def call(*, address: str, token_file: Path | None, as_json: bool, **values: Any) -> None:
-        secret = _secret(token_file)
+    def call(*, address: str, credential: str | None, token_file: Path | None, as_json: bool, **values: Any) -> None:
+        secret = _secret(credential, token_file)
         with _failures(service, address), open_sync_channel(address) as channel:
             command(Call(channel, secret, as_json=as_json), **values)  # type: ignore[call-arg] # click gives what it declared
 
@@ -105,8 +104,9 @@ def _calling(command: Callable[Concatenate[Call, _P], None], service: str, varia
             type=click.Path(path_type=Path),
             envvar="CONSENTRY_TOKEN_FILE",
             show_envvar=True,
-            help=f"File with the token or API key to call with; else the variable {TOKEN_VARIABLE}.",
+            help="File with the token or API key to call with.",
         ),
+        click.option("--token", "credential", cls=FromEnvironment, envvar=_TOKEN_VARIABLE, help="The token or API key itself"),
         click.option(
             f"--{service}",
             "address",
@@ -121,11 +121,11 @@ def _calling(command: Callable[Concatenate[Call, _P], None], service: str, varia
     return decorated
 
 
-def _secret(token_file: Path | None) -> str:
+def _secret(credential: str | None, token_file: Path | None) -> str:
     """The credential: a file named on the command line, else the variable, else the file that a variable names."""
     context = click.get_current_context()
     named = context.get_parameter_source("token_file") is click.core.ParameterSource.COMMANDLINE
-    secret = "" if named else os.environ.get(TOKEN_VARIABLE, "")
+    secret = "" if named else credential or ""
     if not secret and token_file is not None:
         try:
             secret = token_file.read_text(encoding="utf-8")
@@ -133,7 +133,7 @@ def _secret(token_file: Path | None) -> str:
             raise SettingError(f"cannot read the token file {token_file} ({getattr(error, 'strerror', error)})") from error
     secret = secret.strip()
     if not secret:
-        raise SettingError(f"no credential; set {TOKEN_VARIABLE} to a token or API key, or name a file with --token-file")
+        raise SettingError(f"no credential; set {_TOKEN_VARIABLE} to a token or API key, or name a file with --token-file")
     if not (secret.isascii() and secret.isprintable()):
         raise SettingError("that is no credential: a token or API key is one line of letters, digits and underscores")
     return secret

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import click
 
-from consentry_cli.call import TOKEN_VARIABLE
 from consentry_cli.lazy import LazyGroup
 from consentry_core.settings import refuse_unknown
 
@@ -51,7 +50,7 @@ def cli(context: click.Context) -> None:
 
 def known_variables(command: click.Command, context: click.Context) -> set[str]:
     """Every environment variable that some command reads."""
-    return {TOKEN_VARIABLE, *_variables(command, context)}
+    return set(_variables(command, context))
 
 
 def _variables(command: click.Command, context: click.Context) -> Iterator[str]:

@@ -5,6 +5,8 @@
         listen: str = setting("127.0.0.1:7401", "address to serve on", env="CONSENTRY_AUTHORITY_LISTEN")
 
 A field named `data_dir` is the flag `--data-dir` and, unless `env` says otherwise, the variable `CONSENTRY_DATA_DIR`.
+A secret has the variable only.
+
 A variable that begins with `CONSENTRY_` and that nothing reads is refused: it is a typing error or a left-over, and either way
 somebody believes that it does something.
 """
@@ -27,9 +29,21 @@ class SettingError(click.ClickException):
     exit_code = 2
 
 
-def setting(default: Any, help_text: str, *, env: str | None = None) -> Any:
-    """A field of a settings dataclass."""
-    return dataclasses.field(default=default, metadata={"help": help_text, "env": env})
+class FromEnvironment(click.Option):
+    """A secret. It has an environment variable and no flag: every user of the machine can list a process's arguments."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """No flag."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """The variable, where other options show their flag."""
+        return f"${self.envvar}", f"{self.help} (environment only)"
+
+
+def setting(default: Any, help_text: str, *, env: str | None = None, secret: bool = False) -> Any:
+    """A field of a settings dataclass. A secret one is read from the environment only."""
+    kind = FromEnvironment if secret else click.Option
+    return dataclasses.field(default=default, metadata={"help": help_text, "env": env, "kind": kind})
 
 
 def variable(field: dataclasses.Field[Any]) -> str:
@@ -62,7 +76,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
     elif default is None and kind is type(None):
         kind = str
     return click.option(
-        flag, field.name, type=kind, default=default, envvar=variable(field), show_envvar=True,
+        flag, field.name, cls=field.metadata["kind"], type=kind, default=default, envvar=variable(field), show_envvar=True,
         show_default=default is not None, help=field.metadata["help"],
     )  # fmt: skip
 

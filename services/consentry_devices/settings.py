@@ -12,7 +12,7 @@ class DevicesSettings:
 
     listen: str = setting("127.0.0.1:7402", "address to serve on", env="CONSENTRY_DEVICES_LISTEN")
     authority: str = setting("127.0.0.1:7401", "address of the authority")
-    token: str | None = setting(None, "the service's own token; better in a file", env="CONSENTRY_DEVICES_TOKEN")
+    token: str | None = setting(None, "the service's own token; better in a file", env="CONSENTRY_DEVICES_TOKEN", secret=True)
     token_file: Path | None = setting(
         None,
         "file with the service's own token  [default: devices.token in the data folder]",

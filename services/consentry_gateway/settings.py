@@ -14,7 +14,7 @@ class GatewaySettings:
     """What every gateway needs."""
 
     devices: str = setting("127.0.0.1:7402", "address of the device-data service", env="CONSENTRY_DEVICES")
-    token: str | None = setting(None, "the gateway's token; better in a file", env="CONSENTRY_GATEWAY_TOKEN")
+    token: str | None = setting(None, "the gateway's token; better in a file", env="CONSENTRY_GATEWAY_TOKEN", secret=True)
     token_file: Path | None = setting(
         None, "file with the gateway's token, read again at every connection", env="CONSENTRY_GATEWAY_TOKEN_FILE"
     )

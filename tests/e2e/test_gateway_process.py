@@ -64,11 +64,11 @@ def test_a_signal_ends_the_simulator_in_order(tmp_path: Path, number: signal.Sig
         "-m",
         "consentry_gateway",
         "simulate",
-        "--token=ct_made_up",
         f"--data-dir={tmp_path}",
         "--devices=127.0.0.1:1",
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"CONSENTRY_GATEWAY_TOKEN": "ct_made_up"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         lines = []
         while "publishes for" not in (line := process.stderr.readline()):
