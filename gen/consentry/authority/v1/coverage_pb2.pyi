@@ -225,7 +225,10 @@ class WatchCoverageResponse(_message.Message):
     SYNCED_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """To be sent as `after_revision` when the stream is opened again."""
+    """To be sent as `after_revision` when the stream is opened again. Of events that belong together only the last carries the new
+    one: whoever is cut off between them is told all of them again. So it is empty before the first `synced` of a stream that
+    started without one.
+    """
     @_builtins.property
     def covered(self) -> Global___WatchCoverageResponse.Covered:
         """A customer entered, or its classes changed."""
