@@ -1,0 +1,69 @@
+"""Which changes take access away: those that turn some `allowed` false, now or at a later moment.
+
+    narrowing =  exists key, data class, data time, moment >= now:  allowed before the change, and not allowed after it
+
+Written field by field, because a change is looked at in the transaction that makes it; a test derives from the rule itself that
+no field is forgotten. Where it cannot tell, it says yes: a barrier too many costs milliseconds.
+"""
+
+from consentry_rule.facts import ALL_DATA_CLASSES, Consent, Instant, Key, Secret, Standing, Subscription, Token
+from consentry_rule.rule import Deny, usable, valid
+
+
+def narrows_standing(before: Standing, after: Standing, now: Instant) -> bool:
+    """Whether a change of a standing takes access away from some key of the partner."""
+    if before.demo or isinstance(valid(before, now), Deny):
+        return False  # there was nothing to take; the demo customer's is not the standing's to give
+    if isinstance(valid(after, now), Deny):
+        return True
+    assert before.consent is not None  # noqa: S101 - it was valid
+    assert after.consent is not None  # noqa: S101 - it is valid
+    return _narrows_consent(before.consent, after.consent) or _sooner(_end(before), _end(after))
+
+
+def narrows_credential(before: Key | Token | None, after: Key | Token | None, now: Instant) -> bool:
+    """Whether a change of a key or token takes access away from a holder of one of its secrets."""
+    if before is None or isinstance(usable(before, now), Deny):
+        return False
+    if after is None or isinstance(usable(after, now), Deny) or _sooner(before.expire_time, after.expire_time):
+        return True
+    if isinstance(before, Key) and isinstance(after, Key):
+        other = _narrows_key(before, after)
+    elif isinstance(before, Token) and isinstance(after, Token):
+        other = (before.role, before.organization) != (after.role, after.organization)
+    else:
+        other = True
+    return other or _narrows_secrets(before.secrets, after.secrets, now)
+
+
+def _narrows_consent(before: Consent, after: Consent) -> bool:
+    classes_before = before.data_classes or ALL_DATA_CLASSES
+    classes_after = after.data_classes or ALL_DATA_CLASSES
+    return not classes_before <= classes_after or after.data_start_time > before.data_start_time
+
+
+def _narrows_key(before: Key, after: Key) -> bool:
+    if (before.kind, before.partner) != (after.kind, after.partner):
+        return True
+    return not before.customers <= after.customers or (after.rehearsing and not before.rehearsing)
+
+
+def _narrows_secrets(before: tuple[Secret, ...], after: tuple[Secret, ...], now: Instant) -> bool:
+    kept = {secret.id: secret for secret in after}
+    for secret in before:
+        if isinstance(usable(secret, now), Deny):
+            continue
+        if secret.id not in kept or _sooner(secret.expire_time, kept[secret.id].expire_time):
+            return True
+    return False
+
+
+def _end(standing: Standing) -> Instant | None:
+    """When a valid standing ends by itself."""
+    holders: tuple[Subscription | Consent | None, ...] = (standing.subscription, standing.consent)
+    return min((holder.expire_time for holder in holders if holder and holder.expire_time is not None), default=None)
+
+
+def _sooner(before: Instant | None, after: Instant | None) -> bool:
+    """Whether an end moved closer."""
+    return after is not None and (before is None or after < before)

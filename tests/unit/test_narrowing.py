@@ -1,0 +1,127 @@
+"""Narrowing against the rule: whatever change can turn some `allowed` false is seen as taking access away."""
+
+import dataclasses
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consentry_rule import (
+    Allow,
+    Consent,
+    CustomerId,
+    DataClass,
+    Instant,
+    Key,
+    KeyKind,
+    PartnerId,
+    Secret,
+    Standing,
+    Subscription,
+    Token,
+    TokenRole,
+    allowed,
+    usable,
+)
+from consentry_rule.narrowing import narrows_credential, narrows_standing
+
+ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
+NOW = Instant(10)
+LATER = [Instant(moment) for moment in range(10, 16)]
+
+instants = st.integers(5, 15).map(Instant)
+ends = st.none() | instants
+subscriptions = st.none() | st.builds(Subscription, st.booleans(), ends)
+consents = st.none() | st.builds(Consent, instants, st.booleans(), ends, st.frozensets(st.sampled_from(DataClass)))
+standings = st.builds(Standing, st.just(ACME), st.just(NORTH), st.just(False), st.booleans(), subscriptions, consents)
+secrets = st.lists(st.builds(Secret, st.sampled_from("ab"), ends), max_size=2, unique_by=lambda secret: secret.id).map(tuple)
+keys = st.builds(
+    Key,
+    st.sampled_from(KeyKind),
+    st.just(ACME),
+    deleted=st.booleans(),
+    disabled=st.booleans(),
+    expire_time=ends,
+    customers=st.frozensets(st.sampled_from([NORTH, SOUTH])),
+    rehearsing=st.booleans(),
+    secrets=secrets,
+)
+tokens = st.builds(Token, st.just(TokenRole.GATEWAY), st.just(""), st.booleans(), st.booleans(), ends, secrets)
+
+DEMO = Standing(ACME, CustomerId("demo"), demo=True)
+OPEN = [
+    Standing(ACME, customer, connected=True, subscription=Subscription(), consent=Consent(Instant(0)))
+    for customer in (NORTH, SOUTH)
+]
+SOME_KEY = Key(KeyKind.ALL_CUSTOMERS, ACME)
+
+
+def allows(key: Key, standing: Standing) -> set[tuple[DataClass, int, Instant]]:
+    """Everything that is allowed, from now on."""
+    return {
+        (data_class, data_time, now)
+        for data_class in DataClass
+        for data_time in range(16)
+        for now in LATER
+        if isinstance(allowed(key, standing, data_class, Instant(data_time), now), Allow)
+    }
+
+
+def lets_in(credential: Key | Token | None) -> set[tuple[str, Instant]]:
+    """Which secrets let their holder in when, from now on."""
+    if credential is None:
+        return set()
+    return {
+        (secret.id, now)
+        for secret in credential.secrets
+        for now in LATER
+        if isinstance(usable(credential, now), Allow) and isinstance(usable(secret, now), Allow)
+    }
+
+
+def reaches(key: Key | Token | None) -> set[tuple[CustomerId, DataClass, int, Instant]]:
+    """What a key may read, of the demo customer and of two that are valid."""
+    if not isinstance(key, Key) or not key.secrets:
+        return set()
+    return {(standing.customer, *one) for standing in (DEMO, *OPEN) for one in allows(key, standing)}
+
+
+@settings(max_examples=400, deadline=None)
+@given(standings, standings)
+def test_no_change_of_a_standing_is_forgotten(before: Standing, after: Standing) -> None:
+    if not allows(SOME_KEY, before) <= allows(SOME_KEY, after):
+        assert narrows_standing(before, after, NOW)
+
+
+@settings(max_examples=400, deadline=None)
+@given(keys | tokens, keys | tokens | st.none())
+def test_no_change_of_a_credential_is_forgotten(before: Key | Token, after: Key | Token | None) -> None:
+    if not lets_in(before) <= lets_in(after) or (lets_in(before) and not reaches(before) <= reaches(after)):
+        assert narrows_credential(before, after, NOW)
+
+
+@given(standings, keys)
+def test_what_does_not_change_takes_nothing_away(standing: Standing, key: Key) -> None:
+    assert not narrows_standing(standing, standing, NOW)
+    assert not narrows_credential(key, key, NOW)
+
+
+def test_each_way_of_taking_away_and_its_opposite() -> None:
+    """One by one, so that a barrier is not made of every change."""
+    before = dataclasses.replace(OPEN[0], consent=Consent(Instant(5), data_classes=frozenset({DataClass.ALARMS})))
+    assert before.consent is not None
+    wider = [
+        dataclasses.replace(before, consent=Consent(Instant(5))),
+        dataclasses.replace(before, consent=dataclasses.replace(before.consent, data_start_time=Instant(4))),
+    ]
+    narrower = [
+        dataclasses.replace(before, connected=False),
+        dataclasses.replace(before, subscription=Subscription(cancelled=True)),
+        dataclasses.replace(before, subscription=Subscription(expire_time=Instant(50))),
+        dataclasses.replace(before, consent=dataclasses.replace(before.consent, revoked=True)),
+        dataclasses.replace(before, consent=dataclasses.replace(before.consent, expire_time=Instant(50))),
+        dataclasses.replace(before, consent=dataclasses.replace(before.consent, data_start_time=Instant(6))),
+        dataclasses.replace(before, consent=dataclasses.replace(before.consent, data_classes=frozenset({DataClass.TELEMETRY}))),
+    ]
+    assert [narrows_standing(before, after, NOW) for after in wider] == [False, False]
+    assert [narrows_standing(before, after, NOW) for after in narrower] == [True] * len(narrower)
+    assert not narrows_standing(narrower[0], before, NOW)
