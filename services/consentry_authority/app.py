@@ -27,6 +27,7 @@ from consentry.authority.v1 import (
 )
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.enforcement.news import News
+from consentry_authority.enforcing import Enforcing
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys
 from consentry_authority.passwords import Passwords
 from consentry_authority.rpc.consents import ConsentServicer
@@ -36,6 +37,7 @@ from consentry_authority.rpc.enforcement import EnforcementServicer
 from consentry_authority.rpc.gate import AuthorityGate
 from consentry_authority.rpc.keys import KeyServicer
 from consentry_authority.rpc.policies import POLICIES
+from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage.opening import open_existing, page_token_key
@@ -90,7 +92,10 @@ async def start(
             authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
+            enforcing=Enforcing(store, clock),
         )
+        await parts.enforcing.start()
+        opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
         served = _served(parts)
         server = RpcServer(
@@ -132,18 +137,20 @@ class _Parts:
     authenticator: Authenticator
     secret_maker: SecretMaker
     news: News
+    enforcing: Enforcing
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     """Every service with what answers it. A new one is a line here."""
     store, pages, news = parts.store, parts.page_tokens, parts.news
     clock, maker, random = parts.clock, parts.secret_maker, parts.random
-    directory = DirectoryServicer(store, pages, clock)
-    tokens = TokenServicer(store, pages, maker, random)
-    consents = ConsentServicer(store, pages, clock)
-    keys = KeyServicer(store, pages, clock, maker, random)
+    receipts = Receipts(parts.enforcing)
+    directory = DirectoryServicer(store, pages, clock, receipts)
+    tokens = TokenServicer(store, pages, maker, random, receipts)
+    consents = ConsentServicer(store, pages, clock, receipts)
+    keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
     coverage = CoverageServicer(store, news, pages, clock)
-    enforcement = EnforcementServicer(store, parts.authenticator, news)
+    enforcement = EnforcementServicer(store, parts.authenticator, news, parts.enforcing)
     return (
         (
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"],

@@ -56,6 +56,25 @@ class Interest:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Guard: everything up to `revision` is applied; no write begins any more that it denies."""
+
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Guard: the facts about these names need not be told any more."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """Guard: this incarnation serves nothing any more, and never will. Its lease is given back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Authority: the right to serve until `stamp + duration` on the guard's clock, once `revision` has been applied."""
 
@@ -88,8 +107,17 @@ class Facts:
     standings: tuple[Standing, ...] = ()
 
 
-FromGuard: TypeAlias = Hello | Renewal | Interest
+FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell
 FromAuthority: TypeAlias = Lease | Facts
 
 LEASE_SECONDS = 5
-"""T of the design: how long a guard may serve without having heard from the authority."""
+"""T: how long a guard may serve without having heard from the authority."""
+
+CLOCK_DRIFT = 0.001
+"""rho: by how much the clocks of two machines may run apart, as a share of the time that passes."""
+
+SLACK_SECONDS = 0.1
+"""epsilon: for what a clock cannot show, such as the time between reading it and acting."""
+
+BOUND_SECONDS = LEASE_SECONDS * (1 + CLOCK_DRIFT) + SLACK_SECONDS
+"""After so long on anybody's clock, no lease that was granted before can still be usable."""

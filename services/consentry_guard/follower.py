@@ -2,44 +2,90 @@
 
 1. On a new connection the follower says hello, asks for everything that it wants as interest 1, and asks for a lease.
 2. What it learned on the connection before stays in use under the lease that it got there. News of the new connection is
-   applied to it too, so that no withdrawal waits.
+   applied to it too, so that no withdrawal waits, unless it is older than what is in use: a replica may lag.
 3. A lease that came on this connection counts once interest 1 has been answered whole and everything up to the lease's revision
    has been applied; what was learned on this connection then takes the former's place, so that nothing of a former history
    stays behind. It counts until `stamp + duration` on this machine's clock; `stamp` is when the lease was *asked for*.
-4. The authority's time now is at most `authority_time + (clock - stamp)`: it read its clock after the stamp was taken.
+4. A revision is acknowledged once everything up to it is in use: applied first, acknowledged then, and never while facts of a
+   former connection are in use.
+5. The authority's time now is at most `authority_time + (clock - stamp)`: it read its clock after the stamp was taken.
    Deadlines are held against that, so an end comes early by at most a round trip and never late.
+6. What is forgotten is unusable at once, and what still comes of it is not applied: it is known again only by a new snapshot.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from consentry_core import names
 from consentry_core.clock import BootTime
-from consentry_core.follow import Facts, FromGuard, Hello, Interest, Lease, Renewal, Revision
+from consentry_core.follow import (
+    Acknowledgement,
+    Credential,
+    Facts,
+    Farewell,
+    Forget,
+    FromGuard,
+    Hello,
+    Interest,
+    Lease,
+    Renewal,
+    Revision,
+)
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
 
 
 @dataclass(slots=True)
 class _Known:
-    """What was learned on one connection, or is in use. `answered` names what a snapshot has come for."""
+    """What was learned on one connection, or is in use.
 
+    `answered` names what a snapshot has come for; everything about those is as it was at `revision`, or later.
+    """
+
+    revision: Revision | None = None
     credentials: dict[str, Key | Token | None] = field(default_factory=dict)
     standings: dict[PartnerId, dict[CustomerId, Standing]] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
 
-    def apply(self, facts: Facts) -> None:
-        for credential in facts.credentials:
+    def takes(self, revision: Revision) -> bool:
+        """Whether facts of a revision are of this history, and not older than what is known."""
+        known = self.revision
+        return known is None or (known.epoch == revision.epoch and known.number <= revision.number)
+
+    def apply(self, credentials: Iterable[Credential], standings: Iterable[Standing]) -> None:
+        for credential in credentials:
             self.credentials[credential.name] = credential.facts
-        for standing in facts.standings:
+        for standing in standings:
             self.standings.setdefault(standing.partner, {})[standing.customer] = standing
+
+    def forget(self, name: str, wanted: Iterable[str]) -> None:
+        """Let go of everything that is known of a name, and of no other that is wanted."""
+        self.answered.discard(name)
+        self.credentials.pop(name, None)
+        if names.CONSENT.matches(name):
+            customer, partner = names.CONSENT.parse(name, "name")
+            if names.PARTNER.format(partner) not in wanted:
+                self.standings.get(PartnerId(partner), {}).pop(CustomerId(customer), None)
+        elif names.PARTNER.matches(name):
+            partner_id = PartnerId(names.PARTNER.parse(name, "name")[0])
+            self.standings[partner_id] = {
+                customer: standing
+                for customer, standing in self.standings.get(partner_id, {}).items()
+                if names.CONSENT.format(customer, partner_id) in wanted
+            }
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a message changed: credentials with their former facts, standings, and names that are known from now on."""
+    """What a message changed, and what to say to it.
+
+    `credentials` come with their former facts; `answered` are names that are known from now on. `reply` says what has been
+    applied: it is true already, because every write is checked against what is in use.
+    """
 
     credentials: tuple[tuple[str, Key | Token | None], ...] = ()
     standings: tuple[tuple[PartnerId, CustomerId], ...] = ()
     answered: tuple[str, ...] = ()
+    reply: tuple[FromGuard, ...] = ()
 
 
 class Follower:
@@ -53,7 +99,6 @@ class Follower:
         self._connected = False
         self._interests: dict[int, tuple[str, ...]] = {}
         self._last_interest = 0
-        self._applied: Revision | None = None
         self._candidate: Lease | None = None
         self._lease: Lease | None = None
         self._latest_now = Instant(0)
@@ -63,7 +108,7 @@ class Follower:
     def connected(self, now: BootTime) -> list[FromGuard]:
         """A connection was made: what to say first."""
         self._connected, self._incoming = True, _Known()
-        self._applied = self._candidate = None
+        self._candidate = None
         self._interests.clear()
         self._last_interest = 0
         return [self._hello, self._interest(tuple(self._wanted)), Renewal(now)]
@@ -78,28 +123,67 @@ class Follower:
         self._wanted.update(dict.fromkeys(new))
         return [self._interest(new)] if new and self._connected else []
 
+    def forget(self, forgotten: Iterable[str]) -> list[FromGuard]:
+        """Follow these names no longer: what to say. What is known of them is unusable from now on."""
+        gone = tuple(name for name in dict.fromkeys(forgotten) if name in self._wanted)
+        for name in gone:
+            del self._wanted[name]
+            for known in (self._in_use, self._incoming):
+                if known is not None:
+                    known.forget(name, self._wanted)
+        if gone:
+            # An answer that is still on its way answers for what is still wanted, and no longer for these.
+            self._interests = {
+                number: tuple(name for name in wanted if name in self._wanted) for number, wanted in self._interests.items()
+            }
+        return [Forget(gone)] if gone and self._connected else []
+
+    def farewell(self) -> list[FromGuard]:
+        """Give the lease back: nothing is served any more. What to say."""
+        self._lease = self._candidate = None
+        return [Farewell()] if self._connected else []
+
     def received(self, message: Lease | Facts) -> Applied:
         """The authority said something: apply it, in one step."""
         if isinstance(message, Lease):
             self._candidate = message
             return self._adopt()
-        former = {credential.name: self._in_use.credentials.get(credential.name) for credential in message.credentials}
-        answered: tuple[str, ...] = ()
-        if message.interest == 0 and not message.more:
-            self._applied = message.revision
-        elif not message.more:
-            answered = self._interests.pop(message.interest, ())
-        self._in_use.apply(message)
+        told = self._in_use if self._incoming is None else self._incoming
+        if not told.takes(message.revision):
+            return Applied()  # older than what this connection has told: nothing of it is news, and it answers nothing
+        credentials = [credential for credential in message.credentials if credential.name in self._wanted]
+        standings = [standing for standing in message.standings if self._wants(standing)]
+        former = tuple((credential.name, self._in_use.credentials.get(credential.name)) for credential in credentials)
         if self._incoming is not None:
-            self._incoming.apply(message)
-            self._incoming.answered.update(answered)
-            answered = ()  # known only once this connection's facts are in use
-        self._in_use.answered.update(answered)
+            self._incoming.apply(credentials, standings)
+        if self._in_use.takes(message.revision):
+            self._in_use.apply(credentials, standings)
+        answered, reply = self._complete(message)
         adopted = self._adopt()
         return Applied(
-            tuple(former.items()) + adopted.credentials,
-            tuple((standing.partner, standing.customer) for standing in message.standings) + adopted.standings,
+            former + adopted.credentials,
+            tuple((standing.partner, standing.customer) for standing in standings) + adopted.standings,
             answered + adopted.answered,
+            reply + adopted.reply,
+        )
+
+    def _complete(self, message: Facts) -> tuple[tuple[str, ...], tuple[FromGuard, ...]]:
+        """A change or a snapshot has been told whole: what is known by it, and what to acknowledge."""
+        if message.more:
+            return (), ()
+        told = self._in_use if self._incoming is None else self._incoming
+        if message.interest == 0:
+            told.revision = message.revision
+            return (), () if self._incoming is not None else (Acknowledgement(message.revision),)
+        answered = self._interests.pop(message.interest, ())
+        told.answered.update(answered)
+        # What is learned on a connection is in use only once its first lease counts.
+        return () if self._incoming is not None else answered, ()
+
+    def _wants(self, standing: Standing) -> bool:
+        return (
+            names.PARTNER.format(standing.partner) in self._wanted
+            or names.CONSENT.format(standing.customer, standing.partner) in self._wanted
         )
 
     def _interest(self, wanted: tuple[str, ...]) -> Interest:
@@ -116,10 +200,12 @@ class Follower:
         if self._incoming is None:
             return Applied()
         former, self._in_use, self._incoming = self._in_use, self._incoming, None
+        reply = () if self._in_use.revision is None else (Acknowledgement(self._in_use.revision),)
         return Applied(
             tuple(former.credentials.items()),
             tuple((partner, customer) for partner, customers in former.standings.items() for customer in customers),
             tuple(self._in_use.answered),
+            reply,
         )
 
     # Lease and time
@@ -142,12 +228,12 @@ class Follower:
 
     def has_applied(self, revision: Revision) -> bool:
         """Whether everything up to this revision has been applied, on this connection."""
-        applied = self._applied
+        applied = (self._in_use if self._incoming is None else self._incoming).revision
         return applied is not None and applied.epoch == revision.epoch and applied.number >= revision.number
 
     def revision(self) -> Revision | None:
-        """What has been applied on this connection."""
-        return self._applied
+        """What everything that is in use shows."""
+        return self._in_use.revision
 
     # What is known
 

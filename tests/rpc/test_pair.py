@@ -367,13 +367,6 @@ async def test_a_service_follows_nothing_with_a_deleted_token(pair: Pair) -> Non
     assert (error.code(), error_info(error).reason) == (grpc.StatusCode.UNAVAILABLE, "LEASE_LOST")
 
 
-async def test_enforcement_says_no_more_than_is_known(pair: Pair) -> None:
-    revoked = await pair.authority.revoke("north", "acme")
-    assert revoked.enforcement.state == revoked.enforcement.STATE_PENDING
-    assert revoked.enforcement.revision
-    assert abs(revoked.enforcement.commit_time.seconds - time.time()) < 10
-
-
 async def test_coverage_is_watched_with_reasons(pair: Pair) -> None:
     key = await pair.authority.key("acme")
     call: Any = pair.authority.coverage.WatchCoverage(coverage_pb2.WatchCoverageRequest(), metadata=bearer(key.secret))

@@ -148,6 +148,7 @@ def test_the_authoritys_time_does_not_step_back() -> None:
 def test_former_facts_come_with_a_change() -> None:
     """So that a list that lost a customer can be told from one that never had it."""
     follower = started()
+    follower.want([KEY])
     before, after = Key(KeyKind.DEMO, ACME), Key(KeyKind.DEMO, ACME, rehearsing=True)
     follower.received(Facts(revision(8), credentials=(Credential(KEY, before),)))
     assert follower.received(Facts(revision(9), credentials=(Credential(KEY, after),))).credentials == ((KEY, before),)

@@ -15,8 +15,11 @@ from consentry_core.clock import SECOND, BootTime
 from consentry_core.errors import InvalidArgument
 from consentry_core.follow import (
     LEASE_SECONDS,
+    Acknowledgement,
     Credential,
     Facts,
+    Farewell,
+    Forget,
     FromAuthority,
     FromGuard,
     Hello,
@@ -50,6 +53,10 @@ class Following:
 
     def __init__(self) -> None:
         self.hello: Hello | None = None
+        self.applied: Revision | None = None
+        """What the guard has acknowledged."""
+        self.gone = False
+        """Whether it has said farewell."""
         self._names: set[str] = set()
         self._partners: set[PartnerId] = set()
         self._owed: deque[_Snapshot] = deque()
@@ -69,10 +76,17 @@ class Following:
             return
         if self.hello is None:
             raise InvalidArgument("message", "must begin with a hello")
-        if isinstance(message, Renewal):
-            self._renewal = message.stamp  # a later one answers an earlier one too
-        else:
-            self._follow(message)
+        match message:
+            case Renewal():
+                self._renewal = message.stamp  # a later one answers an earlier one too
+            case Interest():
+                self._follow(message)
+            case Forget():
+                self._forget(message)
+            case Acknowledgement():
+                self.applied = message.revision
+            case Farewell():
+                self.gone, self._renewal = True, None
 
     def _follow(self, interest: Interest) -> None:
         for name in interest.names:
@@ -83,20 +97,40 @@ class Following:
         self._partners.update(PartnerId(_only(name)) for name in interest.names if names.PARTNER.matches(name))
         self._owed.append(_Snapshot(interest.number, deque(interest.names)))
 
+    def _forget(self, forget: Forget) -> None:
+        names_ = set(forget.names)
+        self._names -= names_
+        self._partners -= {PartnerId(_only(name)) for name in names_ if names.PARTNER.matches(name)}
+        for snapshot in self._owed:
+            if snapshot.names and snapshot.names[0] in names_:
+                snapshot.after = None
+            snapshot.names = deque(name for name in snapshot.names if name not in names_)
+
+    @property
+    def asks_for_a_lease(self) -> bool:
+        """Whether the next turn grants one: the member's row has to be written before it."""
+        return self._renewal is not None
+
     @property
     def owes(self) -> bool:
         """Whether another turn is due at once."""
         return bool(self._owed) or self._renewal is not None
 
-    def turn(self, view: View) -> Sequence[FromAuthority]:
-        """What is to be said now. One read of one snapshot of the database."""
+    def turn(self, view: View, *, committed: Revision | None = None) -> Sequence[FromAuthority]:
+        """What is to be said now. One read of one snapshot of the database.
+
+        `committed`: the head as the primary has it, read after the member's row was written; a snapshot of a replica that lags
+        may be behind it. None: the snapshot is the primary's, and was taken after that.
+        """
         head = view.facts.head()
+        if self._told is not None and self._told.epoch == head.epoch and head.number < self._told.number:
+            return ()  # a replica that lags behind what this stream has been told: what it shows is old
         said: list[FromAuthority] = list(self._changes(view, head))
         self._told = head
         if self._owed:
             said.append(self._piece(view, head))
         if self._renewal is not None:
-            said.append(Lease(self._renewal, head, LEASE_SECONDS * SECOND, view.now))
+            said.append(Lease(self._renewal, committed or head, LEASE_SECONDS * SECOND, view.now))
             self._renewal = None
         return said
 

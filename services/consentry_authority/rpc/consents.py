@@ -10,8 +10,10 @@ from consentry_authority.commands.revoke_consent import revoke_consent
 from consentry_authority.rpc.gate import origin
 from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.wire import consent_to_wire, enforcement_to_wire, optional_instant
+from consentry_authority.rpc.receipts import Receipts, check_timeout
+from consentry_authority.rpc.wire import consent_to_wire, optional_instant
 from consentry_authority.storage.store import Store
+from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.follow_wire import data_classes_from_wire
@@ -21,10 +23,11 @@ from consentry_core.rpc.gate import Context
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock) -> None:
+    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock, receipts: Receipts) -> None:
         self._store = store
         self._page_tokens = page_tokens
         self._clock = clock
+        self._receipts = receipts
 
     async def GrantConsent(self, request: pb.GrantConsentRequest, context: Context) -> pb.GrantConsentResponse:
         """See the proto."""
@@ -36,20 +39,24 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
             data_start_time=optional_instant(request, "data_start_time", "data_start_time"),
             purpose=request.purpose,
         )
+        check_timeout(request)
         committed = await self._store.write(
             lambda transaction: grant_consent(transaction, customer, partner, grant), origin=origin()
         )
         return pb.GrantConsentResponse(
-            consent=consent_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+            consent=consent_to_wire(committed.value, self._clock.now()),
+            enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner)),
         )
 
     async def RevokeConsent(self, request: pb.RevokeConsentRequest, context: Context) -> pb.RevokeConsentResponse:
         """See the proto."""
         partner = partner_id(request.partner, "partner")
         customer = own_customer(request.customer, "customer")
+        check_timeout(request)
         committed = await self._store.write(lambda transaction: revoke_consent(transaction, customer, partner), origin=origin())
         return pb.RevokeConsentResponse(
-            consent=consent_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+            consent=consent_to_wire(committed.value, self._clock.now()),
+            enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner)),
         )
 
     async def GetConsent(self, request: pb.GetConsentRequest, context: Context) -> pb.GetConsentResponse:

@@ -18,10 +18,10 @@ from consentry_authority.commands.set_subscription import set_subscription
 from consentry_authority.rpc.gate import calling, origin
 from consentry_authority.rpc.own import customer_id, own_customer, own_partner, partner_id
 from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import (
     connection_to_wire,
     customer_to_wire,
-    enforcement_to_wire,
     partner_to_wire,
     subscription_from_wire,
 )
@@ -37,10 +37,11 @@ from consentry_rule import CustomerId, PartnerId
 class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock) -> None:
+    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock, receipts: Receipts) -> None:
         self._store = store
         self._page_tokens = page_tokens
         self._clock = clock
+        self._receipts = receipts
 
     async def CreatePartner(self, request: pb.CreatePartnerRequest, context: Context) -> pb.CreatePartnerResponse:
         """See the proto."""
@@ -94,11 +95,13 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         """See the proto."""
         customer = customer_id(request.customer, "customer")
         subscription = subscription_from_wire(request.subscription, "subscription")
+        check_timeout(request)
         committed = await self._store.write(
             lambda transaction: set_subscription(transaction, customer, subscription), origin=origin()
         )
         return pb.SetSubscriptionResponse(
-            customer=customer_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+            customer=customer_to_wire(committed.value, self._clock.now()),
+            enforcement=await self._receipts.of(committed, request, context, f"{request.customer}/consents/"),
         )
 
     async def CancelSubscription(
@@ -106,9 +109,11 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     ) -> pb.CancelSubscriptionResponse:
         """See the proto."""
         customer = customer_id(request.customer, "customer")
+        check_timeout(request)
         committed = await self._store.write(lambda transaction: cancel_subscription(transaction, customer), origin=origin())
         return pb.CancelSubscriptionResponse(
-            customer=customer_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+            customer=customer_to_wire(committed.value, self._clock.now()),
+            enforcement=await self._receipts.of(committed, request, context, f"{request.customer}/consents/"),
         )
 
     async def ConnectCustomer(self, request: pb.ConnectCustomerRequest, context: Context) -> pb.ConnectCustomerResponse:
@@ -126,10 +131,13 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         """See the proto."""
         partner = partner_id(request.partner, "partner")
         customer = customer_id(request.customer, "customer")
+        check_timeout(request)
         committed = await self._store.write(
             lambda transaction: disconnect_customer(transaction, partner, customer), origin=origin()
         )
-        return pb.DisconnectCustomerResponse(enforcement=enforcement_to_wire(committed))
+        return pb.DisconnectCustomerResponse(
+            enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner))
+        )
 
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
         """See the proto."""

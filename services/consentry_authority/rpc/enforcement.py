@@ -7,15 +7,19 @@ from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.authentication import Authenticator
+from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
+from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.rpc.gate import calling
+from consentry_authority.rpc.receipts import point_name, receipt_to_wire
 from consentry_authority.storage.store import Store
-from consentry_core.errors import Unauthenticated, denied
-from consentry_core.follow import FromAuthority, FromGuard
+from consentry_core.errors import NotFound, Unauthenticated, denied
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.gate import Context
+from consentry_core.rpc.times import to_duration, to_timestamp
 from consentry_rule import Deny, Reason, usable
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
@@ -24,10 +28,11 @@ SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentr
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, authenticator: Authenticator, news: News) -> None:
+    def __init__(self, store: Store, authenticator: Authenticator, news: News, enforcing: Enforcing) -> None:
         self._store = store
         self._authenticator = authenticator
         self._news = news
+        self._enforcing = enforcing
 
     async def VerifyCredential(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
@@ -54,7 +59,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             _check_token(view, caller)
             return list(following.turn(view))
 
-        with self._news.listening() as news:
+        with self._news.listening() as news, contextlib.ExitStack() as joined:
             listening = asyncio.create_task(_listen(request_iterator, inbox, news))
             try:
                 while True:
@@ -63,8 +68,13 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                     over = listening.done()
                     # Taken in between turns only: a turn runs in a thread of its own.
                     while inbox:
-                        following.received(inbox.popleft())
+                        await self._take(following, inbox.popleft(), joined)
+                    if following.gone:
+                        return
                     if following.hello is not None:
+                        if following.asks_for_a_lease:
+                            # The member's row first, then the head that the lease names: whoever commits in between finds it.
+                            await self._enforcing.granting(following.hello.incarnation, following.hello.service)
                         for message in await self._store.read(turn):
                             yield to_response(message)
                     if following.owes:
@@ -76,6 +86,58 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 listening.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await listening
+
+    async def _take(self, following: Following, message: FromGuard, joined: contextlib.ExitStack) -> None:
+        """Take what a guard said, and let the barriers know."""
+        following.received(message)
+        assert following.hello is not None  # noqa: S101 - nothing else is taken before it
+        incarnation = following.hello.incarnation
+        match message:
+            case Hello():
+                self._enforcing.connected(incarnation)
+                joined.callback(self._enforcing.disconnected, incarnation)
+            case Acknowledgement():
+                self._enforcing.acknowledged(incarnation, message.revision)
+            case Farewell():
+                await self._enforcing.left(incarnation)
+            case _:
+                pass
+
+    async def GetEnforcement(  # noqa: N802 - the proto's name
+        self, request: enforcement_pb2.GetEnforcementRequest, context: Context
+    ) -> enforcement_pb2.GetEnforcementResponse:
+        """See the proto."""
+        revision = Revision.parse(request.revision, "revision")
+        head = await self._store.read(lambda view: view.facts.head())
+        found = await self._enforcing.receipt(revision) if revision.epoch == head.epoch else None
+        if found is None:
+            # One answer for what is not there and for a change that took nothing away: neither has a receipt.
+            if calling().operates:
+                raise NotFound("there is no change of this revision that took access away")
+            raise not_yours()
+        receipt, organization = found
+        require_own(calling(), organization)
+        return enforcement_pb2.GetEnforcementResponse(enforcement=receipt_to_wire(receipt))
+
+    async def ListEnforcementPoints(  # noqa: N802 - the proto's name
+        self, request: enforcement_pb2.ListEnforcementPointsRequest, context: Context
+    ) -> enforcement_pb2.ListEnforcementPointsResponse:
+        """See the proto."""
+        points = await self._enforcing.points()
+        return enforcement_pb2.ListEnforcementPointsResponse(enforcement_points=[_status_to_wire(point) for point in points])
+
+
+def _status_to_wire(point: PointStatus) -> enforcement_pb2.EnforcementPoint:
+    member = point.member
+    return enforcement_pb2.EnforcementPoint(
+        name=point_name(member.incarnation),
+        service=member.service,
+        join_time=to_timestamp(member.join_time),
+        connected=point.connected,
+        lease_age=None if point.lease_age is None else to_duration(point.lease_age),
+        applied_revision="" if member.applied is None else str(member.applied),
+        owed_revisions=[str(revision) for revision in point.owed],
+    )
 
 
 async def _listen(requests: AsyncIterator[enforcement_pb2.FollowRequest], inbox: deque[FromGuard], news: asyncio.Event) -> None:

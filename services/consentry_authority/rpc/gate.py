@@ -78,4 +78,4 @@ def calling() -> Actor:
 def origin() -> Origin:
     """Who calls which method, for the history."""
     call = current_call.get()
-    return Origin(calling().credential, call.method)
+    return Origin(calling().credential, call.method, calling().organization)

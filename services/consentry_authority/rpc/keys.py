@@ -14,15 +14,16 @@ from consentry_authority.commands.update_key import KeyUpdate, update_key
 from consentry_authority.rpc.gate import calling, origin
 from consentry_authority.rpc.own import own_key, own_partner
 from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import (
     customers_from_wire,
-    enforcement_to_wire,
     key_to_wire,
     kind_from_wire,
     optional_instant,
 )
 from consentry_authority.secret import KEY_PREFIXES
 from consentry_authority.storage.store import Store
+from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.paging import PageTokens
@@ -34,13 +35,21 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     """See the proto."""
 
     def __init__(
-        self, store: Store, page_tokens: PageTokens, clock: Clock, secret_maker: SecretMaker, random: RandomBytes
+        self,
+        *,
+        store: Store,
+        page_tokens: PageTokens,
+        clock: Clock,
+        secret_maker: SecretMaker,
+        random: RandomBytes,
+        receipts: Receipts,
     ) -> None:
         self._store = store
         self._page_tokens = page_tokens
         self._clock = clock
         self._secret_maker = secret_maker
         self._random = random
+        self._receipts = receipts
 
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         """See the proto."""
@@ -84,21 +93,25 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
             customers=customers_from_wire(request.key.customers, "key.customers"),
         )
+        check_timeout(request)
         committed = await self._store.write(
             lambda transaction: update_key(transaction, partner, key, update, etag=request.key.etag), origin=origin()
         )
         return pb.UpdateKeyResponse(
-            key=key_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+            key=key_to_wire(committed.value, self._clock.now()),
+            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
         )
 
     async def DisableKey(self, request: pb.DisableKeyRequest, context: Context) -> pb.DisableKeyResponse:
         """See the proto."""
         partner, key = own_key(request.name, "name")
+        check_timeout(request)
         committed = await self._store.write(
             lambda transaction: disable_key(transaction, partner, key, etag=request.etag), origin=origin()
         )
         return pb.DisableKeyResponse(
-            key=key_to_wire(committed.value, self._clock.now()), enforcement=enforcement_to_wire(committed)
+            key=key_to_wire(committed.value, self._clock.now()),
+            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
         )
 
     async def EnableKey(self, request: pb.EnableKeyRequest, context: Context) -> pb.EnableKeyResponse:
@@ -112,7 +125,10 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def DeleteKey(self, request: pb.DeleteKeyRequest, context: Context) -> pb.DeleteKeyResponse:
         """See the proto."""
         partner, key = own_key(request.name, "name")
+        check_timeout(request)
         committed = await self._store.write(
             lambda transaction: delete_key(transaction, partner, key, etag=request.etag), origin=origin()
         )
-        return pb.DeleteKeyResponse(enforcement=enforcement_to_wire(committed))
+        return pb.DeleteKeyResponse(
+            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key))
+        )

@@ -51,6 +51,8 @@ _BY_SERVICE = {
     "EnforcementService": {
         "VerifyCredential": _SERVICE,
         "Follow": _SERVICE,
+        "GetEnforcement": _ADMINISTRATORS,
+        "ListEnforcementPoints": _OPERATOR,
     },
 }
 

@@ -11,9 +11,9 @@ from consentry_authority.commands.list_tokens import list_tokens
 from consentry_authority.commands.who_am_i import who_am_i
 from consentry_authority.rpc.gate import calling, origin
 from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import (
     ROLE_TO_WIRE,
-    enforcement_to_wire,
     optional_instant,
     role_from_wire,
     token_to_wire,
@@ -32,11 +32,14 @@ from consentry_rule import Token
 class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, page_tokens: PageTokens, secret_maker: SecretMaker, random: RandomBytes) -> None:
+    def __init__(
+        self, store: Store, page_tokens: PageTokens, secret_maker: SecretMaker, random: RandomBytes, receipts: Receipts
+    ) -> None:
         self._store = store
         self._page_tokens = page_tokens
         self._secret_maker = secret_maker
         self._random = random
+        self._receipts = receipts
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
         """See the proto."""
@@ -68,8 +71,9 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         """See the proto."""
         (token,) = names.TOKEN.parse(request.name, "name")
         actor = calling()
+        check_timeout(request)
         committed = await self._store.write(lambda transaction: delete_token(transaction, actor, token), origin=origin())
-        return pb.DeleteTokenResponse(enforcement=enforcement_to_wire(committed))
+        return pb.DeleteTokenResponse(enforcement=await self._receipts.of(committed, request, context, request.name))
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         """See the proto."""

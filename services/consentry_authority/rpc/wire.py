@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
+from consentry.authority.v1 import consent_pb2, directory_pb2, keys_pb2, tokens_pb2
 from consentry_authority.commands.get_key import etag_of
 from consentry_authority.commands.list_connections import ConnectionStatus
 from consentry_authority.commands.records import (
@@ -18,7 +18,6 @@ from consentry_authority.commands.records import (
     TokenRecord,
 )
 from consentry_authority.commands.states import State, consent_state, key_state, subscription_state
-from consentry_authority.storage.store import Committed
 from consentry_core import names
 from consentry_core.errors import InvalidArgument
 from consentry_core.rpc.follow_wire import data_classes_to_wire
@@ -70,15 +69,6 @@ def optional_instant(message: Message, name: str, field: str) -> Instant | None:
     """The time in a message's field `name`, None when it is absent; `field` is its path for errors."""
     holder: Any = message
     return from_timestamp(getattr(holder, name), field) if message.HasField(name) else None
-
-
-def enforcement_to_wire(committed: Committed[Any]) -> enforcement_pb2.Enforcement:
-    """How far a change is: committed. Nothing is known yet of where it has arrived."""
-    return enforcement_pb2.Enforcement(
-        revision=str(committed.revision),
-        state=enforcement_pb2.Enforcement.STATE_PENDING,
-        commit_time=to_timestamp(committed.commit_time),
-    )
 
 
 def partner_to_wire(partner: PartnerRecord) -> directory_pb2.Partner:

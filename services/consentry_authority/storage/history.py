@@ -6,19 +6,24 @@ Repositories touch what they are about to save, before they do; use cases know n
 2. The single row of `revision` is updated. Whoever updates it next waits until this transaction is over, so numbers are
    committed in their order.
 3. A line per touched subject is written with that number.
-4. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
+4. If any subject was narrowed (`consentry_rule.narrowing`), the change is a barrier: it gets a receipt, to be filled in when it
+   has been enforced. No use case says so; no use case can forget to.
+5. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
    it. One that had ended by itself is found closed when it is touched. Readers that resume learn from both what they missed.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.enforcement import open_receipt
 from consentry_authority.storage.facts import SqlFacts
 from consentry_core import names
 from consentry_core.clock import Clock
-from consentry_rule import Allow, CustomerId, Instant, PartnerId, Standing, valid
+from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing, Token, valid
+from consentry_rule.narrowing import narrows_credential, narrows_standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,16 @@ class Origin:
 
     actor: str = ""
     method: str = ""
+    organization: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A transaction's place in the history. `narrowing`: it took access away, and is to be enforced."""
+
+    number: int
+    commit_time: Instant
+    narrowing: bool
 
 
 class Touched:
@@ -34,12 +49,13 @@ class Touched:
 
     def __init__(self, facts: SqlFacts) -> None:
         self._facts = facts
-        self.credentials: set[str] = set()
+        self.credentials: dict[str, Key | Token | None] = {}
         self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
 
     def credential(self, name: str) -> None:
-        """A key or token is about to change."""
-        self.credentials.add(name)
+        """A key or token is about to change. The first touch counts."""
+        if name not in self.credentials:
+            self.credentials[name] = self._facts.credential(name)
 
     def standing(self, partner: PartnerId, customer: CustomerId) -> None:
         """How a customer stands towards a partner is about to change. The first touch counts: it sees the state before all."""
@@ -49,11 +65,11 @@ class Touched:
     def subjects(self) -> list[str]:
         """The names of everything touched."""
         standings = (names.CONSENT.format(customer, partner) for partner, customer in self.standings)
-        return sorted(self.credentials.union(standings))
+        return sorted({*self.credentials, *standings})
 
 
-def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Origin) -> tuple[int, Instant] | None:
-    """Write the transaction's place in the history: its number and commit time; None when nothing was touched."""
+def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Origin) -> Recorded | None:
+    """Write the transaction's place in the history: None when nothing was touched."""
     subjects = touched.subjects()
     if not subjects:
         return None
@@ -73,12 +89,24 @@ def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Or
             for subject in subjects
         ],
     )
-    _mark(connection, touched, number, commit_time)
-    return number, commit_time
+    after = SqlFacts(connection)
+    narrowed = sorted(_narrowed(touched, after, commit_time))
+    if narrowed:
+        open_receipt(connection, number, commit_time, origin.organization, narrowed)
+    _mark(connection, touched, after, number, now=commit_time)
+    return Recorded(number, commit_time, bool(narrowed))
 
 
-def _mark(connection: sa.Connection, touched: Touched, number: int, now: Instant) -> None:
-    facts = SqlFacts(connection)
+def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:
+    for name, before in touched.credentials.items():
+        if narrows_credential(before, after.credential(name), now):
+            yield name
+    for (partner, customer), standing in touched.standings.items():
+        if narrows_standing(standing, after.standing(partner, customer), now):
+            yield names.CONSENT.format(customer, partner)
+
+
+def _mark(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int, *, now: Instant) -> None:
     for (partner, customer), before in touched.standings.items():
         was_valid = isinstance(valid(before, now), Allow)
         is_valid = isinstance(valid(facts.standing(partner, customer), now), Allow)

@@ -28,12 +28,16 @@ _NOBODY = Origin()
 
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[_T]):
-    """What a use case returned, and its place in the history: the head, for one that changed nothing (`changed` False)."""
+    """What a use case returned, and its place in the history: the head, for one that changed nothing (`changed` False).
+
+    `narrowing`: it took access away, and is to be enforced.
+    """
 
     value: _T
     revision: Revision
     commit_time: Instant
     changed: bool
+    narrowing: bool = False
 
 
 class SqlTransaction:
@@ -99,11 +103,19 @@ class Store:
         if recorded is None:
             commit_time = transaction.facts.commit_time_of(head.number) or transaction.now
             return Committed(value, head, commit_time, changed=False)
-        return Committed(value, head, recorded[1], changed=True)
+        return Committed(value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing)
 
     async def read(self, question: Callable[[ports.View], _T]) -> _T:
         """The answer to a question, all of it from one snapshot."""
         return await self._database.read(lambda connection: question(SqlTransaction(connection, self._clock.now())))
+
+    async def write_aside(self, change: Callable[[sa.Connection], _T]) -> _T:
+        """Write what is no part of the history: leases and receipts."""
+        return await self._database.write(change)
+
+    async def read_aside(self, question: Callable[[sa.Connection], _T]) -> _T:
+        """Read what is no part of the history."""
+        return await self._database.read(question)
 
     def on_commit(self, listener: Callable[[int], None]) -> None:
         """Call `listener` with the number of every change, on the event loop, after it was committed. It must not block."""

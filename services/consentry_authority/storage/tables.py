@@ -131,6 +131,47 @@ changes = sa.Table(
     sa.Column("method", sa.Text, nullable=False),
 )
 
+# The enforcement points that may hold a lease. `leases` counts what was granted; no time is kept that another machine would
+# have to compare.
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("join_time", sa.BigInteger, nullable=False),
+    sa.Column("leases", sa.BigInteger, nullable=False),
+    sa.Column("applied_epoch", sa.Text),  # NULL: has acknowledged nothing yet
+    sa.Column("applied_number", sa.BigInteger),
+)
+
+# One for every change that took access away, written with the change; how it was enforced is written when it was.
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("commit_time", sa.BigInteger, nullable=False),
+    sa.Column("organization", sa.Text, nullable=False),  # whose credential it was done with
+    sa.Column("enforce_time", sa.BigInteger),  # NULL: pending
+)
+
+receipt_subjects = sa.Table(
+    "receipt_subjects",
+    metadata,
+    sa.Column("number", sa.BigInteger, sa.ForeignKey("receipts.number"), primary_key=True, autoincrement=False),
+    sa.Column("subject", sa.Text, primary_key=True),  # what it was taken away from: a credential or a standing
+    sa.Index(None, "subject", "number"),
+)
+
+receipt_points = sa.Table(
+    "receipt_points",
+    metadata,
+    sa.Column("number", sa.BigInteger, sa.ForeignKey("receipts.number"), primary_key=True, autoincrement=False),
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("acknowledge_time", sa.BigInteger),
+)
+
 # What this database has drawn for itself, in base64url.
 settings = sa.Table(
     "settings",

@@ -7,8 +7,11 @@ from consentry_core import names
 from consentry_core.clock import BootTime
 from consentry_core.errors import InvalidArgument
 from consentry_core.follow import (
+    Acknowledgement,
     Credential,
     Facts,
+    Farewell,
+    Forget,
     FromAuthority,
     FromGuard,
     Hello,
@@ -90,6 +93,12 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
         case Interest():
             request.interest.number = message.number
             request.interest.names.extend(message.names)
+        case Acknowledgement():
+            request.acknowledgement.revision.CopyFrom(revision_to_wire(message.revision))
+        case Forget():
+            request.forget.names.extend(message.names)
+        case Farewell():
+            request.farewell.SetInParent()
     return request
 
 
@@ -102,8 +111,14 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
             return Renewal(BootTime(request.renewal.stamp_nano))
         case "interest":
             return Interest(request.interest.number, tuple(request.interest.names))
+        case "acknowledgement":
+            return Acknowledgement(revision_from_wire(request.acknowledgement.revision))
+        case "forget":
+            return Forget(tuple(request.forget.names))
+        case "farewell":
+            return Farewell()
         case _:
-            raise InvalidArgument("message", "must be a hello, a renewal or an interest")
+            raise InvalidArgument("message", "must be one of those that this authority knows")
 
 
 def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:

@@ -26,6 +26,7 @@ _FollowCall: TypeAlias = "grpc.aio.StreamStreamCall[enforcement_pb2.FollowReques
 _log = logging.getLogger(__name__)
 _RENEW_EVERY = LEASE_SECONDS / 3
 _VERIFY_TIMEOUT = 5.0
+_FAREWELL_TIMEOUT = 1.0
 # Facts of a partner with many customers come in pieces; one piece is far below this.
 _LONGEST_BACKOFF = 1.0
 
@@ -53,6 +54,8 @@ class Authority:
         self._outgoing: asyncio.Queue[FromGuard] = asyncio.Queue()  # one entry per wish; emptied at every reconnect
         self._channel: grpc.aio.Channel | None = None
         self._task: asyncio.Task[None] | None = None
+        self._hung_up = asyncio.Event()
+        self._hung_up.set()
 
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
@@ -60,8 +63,12 @@ class Authority:
         self._task = asyncio.create_task(self._stay_connected(self._channel))
 
     async def stop(self) -> None:
-        """Hang up."""
+        """Give the lease back, if anybody is there to take it, and hang up."""
+        self.send(self._follower.farewell())
         if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                # The authority ends the stream when it has taken the farewell.
+                await asyncio.wait_for(self._hung_up.wait(), _FAREWELL_TIMEOUT)
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
@@ -115,17 +122,21 @@ class Authority:
         self._outgoing = asyncio.Queue()
         self.send(self._follower.connected(self._clock.boot()))
         call: _FollowCall = stub.Follow(metadata=self._metadata)
+        self._hung_up.clear()
         # Both write, and neither outlives the call.
         tasks = [asyncio.create_task(self._say(call, self._outgoing)), asyncio.create_task(self._renew())]
         try:
             async for response in call:
                 message = from_response(response)
                 if message is not None:
-                    self._applied(self._follower.received(message))
+                    applied = self._follower.received(message)
+                    self.send(applied.reply)
+                    self._applied(applied)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._hung_up.set()
             call.cancel()  # since grpcio 1.83 an abandoned call is not collected
 
     async def _renew(self) -> None:

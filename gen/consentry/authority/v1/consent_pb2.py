@@ -24,36 +24,37 @@ _sym_db = _symbol_database.Default()
 
 from consentry.authority.v1 import data_class_pb2 as consentry_dot_authority_dot_v1_dot_data__class__pb2
 from consentry.authority.v1 import enforcement_pb2 as consentry_dot_authority_dot_v1_dot_enforcement__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/authority/v1/consent.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a(consentry/authority/v1/enforcement.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.consentry.authority.v1.Consent.State\x12\x37\n\x0c\x64\x61ta_classes\x18\x05 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\ngrant_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\t \x01(\t\x12/\n\x0brevoke_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xe8\x01\n\x13GrantConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\x06 \x01(\t\"\x82\x01\n\x14GrantConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"9\n\x14RevokeConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\"\x83\x01\n\x15RevokeConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"!\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x12GetConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\"L\n\x13ListConsentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListConsentsResponse\x12\x31\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb9\x03\n\x0e\x43onsentService\x12i\n\x0cGrantConsent\x12+.consentry.authority.v1.GrantConsentRequest\x1a,.consentry.authority.v1.GrantConsentResponse\x12l\n\rRevokeConsent\x12,.consentry.authority.v1.RevokeConsentRequest\x1a-.consentry.authority.v1.RevokeConsentResponse\x12\x63\n\nGetConsent\x12).consentry.authority.v1.GetConsentRequest\x1a*.consentry.authority.v1.GetConsentResponse\x12i\n\x0cListConsents\x12+.consentry.authority.v1.ListConsentsRequest\x1a,.consentry.authority.v1.ListConsentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/authority/v1/consent.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.consentry.authority.v1.Consent.State\x12\x37\n\x0c\x64\x61ta_classes\x18\x05 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\ngrant_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\t \x01(\t\x12/\n\x0brevoke_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xa0\x02\n\x13GrantConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x82\x01\n\x14GrantConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"q\n\x14RevokeConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\x15RevokeConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"!\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x12GetConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\"L\n\x13ListConsentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListConsentsResponse\x12\x31\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb9\x03\n\x0e\x43onsentService\x12i\n\x0cGrantConsent\x12+.consentry.authority.v1.GrantConsentRequest\x1a,.consentry.authority.v1.GrantConsentResponse\x12l\n\rRevokeConsent\x12,.consentry.authority.v1.RevokeConsentRequest\x1a-.consentry.authority.v1.RevokeConsentResponse\x12\x63\n\nGetConsent\x12).consentry.authority.v1.GetConsentRequest\x1a*.consentry.authority.v1.GetConsentResponse\x12i\n\x0cListConsents\x12+.consentry.authority.v1.ListConsentsRequest\x1a,.consentry.authority.v1.ListConsentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.authority.v1.consent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSENT']._serialized_start=181
-  _globals['_CONSENT']._serialized_end=654
-  _globals['_CONSENT_STATE']._serialized_start=568
-  _globals['_CONSENT_STATE']._serialized_end=654
-  _globals['_GRANTCONSENTREQUEST']._serialized_start=657
-  _globals['_GRANTCONSENTREQUEST']._serialized_end=889
-  _globals['_GRANTCONSENTRESPONSE']._serialized_start=892
-  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1022
-  _globals['_REVOKECONSENTREQUEST']._serialized_start=1024
-  _globals['_REVOKECONSENTREQUEST']._serialized_end=1081
-  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1084
-  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1215
-  _globals['_GETCONSENTREQUEST']._serialized_start=1217
-  _globals['_GETCONSENTREQUEST']._serialized_end=1250
-  _globals['_GETCONSENTRESPONSE']._serialized_start=1252
-  _globals['_GETCONSENTRESPONSE']._serialized_end=1322
-  _globals['_LISTCONSENTSREQUEST']._serialized_start=1324
-  _globals['_LISTCONSENTSREQUEST']._serialized_end=1400
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=1402
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=1500
-  _globals['_CONSENTSERVICE']._serialized_start=1503
-  _globals['_CONSENTSERVICE']._serialized_end=1944
+  _globals['_CONSENT']._serialized_start=213
+  _globals['_CONSENT']._serialized_end=686
+  _globals['_CONSENT_STATE']._serialized_start=600
+  _globals['_CONSENT_STATE']._serialized_end=686
+  _globals['_GRANTCONSENTREQUEST']._serialized_start=689
+  _globals['_GRANTCONSENTREQUEST']._serialized_end=977
+  _globals['_GRANTCONSENTRESPONSE']._serialized_start=980
+  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1110
+  _globals['_REVOKECONSENTREQUEST']._serialized_start=1112
+  _globals['_REVOKECONSENTREQUEST']._serialized_end=1225
+  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1228
+  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1359
+  _globals['_GETCONSENTREQUEST']._serialized_start=1361
+  _globals['_GETCONSENTREQUEST']._serialized_end=1394
+  _globals['_GETCONSENTRESPONSE']._serialized_start=1396
+  _globals['_GETCONSENTRESPONSE']._serialized_end=1466
+  _globals['_LISTCONSENTSREQUEST']._serialized_start=1468
+  _globals['_LISTCONSENTSREQUEST']._serialized_end=1544
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=1546
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=1644
+  _globals['_CONSENTSERVICE']._serialized_start=1647
+  _globals['_CONSENTSERVICE']._serialized_end=2088
 # @@protoc_insertion_point(module_scope)

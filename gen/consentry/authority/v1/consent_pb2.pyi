@@ -7,6 +7,7 @@ from collections import abc as _abc
 from consentry.authority.v1 import data_class_pb2 as _data_class_pb2
 from consentry.authority.v1 import enforcement_pb2 as _enforcement_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -129,6 +130,7 @@ class GrantConsentRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DATA_START_TIME_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
     """`customers/{customer}`: the caller's own. Required."""
     partner: _builtins.str
@@ -149,6 +151,12 @@ class GrantConsentRequest(_message.Message):
         now.
         """
 
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
     def __init__(
         self,
         *,
@@ -158,10 +166,11 @@ class GrantConsentRequest(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         data_start_time: _timestamp_pb2.Timestamp | None = ...,
         purpose: _builtins.str = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data_start_time", b"data_start_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "data_classes", b"data_classes", "data_start_time", b"data_start_time", "expire_time", b"expire_time", "partner", b"partner", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "data_classes", b"data_classes", "data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time", "partner", b"partner", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,19 +214,27 @@ class RevokeConsentRequest(_message.Message):
 
     CUSTOMER_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
     """`customers/{customer}`: the caller's own. Required."""
     partner: _builtins.str
     """`partners/{partner}`. Required."""
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
     def __init__(
         self,
         *,
         customer: _builtins.str = ...,
         partner: _builtins.str = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "partner", b"partner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "enforcement_timeout", b"enforcement_timeout", "partner", b"partner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from consentry.authority.v1 import enforcement_pb2 as _enforcement_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -537,21 +538,29 @@ class SetSubscriptionRequest(_message.Message):
 
     CUSTOMER_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
     """`customers/{customer}`. Required."""
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """Plan and end. Required."""
 
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
     def __init__(
         self,
         *,
         customer: _builtins.str = ...,
         subscription: Global___Subscription | None = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "enforcement_timeout", b"enforcement_timeout", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -594,16 +603,24 @@ class CancelSubscriptionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CUSTOMER_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
     """`customers/{customer}`. Required."""
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
     def __init__(
         self,
         *,
         customer: _builtins.str = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,19 +714,27 @@ class DisconnectCustomerRequest(_message.Message):
 
     PARTNER_FIELD_NUMBER: _builtins.int
     CUSTOMER_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """`partners/{partner}`. Required."""
     customer: _builtins.str
     """`customers/{customer}`. Required."""
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
     def __init__(
         self,
         *,
         partner: _builtins.str = ...,
         customer: _builtins.str = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "partner", b"partner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "enforcement_timeout", b"enforcement_timeout", "partner", b"partner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

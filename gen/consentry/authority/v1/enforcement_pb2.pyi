@@ -80,6 +80,8 @@ class Enforcement(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
+    ENFORCE_TIME_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """The change's position in the authority's history, as text."""
     state: Global___Enforcement.State.ValueType
@@ -88,20 +90,236 @@ class Enforcement(_message.Message):
     def commit_time(self) -> _timestamp_pb2.Timestamp:
         """When the change was committed."""
 
+    @_builtins.property
+    def enforce_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when no enforcement point begins a write that the change denies. Absent while it is pending."""
+
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnforcementPointReceipt]:
+        """The enforcement points there were when the change was committed. Empty for a change that took nothing away."""
+
     def __init__(
         self,
         *,
         revision: _builtins.str = ...,
         state: Global___Enforcement.State.ValueType = ...,
         commit_time: _timestamp_pb2.Timestamp | None = ...,
+        enforce_time: _timestamp_pb2.Timestamp | None = ...,
+        points: _abc.Iterable[Global___EnforcementPointReceipt] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "enforce_time", b"enforce_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "enforce_time", b"enforce_time", "points", b"points", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Enforcement: _TypeAlias = Enforcement  # noqa: Y015
+
+@_typing.final
+class EnforcementPointReceipt(_message.Message):
+    """EnforcementPointReceipt says what one enforcement point did about one change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EnforcementPointReceipt._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: EnforcementPointReceipt._State.ValueType  # 0
+        """Not known to this client."""
+        STATE_PENDING: EnforcementPointReceipt._State.ValueType  # 1
+        """Nothing has been heard of it yet."""
+        STATE_ACKNOWLEDGED: EnforcementPointReceipt._State.ValueType  # 2
+        """It has applied the change and said so."""
+        STATE_LEFT: EnforcementPointReceipt._State.ValueType  # 3
+        """It gave its right to serve back."""
+        STATE_EXPIRED: EnforcementPointReceipt._State.ValueType  # 4
+        """It said nothing for so long that its right to serve has ended."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """State is how it came to be enforced there."""
+
+    STATE_UNSPECIFIED: EnforcementPointReceipt.State.ValueType  # 0
+    """Not known to this client."""
+    STATE_PENDING: EnforcementPointReceipt.State.ValueType  # 1
+    """Nothing has been heard of it yet."""
+    STATE_ACKNOWLEDGED: EnforcementPointReceipt.State.ValueType  # 2
+    """It has applied the change and said so."""
+    STATE_LEFT: EnforcementPointReceipt.State.ValueType  # 3
+    """It gave its right to serve back."""
+    STATE_EXPIRED: EnforcementPointReceipt.State.ValueType  # 4
+    """It said nothing for so long that its right to serve has ended."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`enforcementPoints/{incarnation}`: one run of one process."""
+    service: _builtins.str
+    """Which service it is."""
+    state: Global___EnforcementPointReceipt.State.ValueType
+    """How the change came to be enforced there."""
+    @_builtins.property
+    def acknowledge_time(self) -> _timestamp_pb2.Timestamp:
+        """When its acknowledgement came. Absent unless it did."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        service: _builtins.str = ...,
+        state: Global___EnforcementPointReceipt.State.ValueType = ...,
+        acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "name", b"name", "service", b"service", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnforcementPointReceipt: _TypeAlias = EnforcementPointReceipt  # noqa: Y015
+
+@_typing.final
+class EnforcementPoint(_message.Message):
+    """EnforcementPoint is one incarnation, one run of one process, that serves guarded data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    JOIN_TIME_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    LEASE_AGE_FIELD_NUMBER: _builtins.int
+    APPLIED_REVISION_FIELD_NUMBER: _builtins.int
+    OWED_REVISIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`enforcementPoints/{incarnation}`."""
+    service: _builtins.str
+    """Which service it is."""
+    connected: _builtins.bool
+    """Whether it is connected to this authority now."""
+    applied_revision: _builtins.str
+    """What it has acknowledged, as text."""
+    @_builtins.property
+    def join_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was first heard of."""
+
+    @_builtins.property
+    def lease_age(self) -> _duration_pb2.Duration:
+        """How long ago its newest lease was granted."""
+
+    @_builtins.property
+    def owed_revisions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The changes that wait for its acknowledgement, as text."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        service: _builtins.str = ...,
+        join_time: _timestamp_pb2.Timestamp | None = ...,
+        connected: _builtins.bool = ...,
+        lease_age: _duration_pb2.Duration | None = ...,
+        applied_revision: _builtins.str = ...,
+        owed_revisions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["join_time", b"join_time", "lease_age", b"lease_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_revision", b"applied_revision", "connected", b"connected", "join_time", b"join_time", "lease_age", b"lease_age", "name", b"name", "owed_revisions", b"owed_revisions", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnforcementPoint: _TypeAlias = EnforcementPoint  # noqa: Y015
+
+@_typing.final
+class GetEnforcementRequest(_message.Message):
+    """GetEnforcementRequest names the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    """`Enforcement.revision` of the change's answer. Required."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEnforcementRequest: _TypeAlias = GetEnforcementRequest  # noqa: Y015
+
+@_typing.final
+class GetEnforcementResponse(_message.Message):
+    """GetEnforcementResponse holds the receipt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def enforcement(self) -> Global___Enforcement:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        enforcement: Global___Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEnforcementResponse: _TypeAlias = GetEnforcementResponse  # noqa: Y015
+
+@_typing.final
+class ListEnforcementPointsRequest(_message.Message):
+    """ListEnforcementPointsRequest asks for all of them: there are as many as there are processes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEnforcementPointsRequest: _TypeAlias = ListEnforcementPointsRequest  # noqa: Y015
+
+@_typing.final
+class ListEnforcementPointsResponse(_message.Message):
+    """ListEnforcementPointsResponse holds all of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCEMENT_POINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def enforcement_points(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnforcementPoint]:
+        """Ordered by name."""
+
+    def __init__(
+        self,
+        *,
+        enforcement_points: _abc.Iterable[Global___EnforcementPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_points", b"enforcement_points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEnforcementPointsResponse: _TypeAlias = ListEnforcementPointsResponse  # noqa: Y015
 
 @_typing.final
 class VerifyCredentialRequest(_message.Message):
@@ -236,9 +454,71 @@ class FollowRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Acknowledgement(_message.Message):
+        """Acknowledgement says that everything up to a revision has been applied: from now on no write begins that it denies."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REVISION_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def revision(self) -> Global___Revision:
+            """The revision."""
+
+        def __init__(
+            self,
+            *,
+            revision: Global___Revision | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Forget(_message.Message):
+        """Forget names facts that need not be followed any more."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAMES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """As in `Interest`."""
+
+        def __init__(
+            self,
+            *,
+            names: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Farewell(_message.Message):
+        """Farewell gives the lease back: this incarnation serves nothing any more, and never will."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     HELLO_FIELD_NUMBER: _builtins.int
     RENEWAL_FIELD_NUMBER: _builtins.int
     INTEREST_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    FORGET_FIELD_NUMBER: _builtins.int
+    FAREWELL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___FollowRequest.Hello:
         """Who is asking."""
@@ -251,18 +531,33 @@ class FollowRequest(_message.Message):
     def interest(self) -> Global___FollowRequest.Interest:
         """A wish for facts."""
 
+    @_builtins.property
+    def acknowledgement(self) -> Global___FollowRequest.Acknowledgement:
+        """Something was applied."""
+
+    @_builtins.property
+    def forget(self) -> Global___FollowRequest.Forget:
+        """Facts are no longer needed."""
+
+    @_builtins.property
+    def farewell(self) -> Global___FollowRequest.Farewell:
+        """The last message of an incarnation."""
+
     def __init__(
         self,
         *,
         hello: Global___FollowRequest.Hello | None = ...,
         renewal: Global___FollowRequest.Renewal | None = ...,
         interest: Global___FollowRequest.Interest | None = ...,
+        acknowledgement: Global___FollowRequest.Acknowledgement | None = ...,
+        forget: Global___FollowRequest.Forget | None = ...,
+        farewell: Global___FollowRequest.Farewell | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest", "acknowledgement", "forget", "farewell"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class EnforcementServiceStub(object):
-    """EnforcementService is what a guard calls: the library inside a service that serves guarded data. Called with a service's
-    token.
+    """EnforcementService is what a guard calls, the library inside a service that serves guarded data, with a service's token; and
+    what tells how far changes have been enforced.
     """
 
     def __init__(self, channel):
@@ -46,11 +46,21 @@ class EnforcementServiceStub(object):
                 request_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.FollowRequest.SerializeToString,
                 response_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.FollowResponse.FromString,
                 _registered_method=True)
+        self.GetEnforcement = channel.unary_unary(
+                '/consentry.authority.v1.EnforcementService/GetEnforcement',
+                request_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementResponse.FromString,
+                _registered_method=True)
+        self.ListEnforcementPoints = channel.unary_unary(
+                '/consentry.authority.v1.EnforcementService/ListEnforcementPoints',
+                request_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ListEnforcementPointsRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ListEnforcementPointsResponse.FromString,
+                _registered_method=True)
 
 
 class EnforcementServiceServicer(object):
-    """EnforcementService is what a guard calls: the library inside a service that serves guarded data. Called with a service's
-    token.
+    """EnforcementService is what a guard calls, the library inside a service that serves guarded data, with a service's token; and
+    what tells how far changes have been enforced.
     """
 
     def VerifyCredential(self, request, context):
@@ -63,6 +73,21 @@ class EnforcementServiceServicer(object):
 
     def Follow(self, request_iterator, context):
         """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEnforcement(self, request, context):
+        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
+        organisation that made the change, and by operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEnforcementPoints(self, request, context):
+        """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +106,16 @@ def add_EnforcementServiceServicer_to_server(servicer, server):
                     request_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.FollowRequest.FromString,
                     response_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.FollowResponse.SerializeToString,
             ),
+            'GetEnforcement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEnforcement,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementResponse.SerializeToString,
+            ),
+            'ListEnforcementPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEnforcementPoints,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ListEnforcementPointsRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ListEnforcementPointsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'consentry.authority.v1.EnforcementService', rpc_method_handlers)
@@ -90,8 +125,8 @@ def add_EnforcementServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnforcementService(object):
-    """EnforcementService is what a guard calls: the library inside a service that serves guarded data. Called with a service's
-    token.
+    """EnforcementService is what a guard calls, the library inside a service that serves guarded data, with a service's token; and
+    what tells how far changes have been enforced.
     """
 
     @staticmethod
@@ -138,6 +173,60 @@ class EnforcementService(object):
             '/consentry.authority.v1.EnforcementService/Follow',
             consentry_dot_authority_dot_v1_dot_enforcement__pb2.FollowRequest.SerializeToString,
             consentry_dot_authority_dot_v1_dot_enforcement__pb2.FollowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEnforcement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.EnforcementService/GetEnforcement',
+            consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEnforcementPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.EnforcementService/ListEnforcementPoints',
+            consentry_dot_authority_dot_v1_dot_enforcement__pb2.ListEnforcementPointsRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_enforcement__pb2.ListEnforcementPointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

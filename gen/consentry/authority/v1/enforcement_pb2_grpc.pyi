@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EnforcementServiceStub:
-    """EnforcementService is what a guard calls: the library inside a service that serves guarded data. Called with a service's
-    token.
+    """EnforcementService is what a guard calls, the library inside a service that serves guarded data, with a service's token; and
+    what tells how far changes have been enforced.
     """
 
     @_typing.overload
@@ -41,11 +41,17 @@ class EnforcementServiceStub:
     """
     Follow: _grpc.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
+    GetEnforcement: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]
+    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
+    organisation that made the change, and by operators.
+    """
+    ListEnforcementPoints: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]
+    """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
 
 @_typing.type_check_only
 class EnforcementServiceAsyncStub(EnforcementServiceStub):
-    """EnforcementService is what a guard calls: the library inside a service that serves guarded data. Called with a service's
-    token.
+    """EnforcementService is what a guard calls, the library inside a service that serves guarded data, with a service's token; and
+    what tells how far changes have been enforced.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -55,10 +61,16 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     """
     Follow: _aio.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]  # type: ignore[assignment]
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
+    GetEnforcement: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]  # type: ignore[assignment]
+    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
+    organisation that made the change, and by operators.
+    """
+    ListEnforcementPoints: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]  # type: ignore[assignment]
+    """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
 
 class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
-    """EnforcementService is what a guard calls: the library inside a service that serves guarded data. Called with a service's
-    token.
+    """EnforcementService is what a guard calls, the library inside a service that serves guarded data, with a service's token; and
+    what tells how far changes have been enforced.
     """
 
     @_abc_1.abstractmethod
@@ -78,5 +90,23 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_enforcement_pb2.FollowResponse], _abc.AsyncIterator[_enforcement_pb2.FollowResponse]]:
         """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
+
+    @_abc_1.abstractmethod
+    def GetEnforcement(
+        self,
+        request: _enforcement_pb2.GetEnforcementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enforcement_pb2.GetEnforcementResponse, _abc.Awaitable[_enforcement_pb2.GetEnforcementResponse]]:
+        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
+        organisation that made the change, and by operators.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEnforcementPoints(
+        self,
+        request: _enforcement_pb2.ListEnforcementPointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enforcement_pb2.ListEnforcementPointsResponse, _abc.Awaitable[_enforcement_pb2.ListEnforcementPointsResponse]]:
+        """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
 
 def add_EnforcementServiceServicer_to_server(servicer: EnforcementServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

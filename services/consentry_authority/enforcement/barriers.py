@@ -1,0 +1,173 @@
+"""The authority's side of enforcement, without I/O: members, acknowledgements, barriers.
+
+A change that takes access away is a barrier. It is enforced
+
+1. when every member that is read *after* the commit has acknowledged the change or given its lease back, or
+2. at the latest T(1+rho)+epsilon after the commit on this replica's own clock, whatever the members do.
+
+Why 2 holds, and why nothing needs to be remembered for it: a lease names the committed head, which is read after the member's
+row was written, and is usable only once that head has been applied, for T from when it was asked for. So a lease that is usable
+later than T after a commit was granted after it, and its holder has applied it. Why 1 holds: a member that is not read after
+the commit writes its row after it, and then reads a head that includes it.
+
+No stored time is ever compared between machines: a member's row counts its leases, and a row whose count has not changed for
+the length of a barrier has no usable lease.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from consentry_core.clock import SECOND, BootTime
+from consentry_core.follow import BOUND_SECONDS, Revision
+from consentry_rule import Instant
+
+BOUND = round(BOUND_SECONDS * SECOND)
+
+
+class PointState(Enum):
+    """How a change came to be enforced at one enforcement point; the values are kept in receipts."""
+
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"
+    LEFT = "left"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An incarnation that was granted leases, as its row says. `leases` counts them."""
+
+    incarnation: str
+    service: str
+    join_time: Instant
+    leases: int
+    applied: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one enforcement point did about one change."""
+
+    incarnation: str
+    service: str
+    state: PointState = PointState.PENDING
+    acknowledge_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How far one change has been enforced. `enforce_time` None: not yet."""
+
+    revision: Revision
+    commit_time: Instant
+    enforce_time: Instant | None = None
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(slots=True)
+class Barrier:
+    """One change on its way to being enforced."""
+
+    revision: Revision
+    commit_time: Instant
+    ends: BootTime
+    points: dict[str, Point]
+    leases: dict[str, int] = field(default_factory=dict)
+    enforce_time: Instant | None = None
+
+    def receipt(self) -> Receipt:
+        """How far it is."""
+        points = tuple(self.points[incarnation] for incarnation in sorted(self.points))
+        return Receipt(self.revision, self.commit_time, self.enforce_time, points)
+
+    def owed_by(self, incarnation: str) -> bool:
+        """Whether this member's acknowledgement is waited for."""
+        point = self.points.get(incarnation)
+        return self.enforce_time is None and point is not None and point.state is PointState.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Barriers that have just been enforced, and the members that have no lease any more: (incarnation, leases counted)."""
+
+    barriers: tuple[Barrier, ...] = ()
+    expired: tuple[tuple[str, int], ...] = ()
+
+
+class Barriers:
+    """The barriers of one replica that are under way. Every method takes the time and returns what has ended by it."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Barrier] = {}
+
+    def begin(
+        self, revision: Revision, commit_time: Instant, members: Iterable[Member], *, now: BootTime, wall: Instant
+    ) -> tuple[Barrier, Ended]:
+        """A change was committed, and then its members were read; `now` is a moment after the commit."""
+        barrier = Barrier(revision, commit_time, BootTime(now + BOUND), {})
+        for member in members:
+            barrier.points[member.incarnation] = Point(member.incarnation, member.service)
+            barrier.leases[member.incarnation] = member.leases
+        self._open[revision.number] = barrier
+        for member in members:
+            if member.applied is not None:
+                self._acknowledge(barrier, member.incarnation, member.applied, wall)
+        return barrier, self._ended(wall)
+
+    def acknowledged(self, incarnation: str, applied: Revision, *, wall: Instant) -> Ended:
+        """A member has applied everything up to a revision."""
+        for barrier in self._open.values():
+            self._acknowledge(barrier, incarnation, applied, wall)
+        return self._ended(wall)
+
+    def left(self, incarnation: str, *, wall: Instant) -> Ended:
+        """A member has given its lease back."""
+        for barrier in self._open.values():
+            self._settle(barrier, incarnation, PointState.LEFT, None)
+        return self._ended(wall)
+
+    def tick(self, *, now: BootTime, wall: Instant) -> Ended:
+        """Time has passed."""
+        expired = []
+        for barrier in self._open.values():
+            if now < barrier.ends:
+                continue
+            for incarnation in tuple(barrier.points):
+                if barrier.owed_by(incarnation):
+                    expired.append((incarnation, barrier.leases[incarnation]))
+                    self._settle(barrier, incarnation, PointState.EXPIRED, None)
+        return Ended(self._ended(wall).barriers, tuple(expired))
+
+    def next_tick(self) -> BootTime | None:
+        """When `tick` is due, whatever happens."""
+        return min((barrier.ends for barrier in self._open.values()), default=None)
+
+    def owed(self, incarnation: str) -> Sequence[Revision]:
+        """The changes that wait for a member's acknowledgement."""
+        return [barrier.revision for barrier in self._open.values() if barrier.owed_by(incarnation)]
+
+    def open(self, number: int) -> Barrier | None:
+        """The barrier of a change, while it is under way."""
+        return self._open.get(number)
+
+    def _acknowledge(self, barrier: Barrier, incarnation: str, applied: Revision, wall: Instant) -> None:
+        if applied.epoch == barrier.revision.epoch and applied.number >= barrier.revision.number:
+            self._settle(barrier, incarnation, PointState.ACKNOWLEDGED, wall)
+
+    @staticmethod
+    def _settle(barrier: Barrier, incarnation: str, state: PointState, time: Instant | None) -> None:
+        if barrier.owed_by(incarnation):
+            point = barrier.points[incarnation]
+            barrier.points[incarnation] = Point(point.incarnation, point.service, state, time)
+
+    def _ended(self, wall: Instant) -> Ended:
+        ended = [
+            barrier
+            for barrier in self._open.values()
+            if all(point.state is not PointState.PENDING for point in barrier.points.values())
+        ]
+        for barrier in ended:
+            barrier.enforce_time = wall
+            del self._open[barrier.revision.number]
+        return Ended(tuple(ended))

@@ -1,0 +1,211 @@
+"""Barriers under way: where the authority's side of enforcement meets the database, the clock and those who wait."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, Receipt
+from consentry_authority.storage import enforcement as rows
+from consentry_authority.storage.facts import SqlFacts
+from consentry_authority.storage.store import Committed, Store
+from consentry_core.clock import SECOND, BootTime, Clock
+from consentry_core.follow import Revision
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PointStatus:
+    """An enforcement point as operators see it. `lease_age` in nanoseconds; None when this authority granted it none."""
+
+    member: Member
+    connected: bool
+    lease_age: int | None
+    owed: tuple[Revision, ...]
+
+
+class Enforcing:
+    """The members and barriers of this authority."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._barriers = Barriers()
+        self._ended: dict[int, Barrier] = {}  # until their receipts are written
+        self._waiting: dict[int, asyncio.Event] = {}
+        self._streams: dict[str, int] = {}
+        self._granted: dict[str, BootTime] = {}
+        self._applied: dict[str, Revision] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Take up what was pending when the authority went down, and hold it to the same bound from now on."""
+        pending, members, head = await self._store.read_aside(_pending)
+        for number, commit_time in pending:
+            revision = Revision(head.epoch, number)
+            now, wall = self._clock.boot(), self._clock.now()
+            _, ended = self._barriers.begin(revision, commit_time, members, now=now, wall=wall)
+            self._end(ended)
+        self._set_timer()
+
+    async def stop(self) -> None:
+        """Stop waiting; what is pending is taken up at the next start."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Members
+
+    def connected(self, incarnation: str) -> None:
+        """A stream of a member was opened."""
+        self._streams[incarnation] = self._streams.get(incarnation, 0) + 1
+
+    def disconnected(self, incarnation: str) -> None:
+        """A stream of a member has ended. It may hold a lease all the same."""
+        self._streams[incarnation] -= 1
+        if self._streams[incarnation] == 0:
+            del self._streams[incarnation]
+
+    async def granting(self, incarnation: str, service: str) -> None:
+        """A lease is about to be granted: write the member's row first."""
+        applied, wall = self._applied.get(incarnation), self._clock.now()
+        await self._store.write_aside(lambda connection: rows.grant(connection, incarnation, service, applied, wall))
+        self._granted[incarnation] = self._clock.boot()
+
+    def acknowledged(self, incarnation: str, applied: Revision) -> None:
+        """A member has applied everything up to a revision."""
+        self._applied[incarnation] = applied
+        self._end(self._barriers.acknowledged(incarnation, applied, wall=self._clock.now()))
+
+    async def left(self, incarnation: str) -> None:
+        """A member has given its lease back."""
+        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation))
+        self._applied.pop(incarnation, None)
+        self._granted.pop(incarnation, None)
+        self._end(self._barriers.left(incarnation, wall=self._clock.now()))
+
+    async def points(self) -> Sequence[PointStatus]:
+        """All members, by incarnation."""
+        members = await self._store.read_aside(rows.members)
+        now = self._clock.boot()
+        return [
+            PointStatus(
+                member,
+                member.incarnation in self._streams,
+                now - self._granted[member.incarnation] if member.incarnation in self._granted else None,
+                tuple(self._barriers.owed(member.incarnation)),
+            )
+            for member in (self._newest(member) for member in members)
+        ]
+
+    def _newest(self, member: Member) -> Member:
+        applied = self._applied.get(member.incarnation, member.applied)
+        return Member(member.incarnation, member.service, member.join_time, member.leases, applied)
+
+    # Barriers
+
+    async def enforce(self, committed: Committed[Any], subjects: Sequence[str], patience: float | None) -> Receipt:
+        """The receipt of a change: waits for it to be enforced, at most `patience` seconds.
+
+        A call that changed nothing gets the receipt of the last change that took something away from its subjects.
+        """
+        if committed.narrowing:
+            barrier = await self._begin(committed)
+            await self._wait(barrier, patience)
+            return barrier.receipt()
+        if not committed.changed:
+            number = await self._store.read_aside(lambda connection: rows.last_number(connection, subjects))
+            if number is not None:
+                revision = Revision(committed.revision.epoch, number)
+                barrier_then = self._barrier(number)
+                if barrier_then is not None:
+                    await self._wait(barrier_then, patience)
+                    return barrier_then.receipt()
+                found = await self.receipt(revision)
+                if found is not None:
+                    return found[0]
+        return Receipt(committed.revision, committed.commit_time, committed.commit_time)
+
+    async def receipt(self, revision: Revision) -> tuple[Receipt, str] | None:
+        """A change's receipt as it is now, and whose change it was; None for one that took nothing away."""
+        barrier = self._barrier(revision.number)  # looked up first: once it is gone, the receipt is written
+        found = await self._store.read_aside(lambda connection: rows.receipt(connection, revision))
+        if found is None or barrier is None:
+            return found
+        return barrier.receipt(), found[1]
+
+    def _barrier(self, number: int) -> Barrier | None:
+        return self._barriers.open(number) or self._ended.get(number)
+
+    async def _begin(self, committed: Committed[Any]) -> Barrier:
+        # Read after the commit: whoever is not among them reads a head that includes it.
+        now = self._clock.boot()
+        members = [self._newest(member) for member in await self._store.read_aside(rows.members)]
+        barrier, ended = self._barriers.begin(
+            committed.revision, committed.commit_time, members, now=now, wall=self._clock.now()
+        )
+        self._end(ended)
+        self._set_timer()
+        return barrier
+
+    async def _wait(self, barrier: Barrier, patience: float | None) -> None:
+        if barrier.enforce_time is not None or patience == 0:
+            return
+        event = self._waiting.setdefault(barrier.revision.number, asyncio.Event())
+        try:
+            async with asyncio.timeout(patience):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    def _end(self, ended: Ended) -> None:
+        for barrier in ended.barriers:
+            self._ended[barrier.revision.number] = barrier
+            event = self._waiting.pop(barrier.revision.number, None)
+            if event is not None:
+                event.set()
+        if ended.barriers or ended.expired:
+            for incarnation, _ in ended.expired:
+                _log.warning("enforcement point did not acknowledge; its lease has ended incarnation=%s", incarnation)
+                self._applied.pop(incarnation, None)
+            self._keep(ended)
+
+    def _keep(self, ended: Ended) -> None:
+        def write(connection: sa.Connection) -> None:
+            rows.close_receipts(connection, ended.barriers)
+            rows.expire(connection, ended.expired)
+
+        async def keep() -> None:
+            try:
+                await self._store.write_aside(write)
+                for barrier in ended.barriers:
+                    del self._ended[barrier.revision.number]
+            except Exception:  # noqa: BLE001 - the change is enforced; its receipt is written at the next start
+                _log.exception("receipts could not be kept")
+
+        task = asyncio.create_task(keep())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Time
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._barriers.next_tick()
+        if due is not None:
+            wait = max(due - self._clock.boot(), 0) / SECOND
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+
+    def _tick(self) -> None:
+        self._end(self._barriers.tick(now=self._clock.boot(), wall=self._clock.now()))
+        self._set_timer()
+
+
+def _pending(connection: sa.Connection) -> tuple[Iterable[tuple[int, Any]], Sequence[Member], Revision]:
+    return rows.pending(connection), rows.members(connection), SqlFacts(connection).head()

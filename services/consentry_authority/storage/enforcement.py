@@ -1,0 +1,117 @@
+"""Members and receipts in the database. None of it is history: it draws no revision."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from consentry_authority.enforcement.barriers import Barrier, Member, Point, PointState, Receipt
+from consentry_authority.storage import tables as t
+from consentry_core.follow import Revision
+from consentry_rule import Instant
+
+
+def grant(connection: sa.Connection, incarnation: str, service: str, applied: Revision | None, now: Instant) -> None:
+    """Count another lease of a member, and note what it has acknowledged. To be committed before the lease is made."""
+    row = t.members.c.incarnation == incarnation
+    applied_columns: dict[str, Any] = {}
+    if applied is not None:
+        applied_columns = {"applied_epoch": applied.epoch, "applied_number": applied.number}
+    updated = connection.execute(sa.update(t.members).where(row).values(leases=t.members.c.leases + 1, **applied_columns))
+    if updated.rowcount == 0:
+        new = sa.insert(t.members).values(incarnation=incarnation, service=service, join_time=now, leases=1, **applied_columns)
+        connection.execute(new)
+
+
+def leave(connection: sa.Connection, incarnation: str) -> None:
+    """A member has given its lease back."""
+    connection.execute(sa.delete(t.members).where(t.members.c.incarnation == incarnation))
+
+
+def expire(connection: sa.Connection, expired: Iterable[tuple[str, int]]) -> None:
+    """Drop members that were granted nothing since their leases were counted: none of those is usable any more."""
+    for incarnation, leases in expired:
+        row = (t.members.c.incarnation == incarnation, t.members.c.leases == leases)
+        connection.execute(sa.delete(t.members).where(*row))
+
+
+def members(connection: sa.Connection) -> Sequence[Member]:
+    """Whoever may hold a lease, by incarnation."""
+    rows = connection.execute(sa.select(t.members).order_by(t.members.c.incarnation))
+    return [
+        Member(
+            row.incarnation,
+            row.service,
+            Instant(row.join_time),
+            row.leases,
+            None if row.applied_epoch is None else Revision(row.applied_epoch, row.applied_number),
+        )
+        for row in rows
+    ]
+
+
+def open_receipt(
+    connection: sa.Connection, number: int, commit_time: Instant, organization: str, subjects: Iterable[str]
+) -> None:
+    """A change takes access away from these subjects: it will have a receipt."""
+    connection.execute(
+        sa.insert(t.receipts).values(number=number, commit_time=commit_time, organization=organization, enforce_time=None)
+    )
+    connection.execute(sa.insert(t.receipt_subjects), [{"number": number, "subject": subject} for subject in subjects])
+
+
+def close_receipts(connection: sa.Connection, barriers: Iterable[Barrier]) -> None:
+    """Changes have been enforced: keep when, and what each enforcement point did."""
+    for barrier in barriers:
+        number = barrier.revision.number
+        row = (t.receipts.c.number == number, t.receipts.c.enforce_time.is_(None))
+        if connection.execute(sa.update(t.receipts).where(*row).values(enforce_time=barrier.enforce_time)).rowcount == 0:
+            continue  # another replica waited too, and was first
+        points = [
+            {
+                "number": number,
+                "incarnation": point.incarnation,
+                "service": point.service,
+                "state": point.state.value,
+                "acknowledge_time": point.acknowledge_time,
+            }
+            for point in barrier.points.values()
+        ]
+        if points:
+            connection.execute(sa.insert(t.receipt_points), points)
+
+
+def receipt(connection: sa.Connection, revision: Revision) -> tuple[Receipt, str] | None:
+    """A change's receipt, and the organisation that made the change; None for a change that took nothing away."""
+    row = connection.execute(sa.select(t.receipts).where(t.receipts.c.number == revision.number)).one_or_none()
+    if row is None:
+        return None
+    query = sa.select(t.receipt_points).where(t.receipt_points.c.number == revision.number)
+    points = tuple(
+        Point(
+            point.incarnation,
+            point.service,
+            PointState(point.state),
+            None if point.acknowledge_time is None else Instant(point.acknowledge_time),
+        )
+        for point in connection.execute(query.order_by(t.receipt_points.c.incarnation))
+    )
+    enforce_time = None if row.enforce_time is None else Instant(row.enforce_time)
+    return Receipt(revision, Instant(row.commit_time), enforce_time, points), row.organization
+
+
+def last_number(connection: sa.Connection, subjects: Sequence[str]) -> int | None:
+    """The last change that took access away from one of these subjects. A name ending in `/` stands for all below it."""
+    column = t.receipt_subjects.c.subject
+    # `0` comes after `/`: what begins with a name ending in `/` lies between the two.
+    named = [
+        sa.and_(column >= subject, column < subject[:-1] + "0") if subject.endswith("/") else column == subject
+        for subject in subjects
+    ]
+    return connection.execute(sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(*named))).scalar_one_or_none()
+
+
+def pending(connection: sa.Connection) -> Sequence[tuple[int, Instant]]:
+    """The changes whose enforcement nobody has seen to its end: number and commit time."""
+    rows = connection.execute(sa.select(t.receipts).where(t.receipts.c.enforce_time.is_(None)).order_by(t.receipts.c.number))
+    return [(row.number, Instant(row.commit_time)) for row in rows]
