@@ -1,11 +1,13 @@
 """The guard's side of `Follow`, without I/O: what is known, and whether it may be acted on.
 
-1. On a new connection the follower says hello, asks for everything that it wants as interest 1, and asks for a lease.
+1. On a new connection the follower says hello, asks for everything that it wants, in as many interests as that takes, and asks
+   for a lease.
 2. What it learned on the connection before stays in use under the lease that it got there. News of the new connection is
    applied to it too, so that no withdrawal waits, unless it is older than what is in use: a replica may lag.
-3. A lease that came on this connection counts once interest 1 has been answered whole and everything up to the lease's revision
-   has been applied; what was learned on this connection then takes the former's place, so that nothing of a former history
-   stays behind. It counts until `stamp + duration` on this machine's clock; `stamp` is when the lease was *asked for*.
+3. A lease that came on this connection counts once those first interests have been answered whole and everything up to the
+   lease's revision has been applied; what was learned on this connection then takes the former's place, so that nothing of a
+   former history stays behind. It counts until `stamp + duration` on this machine's clock; `stamp` is when the lease was
+   *asked for*.
 4. A revision is acknowledged once everything up to it is in use: applied first, acknowledged then, and never while facts of a
    former connection are in use.
 5. The authority's time now is at most `authority_time + (clock - stamp)`: it read its clock after the stamp was taken.
@@ -32,6 +34,9 @@ from consentry_core.follow import (
     Revision,
 )
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
+
+NAMES_PER_INTEREST = 5_000
+"""The most names in one message: at some 100 bytes each, well below what the authority takes in one."""
 
 
 @dataclass(slots=True)
@@ -99,6 +104,7 @@ class Follower:
         self._connected = False
         self._interests: dict[int, tuple[str, ...]] = {}
         self._last_interest = 0
+        self._first_interests = 0  # those up to this number were said when the connection was made
         self._candidate: Lease | None = None
         self._lease: Lease | None = None
         self._latest_now = Instant(0)
@@ -111,7 +117,9 @@ class Follower:
         self._candidate = None
         self._interests.clear()
         self._last_interest = 0
-        return [self._hello, self._interest(tuple(self._wanted)), Renewal(now)]
+        first = self._interest_in(tuple(self._wanted)) or [self._interest(())]
+        self._first_interests = self._last_interest
+        return [self._hello, *first, Renewal(now)]
 
     def disconnected(self) -> None:
         """The connection was lost. What is known stays, for as long as the lease does."""
@@ -121,7 +129,7 @@ class Follower:
         """Follow these names from now on: what to say."""
         new = tuple(dict.fromkeys(name for name in wanted if name not in self._wanted))
         self._wanted.update(dict.fromkeys(new))
-        return [self._interest(new)] if new and self._connected else []
+        return self._interest_in(new) if self._connected else []
 
     def forget(self, forgotten: Iterable[str]) -> list[FromGuard]:
         """Follow these names no longer: what to say. What is known of them is unusable from now on."""
@@ -186,6 +194,10 @@ class Follower:
             or names.CONSENT.format(standing.customer, standing.partner) in self._wanted
         )
 
+    def _interest_in(self, wanted: tuple[str, ...]) -> list[FromGuard]:
+        pieces = range(0, len(wanted), NAMES_PER_INTEREST)
+        return [self._interest(wanted[start : start + NAMES_PER_INTEREST]) for start in pieces]
+
     def _interest(self, wanted: tuple[str, ...]) -> Interest:
         self._last_interest += 1
         self._interests[self._last_interest] = wanted
@@ -194,7 +206,7 @@ class Follower:
     def _adopt(self) -> Applied:
         """Let the candidate lease count, if everything that it stands on has been applied."""
         candidate = self._candidate
-        if candidate is None or not self.has_applied(candidate.revision) or 1 in self._interests:
+        if candidate is None or not self.has_applied(candidate.revision) or self._first_are_owed():
             return Applied()
         self._lease, self._candidate = candidate, None
         if self._incoming is None:
@@ -207,6 +219,9 @@ class Follower:
             tuple(self._in_use.answered),
             reply,
         )
+
+    def _first_are_owed(self) -> bool:
+        return next(iter(self._interests), self._first_interests + 1) <= self._first_interests  # the oldest comes first
 
     # Lease and time
 

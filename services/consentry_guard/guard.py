@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable
 
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
-from consentry_core.errors import ConsentryError, PermissionDenied
+from consentry_core.errors import ConsentryError
 from consentry_core.follow import Revision
 from consentry_core.identity import IdentityMemory
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
-from consentry_core.rpc.policy import Policies, caller_kind
+from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_guard.access import GuardedCall
 from consentry_guard.call import Call, lease_lost
 from consentry_guard.deadlines import Deadlines
@@ -111,9 +111,7 @@ class Guard:
         self._calls[call] = guarded
         self._by_credential.setdefault(identity.credential, set()).add(guarded)
         guarded.check()
-        kind = caller_kind(guarded.credential)
-        if kind not in self._policies.get(call.method, frozenset()):
-            raise PermissionDenied(f"this method is not for {kind.value}", reason="CALLER_NOT_ALLOWED")
+        require_allowed(self._policies, call.method, caller_kind(guarded.credential))
         call.caller, call.check_write = guarded, guarded.check
 
     def release(self, call: OpenCall) -> None:

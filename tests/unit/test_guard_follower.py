@@ -3,7 +3,7 @@
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Renewal, Revision
 from consentry_guard.deadlines import Deadlines
-from consentry_guard.follower import Follower
+from consentry_guard.follower import NAMES_PER_INTEREST, Follower
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
 
 ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
@@ -40,6 +40,29 @@ def test_it_says_hello_then_all_that_it_wants_then_asks_for_a_lease() -> None:
     assert follower.connected(at(0)) == [Hello("incarnation", "devices"), Interest(1, (KEY,)), Renewal(at(0))]
     assert follower.want([KEY, PARTNER]) == [Interest(2, (PARTNER,))], "only what is new"
     assert follower.want([PARTNER]) == []
+
+
+def test_what_is_wanted_is_asked_for_in_messages_of_bounded_size_and_the_lease_waits_for_all() -> None:
+    """However much a guard has come to follow, it comes back after an interruption."""
+    follower = Follower("incarnation", "devices")
+    wanted = tuple(f"customers/c{number:05}/consents/acme" for number in range(2 * NAMES_PER_INTEREST + 1))
+    follower.want(wanted)
+    _, *interests, renewal = follower.connected(at(0))
+    assert isinstance(renewal, Renewal)
+    assert [len(interest.names) for interest in interests if isinstance(interest, Interest)] == [
+        NAMES_PER_INTEREST,
+        NAMES_PER_INTEREST,
+        1,
+    ]
+    follower.received(Facts(revision(3)))
+    follower.received(lease(3, asked=0))
+    for number in (1, 2):
+        follower.received(Facts(revision(3), interest=number))
+        assert not follower.may_serve(at(0.1)), "the third piece is not answered"
+    follower.received(Facts(revision(3), interest=3))
+    assert follower.may_serve(at(0.1))
+    assert all(follower.knows(name) for name in wanted)
+    assert len(follower.want([f"{name}x" for name in wanted])) == 3
 
 
 def test_a_lease_counts_from_when_it_was_asked_for() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consentry_authority.commands.ports import Facts
-from consentry_core.errors import Unavailable
+from consentry_core.errors import OutOfRange, Unavailable
 from consentry_core.follow import Revision
 from consentry_rule import Allow, CustomerId, Instant, Key, KeyKind, Standing, covered
 
@@ -23,7 +23,7 @@ def list_covered_customers(
 ) -> CoveragePage:
     """The covered customers after `after`, out of the next `limit` that stand towards the partner: a page may be short.
 
-    Unavailable when the database does not show `at_least` yet.
+    Unavailable when the database does not show `at_least` yet, OutOfRange when that is of another history.
     """
     revision = facts.head()
     if at_least is not None:
@@ -47,8 +47,15 @@ def page_of_standings(facts: Facts, key: Key, *, after: str, limit: int) -> tupl
 
 
 def check_shows(head: Revision, wanted: Revision) -> None:
-    """Unavailable unless a database at `head` shows `wanted`."""
-    if head.epoch != wanted.epoch or head.number < wanted.number:
+    """Unavailable unless a database at `head` shows `wanted`; OutOfRange when it never will."""
+    if head.epoch != wanted.epoch:
+        raise resync()
+    if head.number < wanted.number:
         raise Unavailable(
             "this authority does not show that revision yet; try again", retry_after=0.5, reason="REVISION_NOT_YET"
         )
+
+
+def resync() -> OutOfRange:
+    """What they are told who come with a revision of another history: it cannot be compared with this one's."""
+    return OutOfRange("the revision is of another history of this authority; start again without one")

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from consentry_authority.commands.list_covered_customers import check_shows, page_of_standings
+from consentry_authority.commands.list_covered_customers import check_shows, page_of_standings, resync
 from consentry_authority.commands.ports import View
 from consentry_core import names
-from consentry_core.errors import OutOfRange, denied
+from consentry_core.errors import denied
 from consentry_core.follow import Revision
 from consentry_rule import (
     CustomerId,
@@ -78,7 +78,7 @@ class CoverageWatch:
         if self.revision is None:
             events = self._start(view, key, head)
         elif self.revision.epoch != head.epoch:
-            raise _resync()
+            raise resync()
         else:
             events = self._go_on(view, key)
         self._key, self.revision = key, head
@@ -100,8 +100,6 @@ class CoverageWatch:
         """Everything that is covered; after an earlier watch, everything about which something may have changed since."""
         if self._after is None:
             return [*(event for event in self._look(view, key, _all(view, key)) if isinstance(event, Covered)), Synced()]
-        if self._after.epoch != head.epoch:
-            raise _resync()
         check_shows(head, self._after)
         changed = {change.subject for change in view.facts.changes_after(self._after.number, _ALL_CHANGES)}
         since = view.facts.commit_time_of(self._after.number) or Instant(0)
@@ -187,7 +185,3 @@ def _differs(event: CoverageEvent, before: dict[CustomerId, frozenset[DataClass]
 def _ended_between(standing: Standing, since: Instant, now: Instant) -> bool:
     end = next_end(None, None, standing, since)
     return end is not None and end <= now
-
-
-def _resync() -> OutOfRange:
-    return OutOfRange("the revision is of another history of this authority; start again without one")

@@ -89,9 +89,13 @@ class Following:
                 self.gone, self._renewal = True, None
 
     def _follow(self, interest: Interest) -> None:
-        for name in interest.names:
+        for index, name in enumerate(interest.names):
             if not any(pattern.matches(name) for pattern in _FOLLOWABLE):
-                raise InvalidArgument("interest.names", "must be names of keys, tokens, consents or partners")
+                raise InvalidArgument(
+                    f"interest.names[{index}]",
+                    "must be the name of a key, a token, a consent or a partner",
+                    reason="NAME_INVALID",
+                )
         # Registered before its snapshot is read: a change in between is told as a change.
         self._names.update(interest.names)
         self._partners.update(PartnerId(_only(name)) for name in interest.names if names.PARTNER.matches(name))

@@ -7,11 +7,11 @@ from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.ports import View
 from consentry_authority.storage.store import Origin, Store
 from consentry_core import names
-from consentry_core.errors import PermissionDenied, denied
+from consentry_core.errors import denied
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import bearer_secret, invalid
 from consentry_core.rpc.gate import OpenCall, current_call
-from consentry_core.rpc.policy import Policies, caller_kind
+from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_rule import Deny, Instant, Key, Token, usable
 
 
@@ -37,12 +37,7 @@ class AuthorityGate:
         facts, now = await self._store.read(lambda view: _current(view, identity))
         check_live(facts, identity.secret_id, now)
         kind = caller_kind(facts)
-        allowed = self._policies.get(call.method, frozenset())
-        if kind not in allowed:
-            raise PermissionDenied(
-                f"this method is not for {kind.value}; it takes " + " or ".join(sorted(each.value for each in allowed)),
-                reason="CALLER_NOT_ALLOWED",
-            )
+        require_allowed(self._policies, call.method, kind)
         call.caller = Actor(identity.credential, kind, _organization(facts))
 
     def release(self, call: OpenCall) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum
 
+from consentry_core.errors import PermissionDenied
 from consentry_rule import Key, Token, TokenRole
 
 
@@ -40,6 +41,16 @@ PUBLIC_METHODS = frozenset(
 )
 
 Policies = Mapping[str, frozenset[Caller]]
+
+
+def require_allowed(policies: Policies, method: str, kind: Caller) -> None:
+    """PermissionDenied unless the method is for callers of this kind."""
+    allowed = policies.get(method, frozenset())
+    if kind not in allowed:
+        raise PermissionDenied(
+            f"this method is not for {kind.value}; it takes " + " or ".join(sorted(each.value for each in allowed)),
+            reason="CALLER_NOT_ALLOWED",
+        )
 
 
 def caller_kind(credential: Key | Token) -> Caller:

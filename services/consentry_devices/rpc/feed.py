@@ -11,23 +11,21 @@ from dataclasses import dataclass, replace
 
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
 from consentry_core import names
-from consentry_core.clock import SECOND, Clock
-from consentry_core.errors import ConsentryError, InvalidArgument
-from consentry_core.rpc.follow_wire import data_classes_from_wire, data_classes_to_wire
+from consentry_core.clock import Clock
+from consentry_core.errors import ConsentryError
+from consentry_core.rpc.follow_wire import data_classes_to_wire
 from consentry_core.rpc.gate import Context
-from consentry_core.rpc.times import from_duration, to_timestamp
+from consentry_core.rpc.times import to_timestamp
 from consentry_devices.feed.cursor import Cursor, Cursors
 from consentry_devices.feed.log import Entry, Kind, Log
 from consentry_devices.feed.reader import Added, Change, Reader
 from consentry_devices.feed.ring import Ring
 from consentry_devices.rpc.snapshot import pieces
+from consentry_devices.rpc.watch_question import Question, asked
 from consentry_devices.state import State
 from consentry_devices.wire import delimited
 from consentry_guard import Access, CoverageChanges, GuardedCall, guarded_call
-from consentry_rule import CustomerId, DataClass
 
-_HEARTBEAT = 15 * SECOND
-_SHORTEST, _LONGEST = SECOND, 300 * SECOND
 _ENTRIES = 500  # looked at in one go
 _READ_BYTES = 1024 * 1024
 _MESSAGE_BYTES = 64 * 1024  # telemetry is joined up to about this size: cost is per message
@@ -40,24 +38,6 @@ _FIELD_OF = {
     Kind.INVENTORY: feed_pb2.WatchResponse.INVENTORY_CHANGE_FIELD_NUMBER,
     Kind.ALARM: feed_pb2.WatchResponse.ALARM_CHANGE_FIELD_NUMBER,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A WatchRequest, checked."""
-
-    customers: frozenset[CustomerId]
-    data_classes: frozenset[DataClass] | None
-    start: str
-    after_cursor: str
-    heartbeat: float
-    stop_when_synced: bool
-
-    @property
-    def filter_text(self) -> str:
-        """What a cursor is bound to."""
-        classes = sorted(data_class.value for data_class in self.data_classes or ())
-        return f"{','.join(sorted(self.customers))};{','.join(classes)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +63,7 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         self, request: feed_pb2.WatchRequest, context: Context
     ) -> AsyncIterator[bytes]:
         """See the proto."""
-        question = _question(request)
+        question = asked(request)
         call = guarded_call()
         cursors = Cursors(self._cursor_key, self._log.store_id, call.partner, question.filter_text)
         after = cursors.read(question.after_cursor) if question.start == "after_cursor" else None
@@ -123,7 +103,7 @@ class _Watch:
         self,
         *,
         feed: FeedServicer,
-        question: _Question,
+        question: Question,
         call: GuardedCall,
         changes: CoverageChanges,
         bell: asyncio.Event,
@@ -299,19 +279,3 @@ class _Watch:
 def _gap(customer: str) -> feed_pb2.WatchResponse:
     gap = feed_pb2.WatchResponse.Gap(customer=customer, cause=feed_pb2.WatchResponse.Gap.CAUSE_NOT_COVERED)
     return feed_pb2.WatchResponse(gap=gap)
-
-
-def _question(request: feed_pb2.WatchRequest) -> _Question:
-    customers = frozenset(CustomerId(names.CUSTOMER.parse(name, "customers")[0]) for name in request.customers)
-    classes = data_classes_from_wire(list(request.data_classes), "data_classes")
-    heartbeat = from_duration(request.heartbeat_interval) if request.HasField("heartbeat_interval") else _HEARTBEAT
-    if not _SHORTEST <= heartbeat <= _LONGEST:
-        raise InvalidArgument("heartbeat_interval", "must be between 1 s and 300 s", reason="HEARTBEAT_INVALID")
-    return _Question(
-        customers=customers,
-        data_classes=classes or None,
-        start=request.WhichOneof("start") or "snapshot",
-        after_cursor=request.after_cursor,
-        heartbeat=heartbeat / SECOND,
-        stop_when_synced=request.stop_when_synced,
-    )

@@ -61,7 +61,9 @@ class ListCoveredCustomersRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     at_least_revision: _builtins.str
-    """A revision from another answer: this one shows at least that much. UNAVAILABLE when it cannot yet."""
+    """A revision from another answer: this one shows at least that much. UNAVAILABLE when it cannot yet, OUT_OF_RANGE when it is of
+    another history.
+    """
     def __init__(
         self,
         *,

@@ -76,7 +76,7 @@ class WatchRequest(_message.Message):
     """End with OK after `synced`: a daily pull."""
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`customers/{customer}`: only these. Empty: all that the key covers, as coverage changes."""
+        """`customers/{customer}`: only these, at most 1000. Empty: all that the key covers, as coverage changes."""
 
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
