@@ -48,7 +48,8 @@ async def test_every_method_is_called_as_documented(tmp_path: Path) -> None:
     async with running_pair(tmp_path) as pair:
         shutil.copytree(tmp_path / "authority", tmp_path / ".consentry", ignore=shutil.ignore_patterns("*.db*"))
         output = await run_script("\n".join(blocks), pair, tmp_path)
-    assert '"state": "STATE_PENDING"' in output
+    assert '"state": "STATE_ENFORCED"' in output
+    assert '"state": "STATE_ACKNOWLEDGED"' in output
     assert '"plan": "PLAN_PAID"' in output
     assert '"value": 41.5' in output
     assert re.search(r'"times_unix_nano": \[\s*"\d+"', output), "64-bit numbers are strings"

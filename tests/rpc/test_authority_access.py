@@ -52,7 +52,7 @@ SCOPED: Mapping[str, Callable[[str], Message]] = {
     "DeleteKey": lambda org: keys_pb2.DeleteKeyRequest(name=f"{org}/keys/k1"),
 }
 # Its request names no organisation; tested by itself.
-BY_ITSELF = {"DeleteToken", "WhoAmI"}
+BY_ITSELF = {"DeleteToken", "GetEnforcement", "WhoAmI"}
 
 _ADMINISTRATORS = {
     Caller.PARTNER_ADMIN: ("partners/acme", "partners/rival", "partners/nobody"),
@@ -124,6 +124,7 @@ def test_what_is_open_to_several_kinds_of_callers_is_pinned() -> None:
         "CreateToken": administrators,
         "ListTokens": administrators,
         "DeleteToken": administrators,
+        "GetEnforcement": administrators,
         "WhoAmI": frozenset(Caller),
     }
 

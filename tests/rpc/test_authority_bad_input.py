@@ -266,7 +266,7 @@ class TestUpdateKey:
         changed = keys_pb2.Key(name=key.name, display_name="New", etag=key.etag)
         response = await self.update(authority, changed, ["display_name"])
         assert response.key.etag != key.etag
-        assert response.enforcement.state == enforcement_pb2.Enforcement.STATE_PENDING
+        assert response.enforcement.state == enforcement_pb2.Enforcement.STATE_ENFORCED
         refusal = await refusal_of(self.update(authority, changed, ["display_name"]))
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
 
@@ -311,7 +311,7 @@ async def test_every_change_says_where_in_the_history_it_stands(authority: Runni
         lambda: authority.disconnect("acme", "north"),
     ):
         enforcement = (await change()).enforcement
-        assert enforcement.state == enforcement_pb2.Enforcement.STATE_PENDING
+        assert enforcement.state == enforcement_pb2.Enforcement.STATE_ENFORCED
         assert enforcement.commit_time == to_timestamp(authority.clock.now())
         numbers.append(int(enforcement.revision.rpartition(".")[2]))
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

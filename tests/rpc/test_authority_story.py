@@ -39,7 +39,7 @@ async def test_a_key_covers_the_valid_customers_and_drops_one_that_revokes(autho
 
     revoked = await authority.revoke("north", "acme")
     assert revoked.consent.state == consent_pb2.Consent.STATE_REVOKED
-    assert revoked.enforcement.state == enforcement_pb2.Enforcement.STATE_PENDING
+    assert revoked.enforcement.state == enforcement_pb2.Enforcement.STATE_ENFORCED
     assert await covered(authority, everybody.secret) == ["customers/south"]
     assert await covered(authority, some.secret) == []
 

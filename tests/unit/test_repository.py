@@ -27,7 +27,7 @@ def run(*command: str | Path) -> bytes:
 def tracked(*patterns: str) -> list[Path]:
     """The files that git has, or would have."""
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns).decode().splitlines()
-    return [TOP / name for name in listed if (TOP / name).exists()]
+    return [TOP / name for name in listed if (TOP / name).is_file()]
 
 
 def descriptors_of_the_protos() -> dict[str, descriptor_pb2.FileDescriptorProto]:
