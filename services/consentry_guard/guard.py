@@ -15,6 +15,7 @@ import logging
 import random as _random
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
@@ -28,10 +29,12 @@ from consentry_guard.access import GuardedCall
 from consentry_guard.call import Call, lease_lost
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
+from consentry_guard.interests import Interests
 from consentry_guard.rpc.authority import Authority, Verified
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)
+_IDLE_NAMES = 10_000  # that no call uses, and that are followed all the same: some megabytes
 _PATIENCE = 5.0  # seconds that a new call waits for facts before it is told to come back
 
 _Subject = str | tuple[PartnerId, CustomerId]
@@ -72,6 +75,8 @@ class Guard:
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
+        self._interests = Interests(idle=_IDLE_NAMES)
+        self._held: dict[OpenCall, list[str]] = {}
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
@@ -101,12 +106,12 @@ class Guard:
         if identity is None:
             verified = await self._verify(secret)
             identity = verified.identity
-            await self._know((identity.credential,))
+            await self._know(call, (identity.credential,))
             await self._catch_up(verified.revision)
             self._memory.remember(secret, identity)
         else:
-            await self._know((identity.credential,))
-        guarded = Call(call, identity, self._follower, self._know, self._clock)
+            await self._know(call, (identity.credential,))
+        guarded = Call(call, identity, self._follower, partial(self._know, call), self._clock)
         # Registered first, then checked: a change between the two finds it.
         self._calls[call] = guarded
         self._by_credential.setdefault(identity.credential, set()).add(guarded)
@@ -123,6 +128,9 @@ class Guard:
             same.discard(guarded)
             if not same:
                 del self._by_credential[name]
+        forgotten = self._interests.put_down(self._held.pop(call, ()))
+        if forgotten:
+            self._authority.send(self._follower.forget(forgotten))
 
     async def _verify(self, secret: str) -> Verified:
         task = self._verifying.get(secret)
@@ -133,8 +141,11 @@ class Guard:
         # Shielded: one caller that goes away does not take the answer from the others.
         return await asyncio.shield(task)
 
-    async def _know(self, wanted: Iterable[str]) -> None:
-        """Follow these names and wait until the facts are known. Unavailable when they do not come."""
+    async def _know(self, call: OpenCall, wanted: Iterable[str]) -> None:
+        """Follow these names while the call lasts, and wait until the facts are known. Unavailable when they do not come."""
+        wanted = tuple(wanted)
+        self._interests.take_up(wanted)
+        self._held.setdefault(call, []).extend(wanted)
         unknown = [name for name in wanted if not self._follower.knows(name)]
         if not unknown:
             return

@@ -1,0 +1,32 @@
+"""What is followed, and for whom: names in use by calls, and those that nobody uses any more, kept for a while.
+
+A name that comes back soon (a partner's next call) costs nothing; one that does not is dropped when `idle` others have been put
+down after it, so that a guard does not follow for ever whatever it was once asked about.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+
+class Interests:
+    """Counts uses of names. At most `idle` unused ones are kept."""
+
+    def __init__(self, idle: int) -> None:
+        self._uses: dict[str, int] = {}
+        self._unused: OrderedDict[str, None] = OrderedDict()
+        self._idle = idle
+
+    def take_up(self, names: Iterable[str]) -> None:
+        """These are used once more."""
+        for name in names:
+            self._uses[name] = self._uses.get(name, 0) + 1
+            self._unused.pop(name, None)
+
+    def put_down(self, names: Iterable[str]) -> list[str]:
+        """These are used once less; returns the names to be forgotten."""
+        for name in names:
+            self._uses[name] -= 1
+            if self._uses[name] == 0:
+                del self._uses[name]
+                self._unused[name] = None
+        return [self._unused.popitem(last=False)[0] for _ in range(len(self._unused) - self._idle)]
