@@ -37,10 +37,13 @@ class _Known:
         for standing in facts.standings:
             self.standings.setdefault(standing.partner, {})[standing.customer] = standing
 
+    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
+        return self.standings.get(partner, {}).get(customer)
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a message changed: credentials with their former facts, standings, and names that are known from now on."""
+    """What a message really changed: credentials with their former facts, standings, and names that are known from now on."""
 
     credentials: tuple[tuple[str, Key | Token | None], ...] = ()
     standings: tuple[tuple[PartnerId, CustomerId], ...] = ()
@@ -59,7 +62,11 @@ class Follower:
         self._interests: dict[int, tuple[str, ...]] = {}
         self._last_interest = 0
         self._first_interests = 0  # those up to this number were said when the connection was made
-        self._applied: Revision | None = None
+        self._applied: Revision | None = None  # on this connection
+        self._shown: Revision | None = None  # what is in use shows everything up to here
+        self._changed: dict[
+            tuple[PartnerId, CustomerId], None
+        ] = {}  # what is in use changed, on this connection, and beyond that
         self._candidate: Lease | None = None
         self._lease: Lease | None = None
         self._latest_now = Instant(0)
@@ -91,22 +98,35 @@ class Follower:
         if isinstance(message, Lease):
             self._candidate = message
             return self._adopt()
-        former = {credential.name: self._in_use.credentials.get(credential.name) for credential in message.credentials}
+        in_use = self._in_use
+        credentials = {
+            credential.name: in_use.credentials.get(credential.name)
+            for credential in message.credentials
+            if in_use.credentials.get(credential.name) != credential.facts
+        }
+        standings = {
+            (standing.partner, standing.customer): None
+            for standing in message.standings
+            if in_use.standing(standing.partner, standing.customer) != standing
+        }
         answered: tuple[str, ...] = ()
         if message.interest == 0 and not message.more:
             self._applied = message.revision
         elif not message.more:
             answered = self._interests.pop(message.interest, ())
-        self._in_use.apply(message)
-        if self._incoming is not None:
+        in_use.apply(message)
+        if self._incoming is None:
+            self._shown = self._applied
+        else:
             self._incoming.apply(message)
             self._incoming.answered.update(answered)
+            self._changed |= standings
             answered = ()  # known only once this connection's facts are in use
-        self._in_use.answered.update(answered)
+        in_use.answered.update(answered)
         adopted = self._adopt()
         return Applied(
-            tuple(former.items()) + adopted.credentials,
-            tuple((standing.partner, standing.customer) for standing in message.standings) + adopted.standings,
+            tuple(credentials.items()) + adopted.credentials,
+            tuple(standings) + adopted.standings,
             answered + adopted.answered,
         )
 
@@ -122,15 +142,21 @@ class Follower:
     def _adopt(self) -> Applied:
         """Let the candidate lease count, if everything that it stands on has been applied."""
         candidate = self._candidate
-        if candidate is None or not self.has_applied(candidate.revision) or self._first_are_owed():
+        if candidate is None or not _reaches(self._applied, candidate.revision) or self._first_are_owed():
             return Applied()
         self._lease, self._candidate = candidate, None
         if self._incoming is None:
             return Applied()
         former, self._in_use, self._incoming = self._in_use, self._incoming, None
+        # What changed on this connection is told again: only now does what is in use show all that came before it.
+        changed, self._changed, self._shown = self._changed, {}, self._applied
+        for partner, customers in former.standings.items():
+            for customer, standing in customers.items():
+                if self._in_use.standing(partner, customer) != standing:
+                    changed[partner, customer] = None
         return Applied(
-            tuple(former.credentials.items()),
-            tuple((partner, customer) for partner, customers in former.standings.items() for customer in customers),
+            tuple((name, facts) for name, facts in former.credentials.items() if self.credential(name) != facts),
+            tuple(changed),
             tuple(self._in_use.answered),
         )
 
@@ -156,13 +182,12 @@ class Follower:
         return self._latest_now
 
     def has_applied(self, revision: Revision) -> bool:
-        """Whether everything up to this revision has been applied, on this connection."""
-        applied = self._applied
-        return applied is not None and applied.epoch == revision.epoch and applied.number >= revision.number
+        """Whether what is in use shows everything up to this revision."""
+        return _reaches(self._shown, revision)
 
     def revision(self) -> Revision | None:
-        """What has been applied on this connection."""
-        return self._applied
+        """Up to where what is in use shows everything. A reconnect moves it only once all has been learned anew."""
+        return self._shown
 
     # What is known
 
@@ -176,8 +201,12 @@ class Follower:
 
     def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
         """The customer's standing towards the partner, if it is known."""
-        return self._in_use.standings.get(partner, {}).get(customer)
+        return self._in_use.standing(partner, customer)
 
     def standings(self, partner: PartnerId) -> Iterable[Standing]:
         """All standings towards a partner that are known."""
         return self._in_use.standings.get(partner, {}).values()
+
+
+def _reaches(applied: Revision | None, wanted: Revision) -> bool:
+    return applied is not None and applied.epoch == wanted.epoch and applied.number >= wanted.number
