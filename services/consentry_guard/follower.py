@@ -64,9 +64,7 @@ class Follower:
         self._first_interests = 0  # those up to this number were said when the connection was made
         self._applied: Revision | None = None  # on this connection
         self._shown: Revision | None = None  # what is in use shows everything up to here
-        self._changed: dict[
-            tuple[PartnerId, CustomerId], None
-        ] = {}  # what is in use changed, on this connection, and beyond that
+        self._changed: dict[tuple[PartnerId, CustomerId], None] = {}  # what has changed in use since
         self._candidate: Lease | None = None
         self._lease: Lease | None = None
         self._latest_now = Instant(0)
