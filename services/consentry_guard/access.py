@@ -81,6 +81,10 @@ class GuardedCall(Protocol):
         """The number of the last change of the authority that has been applied here."""
         ...
 
+    def now(self) -> Instant:
+        """The moment that ends are held against: the authority's clock, as it is known here."""
+        ...
+
     def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
         """Raise the denial, if there is one; else add the access to what every write of this call is checked against."""
         ...

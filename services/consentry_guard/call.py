@@ -175,6 +175,10 @@ class Call:
         revision = self._follower.revision()
         return 0 if revision is None else revision.number
 
+    def now(self) -> Instant:
+        """See `GuardedCall.now`."""
+        return self._now()
+
     def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
         """See `GuardedCall.require`."""
         decision = self.decide(customer, data_class, data_time)

@@ -62,6 +62,9 @@ class _Known:
         for standing in standings:
             self.standings.setdefault(standing.partner, {})[standing.customer] = standing
 
+    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
+        return self.standings.get(partner, {}).get(customer)
+
     def forget(self, name: str, wanted: Iterable[str]) -> None:
         """Let go of everything that is known of a name, and of no other that is wanted."""
         self.answered.discard(name)
@@ -81,7 +84,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a message changed, and what to say to it.
+    """What a message really changed, and what to say to it.
 
     `credentials` come with their former facts; `answered` are names that are known from now on. `reply` says what has been
     applied: it is true already, because every write is checked against what is in use.
@@ -105,6 +108,8 @@ class Follower:
         self._interests: dict[int, tuple[str, ...]] = {}
         self._last_interest = 0
         self._first_interests = 0  # those up to this number were said when the connection was made
+        # Standings in use that changed by news of a connection whose first lease does not count yet.
+        self._early: dict[tuple[PartnerId, CustomerId], None] = {}
         self._candidate: Lease | None = None
         self._lease: Lease | None = None
         self._latest_now = Instant(0)
@@ -161,18 +166,36 @@ class Follower:
             return Applied()  # older than what this connection has told: nothing of it is news, and it answers nothing
         credentials = [credential for credential in message.credentials if credential.name in self._wanted]
         standings = [standing for standing in message.standings if self._wants(standing)]
-        former = tuple((credential.name, self._in_use.credentials.get(credential.name)) for credential in credentials)
+        changed = Applied()
+        if self._in_use.takes(message.revision):
+            changed = self._changes(credentials, standings)
+            self._in_use.apply(credentials, standings)
         if self._incoming is not None:
             self._incoming.apply(credentials, standings)
-        if self._in_use.takes(message.revision):
-            self._in_use.apply(credentials, standings)
+            self._early |= dict.fromkeys(changed.standings)
         answered, reply = self._complete(message)
         adopted = self._adopt()
         return Applied(
-            former + adopted.credentials,
-            tuple((standing.partner, standing.customer) for standing in standings) + adopted.standings,
+            changed.credentials + adopted.credentials,
+            changed.standings + adopted.standings,
             answered + adopted.answered,
             reply + adopted.reply,
+        )
+
+    def _changes(self, credentials: Iterable[Credential], standings: Iterable[Standing]) -> Applied:
+        """What of these facts differs from what is in use; what is told again is no news."""
+        in_use = self._in_use
+        return Applied(
+            tuple(
+                (credential.name, in_use.credentials.get(credential.name))
+                for credential in credentials
+                if in_use.credentials.get(credential.name) != credential.facts
+            ),
+            tuple(
+                (standing.partner, standing.customer)
+                for standing in standings
+                if in_use.standing(standing.partner, standing.customer) != standing
+            ),
         )
 
     def _complete(self, message: Facts) -> tuple[tuple[str, ...], tuple[FromGuard, ...]]:
@@ -206,16 +229,23 @@ class Follower:
     def _adopt(self) -> Applied:
         """Let the candidate lease count, if everything that it stands on has been applied."""
         candidate = self._candidate
-        if candidate is None or not self.has_applied(candidate.revision) or self._first_are_owed():
+        told = self._in_use if self._incoming is None else self._incoming
+        if candidate is None or not _reaches(told.revision, candidate.revision) or self._first_are_owed():
             return Applied()
         self._lease, self._candidate = candidate, None
         if self._incoming is None:
             return Applied()
         former, self._in_use, self._incoming = self._in_use, self._incoming, None
         reply = () if self._in_use.revision is None else (Acknowledgement(self._in_use.revision),)
+        # What changed on this connection is told again: only now does what is in use show all that came before it.
+        changed, self._early = self._early, {}
+        for partner, customers in former.standings.items():
+            for customer, standing in customers.items():
+                if self._in_use.standing(partner, customer) != standing:
+                    changed[partner, customer] = None
         return Applied(
-            tuple(former.credentials.items()),
-            tuple((partner, customer) for partner, customers in former.standings.items() for customer in customers),
+            tuple((name, facts) for name, facts in former.credentials.items() if self.credential(name) != facts),
+            tuple(changed),
             tuple(self._in_use.answered),
             reply,
         )
@@ -242,12 +272,11 @@ class Follower:
         return self._latest_now
 
     def has_applied(self, revision: Revision) -> bool:
-        """Whether everything up to this revision has been applied, on this connection."""
-        applied = (self._in_use if self._incoming is None else self._incoming).revision
-        return applied is not None and applied.epoch == revision.epoch and applied.number >= revision.number
+        """Whether what is in use shows everything up to this revision."""
+        return _reaches(self._in_use.revision, revision)
 
     def revision(self) -> Revision | None:
-        """What everything that is in use shows."""
+        """Up to where what is in use shows everything. A reconnect moves it only once all has been learned anew."""
         return self._in_use.revision
 
     # What is known
@@ -262,8 +291,12 @@ class Follower:
 
     def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
         """The customer's standing towards the partner, if it is known."""
-        return self._in_use.standings.get(partner, {}).get(customer)
+        return self._in_use.standing(partner, customer)
 
     def standings(self, partner: PartnerId) -> Iterable[Standing]:
         """All standings towards a partner that are known."""
         return self._in_use.standings.get(partner, {}).values()
+
+
+def _reaches(applied: Revision | None, wanted: Revision) -> bool:
+    return applied is not None and applied.epoch == wanted.epoch and applied.number >= wanted.number

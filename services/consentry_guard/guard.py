@@ -72,7 +72,7 @@ class Guard:
         self._verifying: dict[str, asyncio.Task[Verified]] = {}
         self._follower = Follower(base32(random(15)), service)
         self._authority = Authority(target, token, self._follower, self._clock, self._applied)
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
         self._interests = Interests(idle=_IDLE_NAMES)
@@ -150,11 +150,9 @@ class Guard:
         if not unknown:
             return
         loop = asyncio.get_running_loop()
-        futures = {name: loop.create_future() for name in unknown}
-        for name, future in futures.items():
-            self._waiting.setdefault(name, []).append(future)
+        futures = [self._waiting.setdefault(name, loop.create_future()) for name in unknown]
         self._authority.send(self._follower.want(unknown))
-        _, late = await asyncio.wait(futures.values(), timeout=_PATIENCE)
+        _, late = await asyncio.wait(futures, timeout=_PATIENCE)
         if late:
             raise lease_lost()
 
@@ -174,9 +172,9 @@ class Guard:
         self._progress.set()
         self._progress = asyncio.Event()
         for name in applied.answered:
-            for future in self._waiting.pop(name, ()):
-                if not future.done():
-                    future.set_result(None)
+            future = self._waiting.pop(name, None)
+            if future is not None:
+                future.set_result(None)
         for name, former in applied.credentials:
             self._credential_changed(name, former)
         for partner, customer in applied.standings:

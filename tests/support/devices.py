@@ -68,7 +68,7 @@ class RuleGate:
     def consent(self, customer: str, *classes: DataClass, start: int = 0, partner: PartnerId = ACME) -> None:
         """The customer is valid, and consents to these classes (none: all), from `start` on."""
         known = self.standings.get((partner, CustomerId(customer)))
-        self._set(
+        self.set(
             Standing(
                 partner,
                 CustomerId(customer),
@@ -83,13 +83,16 @@ class RuleGate:
         """The customer withdraws."""
         standing = self.standings[partner, CustomerId(customer)]
         assert standing.consent is not None
-        self._set(replace(standing, consent=replace(standing.consent, revoked=True)))
+        self.set(replace(standing, consent=replace(standing.consent, revoked=True)))
 
-    def _set(self, standing: Standing) -> None:
+    def set(self, standing: Standing) -> None:
+        """The customer stands so from now on."""
         self.standings[standing.partner, standing.customer] = standing
         for open_call, call in tuple(self.calls.items()):
             for changes in call.changes:
                 changes.add(standing.customer)
+            if call.changes:
+                continue  # it narrows by itself
             try:
                 call.check()
             except ConsentryError as error:
@@ -166,6 +169,9 @@ class RuleCall:
     def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
         return allowed(self._key, self._standing(customer), data_class, data_time, self._gate.clock.now())
 
+    def decide_covered(self, customer: CustomerId) -> Decision:
+        return covered(self._key, self._standing(customer), self._gate.clock.now())
+
     def opened_from(self, customer: CustomerId) -> Instant:
         consent = self._standing(customer).consent
         return Instant(0) if consent is None else consent.data_start_time
@@ -178,6 +184,9 @@ class RuleCall:
 
     def revision_number(self) -> int:
         return max((standing.opened_number for standing in self._gate.standings.values()), default=0)
+
+    def now(self) -> Instant:
+        return self._gate.clock.now()
 
     def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
         decision = self.decide(customer, data_class, data_time)

@@ -1,5 +1,7 @@
 """The guard's side of Follow, driven by messages and the time: when a lease counts, what is known, what a reconnect does."""
 
+from dataclasses import replace
+
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Renewal, Revision
 from consentry_guard.deadlines import Deadlines
@@ -149,6 +151,41 @@ def test_another_history_replaces_everything() -> None:
     assert (ACME, SOUTH) in applied.standings, "whoever watches it has to look again"
     assert not follower.has_applied(revision(3, "e1"))
     assert follower.has_applied(revision(2, "e2"))
+
+
+def test_after_a_reconnect_nothing_counts_as_applied_before_all_has_been_learned_anew() -> None:
+    """The head comes first, what changed up to it last: a reader that noted the head by then would miss what changed."""
+    follower = started(7)
+    follower.want([PARTNER])
+    valid = Standing(ACME, NORTH, connected=True, opened_number=3)
+    follower.received(Facts(revision(7), interest=2, standings=(valid, Standing(ACME, SOUTH))))
+    follower.disconnected()
+    follower.connected(at(1))
+    assert follower.revision() == revision(7), "what is in use has not changed"
+    follower.received(Facts(revision(9)))
+    assert (follower.revision(), follower.has_applied(revision(8))) == (revision(7), False)
+    follower.received(lease(9, asked=1))
+    opened = Standing(ACME, SOUTH, connected=True, opened_number=10)
+    early = follower.received(Facts(revision(10), standings=(opened,)))
+    assert (early.standings, follower.revision()) == (((ACME, SOUTH),), revision(7))
+    learned = follower.received(Facts(revision(10), interest=1, standings=(valid, opened)))
+    assert (follower.revision(), follower.has_applied(revision(10))) == (revision(10), True)
+    assert learned.standings == ((ACME, SOUTH),), "told again, now that the revision is right"
+
+
+def test_what_is_told_again_as_it_was_is_no_news() -> None:
+    """A reconnect tells everything: whoever watches would have to look at everything, and each end would be noted once more."""
+    follower = started()
+    follower.want([KEY, PARTNER])
+    key = Credential(KEY, Key(KeyKind.ALL_CUSTOMERS, ACME))
+    told = Facts(revision(7), interest=2, credentials=(key,), standings=(Standing(ACME, NORTH),))
+    assert follower.received(told).standings == ((ACME, NORTH),)
+    follower.disconnected()
+    follower.connected(at(1))
+    follower.received(Facts(revision(7)))
+    follower.received(lease(7, asked=1))
+    again = follower.received(replace(told, interest=1))
+    assert (again.credentials, again.standings, set(again.answered)) == ((), (), {KEY, PARTNER})
 
 
 def test_the_authoritys_time_is_never_taken_for_earlier_than_it_can_be() -> None:

@@ -105,6 +105,8 @@ class CoverageWatch:
         since = view.facts.commit_time_of(self._after.number) or Instant(0)
         events: list[CoverageEvent] = []
         for standing in _all(view, key) if self._key_name not in changed else _everybody(view, key):
+            if standing.disconnect_time is not None and standing.disconnect_time < since:
+                continue  # they had parted before: what the customer does since is none of the partner's business
             (event,) = self._look(view, key, (standing,))
             name = names.CONSENT.format(standing.customer, standing.partner)
             if self._key_name in changed or name in changed or _ended_between(standing, since, view.now):

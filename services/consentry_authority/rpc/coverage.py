@@ -1,6 +1,7 @@
 """CoverageService: what a key covers, asked with the key itself."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
@@ -11,7 +12,7 @@ from consentry_authority.enforcement.news import News
 from consentry_authority.rpc.gate import calling
 from consentry_authority.storage.store import Store
 from consentry_core import names
-from consentry_core.clock import SECOND, Clock
+from consentry_core.clock import SECOND, BootTime, Clock
 from consentry_core.errors import denied
 from consentry_core.follow import Revision
 from consentry_core.paging import PageTokens, page_size
@@ -65,7 +66,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
         """See the proto."""
         watch = CoverageWatch(calling().credential, _revision(request.after_revision, "after_revision"))
-        before = request.after_revision
+        before, said_at = request.after_revision, self._clock.boot()
         with self._news.listening() as news:
             while True:
                 news.clear()
@@ -76,23 +77,26 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
                     yield _event(before, event)
                 for event in events[-1:]:
                     yield _event(revision, event)
+                    said_at = self._clock.boot()
                 before = revision
-                if not await self._anything_new(watch, news):
+                await self._anything_new(watch, news, said_at)
+                if self._quiet_since(said_at) >= _HEARTBEAT:  # also when others' changes come all the time
                     yield coverage_pb2.WatchCoverageResponse(
                         revision=revision, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat()
                     )
+                    said_at = self._clock.boot()
 
-    async def _anything_new(self, watch: CoverageWatch, news: asyncio.Event) -> bool:
-        """Wait for a commit or for the next end; False when neither came before a heartbeat is due."""
-        patience = _HEARTBEAT
+    async def _anything_new(self, watch: CoverageWatch, news: asyncio.Event, said_at: BootTime) -> None:
+        """Wait for a commit, for the next end, or for the time of a heartbeat."""
+        patience = max(_HEARTBEAT - self._quiet_since(said_at), 0)
         if watch.next_end is not None:
             patience = min(patience, max(watch.next_end - self._clock.now(), 0) / SECOND)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await news.wait()
-        except TimeoutError:
-            return patience < _HEARTBEAT
-        return True
+
+    def _quiet_since(self, said_at: BootTime) -> float:
+        return (self._clock.boot() - said_at) / SECOND
 
 
 def _revision(text: str, field: str) -> Revision | None:

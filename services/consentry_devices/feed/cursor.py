@@ -22,7 +22,8 @@ class Cursor:
     """What a reader has dealt with.
 
     `seq`: the log's entries up to this one. `coverage`: the authority's changes of coverage up to this number, and the ends up
-    to `time`. `in_snapshot`: the first snapshot was not complete; resuming begins it again.
+    to `time`, by the clock that decides; 0 until those who enter at the start have been told. `in_snapshot`: the first snapshot
+    was not complete; resuming begins it again.
     """
 
     seq: int

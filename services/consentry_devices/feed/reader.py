@@ -14,7 +14,7 @@ from consentry_devices.columns import since
 from consentry_devices.feed.cursor import Cursor
 from consentry_devices.feed.log import Entry, Kind
 from consentry_guard import Access
-from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant, Reason, Standing, next_end
+from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant, Reason, Standing, valid
 
 
 class Coverage(Protocol):
@@ -70,6 +70,10 @@ class Removed:
 Change: TypeAlias = Added | Removed
 
 
+_NOT_TOLD = 2**63
+"""Beyond every entry: of this class nothing is handed out."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
     """`after`: by open class, the entry up to which it has been told, by a snapshot or by the reader's start."""
@@ -99,6 +103,11 @@ class Reader:
 
     def resume(self, named: Iterable[CustomerId], cursor: Cursor) -> Iterator[Change]:
         """Go on after a cursor: what was covered then and still is goes on in silence."""
+        if cursor.coverage == 0:
+            # Of a start without a snapshot that was cut off before all who enter had been told: it is told from there.
+            for change in self.start(named, cursor.seq):
+                yield replace(change, opened=frozenset()) if isinstance(change, Added) else change
+            return
         for customer in self._candidates(named):
             standing = self._coverage.standing(customer)
             classes = self._open_classes(customer)
@@ -124,18 +133,24 @@ class Reader:
             return False  # not of this key: another one of the partner's may cover it
         if standing.closed_number > standing.opened_number:
             return standing.closed_number > cursor.coverage
-        return next_end(None, None, standing, cursor.time) is not None
+        return isinstance(valid(standing, cursor.time), Allow)  # an end has come since
 
     def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
         """What to say, now that something may have changed about these customers."""
         for customer in sorted(customers):
             yield from self._look(customer, position, say_missing=False)
 
-    def told(self, customer: CustomerId, data_classes: frozenset[DataClass], seq: int) -> None:
-        """A snapshot of these classes of the customer was said, exact at `seq`."""
-        member = self._members.get(customer)
-        if member is not None:
-            self._members[customer] = replace(member, after={**member.after, **dict.fromkeys(data_classes, seq)})
+    def told(self, customer: CustomerId, data_class: DataClass, seq: int) -> None:
+        """A snapshot of this class of a member was said, exact at `seq`."""
+        self._tell_from(customer, data_class, seq)
+
+    def not_told(self, customer: CustomerId, data_class: DataClass) -> None:
+        """A snapshot of this class of a member was broken off: if the class is open when we look next, it enters anew."""
+        self._tell_from(customer, data_class, _NOT_TOLD)
+
+    def _tell_from(self, customer: CustomerId, data_class: DataClass, seq: int) -> None:
+        member = self._members[customer]
+        self._members[customer] = replace(member, after={**member.after, data_class: seq})
 
     def _look(self, customer: CustomerId, position: int, *, say_missing: bool) -> Iterator[Change]:
         member = self._members.get(customer)
@@ -153,10 +168,11 @@ class Reader:
         if member is None:
             self._members[customer] = _Member(dict.fromkeys(classes, position), opened)
             yield Added(customer, classes, classes, customer in self._left)
-        elif member.after.keys() != classes:
-            after = {data_class: member.after.get(data_class, position) for data_class in classes}
-            self._members[customer] = replace(member, after=after)
-            yield Added(customer, classes, classes - member.after.keys(), missed=False)
+            return
+        going_on = {data_class: seq for data_class, seq in member.after.items() if data_class in classes and seq != _NOT_TOLD}
+        if going_on.keys() != classes or member.after.keys() != classes:
+            self._members[customer] = replace(member, after=dict.fromkeys(classes, position) | going_on)
+            yield Added(customer, classes, classes - going_on.keys(), missed=False)
 
     def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
         wanted = frozenset(DataClass) if self._wanted is None else self._wanted

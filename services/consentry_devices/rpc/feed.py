@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
 from consentry_core import names
-from consentry_core.clock import Clock
+from consentry_core.clock import SECOND, Clock
 from consentry_core.errors import ConsentryError
 from consentry_core.rpc.follow_wire import data_classes_to_wire
 from consentry_core.rpc.gate import Context
@@ -20,7 +20,7 @@ from consentry_devices.feed.cursor import Cursor, Cursors
 from consentry_devices.feed.log import Entry, Kind, Log
 from consentry_devices.feed.reader import Added, Change, Reader
 from consentry_devices.feed.ring import Ring
-from consentry_devices.rpc.snapshot import pieces
+from consentry_devices.rpc.snapshot import ORDER, pieces
 from consentry_devices.rpc.watch_question import Question, asked
 from consentry_devices.state import State
 from consentry_devices.wire import delimited
@@ -122,23 +122,22 @@ class _Watch:
         self._position = feed.tail if self._after is None else self._after.seq
         # What cursors say has been dealt with, and what they will say once `position` has reached the newest snapshot: before
         # that, a reader that came back would be told things that the snapshot has told it already.
-        self._told = self._after or Cursor(self._position, 0, feed.clock.now(), in_snapshot=self._snapshots)
-        self._coverage = self._told.coverage
+        self._told = self._after or Cursor(self._position, 0, call.now(), in_snapshot=self._snapshots)
+        self._coverage, self._looked_at = self._told.coverage, self._told.time
         self._settled_at = self._position
+        self._said_at = feed.clock.boot()
 
     async def messages(self) -> AsyncIterator[bytes]:
         """All messages of the stream, encoded."""
         synced = False
         self._changes.take()
-        number = self._call.revision_number()
-        async for message in self._tell(number, self._start()):
+        async for message in self._tell(self._start()):
             yield message
         catch_up = max(self._feed.tail, self._settled_at)
         while True:
             news = self._changes.take()
             if news:
-                number = self._call.revision_number()
-                async for message in self._tell(number, self._reader.changed(news, self._position)):
+                async for message in self._tell(self._reader.changed(news, self._position)):
                     yield message
                 continue
             if not synced and self._position >= catch_up:
@@ -148,11 +147,11 @@ class _Watch:
                     return
                 continue
             entries = await self._feed.entries_after(self._position)
-            if entries:
-                async for encoded in self._hand_out(entries):
-                    yield encoded
-            elif not await self._anything_new():
-                self._move_to(self._position)
+            async for encoded in self._hand_out(entries):
+                yield encoded
+            if not entries:
+                await self._anything_new()
+            if self._quiet_for() >= self._question.heartbeat:  # also when what happens all the time is not for this reader
                 yield self._own(feed_pb2.WatchResponse(heartbeat=self._heartbeat()))
 
     def _start(self) -> Iterator[Change]:
@@ -164,15 +163,16 @@ class _Watch:
         """Everything up to this entry has been told."""
         self._position = seq
         if seq >= self._settled_at:
-            self._told = Cursor(seq, self._coverage, self._feed.clock.now())
+            self._told = Cursor(seq, self._coverage, self._looked_at)
         else:
             self._told = replace(self._told, seq=seq)
 
     # Coverage
 
-    async def _tell(self, number: int, changes: Iterable[Change]) -> AsyncIterator[bytes]:
-        """Say who enters and who leaves, up to a change of coverage; whoever enters is followed by how its things stand."""
+    async def _tell(self, changes: Iterable[Change]) -> AsyncIterator[bytes]:
+        """Say who enters and who leaves, as of now; whoever enters is followed by how its things stand."""
         gone: ConsentryError | None = None
+        number, now = self._call.revision_number(), self._call.now()
         for change in tuple(changes):
             name = names.CUSTOMER.format(change.customer)
             response = feed_pb2.WatchResponse()
@@ -192,20 +192,24 @@ class _Watch:
                 yield self._own(response)
         if self._question.customers and not tuple(self._reader.members) and gone is not None:
             raise gone
-        self._coverage = number
+        self._coverage, self._looked_at = number, now
         self._move_to(self._position)
 
     async def _snapshot(self, added: Added) -> AsyncIterator[bytes]:
-        snapshot = await self._feed.state.snapshot(added.customer)
-        opened_from = self._call.opened_from(added.customer)
-        for data_class, event in pieces(added.customer, snapshot, added.opened, opened_from):
-            accesses = frozenset({(added.customer, data_class)})
-            if self._reader.denied(accesses):
-                return  # it has left meanwhile; the next turn says so
-            self._call.next_write(accesses)
-            yield self._encode(event)
-        self._reader.told(added.customer, added.opened, snapshot.seq)
+        customer = added.customer
+        snapshot = await self._feed.state.snapshot(customer)
         self._settled_at = max(self._settled_at, snapshot.seq)
+        for data_class in (each for each in ORDER if each in added.opened):
+            accesses = frozenset({(customer, data_class)})
+            # Each piece is made in the step that hands it over: what is open may change while the one before is written.
+            for event in pieces(customer, snapshot, data_class, lambda: self._call.opened_from(customer)):
+                if self._reader.denied(accesses):
+                    self._reader.not_told(customer, data_class)  # it has left meanwhile; the next look says so
+                    break
+                self._call.next_write(accesses)
+                yield self._encode(event)
+            else:
+                self._reader.told(customer, data_class, snapshot.seq)
 
     # Entries
 
@@ -215,14 +219,14 @@ class _Watch:
             denied = self._reader.denied(message.accesses)
             news = self._changes.take() | denied
             if news:
-                number = self._call.revision_number()
-                async for told in self._tell(number, self._reader.changed(news, self._position)):
+                async for told in self._tell(self._reader.changed(news, self._position)):
                     yield told
                 return  # the rest is looked at again, with other eyes
             self._call.next_write(message.accesses)
             self._move_to(message.seq)
             yield self._encode(message.event)
-        self._move_to(entries[-1].seq)
+        if entries:
+            self._move_to(entries[-1].seq)
 
     def _joined(self, entries: Iterable[Entry]) -> Iterator[_Message]:
         """Messages out of entries, lazily: blocks of readings joined as they are, everything else one by one."""
@@ -249,18 +253,22 @@ class _Watch:
 
     # Waiting
 
-    async def _anything_new(self) -> bool:
-        """Wait for entries or a change of coverage; False when neither came before a heartbeat is due."""
+    def _quiet_for(self) -> float:
+        """Seconds since the last message."""
+        return (self._feed.clock.boot() - self._said_at) / SECOND
+
+    async def _anything_new(self) -> None:
+        """Wait for entries, a change of coverage, or the time of a heartbeat."""
         self._bell.clear()
         if self._feed.tail > self._position:
-            return True
+            return
+        patience = max(self._question.heartbeat - self._quiet_for(), 0)
         waits = {asyncio.ensure_future(self._bell.wait()), asyncio.ensure_future(self._changes.wait())}
         try:
-            done, _ = await asyncio.wait(waits, timeout=self._question.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        return bool(done)
 
     def _heartbeat(self) -> feed_pb2.WatchResponse.Heartbeat:
         return feed_pb2.WatchResponse.Heartbeat(time=to_timestamp(self._feed.clock.now()))
@@ -273,6 +281,7 @@ class _Watch:
         return self._encode(response.SerializeToString())
 
     def _encode(self, event: bytes) -> bytes:
+        self._said_at = self._feed.clock.boot()
         return delimited(_CURSOR, self._cursors.make(self._told).encode()) + event
 
 

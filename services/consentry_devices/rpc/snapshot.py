@@ -1,6 +1,6 @@
 """How one customer's things stand, as events of the feed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
@@ -14,30 +14,35 @@ from consentry_devices.state import Reading, Snapshot
 from consentry_rule import CustomerId, DataClass, Instant
 
 _T = TypeVar("_T")
+ORDER = (DataClass.INVENTORY, DataClass.ALARMS, DataClass.TELEMETRY)
+"""Inventory first, so that whatever an alarm or a reading names is known when it comes."""
+
 _THINGS = 500  # in one message: some tens of kilobytes
 _READINGS = 2_000
 
 
 def pieces(
-    customer: CustomerId, snapshot: Snapshot, classes: frozenset[DataClass], opened_from: Instant
-) -> Iterator[tuple[DataClass, bytes]]:
-    """The events that tell these classes of a snapshot, encoded, with the class of each; nothing older than `opened_from`.
+    customer: CustomerId, snapshot: Snapshot, data_class: DataClass, opened_from: Callable[[], Instant]
+) -> Iterator[bytes]:
+    """The events that tell one class of a snapshot, encoded; nothing older than `opened_from`, asked anew for each.
 
-    Inventory first, parents before children, so that whatever an alarm or a reading names is known when it comes.
+    In the inventory parents come before children.
     """
-    if DataClass.INVENTORY in classes:
-        everything: list[Location | Device | Sensor] = [*snapshot.locations, *snapshot.devices, *snapshot.sensors]
-        for things in _runs(everything, _THINGS):
-            yield DataClass.INVENTORY, _inventory(customer, things).SerializeToString()
-    if DataClass.ALARMS in classes:
-        for event in snapshot.alarms:
-            if event.time >= opened_from:
-                message = feed_pb2.WatchResponse(alarm_change=to_alarm_event(customer, event))
-                yield DataClass.ALARMS, message.SerializeToString()
-    if DataClass.TELEMETRY in classes:
-        latest = [reading for reading in snapshot.latest if reading.time >= opened_from]
-        for readings in _runs(latest, _READINGS):
-            yield DataClass.TELEMETRY, _telemetry(customer, readings)
+    match data_class:
+        case DataClass.INVENTORY:
+            everything: list[Location | Device | Sensor] = [*snapshot.locations, *snapshot.devices, *snapshot.sensors]
+            for things in _runs(everything, _THINGS):
+                yield _inventory(customer, things).SerializeToString()
+        case DataClass.ALARMS:
+            for event in snapshot.alarms:
+                if event.time >= opened_from():
+                    yield feed_pb2.WatchResponse(alarm_change=to_alarm_event(customer, event)).SerializeToString()
+        case DataClass.TELEMETRY:
+            for readings in _runs(snapshot.latest, _READINGS):
+                start = opened_from()
+                opened = [reading for reading in readings if reading.time >= start]
+                if opened:
+                    yield _telemetry(customer, opened)
 
 
 def _runs(items: Sequence[_T], length: int) -> Iterator[Sequence[_T]]:

@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench-<name>` runs `python -m bench.<name>`."""

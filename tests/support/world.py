@@ -1,0 +1,189 @@
+"""The pair with a small world in it: two partners, their customers, every kind of caller, and some data of each kind.
+
+    acme    reads north and east; is connected to silent, which does not consent
+    rival   reads north and south
+
+The calls that a test makes through it are remembered, and so is every secret that it issued: `leaks` looks for the one in the
+other, in the logs, and in every file of both services.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from google.protobuf.message import Message
+
+from consentry.authority.v1 import keys_pb2, tokens_pb2
+from consentry.devices.v1 import inventory_pb2
+from consentry_core.clock import SECOND
+from consentry_core.rpc.client import bearer
+from consentry_core.rpc.policy import Caller
+from support.authority import IssuedKey
+from support.calls import POLICIES, Answer, Metadata, call, encoded
+from support.gateways import Frame, alarm, inventory, publish, readings
+from support.pair import Pair, running_pair
+from support.refusals import Refusal
+
+_Key, _Token = keys_pb2.Key, tokens_pb2.Token
+
+# Who calls a method that several kinds of callers may call.
+_PREFERRED = (
+    Caller.PARTNER_ADMIN,
+    Caller.CUSTOMER_ADMIN,
+    Caller.OPERATOR,
+    Caller.KEY,
+    Caller.GATEWAY,
+    Caller.SERVICE,
+)
+_ACTING = {
+    Caller.PARTNER_ADMIN: "admin of acme",
+    Caller.CUSTOMER_ADMIN: "admin of north",
+    Caller.OPERATOR: "operator",
+    Caller.KEY: "all key",
+    Caller.GATEWAY: "gateway of north",
+    Caller.SERVICE: "service",
+}
+
+
+@dataclass(repr=False)  # it holds secrets
+class World:
+    """The pair, the secrets by what they are, and the resources that requests name."""
+
+    pair: Pair
+    now: int
+    secrets: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, IssuedKey] = field(default_factory=dict)
+    token: str = ""
+    answers: list[Answer] = field(default_factory=list)
+
+    def metadata_for(self, path: str) -> Metadata:
+        """The credential of somebody who may call the method."""
+        return bearer(self.secrets[_ACTING[next(kind for kind in _PREFERRED if kind in POLICIES[path])]])
+
+    async def call(
+        self, path: str, messages: Iterable[Message | bytes], metadata: Metadata | None = None, *, secret: str | None = None
+    ) -> Answer:
+        """Call a method of either service, with the credential of somebody who may call it unless another is given."""
+        raw = [message if isinstance(message, bytes) else encoded([message])[0] for message in messages]
+        channel = self.pair.authority.channel if ".authority." in path else self.pair.channel
+        if metadata is None:
+            metadata = self.metadata_for(path) if secret is None else bearer(self.secrets[secret])
+        answer = await call(channel, path, raw, metadata)
+        self.answers.append(answer)
+        return answer
+
+    @contextlib.contextmanager
+    def nothing_written(self) -> Iterator[None]:
+        """Everything in both databases is after the block as it was before."""
+        before = self.stored()
+        yield
+        after = self.stored()
+        changed = {table for table in before.keys() | after.keys() if before.get(table) != after.get(table)}
+        assert not changed, "the calls were refused, and yet something was written"
+
+    def stored(self) -> Mapping[str, Sequence[object]]:
+        """The rows of both databases, by table."""
+        found: dict[str, Sequence[object]] = {}
+        for file in (self.pair.folder / "authority" / "authority.db", self.pair.folder / "devices" / "devices.db"):
+            with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+                tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+                for (table,) in tables:
+                    rows = connection.execute(f'SELECT * FROM "{table}"').fetchall()  # noqa: S608 - a table's own name
+                    found[f"{file.name} {table}"] = sorted(rows, key=repr)
+        return found
+
+    def bare(self) -> list[str]:
+        """Refusals that do not say what they must: where they are from, why, which field, when to come back."""
+        return [repr(answer.refusal) for answer in self.answers if answer.refusal is not None and not _detailed(answer.refusal)]
+
+    def leaks(self, logged: str) -> list[str]:
+        """What secrets were found where; nothing else of them is told."""
+        found = []
+        texts = {"the logs": logged, "an error": "\n".join(answer.everything() for answer in self.answers)}
+        files = {path: path.read_bytes() for path in _files(self.pair.folder)}
+        for name, secret in self.secrets.items():
+            # The random part by itself, too: a secret without its beginning is as good.
+            for part in (secret, secret.split("_")[-2]):
+                found += [f"{name} in {where}" for where, text in texts.items() if part in text]
+                found += [f"{name} in {path.name}" for path, content in files.items() if part.encode() in content]
+        return found
+
+
+def _detailed(told: Refusal) -> bool:
+    if told.code is grpc.StatusCode.RESOURCE_EXHAUSTED and not told.reason:
+        return True  # the transport's own: the message was not even read
+    if told.domain != "consentry" or not told.reason or len(told.message) < 10:
+        return False
+    if told.code is grpc.StatusCode.INVALID_ARGUMENT:
+        return bool(told.fields)
+    return told.retry_after is not None or told.code is not grpc.StatusCode.UNAVAILABLE
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    """Everything that the services have written but the files that are there to hold a token."""
+    return (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".token")
+
+
+@contextlib.asynccontextmanager
+async def running_world(folder: Path) -> AsyncIterator[World]:
+    """The pair with the world in it."""
+    async with running_pair(folder) as pair:
+        world = World(pair, pair.authority.clock.now())
+        await _people(world)
+        await _credentials(world)
+        await _data(world)
+        yield world
+
+
+async def _people(world: World) -> None:
+    authority = world.pair.authority
+    for partner in ("acme", "rival"):
+        await authority.partner(partner)
+    await authority.valid_customer("north", "acme")
+    await authority.connect("rival", "north")
+    await authority.consent("north", "rival")
+    await authority.valid_customer("east", "acme")
+    await authority.valid_customer("south", "rival")
+    await authority.customer("silent")
+    await authority.connect("acme", "silent")
+
+
+async def _credentials(world: World) -> None:
+    authority = world.pair.authority
+    for name, partner, kind in (
+        ("demo key", "acme", _Key.KIND_DEMO),
+        ("all key", "acme", _Key.KIND_ALL_CUSTOMERS),
+        ("specific key", "acme", _Key.KIND_SPECIFIC_CUSTOMERS),
+        ("spare key", "acme", _Key.KIND_SPECIFIC_CUSTOMERS),
+        ("key of rival", "rival", _Key.KIND_ALL_CUSTOMERS),
+    ):
+        listed = ["north"] if kind == _Key.KIND_SPECIFIC_CUSTOMERS else []
+        world.keys[name] = await authority.key(partner, kind, listed)
+        world.secrets[name] = world.keys[name].secret
+    for organization in ("partners/acme", "partners/rival", "customers/north", "customers/south", "customers/east"):
+        world.secrets[f"admin of {organization.partition('/')[2]}"] = await authority.admin(organization)
+    for customer in ("north", "south"):
+        issued = await authority.token(_Token.ROLE_GATEWAY, f"customers/{customer}")
+        world.secrets[f"gateway of {customer}"] = issued.secret
+    world.secrets |= {"operator": authority.operator, "service": authority.service, "gateway of demo": authority.gateway}
+    spare = await authority.token(_Token.ROLE_PARTNER_ADMIN, "partners/acme")
+    world.secrets["spare token"], world.token = spare.secret, spare.token.name
+
+
+async def _data(world: World) -> None:
+    for customer in ("north", "south"):
+        told = inventory(customer, ("pdu", "ups"), ("charge", "load"))
+        for place in ("room", "site"):
+            told.locations.add(name=f"customers/{customer}/locations/{place}", kind=inventory_pb2.Location.KIND_SITE)
+        frames = [Frame(number=1, inventory=told)]
+        frames.append(readings(2, world.now - 60 * SECOND, 1.0, 2.0, customer=customer))
+        begun = world.now + SECOND  # after the consent: what lies before it is not open
+        frames += [
+            Frame(number=3, alarms=[alarm(begun, id=each, customer=customer) for each in ("heat", "power")]),
+            Frame(number=4, alarms=[alarm(begun, begun + 1, id=each, customer=customer) for each in ("heat", "power")]),
+            readings(5, begun, 3.0, 4.0, customer=customer),
+        ]
+        await publish(world.pair.channel, bearer(world.secrets[f"gateway of {customer}"]), *frames)
