@@ -12,6 +12,6 @@ and in a servicer's method
 """
 
 from consentry_guard.access import Access, CoverageChanges, GuardedCall
-from consentry_guard.guard import Guard, guarded_call
+from consentry_guard.guard import Guard, Scopes, guarded_call
 
-__all__ = ["Access", "CoverageChanges", "Guard", "GuardedCall", "guarded_call"]
+__all__ = ["Access", "CoverageChanges", "Guard", "GuardedCall", "Scopes", "guarded_call"]

@@ -14,8 +14,10 @@ import asyncio
 import logging
 import random as _random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
@@ -25,7 +27,7 @@ from consentry_core.identity import IdentityMemory
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
-from consentry_guard.access import GuardedCall
+from consentry_guard.access import Access, GuardedCall
 from consentry_guard.call import Call, lease_lost
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
@@ -36,6 +38,11 @@ from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Token, 
 _log = logging.getLogger(__name__)
 _IDLE_NAMES = 10_000  # that no call uses, and that are followed all the same: some megabytes
 _PATIENCE = 5.0  # seconds that a new call waits for facts before it is told to come back
+
+Scopes = Mapping[str, Callable[[Any], Iterable[Access]]]
+"""By full method name: what a request asks for, as (customer, data class), so that a method need not ask by itself."""
+
+_NO_SCOPES: Scopes = MappingProxyType({})
 
 _Subject = str | tuple[PartnerId, CustomerId]
 _DEMO = CustomerId("demo")
@@ -51,6 +58,9 @@ def guarded_call() -> GuardedCall:
 class Guard:
     """A gate that asks the authority at `target`, with the service's own `token`, who may do what.
 
+    `scopes` says what a method's request asks for: it is required before the method runs, and checked again at every write.
+    Methods that are not in it ask through `guarded_call()`.
+
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
     calls begin and cease to be served, for health checks.
     """
@@ -62,12 +72,14 @@ class Guard:
         token: str,
         service: str,
         policies: Policies,
+        scopes: Scopes = _NO_SCOPES,
         clock: Clock | None = None,
         random: RandomBytes = secrets.token_bytes,
         on_serving: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._policies = policies
+        self._scopes = scopes
         self._memory = IdentityMemory(random)
         self._verifying: dict[str, asyncio.Task[Verified]] = {}
         self._follower = Follower(base32(random(15)), service)
@@ -118,6 +130,9 @@ class Guard:
         guarded.check()
         require_allowed(self._policies, call.method, caller_kind(guarded.credential))
         call.caller, call.check_write = guarded, guarded.check
+        scope = self._scopes.get(call.method)
+        if scope is not None:
+            call.on_request = partial(_require, guarded, scope)
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
@@ -262,6 +277,13 @@ class Guard:
 
     def _now(self) -> Instant:
         return self._follower.authority_now(self._clock.boot())
+
+
+async def _require(call: Call, scope: Callable[[Any], Iterable[Access]], request: Any) -> None:
+    accesses = tuple(scope(request))
+    await call.follow(customer for customer, _ in accesses)
+    for customer, data_class in accesses:
+        call.require(customer, data_class)
 
 
 def _touched(former: Key | Token | None, facts: Key | Token | None) -> frozenset[CustomerId]:

@@ -3,7 +3,7 @@
 A gate wraps a method's handler:
 
 1. `Gate.admit` authenticates, from the metadata alone. Nothing of the message has been looked at.
-2. The message is parsed; a malformed one is INVALID_ARGUMENT.
+2. The message is parsed; a malformed one is INVALID_ARGUMENT. What the gate wants to know of it (`on_request`) it sees now.
 3. The servicer's method runs, with the call in `current_call`.
 4. Each message that it returns or yields is serialised, then checked (`OpenCall.check`), then handed to the transport: check
    and hand-over in one step of the event loop, nothing awaited in between.
@@ -48,6 +48,8 @@ class OpenCall:
         self.context = context
         self.caller: object = None
         self.check_write: Check = _nothing_to_check
+        self.on_request: Callable[[Any], Awaitable[None]] | None = None
+        """What to do with the request, of a method that takes one, before the method runs; a gate sets it."""
         self._task = asyncio.current_task()
         self._ending: errors.ConsentryError | None = None
         self._writing = False
@@ -139,12 +141,17 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
     behaviors = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
     behavior = cast("Callable[..., Any]", next(found for found in behaviors if found is not None))
 
-    def question(incoming: Any) -> Any:
-        return _parsed_stream(incoming, parse) if handler.request_streaming else _parsed(incoming, parse)
+    async def asked(call: OpenCall, incoming: Any) -> Any:
+        if handler.request_streaming:
+            return _parsed_stream(incoming, parse)
+        request = _parsed(incoming, parse)
+        if call.on_request is not None:
+            await call.on_request(request)
+        return request
 
     async def reply(incoming: Any, context: Context) -> bytes:
         async def answer(call: OpenCall) -> bytes:
-            message = serialize(await behavior(question(incoming), context))
+            message = serialize(await behavior(await asked(call, incoming), context))
             call.check()
             return message
 
@@ -152,7 +159,7 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
 
     async def stream(incoming: Any, context: Context) -> None:
         async def answer(call: OpenCall) -> None:
-            outgoing = behavior(question(incoming), _CheckedContext(call, serialize))
+            outgoing = behavior(await asked(call, incoming), _CheckedContext(call, serialize))
             if not hasattr(outgoing, "__aiter__"):  # a method that writes through its context
                 await outgoing
                 return
