@@ -28,7 +28,7 @@ from consentry.authority.v1 import (
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing
-from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys
+from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored
 from consentry_authority.passwords import Passwords
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
@@ -51,7 +51,7 @@ from consentry_core.identity import IdentityMemory
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
 
-__all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "run", "start"]
+__all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "restored", "run", "start"]
 
 _log = logging.getLogger(__name__)
 

@@ -17,12 +17,13 @@ from consentry_authority.passwords import Passwords
 from consentry_authority.secret import CHECKSUM_KEY_BYTES, TOKEN_PREFIX, ChecksumKeys
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage.migrations import migrate
-from consentry_authority.storage.opening import migrate_existing, open_history
+from consentry_authority.storage.opening import begin_new_epoch, migrate_existing, open_history
 from consentry_authority.storage.store import Origin, Store
 from consentry_core import names
 from consentry_core.clock import Clock, SystemClock
 from consentry_core.database import Database, check_writable, open_sqlite
 from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_public_id
+from consentry_core.folders import FolderLock
 from consentry_core.settings import SettingError
 from consentry_rule import TokenRole
 
@@ -85,6 +86,20 @@ def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, rando
 def migrate_database(settings: AuthoritySettings) -> None:
     """Bring an initialised database to the newest schema."""
     migrate_existing(settings.database_file)
+
+
+def restored(settings: AuthoritySettings, *, clock: Clock | None = None, random: RandomBytes = secrets.token_bytes) -> None:
+    """A backup was put back into the data folder: bring it to the newest schema, and begin a new epoch.
+
+    Not while an authority runs on it: SettingError.
+    """
+    clock = clock or SystemClock()
+    lock = FolderLock(settings.data_dir, "authority.lock", "authority")
+    try:
+        migrate_existing(settings.database_file)
+        begin_new_epoch(settings.database_file, random, clock.now())
+    finally:
+        lock.release()
 
 
 def read_checksum_keys(settings: AuthoritySettings) -> ChecksumKeys:

@@ -14,6 +14,7 @@ _SERVICES = {
     "devices": "consentry_cli.services:devices",
     "gateway": "consentry_cli.services:gateway",
     "migrate": "consentry_cli.services:migrate",
+    "restored": "consentry_cli.services:restored",
 }
 _NOUNS = {
     "partners": "consentry_cli.partners:partners",
@@ -23,6 +24,7 @@ _NOUNS = {
     "keys": "consentry_cli.keys:keys",
     "tokens": "consentry_cli.tokens:tokens",
     "whoami": "consentry_cli.tokens:whoami",
+    "enforcement": "consentry_cli.enforcement:enforcement",
     "coverage": "consentry_cli.coverage:coverage",
     "inventory": "consentry_cli.inventory:inventory",
     "alarms": "consentry_cli.alarms:alarms",
@@ -42,7 +44,7 @@ _NOUNS = {
 def cli(context: click.Context) -> None:
     """Consent-scoped API access to device data.
 
-    The first six run the services. The others call them: with a token (administration) or an API key (coverage and data), in
+    The first seven run the services. The others call them: with a token (administration) or an API key (coverage and data), in
     the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments show in process lists.
     """
     refuse_unknown(known_variables(context.command, context))

@@ -49,6 +49,17 @@ def migrate(settings: AuthoritySettings) -> None:
     click.echo(f"{settings.database_file} has the newest schema")
 
 
+@click.command()
+@options(AuthoritySettings)
+def restored(settings: AuthoritySettings) -> None:
+    """Begin a new epoch after a backup was put back.
+
+    Before the authority is started on it: guards and readers then take nothing over from the history that was lost.
+    """
+    load("consentry_authority.app:restored", "authority")(settings)
+    click.echo(f"{settings.database_file} begins a new epoch")
+
+
 @click.group(cls=LazyGroup, lazy={"replay": "consentry_gateway.__main__:replay"}, extras={"replay": "demo"})
 def gateway() -> None:
     """Run a gateway.

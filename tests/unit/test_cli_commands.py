@@ -49,8 +49,9 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
 
 def test_the_commands_are_those_of_the_design() -> None:
     assert {path[0] for path in COMMANDS if path} == {
-        "init", "authority", "devices", "gateway", "demo", "migrate",
+        "init", "authority", "devices", "gateway", "demo", "migrate", "restored",
         "partners", "customers", "connections", "consents", "keys", "tokens", "whoami", "coverage",
+        "enforcement",
         "inventory", "alarms", "telemetry", "watch",
     }  # fmt: skip
 

@@ -51,6 +51,23 @@ def migrate_existing(file: Path) -> None:
         engine.dispose()
 
 
+def begin_new_epoch(file: Path, random: RandomBytes, now: Instant) -> None:
+    """A backup was put back: from here on it is another history, whose numbers mean nothing in the former one.
+
+    Whoever served by the former history is not among the members of this one, and may hold a lease for a while. A member that
+    will never answer stands for all of them: barriers wait for it, as for any that is silent, until no such lease is usable.
+    """
+    engine = _open(file)
+    try:
+        with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
+            connection.execute(sa.update(t.revision).values(epoch=new_public_id(random)))
+            former = f"before-{new_public_id(random)}"
+            row = {"incarnation": former, "service": "served before the restore", "join_time": now, "leases": 0}
+            connection.execute(sa.insert(t.members).values(row))
+    finally:
+        engine.dispose()
+
+
 def _open(file: Path) -> sa.Engine:
     check_writable(file.parent)
     if not file.exists():
