@@ -119,17 +119,22 @@ class Enforcing:
             await self._wait(barrier, patience)
             return barrier.receipt()
         if not committed.changed:
-            number = await self._store.read_aside(lambda connection: rows.last_number(connection, subjects))
-            if number is not None:
-                revision = Revision(committed.revision.epoch, number)
-                barrier_then = self._barrier(number)
-                if barrier_then is not None:
-                    await self._wait(barrier_then, patience)
-                    return barrier_then.receipt()
-                found = await self.receipt(revision)
-                if found is not None:
-                    return found[0]
+            last = await self.last(committed.revision.epoch, subjects, patience)
+            if last is not None:
+                return last
         return Receipt(committed.revision, committed.commit_time, committed.commit_time)
+
+    async def last(self, epoch: str, subjects: Sequence[str], patience: float | None = 0) -> Receipt | None:
+        """The receipt of the last change that took something away from these subjects; None when none did."""
+        number = await self._store.read_aside(lambda connection: rows.last_number(connection, subjects))
+        if number is None:
+            return None
+        barrier = self._barrier(number)
+        if barrier is not None:
+            await self._wait(barrier, patience)
+            return barrier.receipt()
+        found = await self.receipt(Revision(epoch, number))
+        return None if found is None else found[0]
 
     async def receipt(self, revision: Revision) -> tuple[Receipt, str] | None:
         """A change's receipt as it is now, and whose change it was; None for one that took nothing away."""

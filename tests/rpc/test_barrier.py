@@ -226,6 +226,20 @@ async def test_the_receipt_can_be_had_later_by_whoever_made_the_change(pair: Pai
     assert error_info(caught.value).reason == "NOT_YOUR_ORGANIZATION"
 
 
+async def test_the_consent_shows_when_access_ended(pair: Pair) -> None:
+    """What a customer wants to see: at which moment, and at how many of how many enforcement points."""
+    name = consent_pb2.GetConsentRequest(name="customers/north/consents/acme")
+    metadata = bearer(await pair.authority.admin("customers/north"))
+    before = await pair.authority.consents.GetConsent(name, metadata=metadata)
+    assert not before.HasField("enforcement")
+    enforcement = await revoke(pair)
+    after = await pair.authority.consents.GetConsent(name, metadata=metadata)
+    assert after.enforcement == enforcement
+    await pair.authority.consent("north", "acme")
+    again = await pair.authority.consents.GetConsent(name, metadata=metadata)
+    assert again.enforcement == enforcement, "granting again takes nothing away"
+
+
 async def test_a_timeout_below_zero_is_refused_before_anything_is_changed(pair: Pair) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await revoke(pair, enforcement_timeout=Duration(seconds=-1))

@@ -62,8 +62,11 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     async def GetConsent(self, request: pb.GetConsentRequest, context: Context) -> pb.GetConsentResponse:
         """See the proto."""
         customer, partner = own_consent(request.name, "name")
-        found = await self._store.read(lambda view: get_consent(view, customer, partner))
-        return pb.GetConsentResponse(consent=consent_to_wire(found, self._clock.now()))
+        found, head = await self._store.read(lambda view: (get_consent(view, customer, partner), view.facts.head()))
+        return pb.GetConsentResponse(
+            consent=consent_to_wire(found, self._clock.now()),
+            enforcement=await self._receipts.last(head.epoch, names.CONSENT.format(customer, partner)),
+        )
 
     async def ListConsents(self, request: pb.ListConsentsRequest, context: Context) -> pb.ListConsentsResponse:
         """See the proto."""

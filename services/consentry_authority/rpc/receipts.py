@@ -44,6 +44,11 @@ class Receipts:
         receipt = await self._enforcing.enforce(committed, subjects, _patience(request, context))
         return receipt_to_wire(receipt)
 
+    async def last(self, epoch: str, *subjects: str) -> enforcement_pb2.Enforcement | None:
+        """The receipt of the last change that took something away from these subjects; None when none did."""
+        receipt = await self._enforcing.last(epoch, subjects)
+        return None if receipt is None else receipt_to_wire(receipt)
+
 
 def check_timeout(request: _Request) -> None:
     """InvalidArgument for a timeout below zero: before anything is changed."""

@@ -294,23 +294,29 @@ Global___GetConsentRequest: _TypeAlias = GetConsentRequest  # noqa: Y015
 
 @_typing.final
 class GetConsentResponse(_message.Message):
-    """GetConsentResponse holds the consent."""
+    """GetConsentResponse holds the consent, and the receipt that shows when access ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONSENT_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def consent(self) -> Global___Consent:
         """As it is now."""
+
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of the last change that took access away from the partner. Absent if none ever did."""
 
     def __init__(
         self,
         *,
         consent: Global___Consent | None = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "enforcement", b"enforcement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "enforcement", b"enforcement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
