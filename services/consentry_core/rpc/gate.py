@@ -202,7 +202,7 @@ async def _through(gate: Gate, call: OpenCall, answer: Callable[[OpenCall], Awai
 
 async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
     status = to_status(failure)
-    await context.abort(STATUS_OF[type(failure)], failure.message, trailing_metadata(status))
+    await context.abort(STATUS_OF[type(failure)], status.message, trailing_metadata(status))
 
 
 async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:
