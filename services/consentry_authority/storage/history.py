@@ -7,7 +7,8 @@ Repositories touch what they are about to save, before they do; use cases know n
    committed in their order.
 3. A line per touched subject is written with that number.
 4. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
-   it. One that had ended by itself is found closed when it is touched. Readers that resume learn from both what they missed.
+   it. One that had ended by itself is found closed when it is touched. Of one that stays allowed, the classes that differ are
+   marked by it. Readers that resume learn from all of these what they missed.
 """
 
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.facts import SqlFacts
+from consentry_authority.storage.rows import class_numbers_text
 from consentry_core import names
 from consentry_core.clock import Clock
-from consentry_rule import Allow, CustomerId, Instant, PartnerId, Standing, valid
+from consentry_rule import Allow, CustomerId, Instant, PartnerId, Standing, opened_classes, valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,18 @@ def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Or
 def _mark(connection: sa.Connection, touched: Touched, number: int, now: Instant) -> None:
     facts = SqlFacts(connection)
     for (partner, customer), before in touched.standings.items():
+        after = facts.standing(partner, customer)
         was_valid = isinstance(valid(before, now), Allow)
-        is_valid = isinstance(valid(facts.standing(partner, customer), now), Allow)
+        is_valid = isinstance(valid(after, now), Allow)
         had_ended = not was_valid and before.opened_number > before.closed_number
-        marks = {}
+        marks: dict[str, int | str] = {}
         if is_valid and not was_valid:
             marks["opened_number"] = number
         if had_ended or (was_valid and not is_valid):
             marks["closed_number"] = number
+        differing = opened_classes(before) ^ opened_classes(after) if was_valid and is_valid else frozenset()
+        if differing:
+            marks["class_numbers"] = class_numbers_text({**dict(before.class_numbers), **dict.fromkeys(differing, number)})
         if marks:
             row = (t.connections.c.partner == partner, t.connections.c.customer == customer)
             connection.execute(sa.update(t.connections).where(*row).values(marks))

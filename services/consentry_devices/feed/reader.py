@@ -113,6 +113,9 @@ class Reader:
             classes = self._open_classes(customer)
             if classes and standing.opened_number <= cursor.coverage:
                 self._members[customer] = _Member(dict.fromkeys(classes, cursor.seq), standing.opened_number)
+                changed = self._wants({each for each, number in standing.class_numbers if number > cursor.coverage})
+                if changed:
+                    yield Added(customer, classes, classes & changed, missed=False)
                 continue
             if classes and standing.closed_number > 0:
                 # It was covered before and it was not meanwhile, before the cursor or after it.
@@ -175,8 +178,11 @@ class Reader:
             yield Added(customer, classes, classes - going_on.keys(), missed=False)
 
     def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
-        wanted = frozenset(DataClass) if self._wanted is None else self._wanted
+        wanted = self._wants(DataClass)
         return frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
+
+    def _wants(self, classes: Iterable[DataClass]) -> frozenset[DataClass]:
+        return frozenset(classes) if self._wanted is None else self._wanted.intersection(classes)
 
     def _denial(self, customer: CustomerId) -> ConsentryError | None:
         decision = self._coverage.decide_covered(customer)
