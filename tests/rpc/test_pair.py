@@ -325,6 +325,12 @@ async def test_classes_that_came_while_a_reader_was_away_come_in_with_what_they_
     narrowed = await comes_back(away.cursor)
     assert narrowed.events() == ["customer_added", "synced"]
     assert list(narrowed.received[0].customer_added.data_classes) == [telemetry]
+    async with pair.watch(key.secret, data_classes=[telemetry], stop_when_synced=True) as reader:
+        only_telemetry = (await reader.until("synced")).cursor
+    await pair.authority.consent("south", "acme", data_classes=[alarms])
+    async with pair.watch(key.secret, data_classes=[telemetry], after_cursor=only_telemetry) as reader:
+        assert (await reader.next()).customer_removed.reason == "DATA_CLASS_NOT_CONSENTED"
+        assert (await reader.next()).HasField("synced")
 
 
 async def test_nothing_older_than_the_consent_opens_is_served_by_any_path(pair: Pair) -> None:
