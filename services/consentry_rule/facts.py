@@ -97,8 +97,9 @@ class Consent:
 class Standing:
     """How one customer stands towards one partner: everything of the two that a decision needs.
 
-    `disconnect_time`, `opened_number` and `closed_number` decide nothing. They say what a denial may tell, and what a reader
-    missed that comes back: the last changes by which the customer became valid, and was seen to have ceased to be (0: never).
+    `disconnect_time` and the numbers decide nothing. They say what a denial may tell, and what a reader missed that comes back:
+    the last changes by which the customer became valid, and was seen to have ceased to be (0: never), and by which each data
+    class was opened or closed while it was valid (not there: never).
     """
 
     partner: PartnerId
@@ -110,3 +111,4 @@ class Standing:
     disconnect_time: Instant | None = None
     opened_number: int = 0
     closed_number: int = 0
+    class_numbers: tuple[tuple[DataClass, int], ...] = ()

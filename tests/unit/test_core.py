@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -167,3 +168,15 @@ def test_unknown_settings_are_refused_without_their_values() -> None:
         refuse_unknown({"CONSENTRY_LISTEN"}, environment)
     assert "s3cret" not in str(caught.value)
     refuse_unknown({"CONSENTRY_LISTEN", "CONSENTRY_LISTEM"}, environment)
+
+
+@pytest.mark.parametrize("text", ["x", "%", "ü", "\N{SNOWMAN}", "\N{OLD PERSIAN NUMBER HUNDRED}"])
+def test_a_status_leaves_room_in_the_headers_whatever_its_message_is_made_of(text: str) -> None:
+    """Headers have room for 8 kB: the message in per cent encoding, and the details in base64."""
+    for length in (10, 300, 900, 100_000):
+        status = to_status(errors.NotFound(text * length))
+        sent = quote(status.message, safe=" .") if text != "x" else status.message
+        assert len(sent) <= 1_000
+        assert status.details, "and the reason is among the details"
+        assert text * 10 in status.message
+        assert len(status.SerializeToString()) * 4 / 3 + len(sent) < 7_500

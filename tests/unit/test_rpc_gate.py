@@ -278,6 +278,40 @@ async def test_a_call_that_is_stuck_in_a_write_begins_no_other() -> None:
     await server.stop()
 
 
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_client_that_goes_away_while_a_write_is_stuck_is_no_error(
+    ended: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether the call was ended before or not: nobody is left to be told anything."""
+    begun: list[int] = []
+    gate, left = TestGate(), asyncio.Event()
+
+    async def flood(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        context.add_done_callback(lambda _: left.set())
+        for number in range(10_000):
+            begun.append(number)
+            yield bytes(200_000)
+
+    def add(server: grpc.aio.Server) -> None:
+        handler: Any = grpc.unary_stream_rpc_method_handler(flood)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Flood", {"Flood": handler}),))
+
+    server = RpcServer(gate, [], add)
+    channel = open_channel(await server.start("127.0.0.1:0"))
+    call = raw_method(channel, "unary_stream", "/test.Flood/Flood")(b"")
+    await call.wait_for_connection()
+    stuck_at = await becomes_stuck(gate, begun)
+    if ended:
+        gate.admitted[0].end(errors.PermissionDenied("no", reason="CONSENT_REVOKED"))
+    call.cancel()
+    await asyncio.wait_for(left.wait(), 5)
+    await channel.close()
+    await server.stop(grace=5)
+    assert gate.released == gate.admitted
+    assert len(begun) == stuck_at
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_client_that_goes_away_is_no_error(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     call = served.method("unary_unary", "UnaryUnary")(StringValue(value="wait").SerializeToString())
     await asyncio.wait_for(served.echo.waiting.wait(), 5)

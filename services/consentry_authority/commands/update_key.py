@@ -49,6 +49,6 @@ def _check_paths(paths: frozenset[str]) -> None:
     if unknown:
         raise InvalidArgument(
             "update_mask",
-            f"names what cannot be changed: {', '.join(path[:100] for path in unknown[:10])}; it takes {allowed}",
+            f"names what cannot be changed: {', '.join(path[:40] for path in unknown[:5])}; it takes {allowed}",
             reason="UPDATE_MASK_INVALID",
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from consentry_authority.commands.ports import View
 from consentry_core import names
 from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import InvalidArgument
+from consentry_core.errors import InvalidArgument, Unavailable
 from consentry_core.follow import (
     LEASE_SECONDS,
     Acknowledgement,
@@ -127,7 +127,10 @@ class Following:
         may be behind it. None: the snapshot is the primary's, and was taken after that.
         """
         head = view.facts.head()
-        if self._told is not None and self._told.epoch == head.epoch and head.number < self._told.number:
+        if self._told is not None and self._told.epoch != head.epoch:
+            # What was told is of another history, and cannot be compared with this one: the guard learns all anew.
+            raise Unavailable("the authority's history was replaced; follow anew", reason="HISTORY_REPLACED")
+        if self._told is not None and head.number < self._told.number:
             return ()  # a replica that lags behind what this stream has been told: what it shows is old
         said: list[FromAuthority] = list(self._changes(view, head))
         self._told = head
@@ -139,7 +142,7 @@ class Following:
         return said
 
     def _changes(self, view: View, head: Revision) -> Iterator[Facts]:
-        if self._told is None or self._told.epoch != head.epoch:
+        if self._told is None:
             yield Facts(head)  # nothing was told before, so nothing of it has changed
             return
         if self._told.number == head.number and self._renewal is None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from consentry_authority.commands.ports import Change, StoredSecret
 from consentry_authority.storage import tables as t
-from consentry_authority.storage.rows import data_classes, instant
+from consentry_authority.storage.rows import class_numbers, data_classes, instant
 from consentry_core import names
 from consentry_core.follow import Revision
 from consentry_rule import (
@@ -34,6 +34,7 @@ _STANDINGS = (
         t.connections.c.disconnect_time,
         t.connections.c.opened_number,
         t.connections.c.closed_number,
+        t.connections.c.class_numbers,
         t.customers.c.demo,
         t.customers.c.plan,
         t.customers.c.subscription_expire_time,
@@ -188,7 +189,7 @@ def _no_standing(partner: PartnerId, customer: CustomerId) -> Standing:
 def _standing(row: Any) -> Standing:
     # Lists of all of a partner's customers pass here: taking a row apart at once is twice as fast as asking it for its columns.
     (
-        partner, customer, disconnect_time, opened_number, closed_number, demo,
+        partner, customer, disconnect_time, opened_number, closed_number, numbers, demo,
         plan, subscription_expire_time, subscription_cancel_time,
         grant_time, expire_time, revoke_time, data_start_time, classes,
     ) = row  # fmt: skip
@@ -207,4 +208,5 @@ def _standing(row: Any) -> Standing:
         disconnect_time=disconnect_time,
         opened_number=opened_number,
         closed_number=closed_number,
+        class_numbers=class_numbers(numbers),
     )

@@ -9,7 +9,8 @@ Repositories touch what they are about to save, before they do; use cases know n
 4. If any subject was narrowed (`consentry_rule.narrowing`), the change is a barrier: it gets a receipt, to be filled in when it
    has been enforced. No use case says so; no use case can forget to.
 5. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
-   it. One that had ended by itself is found closed when it is touched. Readers that resume learn from both what they missed.
+   it. One that had ended by itself is found closed when it is touched. Of one that stays allowed, the classes that differ are
+   marked by it. Readers that resume learn from all of these what they missed.
 """
 
 from collections.abc import Iterator
@@ -20,9 +21,10 @@ import sqlalchemy as sa
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.enforcement import open_receipt
 from consentry_authority.storage.facts import SqlFacts
+from consentry_authority.storage.rows import class_numbers_text
 from consentry_core import names
 from consentry_core.clock import Clock
-from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing, Token, valid
+from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing, Token, opened_classes, valid
 from consentry_rule.narrowing import narrows_credential, narrows_standing
 
 
@@ -108,14 +110,18 @@ def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:
 
 def _mark(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int, *, now: Instant) -> None:
     for (partner, customer), before in touched.standings.items():
+        after = facts.standing(partner, customer)
         was_valid = isinstance(valid(before, now), Allow)
-        is_valid = isinstance(valid(facts.standing(partner, customer), now), Allow)
+        is_valid = isinstance(valid(after, now), Allow)
         had_ended = not was_valid and before.opened_number > before.closed_number
-        marks = {}
+        marks: dict[str, int | str] = {}
         if is_valid and not was_valid:
             marks["opened_number"] = number
         if had_ended or (was_valid and not is_valid):
             marks["closed_number"] = number
+        differing = opened_classes(before) ^ opened_classes(after) if was_valid and is_valid else frozenset()
+        if differing:
+            marks["class_numbers"] = class_numbers_text({**dict(before.class_numbers), **dict.fromkeys(differing, number)})
         if marks:
             row = (t.connections.c.partner == partner, t.connections.c.customer == customer)
             connection.execute(sa.update(t.connections).where(*row).values(marks))

@@ -134,7 +134,12 @@ class SqlConnections:
         values = {"connect_time": connection.connect_time, "disconnect_time": connection.disconnect_time}
         if self.get(connection.partner, connection.customer) is None:
             statement: sa.Executable = sa.insert(t.connections).values(
-                partner=connection.partner, customer=connection.customer, opened_number=0, closed_number=0, **values
+                partner=connection.partner,
+                customer=connection.customer,
+                opened_number=0,
+                closed_number=0,
+                class_numbers="",
+                **values,
             )
         else:
             statement = sa.update(t.connections).where(_between(connection.partner, connection.customer)).values(**values)

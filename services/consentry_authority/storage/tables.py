@@ -44,6 +44,7 @@ connections = sa.Table(
     sa.Column("disconnect_time", sa.BigInteger),
     sa.Column("opened_number", sa.BigInteger, nullable=False),
     sa.Column("closed_number", sa.BigInteger, nullable=False),
+    sa.Column("class_numbers", sa.Text, nullable=False),
     sa.Index(None, "customer", "partner"),
 )
 

@@ -1,6 +1,7 @@
 """Our errors as gRPC statuses, in one place. The table is design, so a test holds it equal to the set of errors."""
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -26,8 +27,12 @@ STATUS_OF: dict[type[errors.ConsentryError], grpc.StatusCode] = {
 }
 
 _DETAILS_KEY = "grpc-status-details-bin"
+# What a status may take of the 8 kB that headers have: with more, the transport refuses the answer, at random at first. Details
+# travel as base64, and a message with every character that is not printable ASCII as `%XX` for each byte.
 _DETAILS_BYTES = 4096
 _VIOLATIONS_BYTES = 3000
+_MESSAGE_BYTES = 1000
+_AS_IT_IS = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
 def to_status(error: errors.ConsentryError) -> status_pb2.Status:
@@ -46,11 +51,10 @@ def to_status(error: errors.ConsentryError) -> status_pb2.Status:
             details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         case _:
             pass
-    status = status_pb2.Status(code=STATUS_OF[type(error)].value[0], message=error.message)
+    status = status_pb2.Status(code=STATUS_OF[type(error)].value[0], message=_short(error.message))
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
-        # Headers have room for a few kilobytes; a status that does not fit does not arrive at all.
         if status.ByteSize() + packed.ByteSize() < _DETAILS_BYTES:
             status.details.append(packed)
     return status
@@ -59,6 +63,16 @@ def to_status(error: errors.ConsentryError) -> status_pb2.Status:
 def trailing_metadata(status: status_pb2.Status) -> tuple[tuple[str, bytes], ...]:
     """The metadata that carries a status's details."""
     return ((_DETAILS_KEY, status.SerializeToString()),)
+
+
+def _short(message: str) -> str:
+    """The message, cut where it would take more than its part of the headers."""
+    if len(quote(message, safe=_AS_IT_IS)) <= _MESSAGE_BYTES:
+        return message
+    kept = message[:_MESSAGE_BYTES]
+    while len(quote(kept, safe=_AS_IT_IS)) > _MESSAGE_BYTES - len("..."):
+        kept = kept[: len(kept) * 9 // 10]
+    return f"{kept}..."
 
 
 def _bad_request(violations: Sequence[errors.Violation]) -> error_details_pb2.BadRequest:

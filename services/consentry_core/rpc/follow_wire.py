@@ -218,6 +218,10 @@ def _standing_to_wire(standing: Standing) -> enforcement_pb2.Standing:
         disconnect_time=optional_timestamp(standing.disconnect_time),
         opened_number=standing.opened_number,
         closed_number=standing.closed_number,
+        class_numbers=[
+            enforcement_pb2.Standing.ClassNumber(data_class=DATA_CLASS_TO_WIRE[data_class], number=number)
+            for data_class, number in standing.class_numbers
+        ],
     )
     if standing.subscription is not None:
         wire.subscription.cancelled = standing.subscription.cancelled
@@ -253,6 +257,7 @@ def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
         disconnect_time=_optional_instant(wire, "disconnect_time"),
         opened_number=wire.opened_number,
         closed_number=wire.closed_number,
+        class_numbers=tuple((_DATA_CLASS_FROM_WIRE[each.data_class], each.number) for each in wire.class_numbers),
     )
 
 

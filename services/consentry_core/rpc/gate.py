@@ -53,6 +53,7 @@ class OpenCall:
         self._task = asyncio.current_task()
         self._ending: errors.ConsentryError | None = None
         self._writing = False
+        self._woken = False
         self._over = False
 
     @property
@@ -66,7 +67,7 @@ class OpenCall:
             return
         self._ending = error
         if not self._writing and self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()  # caught in `_answer_for`, which answers with the error
+            self._woken = self._task.cancel()  # caught in `_answer_for`, which answers with the error
 
     def check(self) -> None:
         """Raise unless a write may begin now."""
@@ -80,6 +81,8 @@ class OpenCall:
         self._writing = True
         try:
             await self.context.write(message)
+        except grpc.aio.InternalError as error:
+            raise asyncio.CancelledError from error  # the client went meanwhile: nobody is left to answer
         finally:
             self._writing = False
         if self._ending is not None:
@@ -87,7 +90,7 @@ class OpenCall:
 
     def was_ended(self) -> errors.ConsentryError | None:
         """The error that the call was ended with, if it was, once a cancellation arrives; undoes our own cancellation."""
-        if self._ending is not None and self._task is not None and self._task.uncancel() == 0:
+        if self._woken and self._task is not None and self._task.uncancel() == 0:
             return self._ending
         return None
 
@@ -209,7 +212,10 @@ async def _through(gate: Gate, call: OpenCall, answer: Callable[[OpenCall], Awai
 
 async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
     status = to_status(failure)
-    await context.abort(STATUS_OF[type(failure)], failure.message, trailing_metadata(status))
+    try:
+        await context.abort(STATUS_OF[type(failure)], status.message, trailing_metadata(status))
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error  # the client went meanwhile
 
 
 async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:

@@ -30,7 +30,7 @@ __all__ = [
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
-_OPTIONS: tuple[tuple[str, int], ...] = (
+OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),
     # A second process on the same port would take half of the connections; it is told that the port is taken.
@@ -55,7 +55,7 @@ class RpcServer:
     ) -> None:
         self._gate = _Doorkeeper(gate)
         self._names = [service.full_name for service in services]
-        self._server = grpc.aio.server(interceptors=[GateInterceptor(self._gate)], options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[GateInterceptor(self._gate)], options=OPTIONS)
         self._health = HealthServicer()
         self._tasks: set[asyncio.Future[None]] = set()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -113,6 +113,9 @@ class Reader:
             classes = self._open_classes(customer)
             if classes and standing.opened_number <= cursor.coverage:
                 self._members[customer] = _Member(dict.fromkeys(classes, cursor.seq), standing.opened_number)
+                changed = self._changed_classes(standing, cursor)
+                if changed:
+                    yield Added(customer, classes, classes & changed, missed=False)
                 continue
             if classes and standing.closed_number > 0:
                 # It was covered before and it was not meanwhile, before the cursor or after it.
@@ -129,11 +132,16 @@ class Reader:
         if not 0 < standing.opened_number <= cursor.coverage:
             return False
         decision = self._coverage.decide_covered(standing.customer)
-        if not isinstance(decision, Deny) or decision.reason is Reason.NOT_ON_KEY:
+        if isinstance(decision, Allow):
+            return bool(self._changed_classes(standing, cursor))  # none is open that this reader wants
+        if decision.reason is Reason.NOT_ON_KEY:
             return False  # not of this key: another one of the partner's may cover it
         if standing.closed_number > standing.opened_number:
             return standing.closed_number > cursor.coverage
         return isinstance(valid(standing, cursor.time), Allow)  # an end has come since
+
+    def _changed_classes(self, standing: Standing, cursor: Cursor) -> frozenset[DataClass]:
+        return self._wants({data_class for data_class, number in standing.class_numbers if number > cursor.coverage})
 
     def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
         """What to say, now that something may have changed about these customers."""
@@ -175,8 +183,11 @@ class Reader:
             yield Added(customer, classes, classes - going_on.keys(), missed=False)
 
     def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
-        wanted = frozenset(DataClass) if self._wanted is None else self._wanted
+        wanted = self._wants(DataClass)
         return frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
+
+    def _wants(self, classes: Iterable[DataClass]) -> frozenset[DataClass]:
+        return frozenset(classes) if self._wanted is None else self._wanted.intersection(classes)
 
     def _denial(self, customer: CustomerId) -> ConsentryError | None:
         decision = self._coverage.decide_covered(customer)

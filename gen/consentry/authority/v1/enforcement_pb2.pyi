@@ -811,6 +811,30 @@ class Standing(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
+    class ClassNumber(_message.Message):
+        """ClassNumber is a change by data class."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DATA_CLASS_FIELD_NUMBER: _builtins.int
+        NUMBER_FIELD_NUMBER: _builtins.int
+        data_class: _data_class_pb2.DataClass.ValueType
+        """The class."""
+        number: _builtins.int
+        """The change."""
+        def __init__(
+            self,
+            *,
+            data_class: _data_class_pb2.DataClass.ValueType = ...,
+            number: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["data_class", b"data_class", "number", b"number"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class SubscriptionFacts(_message.Message):
         """SubscriptionFacts is what a decision needs of a subscription."""
 
@@ -882,6 +906,7 @@ class Standing(_message.Message):
     DISCONNECT_TIME_FIELD_NUMBER: _builtins.int
     OPENED_NUMBER_FIELD_NUMBER: _builtins.int
     CLOSED_NUMBER_FIELD_NUMBER: _builtins.int
+    CLASS_NUMBERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`customers/{customer}/consents/{partner}`."""
     demo: _builtins.bool
@@ -906,6 +931,10 @@ class Standing(_message.Message):
     def disconnect_time(self) -> _timestamp_pb2.Timestamp:
         """When the two were last connected. Absent: never, or they are now."""
 
+    @_builtins.property
+    def class_numbers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Standing.ClassNumber]:
+        """The last change by which each data class was opened or closed while the customer was valid. Not there: none."""
+
     def __init__(
         self,
         *,
@@ -917,10 +946,11 @@ class Standing(_message.Message):
         disconnect_time: _timestamp_pb2.Timestamp | None = ...,
         opened_number: _builtins.int = ...,
         closed_number: _builtins.int = ...,
+        class_numbers: _abc.Iterable[Global___Standing.ClassNumber] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "disconnect_time", b"disconnect_time", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_number", b"closed_number", "connected", b"connected", "consent", b"consent", "demo", b"demo", "disconnect_time", b"disconnect_time", "name", b"name", "opened_number", b"opened_number", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_numbers", b"class_numbers", "closed_number", b"closed_number", "connected", b"connected", "consent", b"consent", "demo", b"demo", "disconnect_time", b"disconnect_time", "name", b"name", "opened_number", b"opened_number", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,7 @@ def _create_connections_and_consents() -> None:
         sa.Column("disconnect_time", sa.BigInteger),
         sa.Column("opened_number", sa.BigInteger, nullable=False),
         sa.Column("closed_number", sa.BigInteger, nullable=False),
+        sa.Column("class_numbers", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("partner", "customer", name="pk_connections"),
         sa.ForeignKeyConstraint(["partner"], ["partners.id"], name="fk_connections_partner"),
         sa.ForeignKeyConstraint(["customer"], ["customers.id"], name="fk_connections_customer"),

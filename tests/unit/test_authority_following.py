@@ -1,0 +1,72 @@
+"""The authority's side of Follow, over a real store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from consentry_authority.enforcement.following import Following
+from consentry_authority.storage import tables
+from consentry_core.clock import BootTime
+from consentry_core.database import open_sqlite
+from consentry_core.errors import Unavailable
+from consentry_core.follow import Facts, FromAuthority, Hello, Interest, Lease, Renewal
+from support.stores import ACME, NORTH, SOUTH, StoreUnderTest, open_store
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[StoreUnderTest]:
+    with open_store(tmp_path) as kept:
+        kept.partner(ACME)
+        kept.valid_customer(NORTH, ACME)
+        yield kept
+
+
+def following(*names: str) -> Following:
+    """A guard that wants these names, and a lease."""
+    following = Following()
+    for message in (Hello("0123456789abcdef", "devices"), Interest(1, names), Renewal(BootTime(5))):
+        following.received(message)
+    return following
+
+
+def turn(kept: StoreUnderTest, following: Following) -> list[FromAuthority]:
+    return kept.ask(lambda view: list(following.turn(view)))
+
+
+def test_a_turn_says_what_changed_then_what_was_asked_for_then_the_lease(kept: StoreUnderTest) -> None:
+    """All of it at one revision, so that a lease never comes before what it stands on."""
+    guard = following("partners/acme")
+    changes, snapshot, lease = turn(kept, guard)
+    assert isinstance(changes, Facts)
+    assert isinstance(snapshot, Facts)
+    assert isinstance(lease, Lease)
+    assert (changes.interest, snapshot.interest) == (0, 1)
+    assert changes.revision == snapshot.revision == lease.revision
+    assert [standing.customer for standing in snapshot.standings] == [NORTH]
+    assert not guard.owes
+
+
+def test_a_change_between_the_wish_and_its_snapshot_is_in_one_of_them(kept: StoreUnderTest) -> None:
+    guard = following()
+    turn(kept, guard)
+    guard.received(Interest(2, ("partners/acme",)))
+    kept.valid_customer(SOUTH, ACME)
+    told = [standing.customer for said in turn(kept, guard) if isinstance(said, Facts) for standing in said.standings]
+    assert SOUTH in told
+    kept.do(lambda tx: tx.consents.save(tx.consents.get(NORTH, ACME) or pytest.fail("it consented")))
+    (changes,) = turn(kept, guard)
+    assert isinstance(changes, Facts)
+    assert [standing.customer for standing in changes.standings] == [NORTH]
+
+
+def test_nothing_of_another_history_is_mixed_with_what_was_told(kept: StoreUnderTest, tmp_path: Path) -> None:
+    """A database that was replaced under an open stream: the guard must learn all anew before it has another lease."""
+    guard = following("partners/acme")
+    turn(kept, guard)
+    with open_sqlite(tmp_path / "authority.db").begin() as connection:
+        connection.execute(sa.update(tables.revision).values(epoch="another"))
+    guard.received(Renewal(BootTime(6)))
+    with pytest.raises(Unavailable):
+        turn(kept, guard)
