@@ -1,7 +1,7 @@
 """A call behind the guard: who calls, what it may read now, and the check that every one of its writes passes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from consentry_core import names
 from consentry_core.clock import SECOND, Clock
@@ -34,7 +34,7 @@ from consentry_rule import (
 _MAY_KNOW_FOR = 90 * 24 * 3600 * SECOND  # how long after a connection ended its partner is still told why
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
 
-Follow = Callable[[Iterable[str]], Awaitable[None]]
+Follow = Callable[["Call", Sequence[str]], Awaitable[None]]
 
 
 class Changes:
@@ -70,6 +70,8 @@ class Call:
         self.open_call = open_call
         self.identity = identity
         self.changes: list[Changes] = []
+        self.held: list[str] = []
+        """The names that are followed for it, each as often as it was asked for."""
         self._follower = follower
         self._follow = follow
         self._clock = clock
@@ -113,7 +115,8 @@ class Call:
     async def follow(self, customers: Iterable[CustomerId]) -> None:
         """See `GuardedCall.follow`."""
         wanted = frozenset(customers)
-        await self._follow(names.CONSENT.format(customer, self.partner) for customer in wanted)
+        partner = self.partner
+        await self._follow(self, [names.CONSENT.format(customer, partner) for customer in wanted])
         self._followed |= wanted
 
     async def follow_all(self) -> CoverageChanges:
@@ -124,7 +127,7 @@ class Call:
         if key.kind is KeyKind.DEMO:
             await self.follow((_DEMO,))
         else:
-            await self._follow((names.PARTNER.format(key.partner),))
+            await self._follow(self, (names.PARTNER.format(key.partner),))
         self._all = True
         return changes
 
@@ -221,24 +224,19 @@ class Call:
 
     def check_credential(self) -> tuple[Key | Token, Instant]:
         """Steps 1 to 3 of `check`; returns what step 4 goes on with."""
-        now = self._clock.boot()
-        if not self._follower.may_serve(now):
+        instant = self._follower.serving_at(self._clock.boot())
+        if instant is None:
             raise lease_lost()
         facts = self.credential
-        instant = self._follower.authority_now(now)
         decision = usable(facts, instant)
         if isinstance(decision, Deny):
             raise denied(decision)
-        self._check_secret(facts, instant)
-        return facts, instant
-
-    def _check_secret(self, facts: Key | Token, now: Instant) -> None:
         for secret in facts.secrets:
             if secret.id == self.identity.secret_id:
-                decision = usable(secret, now)
+                decision = usable(secret, instant)
                 if isinstance(decision, Deny):
                     raise denied(decision)
-                return
+                return facts, instant
         raise invalid()
 
     def _now(self) -> Instant:

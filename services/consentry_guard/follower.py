@@ -264,6 +264,13 @@ class Follower:
         lease = self._lease
         return lease is not None and now < lease.stamp + lease.duration
 
+    def serving_at(self, now: BootTime) -> Instant | None:
+        """`authority_now` if there is a usable lease, else None: what every write asks, in one step."""
+        lease = self._lease
+        if lease is None or now >= lease.stamp + lease.duration:
+            return None
+        return self.authority_now(now)
+
     def authority_now(self, now: BootTime) -> Instant:
         """The latest that the authority's clock can show now. Never earlier than an earlier answer."""
         if self._lease is not None:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import random as _random
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -88,7 +88,6 @@ class Guard:
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
         self._interests = Interests(idle=_IDLE_NAMES)
-        self._held: dict[OpenCall, list[str]] = {}
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
@@ -115,20 +114,22 @@ class Guard:
         """See `Gate.admit`, and the numbered steps above."""
         secret = bearer_secret(call.context.invocation_metadata() or ())
         identity = self._memory.recall(secret)
+        verified = None
         if identity is None:
             verified = await self._verify(secret)
             identity = verified.identity
-            await self._know(call, (identity.credential,))
+        guarded = self._calls[call] = Call(call, identity, self._follower, self._know, self._clock)
+        await self._know(guarded, (identity.credential,))
+        if verified is not None:
             await self._catch_up(verified.revision)
             self._memory.remember(secret, identity)
-        else:
-            await self._know(call, (identity.credential,))
-        guarded = Call(call, identity, self._follower, partial(self._know, call), self._clock)
         # Registered first, then checked: a change between the two finds it.
-        self._calls[call] = guarded
-        self._by_credential.setdefault(identity.credential, set()).add(guarded)
-        guarded.check()
-        require_allowed(self._policies, call.method, caller_kind(guarded.credential))
+        same = self._by_credential.get(identity.credential)
+        if same is None:
+            same = self._by_credential[identity.credential] = set()
+        same.add(guarded)
+        facts, _ = guarded.check_credential()  # nothing is in its scope yet
+        require_allowed(self._policies, call.method, caller_kind(facts))
         call.caller, call.check_write = guarded, guarded.check
         scope = self._scopes.get(call.method)
         if scope is not None:
@@ -137,13 +138,15 @@ class Guard:
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
         guarded = self._calls.pop(call, None)
-        if guarded is not None:
-            name = guarded.identity.credential
-            same = self._by_credential[name]
+        if guarded is None:
+            return
+        name = guarded.identity.credential
+        same = self._by_credential.get(name)
+        if same is not None:
             same.discard(guarded)
             if not same:
                 del self._by_credential[name]
-        forgotten = self._interests.put_down(self._held.pop(call, ()))
+        forgotten = self._interests.put_down(guarded.held)
         if forgotten:
             self._authority.send(self._follower.forget(forgotten))
 
@@ -156,11 +159,10 @@ class Guard:
         # Shielded: one caller that goes away does not take the answer from the others.
         return await asyncio.shield(task)
 
-    async def _know(self, call: OpenCall, wanted: Iterable[str]) -> None:
+    async def _know(self, call: Call, wanted: Sequence[str]) -> None:
         """Follow these names while the call lasts, and wait until the facts are known. Unavailable when they do not come."""
-        wanted = tuple(wanted)
         self._interests.take_up(wanted)
-        self._held.setdefault(call, []).extend(wanted)
+        call.held.extend(wanted)
         unknown = [name for name in wanted if not self._follower.knows(name)]
         if not unknown:
             return

@@ -29,4 +29,5 @@ class Interests:
             if self._uses[name] == 0:
                 del self._uses[name]
                 self._unused[name] = None
-        return [self._unused.popitem(last=False)[0] for _ in range(len(self._unused) - self._idle)]
+        excess = len(self._unused) - self._idle
+        return [self._unused.popitem(last=False)[0] for _ in range(excess)] if excess > 0 else []

@@ -34,10 +34,15 @@ _T = TypeVar("_T")
 Context = grpc.aio.ServicerContext[Any, Any]
 Check = Callable[[], None]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # in quotes: subscriptable for the type checker only
+_Answer: TypeAlias = "Callable[[OpenCall, Any], Awaitable[Any]]"
 
 
 def _nothing_to_check() -> None:
     pass
+
+
+def _over() -> NoReturn:
+    raise RuntimeError("the call is over; nothing can be written any more")
 
 
 class OpenCall:
@@ -95,8 +100,14 @@ class OpenCall:
         return None
 
     def close(self) -> None:
-        """From here on `end` does nothing."""
+        """From here on `end` does nothing, and nothing may be written.
+
+        Lets go of everything that leads back to this call (its task's context holds it, its caller does): a finished call is
+        freed at once, with its buffers, and not when the garbage collector comes by. That was a fifth of a guarded call's cost.
+        """
         self._over = True
+        self._task = self.caller = self.on_request = None
+        self.check_write = _over
 
 
 class Gate(Protocol):
@@ -152,25 +163,24 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
             await call.on_request(request)
         return request
 
-    async def reply(incoming: Any, context: Context) -> bytes:
-        async def answer(call: OpenCall) -> bytes:
-            message = serialize(await behavior(await asked(call, incoming), context))
-            call.check()
-            return message
+    async def reply(call: OpenCall, incoming: Any) -> bytes:
+        message = serialize(await behavior(await asked(call, incoming), call.context))
+        call.check()
+        return message
 
-        return await _answer_for(method, context, gate, answer)
+    async def stream(call: OpenCall, incoming: Any) -> None:
+        outgoing = behavior(await asked(call, incoming), _CheckedContext(call, serialize))
+        if not hasattr(outgoing, "__aiter__"):  # a method that writes through its context
+            await outgoing
+            return
+        async with contextlib.aclosing(outgoing) as messages:
+            async for message in messages:
+                await call.write(serialize(message))
 
-    async def stream(incoming: Any, context: Context) -> None:
-        async def answer(call: OpenCall) -> None:
-            outgoing = behavior(await asked(call, incoming), _CheckedContext(call, serialize))
-            if not hasattr(outgoing, "__aiter__"):  # a method that writes through its context
-                await outgoing
-                return
-            async with contextlib.aclosing(outgoing) as messages:
-                async for message in messages:
-                    await call.write(serialize(message))
+    answer: _Answer = stream if handler.response_streaming else reply
 
-        await _answer_for(method, context, gate, answer)
+    async def answered(incoming: Any, context: Context) -> Any:
+        return await _answer_for(OpenCall(method, context), gate, answer, incoming)
 
     shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -179,35 +189,30 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     shape = shapes[handler.request_streaming, handler.response_streaming]
-    return shape(stream if handler.response_streaming else reply, request_deserializer=None, response_serializer=None)
+    return shape(answered, request_deserializer=None, response_serializer=None)
 
 
-async def _answer_for(method: str, context: Context, gate: Gate, answer: Callable[[OpenCall], Awaitable[_T]]) -> _T:
-    call = OpenCall(method, context)
+async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any) -> Any:
     current_call.set(call)
     try:
-        return await _through(gate, call, answer)
+        # Released before the client is told how the call ended.
+        try:
+            await gate.admit(call)
+            return await answer(call, incoming)
+        except asyncio.CancelledError:
+            ended = call.was_ended()
+            if ended is None:
+                raise
+            raise ended from None
+        finally:
+            gate.release(call)
+            call.close()
     except errors.ConsentryError as error:
-        await _refuse(context, error)
+        await _refuse(call.context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
-        await _give_up(method, context, error)
-
-
-async def _through(gate: Gate, call: OpenCall, answer: Callable[[OpenCall], Awaitable[_T]]) -> _T:
-    """Admit, answer, release: a call is released before its client is told how it ended."""
-    try:
-        await gate.admit(call)
-        return await answer(call)
-    except asyncio.CancelledError:
-        ended = call.was_ended()
-        if ended is None:
-            raise
-        raise ended from None
-    finally:
-        call.close()
-        gate.release(call)
+        await _give_up(call.method, call.context, error)
 
 
 async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
