@@ -150,7 +150,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     consents = ConsentServicer(store, pages, clock, receipts)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
     coverage = CoverageServicer(store, news, pages, clock)
-    enforcement = EnforcementServicer(store, parts.authenticator, news, parts.enforcing)
+    enforcement = EnforcementServicer(store, pages, parts.authenticator, news, parts.enforcing)
     return (
         (
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"],

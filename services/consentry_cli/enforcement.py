@@ -32,5 +32,5 @@ def get(call: Call, revision: str) -> None:
 def points(call: Call) -> None:
     """List who serves guarded data, how old its lease is, and what it owes. With an operator's token."""
     request = enforcement_pb2.ListEnforcementPointsRequest()
-    answer = call.ask(EnforcementServiceStub(call.channel).ListEnforcementPoints, request)
+    answer = call.ask_all(EnforcementServiceStub(call.channel).ListEnforcementPoints, request)
     table(answer, "enforcement_points", _COLUMNS, as_json=call.as_json)

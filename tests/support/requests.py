@@ -46,6 +46,7 @@ def _follow(world: World) -> Requests:
     return (
         request(hello=request.Hello(incarnation="incarnation-0123456789", service="test")),
         request(interest=request.Interest(number=1, names=names)),
+        request(forget=request.Forget(names=names)),
     )
 
 
@@ -98,6 +99,8 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
         secret=world.secrets["all key"]
     ),
     f"{_A}EnforcementService/Follow": _follow,
+    f"{_A}EnforcementService/GetEnforcement": lambda world: enforcement_pb2.GetEnforcementRequest(revision=world.revision),
+    f"{_A}EnforcementService/ListEnforcementPoints": lambda _: enforcement_pb2.ListEnforcementPointsRequest(),
     f"{_D}AlarmService/GetAlarm": lambda _: alarms_pb2.GetAlarmRequest(name=_POWER),
     f"{_D}AlarmService/ListAlarmEvents": lambda _: alarms_pb2.ListAlarmEventsRequest(parent=_POWER),
     f"{_D}AlarmService/ListAlarms": lambda _: alarms_pb2.ListAlarmsRequest(parent=NORTH),
@@ -118,7 +121,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
 TEXTS = frozenset(
     {
         "display_name", "purpose", "etag", "page_token", "secret", "epoch", "incarnation", "service", "after_cursor",
-        "after_revision", "at_least_revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
+        "after_revision", "at_least_revision", "revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
         "serial_number", "gateways", "hint", "creator",
     }
 )  # fmt: skip

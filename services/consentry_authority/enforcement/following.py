@@ -89,26 +89,21 @@ class Following:
                 self.gone, self._renewal = True, None
 
     def _follow(self, interest: Interest) -> None:
-        for index, name in enumerate(interest.names):
-            if not any(pattern.matches(name) for pattern in _FOLLOWABLE):
-                raise InvalidArgument(
-                    f"interest.names[{index}]",
-                    "must be the name of a key, a token, a consent or a partner",
-                    reason="NAME_INVALID",
-                )
+        _check_names(interest.names, "interest.names")
         # Registered before its snapshot is read: a change in between is told as a change.
         self._names.update(interest.names)
         self._partners.update(PartnerId(_only(name)) for name in interest.names if names.PARTNER.matches(name))
         self._owed.append(_Snapshot(interest.number, deque(interest.names)))
 
     def _forget(self, forget: Forget) -> None:
-        names_ = set(forget.names)
-        self._names -= names_
-        self._partners -= {PartnerId(_only(name)) for name in names_ if names.PARTNER.matches(name)}
+        _check_names(forget.names, "forget.names")
+        forgotten = set(forget.names)
+        self._names -= forgotten
+        self._partners -= {PartnerId(_only(name)) for name in forgotten if names.PARTNER.matches(name)}
         for snapshot in self._owed:
-            if snapshot.names and snapshot.names[0] in names_:
+            if snapshot.names and snapshot.names[0] in forgotten:
                 snapshot.after = None
-            snapshot.names = deque(name for name in snapshot.names if name not in names_)
+            snapshot.names = deque(name for name in snapshot.names if name not in forgotten)
 
     @property
     def asks_for_a_lease(self) -> bool:
@@ -183,6 +178,14 @@ class Following:
         if not snapshot.names:
             self._owed.popleft()
         return _facts(head, snapshot.number, bool(snapshot.names), facts)
+
+
+def _check_names(followed: Iterable[str], field: str) -> None:
+    for index, name in enumerate(followed):
+        if not any(pattern.matches(name) for pattern in _FOLLOWABLE):
+            raise InvalidArgument(
+                f"{field}[{index}]", "must be the name of a key, a token, a consent or a partner", reason="NAME_INVALID"
+            )
 
 
 def _facts(revision: Revision, interest: int, more: bool, facts: Iterable[Credential | Standing]) -> Facts:

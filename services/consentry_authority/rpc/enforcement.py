@@ -13,10 +13,12 @@ from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.rpc.gate import calling
+from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
 from consentry_authority.storage.store import Store
 from consentry_core.errors import NotFound, Unauthenticated, denied
 from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
+from consentry_core.paging import PageTokens
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.gate import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
@@ -28,7 +30,10 @@ SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentr
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, authenticator: Authenticator, news: News, enforcing: Enforcing) -> None:
+    def __init__(
+        self, store: Store, page_tokens: PageTokens, authenticator: Authenticator, news: News, enforcing: Enforcing
+    ) -> None:
+        self._page_tokens = page_tokens
         self._store = store
         self._authenticator = authenticator
         self._news = news
@@ -123,8 +128,13 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request: enforcement_pb2.ListEnforcementPointsRequest, context: Context
     ) -> enforcement_pb2.ListEnforcementPointsResponse:
         """See the proto."""
-        points = await self._enforcing.points()
-        return enforcement_pb2.ListEnforcementPointsResponse(enforcement_points=[_status_to_wire(point) for point in points])
+        asked = asked_page(self._page_tokens, request)
+        points = [point for point in await self._enforcing.points() if point.member.incarnation > asked.after]
+        page = points[: asked.limit]
+        return enforcement_pb2.ListEnforcementPointsResponse(
+            enforcement_points=[_status_to_wire(point) for point in page],
+            next_page_token=asked.token(page[-1].member.incarnation if len(page) < len(points) else ""),
+        )
 
 
 def _status_to_wire(point: PointStatus) -> enforcement_pb2.EnforcementPoint:

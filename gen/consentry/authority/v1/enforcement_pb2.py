@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(consentry/authority/v1/enforcement.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x08Revision\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\xc4\x02\n\x0b\x45nforcement\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32).consentry.authority.v1.Enforcement.State\x12/\n\x0b\x63ommit_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65nforce_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x06points\x18\x05 \x03(\x0b\x32/.consentry.authority.v1.EnforcementPointReceipt\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_ENFORCED\x10\x02\"\xa2\x02\n\x17\x45nforcementPointReceipt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x44\n\x05state\x18\x03 \x01(\x0e\x32\x35.consentry.authority.v1.EnforcementPointReceipt.State\x12\x34\n\x10\x61\x63knowledge_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x16\n\x12STATE_ACKNOWLEDGED\x10\x02\x12\x0e\n\nSTATE_LEFT\x10\x03\x12\x11\n\rSTATE_EXPIRED\x10\x04\"\xd3\x01\n\x10\x45nforcementPoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12-\n\tjoin_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12,\n\tlease_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x61pplied_revision\x18\x06 \x01(\t\x12\x16\n\x0eowed_revisions\x18\x07 \x03(\t\")\n\x15GetEnforcementRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"R\n\x16GetEnforcementResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"\x1e\n\x1cListEnforcementPointsRequest\"e\n\x1dListEnforcementPointsResponse\x12\x44\n\x12\x65nforcement_points\x18\x01 \x03(\x0b\x32(.consentry.authority.v1.EnforcementPoint\".\n\x17VerifyCredentialRequest\x12\x13\n\x06secret\x18\x01 \x01(\tB\x03\x80\x01\x01\"u\n\x18VerifyCredentialResponse\x12\x12\n\ncredential\x18\x01 \x01(\t\x12\x11\n\tsecret_id\x18\x02 \x01(\t\x12\x32\n\x08revision\x18\x03 \x01(\x0b\x32 .consentry.authority.v1.Revision\"\x99\x05\n\rFollowRequest\x12<\n\x05hello\x18\x01 \x01(\x0b\x32+.consentry.authority.v1.FollowRequest.HelloH\x00\x12@\n\x07renewal\x18\x02 \x01(\x0b\x32-.consentry.authority.v1.FollowRequest.RenewalH\x00\x12\x42\n\x08interest\x18\x03 \x01(\x0b\x32..consentry.authority.v1.FollowRequest.InterestH\x00\x12P\n\x0f\x61\x63knowledgement\x18\x04 \x01(\x0b\x32\x35.consentry.authority.v1.FollowRequest.AcknowledgementH\x00\x12>\n\x06\x66orget\x18\x05 \x01(\x0b\x32,.consentry.authority.v1.FollowRequest.ForgetH\x00\x12\x42\n\x08\x66\x61rewell\x18\x06 \x01(\x0b\x32..consentry.authority.v1.FollowRequest.FarewellH\x00\x1a-\n\x05Hello\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x1a\x1d\n\x07Renewal\x12\x12\n\nstamp_nano\x18\x01 \x01(\x06\x1a)\n\x08Interest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05names\x18\x02 \x03(\t\x1a\x45\n\x0f\x41\x63knowledgement\x12\x32\n\x08revision\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Revision\x1a\x17\n\x06\x46orget\x12\r\n\x05names\x18\x01 \x03(\t\x1a\n\n\x08\x46\x61rewellB\t\n\x07message\"\x9d\x04\n\x0e\x46ollowResponse\x12=\n\x05lease\x18\x01 \x01(\x0b\x32,.consentry.authority.v1.FollowResponse.LeaseH\x00\x12=\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32,.consentry.authority.v1.FollowResponse.FactsH\x00\x1a\xb0\x01\n\x05Lease\x12\x12\n\nstamp_nano\x18\x01 \x01(\x06\x12\x32\n\x08revision\x18\x02 \x01(\x0b\x32 .consentry.authority.v1.Revision\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0e\x61uthority_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\xce\x01\n\x05\x46\x61\x63ts\x12\x32\n\x08revision\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Revision\x12\x10\n\x08interest\x18\x02 \x01(\x04\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12<\n\x0b\x63redentials\x18\x04 \x03(\x0b\x32\'.consentry.authority.v1.CredentialFacts\x12\x33\n\tstandings\x18\x05 \x03(\x0b\x32 .consentry.authority.v1.StandingB\t\n\x07message\"\xd8\x04\n\x0f\x43redentialFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12:\n\x04kind\x18\x02 \x01(\x0e\x32,.consentry.authority.v1.CredentialFacts.Kind\x12\x14\n\x0corganization\x18\x03 \x01(\t\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x07secrets\x18\x06 \x03(\x0b\x32..consentry.authority.v1.CredentialFacts.Secret\x12\x11\n\tcustomers\x18\x07 \x03(\t\x12\x12\n\nrehearsing\x18\x08 \x01(\x08\x1a\x45\n\x06Secret\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf2\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_DEMO_KEY\x10\x01\x12\x1a\n\x16KIND_ALL_CUSTOMERS_KEY\x10\x02\x12\x1f\n\x1bKIND_SPECIFIC_CUSTOMERS_KEY\x10\x03\x12\x17\n\x13KIND_OPERATOR_TOKEN\x10\x04\x12\x1c\n\x18KIND_PARTNER_ADMIN_TOKEN\x10\x05\x12\x1d\n\x19KIND_CUSTOMER_ADMIN_TOKEN\x10\x06\x12\x16\n\x12KIND_GATEWAY_TOKEN\x10\x07\x12\x16\n\x12KIND_SERVICE_TOKEN\x10\x08\"\xdb\x05\n\x08Standing\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x65mo\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12H\n\x0csubscription\x18\x04 \x01(\x0b\x32\x32.consentry.authority.v1.Standing.SubscriptionFacts\x12>\n\x07\x63onsent\x18\x05 \x01(\x0b\x32-.consentry.authority.v1.Standing.ConsentFacts\x12\x33\n\x0f\x64isconnect_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\ropened_number\x18\x07 \x01(\x04\x12\x15\n\rclosed_number\x18\x08 \x01(\x04\x12\x43\n\rclass_numbers\x18\t \x03(\x0b\x32,.consentry.authority.v1.Standing.ClassNumber\x1aT\n\x0b\x43lassNumber\x12\x35\n\ndata_class\x18\x01 \x01(\x0e\x32!.consentry.authority.v1.DataClass\x12\x0e\n\x06number\x18\x02 \x01(\x04\x1aW\n\x11SubscriptionFacts\x12\x11\n\tcancelled\x18\x01 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\xbe\x01\n\x0c\x43onsentFacts\x12\x0f\n\x07revoked\x18\x01 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0c\x64\x61ta_classes\x18\x04 \x03(\x0e\x32!.consentry.authority.v1.DataClass2\xe0\x03\n\x12\x45nforcementService\x12u\n\x10VerifyCredential\x12/.consentry.authority.v1.VerifyCredentialRequest\x1a\x30.consentry.authority.v1.VerifyCredentialResponse\x12[\n\x06\x46ollow\x12%.consentry.authority.v1.FollowRequest\x1a&.consentry.authority.v1.FollowResponse(\x01\x30\x01\x12o\n\x0eGetEnforcement\x12-.consentry.authority.v1.GetEnforcementRequest\x1a..consentry.authority.v1.GetEnforcementResponse\x12\x84\x01\n\x15ListEnforcementPoints\x12\x34.consentry.authority.v1.ListEnforcementPointsRequest\x1a\x35.consentry.authority.v1.ListEnforcementPointsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(consentry/authority/v1/enforcement.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x08Revision\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\xc4\x02\n\x0b\x45nforcement\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32).consentry.authority.v1.Enforcement.State\x12/\n\x0b\x63ommit_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65nforce_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x06points\x18\x05 \x03(\x0b\x32/.consentry.authority.v1.EnforcementPointReceipt\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_ENFORCED\x10\x02\"\xa2\x02\n\x17\x45nforcementPointReceipt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x44\n\x05state\x18\x03 \x01(\x0e\x32\x35.consentry.authority.v1.EnforcementPointReceipt.State\x12\x34\n\x10\x61\x63knowledge_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x16\n\x12STATE_ACKNOWLEDGED\x10\x02\x12\x0e\n\nSTATE_LEFT\x10\x03\x12\x11\n\rSTATE_EXPIRED\x10\x04\"\xd3\x01\n\x10\x45nforcementPoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12-\n\tjoin_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12,\n\tlease_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x61pplied_revision\x18\x06 \x01(\t\x12\x16\n\x0eowed_revisions\x18\x07 \x03(\t\")\n\x15GetEnforcementRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"R\n\x16GetEnforcementResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"E\n\x1cListEnforcementPointsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"~\n\x1dListEnforcementPointsResponse\x12\x44\n\x12\x65nforcement_points\x18\x01 \x03(\x0b\x32(.consentry.authority.v1.EnforcementPoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x17VerifyCredentialRequest\x12\x13\n\x06secret\x18\x01 \x01(\tB\x03\x80\x01\x01\"u\n\x18VerifyCredentialResponse\x12\x12\n\ncredential\x18\x01 \x01(\t\x12\x11\n\tsecret_id\x18\x02 \x01(\t\x12\x32\n\x08revision\x18\x03 \x01(\x0b\x32 .consentry.authority.v1.Revision\"\x99\x05\n\rFollowRequest\x12<\n\x05hello\x18\x01 \x01(\x0b\x32+.consentry.authority.v1.FollowRequest.HelloH\x00\x12@\n\x07renewal\x18\x02 \x01(\x0b\x32-.consentry.authority.v1.FollowRequest.RenewalH\x00\x12\x42\n\x08interest\x18\x03 \x01(\x0b\x32..consentry.authority.v1.FollowRequest.InterestH\x00\x12P\n\x0f\x61\x63knowledgement\x18\x04 \x01(\x0b\x32\x35.consentry.authority.v1.FollowRequest.AcknowledgementH\x00\x12>\n\x06\x66orget\x18\x05 \x01(\x0b\x32,.consentry.authority.v1.FollowRequest.ForgetH\x00\x12\x42\n\x08\x66\x61rewell\x18\x06 \x01(\x0b\x32..consentry.authority.v1.FollowRequest.FarewellH\x00\x1a-\n\x05Hello\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x1a\x1d\n\x07Renewal\x12\x12\n\nstamp_nano\x18\x01 \x01(\x06\x1a)\n\x08Interest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05names\x18\x02 \x03(\t\x1a\x45\n\x0f\x41\x63knowledgement\x12\x32\n\x08revision\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Revision\x1a\x17\n\x06\x46orget\x12\r\n\x05names\x18\x01 \x03(\t\x1a\n\n\x08\x46\x61rewellB\t\n\x07message\"\x9d\x04\n\x0e\x46ollowResponse\x12=\n\x05lease\x18\x01 \x01(\x0b\x32,.consentry.authority.v1.FollowResponse.LeaseH\x00\x12=\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32,.consentry.authority.v1.FollowResponse.FactsH\x00\x1a\xb0\x01\n\x05Lease\x12\x12\n\nstamp_nano\x18\x01 \x01(\x06\x12\x32\n\x08revision\x18\x02 \x01(\x0b\x32 .consentry.authority.v1.Revision\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0e\x61uthority_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\xce\x01\n\x05\x46\x61\x63ts\x12\x32\n\x08revision\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Revision\x12\x10\n\x08interest\x18\x02 \x01(\x04\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12<\n\x0b\x63redentials\x18\x04 \x03(\x0b\x32\'.consentry.authority.v1.CredentialFacts\x12\x33\n\tstandings\x18\x05 \x03(\x0b\x32 .consentry.authority.v1.StandingB\t\n\x07message\"\xd8\x04\n\x0f\x43redentialFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12:\n\x04kind\x18\x02 \x01(\x0e\x32,.consentry.authority.v1.CredentialFacts.Kind\x12\x14\n\x0corganization\x18\x03 \x01(\t\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x07secrets\x18\x06 \x03(\x0b\x32..consentry.authority.v1.CredentialFacts.Secret\x12\x11\n\tcustomers\x18\x07 \x03(\t\x12\x12\n\nrehearsing\x18\x08 \x01(\x08\x1a\x45\n\x06Secret\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf2\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_DEMO_KEY\x10\x01\x12\x1a\n\x16KIND_ALL_CUSTOMERS_KEY\x10\x02\x12\x1f\n\x1bKIND_SPECIFIC_CUSTOMERS_KEY\x10\x03\x12\x17\n\x13KIND_OPERATOR_TOKEN\x10\x04\x12\x1c\n\x18KIND_PARTNER_ADMIN_TOKEN\x10\x05\x12\x1d\n\x19KIND_CUSTOMER_ADMIN_TOKEN\x10\x06\x12\x16\n\x12KIND_GATEWAY_TOKEN\x10\x07\x12\x16\n\x12KIND_SERVICE_TOKEN\x10\x08\"\xdb\x05\n\x08Standing\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x65mo\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12H\n\x0csubscription\x18\x04 \x01(\x0b\x32\x32.consentry.authority.v1.Standing.SubscriptionFacts\x12>\n\x07\x63onsent\x18\x05 \x01(\x0b\x32-.consentry.authority.v1.Standing.ConsentFacts\x12\x33\n\x0f\x64isconnect_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\ropened_number\x18\x07 \x01(\x04\x12\x15\n\rclosed_number\x18\x08 \x01(\x04\x12\x43\n\rclass_numbers\x18\t \x03(\x0b\x32,.consentry.authority.v1.Standing.ClassNumber\x1aT\n\x0b\x43lassNumber\x12\x35\n\ndata_class\x18\x01 \x01(\x0e\x32!.consentry.authority.v1.DataClass\x12\x0e\n\x06number\x18\x02 \x01(\x04\x1aW\n\x11SubscriptionFacts\x12\x11\n\tcancelled\x18\x01 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\xbe\x01\n\x0c\x43onsentFacts\x12\x0f\n\x07revoked\x18\x01 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0c\x64\x61ta_classes\x18\x04 \x03(\x0e\x32!.consentry.authority.v1.DataClass2\xe0\x03\n\x12\x45nforcementService\x12u\n\x10VerifyCredential\x12/.consentry.authority.v1.VerifyCredentialRequest\x1a\x30.consentry.authority.v1.VerifyCredentialResponse\x12[\n\x06\x46ollow\x12%.consentry.authority.v1.FollowRequest\x1a&.consentry.authority.v1.FollowResponse(\x01\x30\x01\x12o\n\x0eGetEnforcement\x12-.consentry.authority.v1.GetEnforcementRequest\x1a..consentry.authority.v1.GetEnforcementResponse\x12\x84\x01\n\x15ListEnforcementPoints\x12\x34.consentry.authority.v1.ListEnforcementPointsRequest\x1a\x35.consentry.authority.v1.ListEnforcementPointsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,47 +53,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETENFORCEMENTRESPONSE']._serialized_start=1094
   _globals['_GETENFORCEMENTRESPONSE']._serialized_end=1176
   _globals['_LISTENFORCEMENTPOINTSREQUEST']._serialized_start=1178
-  _globals['_LISTENFORCEMENTPOINTSREQUEST']._serialized_end=1208
-  _globals['_LISTENFORCEMENTPOINTSRESPONSE']._serialized_start=1210
-  _globals['_LISTENFORCEMENTPOINTSRESPONSE']._serialized_end=1311
-  _globals['_VERIFYCREDENTIALREQUEST']._serialized_start=1313
-  _globals['_VERIFYCREDENTIALREQUEST']._serialized_end=1359
-  _globals['_VERIFYCREDENTIALRESPONSE']._serialized_start=1361
-  _globals['_VERIFYCREDENTIALRESPONSE']._serialized_end=1478
-  _globals['_FOLLOWREQUEST']._serialized_start=1481
-  _globals['_FOLLOWREQUEST']._serialized_end=2146
-  _globals['_FOLLOWREQUEST_HELLO']._serialized_start=1908
-  _globals['_FOLLOWREQUEST_HELLO']._serialized_end=1953
-  _globals['_FOLLOWREQUEST_RENEWAL']._serialized_start=1955
-  _globals['_FOLLOWREQUEST_RENEWAL']._serialized_end=1984
-  _globals['_FOLLOWREQUEST_INTEREST']._serialized_start=1986
-  _globals['_FOLLOWREQUEST_INTEREST']._serialized_end=2027
-  _globals['_FOLLOWREQUEST_ACKNOWLEDGEMENT']._serialized_start=2029
-  _globals['_FOLLOWREQUEST_ACKNOWLEDGEMENT']._serialized_end=2098
-  _globals['_FOLLOWREQUEST_FORGET']._serialized_start=2100
-  _globals['_FOLLOWREQUEST_FORGET']._serialized_end=2123
-  _globals['_FOLLOWREQUEST_FAREWELL']._serialized_start=2125
-  _globals['_FOLLOWREQUEST_FAREWELL']._serialized_end=2135
-  _globals['_FOLLOWRESPONSE']._serialized_start=2149
-  _globals['_FOLLOWRESPONSE']._serialized_end=2690
-  _globals['_FOLLOWRESPONSE_LEASE']._serialized_start=2294
-  _globals['_FOLLOWRESPONSE_LEASE']._serialized_end=2470
-  _globals['_FOLLOWRESPONSE_FACTS']._serialized_start=2473
-  _globals['_FOLLOWRESPONSE_FACTS']._serialized_end=2679
-  _globals['_CREDENTIALFACTS']._serialized_start=2693
-  _globals['_CREDENTIALFACTS']._serialized_end=3293
-  _globals['_CREDENTIALFACTS_SECRET']._serialized_start=2979
-  _globals['_CREDENTIALFACTS_SECRET']._serialized_end=3048
-  _globals['_CREDENTIALFACTS_KIND']._serialized_start=3051
-  _globals['_CREDENTIALFACTS_KIND']._serialized_end=3293
-  _globals['_STANDING']._serialized_start=3296
-  _globals['_STANDING']._serialized_end=4027
-  _globals['_STANDING_CLASSNUMBER']._serialized_start=3661
-  _globals['_STANDING_CLASSNUMBER']._serialized_end=3745
-  _globals['_STANDING_SUBSCRIPTIONFACTS']._serialized_start=3747
-  _globals['_STANDING_SUBSCRIPTIONFACTS']._serialized_end=3834
-  _globals['_STANDING_CONSENTFACTS']._serialized_start=3837
-  _globals['_STANDING_CONSENTFACTS']._serialized_end=4027
-  _globals['_ENFORCEMENTSERVICE']._serialized_start=4030
-  _globals['_ENFORCEMENTSERVICE']._serialized_end=4510
+  _globals['_LISTENFORCEMENTPOINTSREQUEST']._serialized_end=1247
+  _globals['_LISTENFORCEMENTPOINTSRESPONSE']._serialized_start=1249
+  _globals['_LISTENFORCEMENTPOINTSRESPONSE']._serialized_end=1375
+  _globals['_VERIFYCREDENTIALREQUEST']._serialized_start=1377
+  _globals['_VERIFYCREDENTIALREQUEST']._serialized_end=1423
+  _globals['_VERIFYCREDENTIALRESPONSE']._serialized_start=1425
+  _globals['_VERIFYCREDENTIALRESPONSE']._serialized_end=1542
+  _globals['_FOLLOWREQUEST']._serialized_start=1545
+  _globals['_FOLLOWREQUEST']._serialized_end=2210
+  _globals['_FOLLOWREQUEST_HELLO']._serialized_start=1972
+  _globals['_FOLLOWREQUEST_HELLO']._serialized_end=2017
+  _globals['_FOLLOWREQUEST_RENEWAL']._serialized_start=2019
+  _globals['_FOLLOWREQUEST_RENEWAL']._serialized_end=2048
+  _globals['_FOLLOWREQUEST_INTEREST']._serialized_start=2050
+  _globals['_FOLLOWREQUEST_INTEREST']._serialized_end=2091
+  _globals['_FOLLOWREQUEST_ACKNOWLEDGEMENT']._serialized_start=2093
+  _globals['_FOLLOWREQUEST_ACKNOWLEDGEMENT']._serialized_end=2162
+  _globals['_FOLLOWREQUEST_FORGET']._serialized_start=2164
+  _globals['_FOLLOWREQUEST_FORGET']._serialized_end=2187
+  _globals['_FOLLOWREQUEST_FAREWELL']._serialized_start=2189
+  _globals['_FOLLOWREQUEST_FAREWELL']._serialized_end=2199
+  _globals['_FOLLOWRESPONSE']._serialized_start=2213
+  _globals['_FOLLOWRESPONSE']._serialized_end=2754
+  _globals['_FOLLOWRESPONSE_LEASE']._serialized_start=2358
+  _globals['_FOLLOWRESPONSE_LEASE']._serialized_end=2534
+  _globals['_FOLLOWRESPONSE_FACTS']._serialized_start=2537
+  _globals['_FOLLOWRESPONSE_FACTS']._serialized_end=2743
+  _globals['_CREDENTIALFACTS']._serialized_start=2757
+  _globals['_CREDENTIALFACTS']._serialized_end=3357
+  _globals['_CREDENTIALFACTS_SECRET']._serialized_start=3043
+  _globals['_CREDENTIALFACTS_SECRET']._serialized_end=3112
+  _globals['_CREDENTIALFACTS_KIND']._serialized_start=3115
+  _globals['_CREDENTIALFACTS_KIND']._serialized_end=3357
+  _globals['_STANDING']._serialized_start=3360
+  _globals['_STANDING']._serialized_end=4091
+  _globals['_STANDING_CLASSNUMBER']._serialized_start=3725
+  _globals['_STANDING_CLASSNUMBER']._serialized_end=3809
+  _globals['_STANDING_SUBSCRIPTIONFACTS']._serialized_start=3811
+  _globals['_STANDING_SUBSCRIPTIONFACTS']._serialized_end=3898
+  _globals['_STANDING_CONSENTFACTS']._serialized_start=3901
+  _globals['_STANDING_CONSENTFACTS']._serialized_end=4091
+  _globals['_ENFORCEMENTSERVICE']._serialized_start=4094
+  _globals['_ENFORCEMENTSERVICE']._serialized_end=4574
 # @@protoc_insertion_point(module_scope)

@@ -282,16 +282,25 @@ Global___GetEnforcementResponse: _TypeAlias = GetEnforcementResponse  # noqa: Y0
 
 @_typing.final
 class ListEnforcementPointsRequest(_message.Message):
-    """ListEnforcementPointsRequest asks for all of them: there are as many as there are processes."""
+    """ListEnforcementPointsRequest asks for one page."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Everything else must be as it was there."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,11 +308,14 @@ Global___ListEnforcementPointsRequest: _TypeAlias = ListEnforcementPointsRequest
 
 @_typing.final
 class ListEnforcementPointsResponse(_message.Message):
-    """ListEnforcementPointsResponse holds all of them."""
+    """ListEnforcementPointsResponse is one page."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ENFORCEMENT_POINTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def enforcement_points(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnforcementPoint]:
         """Ordered by name."""
@@ -312,10 +324,11 @@ class ListEnforcementPointsResponse(_message.Message):
         self,
         *,
         enforcement_points: _abc.Iterable[Global___EnforcementPoint] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_points", b"enforcement_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_points", b"enforcement_points", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
