@@ -97,6 +97,7 @@ async def start(
         await parts.enforcing.start()
         opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
+        store.on_commit(parts.enforcing.committed)
         served = _served(parts)
         server = RpcServer(
             AuthorityGate(parts.authenticator, store, POLICIES),

@@ -14,6 +14,7 @@ from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.store import Committed, Store
 from consentry_core.clock import SECOND, BootTime, Clock
 from consentry_core.follow import Revision
+from consentry_rule import Instant
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +36,10 @@ class Enforcing:
         self._store = store
         self._clock = clock
         self._barriers = Barriers()
-        self._ended: dict[int, Barrier] = {}  # until their receipts are written
-        self._waiting: dict[int, asyncio.Event] = {}
+        # By number, from the commit until the receipt is written.
+        self._begun: dict[int, asyncio.Task[Barrier]] = {}
+        self._ended: dict[int, Barrier] = {}
+        self._kept: dict[int, asyncio.Event] = {}
         self._streams: dict[str, int] = {}
         self._granted: dict[str, BootTime] = {}
         self._applied: dict[str, Revision] = {}
@@ -47,16 +50,13 @@ class Enforcing:
         """Take up what was pending when the authority went down, and hold it to the same bound from now on."""
         pending, members, head = await self._store.read_aside(_pending)
         for number, commit_time in pending:
-            revision = Revision(head.epoch, number)
-            now, wall = self._clock.boot(), self._clock.now()
-            _, ended = self._barriers.begin(revision, commit_time, members, now=now, wall=wall)
-            self._end(ended)
-        self._set_timer()
+            self._raise_barrier(Revision(head.epoch, number), commit_time, members, self._clock.boot())
 
     async def stop(self) -> None:
         """Stop waiting; what is pending is taken up at the next start."""
         if self._timer is not None:
             self._timer.cancel()
+        await asyncio.gather(*self._begun.values(), return_exceptions=True)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Members
@@ -109,16 +109,22 @@ class Enforcing:
 
     # Barriers
 
+    def committed(self, committed: Committed[Any]) -> None:
+        """A change was committed: begin to enforce it, whether its caller waits or has gone."""
+        if committed.narrowing:
+            self._begun[committed.revision.number] = asyncio.create_task(self._begin(committed))
+
     async def enforce(self, committed: Committed[Any], subjects: Sequence[str], patience: float | None) -> Receipt:
         """The receipt of a change: waits for it to be enforced, at most `patience` seconds.
 
         A call that changed nothing gets the receipt of the last change that took something away from its subjects.
         """
-        if committed.narrowing:
-            barrier = await self._begin(committed)
+        begun = self._begun.get(committed.revision.number) if committed.narrowing else None
+        if begun is not None:
+            barrier = await asyncio.shield(begun)
             await self._wait(barrier, patience)
             return barrier.receipt()
-        if not committed.changed:
+        if committed.narrowing or not committed.changed:
             last = await self.last(committed.revision.epoch, subjects, patience)
             if last is not None:
                 return last
@@ -151,29 +157,29 @@ class Enforcing:
         # Read after the commit: whoever is not among them reads a head that includes it.
         now = self._clock.boot()
         members = [self._newest(member) for member in await self._store.read_aside(rows.members)]
-        barrier, ended = self._barriers.begin(
-            committed.revision, committed.commit_time, members, now=now, wall=self._clock.now()
-        )
+        return self._raise_barrier(committed.revision, committed.commit_time, members, now)
+
+    def _raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], now: BootTime) -> Barrier:
+        self._kept[revision.number] = asyncio.Event()
+        barrier, ended = self._barriers.begin(revision, commit_time, members, now=now, wall=self._clock.now())
         self._end(ended)
         self._set_timer()
         return barrier
 
     async def _wait(self, barrier: Barrier, patience: float | None) -> None:
-        if barrier.enforce_time is not None or patience == 0:
+        """Wait until the barrier has been enforced and its receipt is written: what was answered can be had again."""
+        kept = self._kept.get(barrier.revision.number)
+        if kept is None or patience == 0:
             return
-        event = self._waiting.setdefault(barrier.revision.number, asyncio.Event())
         try:
             async with asyncio.timeout(patience):
-                await event.wait()
+                await kept.wait()
         except TimeoutError:
             return
 
     def _end(self, ended: Ended) -> None:
         for barrier in ended.barriers:
             self._ended[barrier.revision.number] = barrier
-            event = self._waiting.pop(barrier.revision.number, None)
-            if event is not None:
-                event.set()
         if ended.barriers or ended.expired:
             for incarnation, _ in ended.expired:
                 _log.warning("enforcement point did not acknowledge; its lease has ended incarnation=%s", incarnation)
@@ -188,10 +194,13 @@ class Enforcing:
         async def keep() -> None:
             try:
                 await self._store.write_aside(write)
-                for barrier in ended.barriers:
-                    del self._ended[barrier.revision.number]
-            except Exception:  # noqa: BLE001 - the change is enforced; its receipt is written at the next start
+            except Exception:  # noqa: BLE001 - the change is enforced; its receipt is written after the next start
                 _log.exception("receipts could not be kept")
+            for barrier in ended.barriers:
+                number = barrier.revision.number
+                self._begun.pop(number, None)
+                del self._ended[number]
+                self._kept.pop(number).set()
 
         task = asyncio.create_task(keep())
         self._tasks.add(task)

@@ -183,6 +183,22 @@ async def test_pending_comes_before_the_callers_deadline(pair: Pair) -> None:
     call.cancel()
 
 
+async def test_a_caller_that_goes_away_leaves_no_change_unenforced(pair: Pair) -> None:
+    """Its change is enforced all the same, and its receipt is there for whoever asks."""
+    silent = await silent_member(pair)
+    request = consent_pb2.RevokeConsentRequest(customer="customers/north", partner="partners/acme")
+    metadata = bearer(await pair.authority.admin("customers/north"))
+    call = pair.authority.consents.RevokeConsent(request, metadata=metadata)
+    get = consent_pb2.GetConsentRequest(name="customers/north/consents/acme")
+    while not (found := await pair.authority.consents.GetConsent(get, metadata=metadata)).HasField("enforcement"):
+        await asyncio.sleep(0.01)
+    call.cancel()
+    assert found.enforcement.state == Enforcement.STATE_PENDING
+    await silent.write(enforcement_pb2.FollowRequest(farewell=enforcement_pb2.FollowRequest.Farewell()))
+    enforced = await revoke(pair)
+    assert (enforced.revision, enforced.state) == (found.enforcement.revision, Enforcement.STATE_ENFORCED)
+
+
 async def test_an_enforcement_point_that_gives_its_lease_back_delays_nobody(pair: Pair) -> None:
     call = await silent_member(pair)
     pending = await revoke(pair, enforcement_timeout=Duration())

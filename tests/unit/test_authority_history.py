@@ -227,7 +227,7 @@ class TestListeners:
     async def test_they_hear_of_every_change_on_the_event_loop(self, kept: StoreUnderTest) -> None:
         kept.customer(NORTH)
         heard: list[tuple[int, int]] = []
-        kept.store.on_commit(lambda number: heard.append((number, threading.get_ident())))
+        kept.store.on_commit(lambda committed: heard.append((committed.revision.number, threading.get_ident())))
         committed = await kept.store.write(lambda tx: tx.connections.save(connection(tx)))
         await kept.store.write(lambda tx: tx.partners.get(ACME))
         assert heard == [(committed.revision.number, threading.get_ident())]
@@ -235,7 +235,7 @@ class TestListeners:
     async def test_they_hear_of_a_change_whose_caller_has_gone(self, kept: StoreUnderTest) -> None:
         kept.customer(NORTH)
         began, go_on, heard = threading.Event(), threading.Event(), asyncio.Event()
-        kept.store.on_commit(lambda _number: heard.set())
+        kept.store.on_commit(lambda _committed: heard.set())
 
         def slow(tx: Transaction) -> None:
             began.set()

@@ -11,7 +11,7 @@ class News:
     def __init__(self) -> None:
         self._listeners: set[asyncio.Event] = set()
 
-    def committed(self, _number: int) -> None:
+    def committed(self, _committed: object) -> None:
         """Something was committed. Called on the event loop."""
         for listener in self._listeners:
             listener.set()

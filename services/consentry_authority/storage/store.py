@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
@@ -66,7 +66,7 @@ class Store:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._listeners: list[Callable[[int], None]] = []
+        self._listeners: list[Callable[[Committed[Any]], None]] = []
         self._writes: set[asyncio.Task[object]] = set()
 
     async def write(self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY) -> Committed[_T]:
@@ -83,7 +83,7 @@ class Store:
         committed = await self._database.write(lambda connection: self._run(connection, use_case, origin))
         if committed.changed:
             for listener in self._listeners:
-                listener(committed.revision.number)
+                listener(committed)
         return committed
 
     def _written(self, write: asyncio.Task[object]) -> None:
@@ -117,8 +117,8 @@ class Store:
         """Read what is no part of the history."""
         return await self._database.read(question)
 
-    def on_commit(self, listener: Callable[[int], None]) -> None:
-        """Call `listener` with the number of every change, on the event loop, after it was committed. It must not block."""
+    def on_commit(self, listener: Callable[["Committed[Any]"], None]) -> None:
+        """Call `listener` with every change, on the event loop, after it was committed. It must not block."""
         self._listeners.append(listener)
 
     def close(self) -> None:
