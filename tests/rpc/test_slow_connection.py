@@ -34,7 +34,7 @@ async def test_a_first_call_waits_for_a_connection_that_takes_its_time() -> None
     proxy = await asyncio.start_server(far_away, "127.0.0.1", 0)
     address = proxy.sockets[0].getsockname()
     async with open_channel(f"127.0.0.1:{address[1]}") as channel:
-        call: Any = channel.unary_unary("/no.Service/Method")(b"", timeout=10)
-        assert await call.code() is grpc.StatusCode.UNIMPLEMENTED, "it was heard, and answered"
+        method: Any = channel.unary_unary("/no.Service/Method")
+        assert await method(b"", timeout=10).code() is grpc.StatusCode.UNIMPLEMENTED, "it was heard, and answered"
     proxy.close()
     await server.stop(0)
