@@ -7,7 +7,7 @@ from consentry_authority.passwords import Passwords
 from consentry_authority.secret import ChecksumKeys
 from consentry_authority.storage.store import Store
 from consentry_core.encoding import RandomBytes
-from consentry_core.errors import ResourceExhausted
+from consentry_core.errors import ResourceExhausted, Unavailable
 from consentry_core.identity import Identity, IdentityMemory
 from consentry_core.rpc.bearer import invalid
 
@@ -53,9 +53,9 @@ class Authenticator:
     async def _rehash(self, secret_id: str, old_hash: str, secret: str) -> None:
         try:
             new_hash = await self._passwords.hash(secret)
-        except ResourceExhausted:
-            return  # the next one who sends it will find the pool with less to do
-        await self._store.write(lambda transaction: transaction.rehash(secret_id, old_hash, new_hash))
+            await self._store.write(lambda transaction: transaction.rehash(secret_id, old_hash, new_hash))
+        except (ResourceExhausted, Unavailable):
+            return  # the next one who sends it may find the pool with less to do, and a disk with room
         _log.info("rehashed secret=%s", secret_id)
 
 

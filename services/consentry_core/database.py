@@ -14,6 +14,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
 
 __all__ = ["Database", "check_writable", "open_sqlite"]
@@ -21,9 +22,26 @@ __all__ = ["Database", "check_writable", "open_sqlite"]
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
+# What is the machine's state and not our mistake: it passes, by itself or once somebody has made room.
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+_PRIMARY_CODE = 0xFF  # the rest of an error code tells more exactly what
+
 
 class Database:
-    """Access to one database. `read` and `write` take a function of a connection and run it off the event loop."""
+    """Access to one database. `read` and `write` take a function of a connection and run it off the event loop.
+
+    Both raise Unavailable when the disk is full or fails, or when the file has become read-only: nothing is changed then.
+    """
 
     def __init__(self, engine: sa.Engine, *, readers: int = 4) -> None:
         self.engine = engine
@@ -32,7 +50,7 @@ class Database:
 
     async def read(self, question: Callable[[sa.Connection], _T]) -> _T:
         """The answer to a question, all of it from one snapshot of the database."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._in_snapshot, question)
+        return await self._off_the_loop(self._readers, self._in_snapshot, question)
 
     async def write(self, change: Callable[[sa.Connection], _T]) -> _T:
         """Make a change: committed when `change` returns, undone when it raises.
@@ -40,12 +58,29 @@ class Database:
         Once it has begun it runs to its end, also when the caller is cancelled: a caller that goes away must not leave the
         question open whether its change was made.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_now, change)
+        return await self._off_the_loop(self._writer, self.write_now, change)
 
     def write_now(self, change: Callable[[sa.Connection], _T]) -> _T:
         """`write` in the calling thread, for programs without an event loop."""
         with self.engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
             return change(connection)
+
+    @staticmethod
+    async def _off_the_loop(
+        threads: ThreadPoolExecutor, run: Callable[[Callable[[sa.Connection], _T]], _T], work: Callable[[sa.Connection], _T]
+    ) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, run, work)
+        except sa.exc.OperationalError as error:
+            code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if code & _PRIMARY_CODE not in _PASSING:
+                raise
+            _log.error("the database cannot be used: %s", error.orig)
+            raise Unavailable(
+                "the service cannot use its database at this moment; try again a little later",
+                retry_after=2.0,
+                reason="STORE_UNAVAILABLE",
+            ) from error
 
     def _in_snapshot(self, question: Callable[[sa.Connection], _T]) -> _T:
         with self.engine.connect() as connection, connection.begin():

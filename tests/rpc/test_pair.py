@@ -308,29 +308,35 @@ async def test_classes_that_came_while_a_reader_was_away_come_in_with_what_they_
             await reader.until("synced")
         return reader
 
-    async with pair.watch(key.secret) as reader:
-        await reader.until("synced")
-        before = reader.cursor
-    await south.publish(load=[1.0], alarms=[alarm("south")])
-    await south.publish(alarms=[alarm("south", "water")])
-    await pair.authority.consent("south", "acme", data_classes=[alarms, telemetry])
-    away = await comes_back(before)
-    assert away.events() == ["customer_added", "telemetry", "alarm_change", "alarm_change", "synced"]
-    assert list(away.received[0].customer_added.data_classes) == [telemetry, alarms]
-    assert away.values() == [1.0]
-    assert (await comes_back(away.cursor)).events() == ["synced"], "it has been told"
-    inside = next(response for response in away.received if response.HasField("telemetry")).cursor
-    assert (await comes_back(inside)).values() == [1.0], "a snapshot that was cut off is told again"
-    await pair.authority.consent("south", "acme", data_classes=[telemetry])
-    narrowed = await comes_back(away.cursor)
-    assert narrowed.events() == ["customer_added", "synced"]
-    assert list(narrowed.received[0].customer_added.data_classes) == [telemetry]
-    async with pair.watch(key.secret, data_classes=[telemetry], stop_when_synced=True) as reader:
-        only_telemetry = (await reader.until("synced")).cursor
-    await pair.authority.consent("south", "acme", data_classes=[alarms])
-    async with pair.watch(key.secret, data_classes=[telemetry], after_cursor=only_telemetry) as reader:
-        assert (await reader.next()).customer_removed.reason == "DATA_CLASS_NOT_CONSENTED"
-        assert (await reader.next()).HasField("synced")
+    async with pair.watch(key.secret) as stays:
+
+        async def consents(*classes: data_class_pb2.DataClass.ValueType) -> None:
+            """And the service knows it."""
+            await pair.authority.consent("south", "acme", data_classes=classes)
+            assert list((await stays.until("customer_added")).customer_added.data_classes) == list(classes)
+
+        before = (await stays.until("synced")).cursor
+        await south.publish(load=[1.0], alarms=[alarm("south")])
+        await south.publish(alarms=[alarm("south", "water")])
+        await consents(telemetry, alarms)
+        away = await comes_back(before)
+        assert away.events() == ["customer_added", "telemetry", "alarm_change", "alarm_change", "synced"]
+        assert list(away.received[0].customer_added.data_classes) == [telemetry, alarms]
+        assert away.values() == [1.0]
+        assert (await comes_back(away.cursor)).events() == ["synced"], "it has been told"
+        inside = next(response for response in away.received if response.HasField("telemetry")).cursor
+        assert (await comes_back(inside)).values() == [1.0], "a snapshot that was cut off is told again"
+
+        await consents(telemetry)
+        narrowed = await comes_back(away.cursor)
+        assert narrowed.events() == ["customer_added", "synced"]
+        assert list(narrowed.received[0].customer_added.data_classes) == [telemetry]
+        async with pair.watch(key.secret, data_classes=[telemetry], stop_when_synced=True) as reader:
+            only_telemetry = (await reader.until("synced")).cursor
+        await consents(alarms)
+        async with pair.watch(key.secret, data_classes=[telemetry], after_cursor=only_telemetry) as reader:
+            assert (await reader.next()).customer_removed.reason == "DATA_CLASS_NOT_CONSENTED"
+            assert (await reader.next()).HasField("synced")
 
 
 async def test_nothing_older_than_the_consent_opens_is_served_by_any_path(pair: Pair) -> None:

@@ -9,7 +9,8 @@ _OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # How long one attempt may take, whatever it is called: a busy server, or one that is far away, needs more than the backoff.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Without bandwidth probing some 80 kB instead of 6 MB can be under way to a reader that has stopped reading; that much it
     # still receives after a cut.

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_LAST_PORT = 65_535
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -65,13 +66,8 @@ class RpcServer:
             add_reflection(self._server, [*self._names, health])
 
     async def start(self, listen: str, *, healthy: bool = True) -> str:
-        """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when it is taken."""
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            raise SettingError(
-                f"cannot listen on {listen}: the address is taken or not this machine's; choose another"
-            ) from error
+        """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when that cannot be."""
+        port = _add_port(self._server, listen)
         await self._server.start()
         await self.serving(healthy)
         return f"{listen.rpartition(':')[0]}:{port}"
@@ -133,12 +129,22 @@ async def serve_admin(listen: str) -> grpc.aio.Server:
     """Channelz, for operators, on a port of its own: it shows peers' addresses, so it is not for everybody's port."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
     channelz.add_channelz_servicer(server)
-    try:
-        server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise SettingError(f"cannot listen on {listen}: the address is taken or not this machine's; choose another") from error
+    _add_port(server, listen)
     await server.start()
     return server
+
+
+def _add_port(server: grpc.aio.Server, listen: str) -> int:
+    host, _, port = listen.rpartition(":")
+    # gRPC itself serves on port 443 when none is named, and cuts one that is too large to 16 bits.
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= _LAST_PORT):
+        raise SettingError(
+            f"cannot listen on {listen!r}: an address is host:port, with a port from 0 (any free one) to {_LAST_PORT}"
+        )
+    try:
+        return server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise SettingError(f"cannot listen on {listen}: the address is taken or not this machine's; choose another") from error
 
 
 def announce(address: str, ready_file: Path | None) -> None:

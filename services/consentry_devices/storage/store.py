@@ -11,6 +11,7 @@ from consentry_core.clock import Clock
 from consentry_core.database import Database, check_writable, open_sqlite
 from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.folders import FolderLock
+from consentry_core.settings import SettingError
 from consentry_devices.frames import Encoder
 from consentry_devices.storage import tables
 from consentry_devices.storage.log import SqlLog
@@ -43,12 +44,17 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
     """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had."""
     check_writable(folder)
     lock = FolderLock(folder, "devices.lock", "device-data service")
+    database = Database(open_sqlite(folder / FILE))
     try:
-        database = Database(open_sqlite(folder / FILE))
         migrate(database.engine)
         row = database.write_now(lambda connection: _identity(connection, clock, random))
-    except BaseException:
+    except BaseException as error:
+        database.close()
         lock.release()
+        if isinstance(error, sa.exc.DatabaseError):
+            raise SettingError(
+                f"{folder / FILE} cannot be used as a database ({error.orig}); restore it, or choose another with --data-dir"
+            ) from error
         raise
     _log.info("store=%s tail=%d", row.id, row.tail)
     log = SqlLog(database, encoder, store_id=row.id, tail=row.tail)
