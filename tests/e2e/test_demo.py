@@ -45,6 +45,7 @@ async def test_the_demo_tells_its_story_and_leaves_nothing_behind(tmp_path: Path
         "live from north's APC AP8932",
         "live from south's Eaton 93E",
         "customers/west enters",
+        "the revocation answers ENFORCED",
         "customers/south leaves, CONSENT_REVOKED",
         "customers/west leaves, SUBSCRIPTION_EXPIRED",
         "UNAUTHENTICATED",

@@ -190,8 +190,8 @@ async def test_a_caller_that_goes_away_leaves_no_change_unenforced(pair: Pair) -
     metadata = bearer(await pair.authority.admin("customers/north"))
     call = pair.authority.consents.RevokeConsent(request, metadata=metadata)
     get = consent_pb2.GetConsentRequest(name="customers/north/consents/acme")
-    while not (found := await pair.authority.consents.GetConsent(get, metadata=metadata)).HasField("enforcement"):
-        await asyncio.sleep(0.01)
+    while not (found := await pair.authority.consents.GetConsent(get, metadata=metadata)).HasField("enforcement"):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # nothing else tells that the change was committed
     call.cancel()
     assert found.enforcement.state == Enforcement.STATE_PENDING
     await silent.write(enforcement_pb2.FollowRequest(farewell=enforcement_pb2.FollowRequest.Farewell()))

@@ -11,6 +11,7 @@ from consentry.authority.v1 import (
     consent_pb2_grpc,
     directory_pb2,
     directory_pb2_grpc,
+    enforcement_pb2,
     keys_pb2,
     keys_pb2_grpc,
     tokens_pb2,
@@ -90,10 +91,11 @@ class Platform:
         request = consent_pb2.GrantConsentRequest(customer=f"customers/{customer}", partner=f"partners/{partner}")
         await self._consents.GrantConsent(request, metadata=self._as(f"customers/{customer}"))
 
-    async def revoke(self, customer: str, partner: str) -> None:
-        """The customer's switch, off."""
+    async def revoke(self, customer: str, partner: str) -> enforcement_pb2.Enforcement:
+        """The customer's switch, off; returns how far that is enforced."""
         request = consent_pb2.RevokeConsentRequest(customer=f"customers/{customer}", partner=f"partners/{partner}")
-        await self._consents.RevokeConsent(request, metadata=self._as(f"customers/{customer}"))
+        answer = await self._consents.RevokeConsent(request, metadata=self._as(f"customers/{customer}"))
+        return answer.enforcement
 
     # The partner
 

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from consentry.authority.v1 import enforcement_pb2
 from consentry_cli.demo.platform import PAID, TRIAL, Kind
 from consentry_cli.demo.stage import PARTNER, Stage
 from consentry_cli.demo.telling import Listener, NotAsTold, Teller
@@ -19,6 +20,7 @@ from consentry_client import (
     Unauthenticated,
 )
 
+ENFORCED = enforcement_pb2.Enforcement.STATE_ENFORCED
 NORTH, SOUTH, EAST, WEST = "north", "south", "east", "west"
 
 
@@ -135,7 +137,14 @@ class Story:
     async def _south_revokes(self, listener: Listener, client: AsyncClient) -> None:
         self.teller.chapter("South revokes its consent")
         before = asyncio.get_running_loop().time()
-        await self.platform.revoke(SOUTH, PARTNER)
+        enforcement = await self.platform.revoke(SOUTH, PARTNER)
+        answered = asyncio.get_running_loop().time() - before
+        acknowledged = [point for point in enforcement.points if point.HasField("acknowledge_time")]
+        self.check(
+            enforcement.state == ENFORCED and len(acknowledged) == len(enforcement.points) == 1,
+            f"{answered * 1000:.0f} ms later the revocation answers ENFORCED, at 1 of 1 enforcement points: nobody begins another "
+            "write of south's data",
+        )
         reason = await listener.until(lambda event: _removed(event, SOUTH), "south leaves the stream")
         took = asyncio.get_running_loop().time() - before
         self.check(
