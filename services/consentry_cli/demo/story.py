@@ -142,8 +142,8 @@ class Story:
         acknowledged = [point for point in enforcement.points if point.HasField("acknowledge_time")]
         self.check(
             enforcement.state == ENFORCED and len(acknowledged) == len(enforcement.points) == 1,
-            f"{answered * 1000:.0f} ms later the revocation answers ENFORCED, at 1 of 1 enforcement points: nobody begins another "
-            "write of south's data",
+            f"{answered * 1000:.0f} ms later the revocation answers ENFORCED, at 1 of 1 enforcement points: "
+            "nobody begins another write of south's data",
         )
         reason = await listener.until(lambda event: _removed(event, SOUTH), "south leaves the stream")
         took = asyncio.get_running_loop().time() - before
