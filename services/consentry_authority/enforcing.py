@@ -135,7 +135,7 @@ class Enforcing:
         number = await self._store.read_aside(lambda connection: rows.last_number(connection, subjects))
         if number is None:
             return None
-        barrier = self._barrier(number)
+        barrier = await self._barrier(number)
         if barrier is not None:
             await self._wait(barrier, patience)
             return barrier.receipt()
@@ -144,13 +144,16 @@ class Enforcing:
 
     async def receipt(self, revision: Revision) -> tuple[Receipt, str] | None:
         """A change's receipt as it is now, and whose change it was; None for one that took nothing away."""
-        barrier = self._barrier(revision.number)  # looked up first: once it is gone, the receipt is written
+        barrier = await self._barrier(revision.number)  # looked up first: once it is gone, the receipt is written
         found = await self._store.read_aside(lambda connection: rows.receipt(connection, revision))
         if found is None or barrier is None:
             return found
         return barrier.receipt(), found[1]
 
-    def _barrier(self, number: int) -> Barrier | None:
+    async def _barrier(self, number: int) -> Barrier | None:
+        begun = self._begun.get(number)
+        if begun is not None:  # committed, but its members may not have been read yet
+            return await asyncio.shield(begun)
         return self._barriers.open(number) or self._ended.get(number)
 
     async def _begin(self, committed: Committed[Any]) -> Barrier:

@@ -10,6 +10,8 @@ from consentry_authority.storage import tables as t
 from consentry_core.follow import Revision
 from consentry_rule import Instant
 
+_AT_ONCE = 500  # parameters of one statement
+
 
 def grant(connection: sa.Connection, incarnation: str, service: str, applied: Revision | None, now: Instant) -> None:
     """Count another lease of a member, and note what it has acknowledged. To be committed before the lease is made."""
@@ -109,6 +111,17 @@ def last_number(connection: sa.Connection, subjects: Sequence[str]) -> int | Non
         for subject in subjects
     ]
     return connection.execute(sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(*named))).scalar_one_or_none()
+
+
+def pending_subjects(connection: sa.Connection, subjects: Sequence[str]) -> set[str]:
+    """Those of these subjects that something was taken away from, and nobody has seen that enforced yet."""
+    joined = sa.join(t.receipt_subjects, t.receipts, t.receipt_subjects.c.number == t.receipts.c.number)
+    query = sa.select(t.receipt_subjects.c.subject).select_from(joined).where(t.receipts.c.enforce_time.is_(None))
+    return {
+        row.subject
+        for start in range(0, len(subjects), _AT_ONCE)
+        for row in connection.execute(query.where(t.receipt_subjects.c.subject.in_(subjects[start : start + _AT_ONCE])))
+    }
 
 
 def pending(connection: sa.Connection) -> Sequence[tuple[int, Instant]]:

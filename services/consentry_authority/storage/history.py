@@ -7,7 +7,9 @@ Repositories touch what they are about to save, before they do; use cases know n
    committed in their order.
 3. A line per touched subject is written with that number.
 4. If any subject was narrowed (`consentry_rule.narrowing`), the change is a barrier: it gets a receipt, to be filled in when it
-   has been enforced. No use case says so; no use case can forget to.
+   has been enforced. No use case says so; no use case can forget to. A subject that was narrowed before, and of which that is
+   not enforced yet, counts as narrowed by whatever comes next: somewhere the state from before may still be in use, so what is
+   denied now is not denied everywhere.
 5. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
    it. One that had ended by itself is found closed when it is touched. Of one that stays allowed, the classes that differ are
    marked by it. Readers that resume learn from all of these what they missed.
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
-from consentry_authority.storage.enforcement import open_receipt
+from consentry_authority.storage.enforcement import open_receipt, pending_subjects
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.rows import class_numbers_text
 from consentry_core import names
@@ -92,7 +94,7 @@ def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Or
         ],
     )
     after = SqlFacts(connection)
-    narrowed = sorted(_narrowed(touched, after, commit_time))
+    narrowed = sorted({*_narrowed(touched, after, commit_time), *pending_subjects(connection, subjects)})
     if narrowed:
         open_receipt(connection, number, commit_time, origin.organization, narrowed)
     _mark(connection, touched, after, number, now=commit_time)
