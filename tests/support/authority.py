@@ -56,15 +56,11 @@ class IssuedKey:
     key: keys_pb2.Key
 
 
-class RunningAuthority:
-    """The authority, its stubs, and the short ways to what tests need."""
+class AuthorityCalls:
+    """The stubs of an authority, wherever it runs, and the short ways to what tests need. `folder` is its data folder."""
 
-    def __init__(self, authority: Authority, folder: Path, clock: Clock, channel: grpc.aio.Channel) -> None:
-        self.authority = authority
-        self.address = authority.address
-        self.store = authority.store
+    def __init__(self, folder: Path, channel: grpc.aio.Channel) -> None:
         self.folder = folder
-        self.clock = clock
         self.operator = read_token(folder, "operator")
         self.service = read_token(folder, "devices")
         self.gateway = read_token(folder, "demo-gateway")
@@ -229,6 +225,17 @@ class RunningAuthority:
             metadata=bearer(await self.admin(f"partners/{partner}")),
         )
         return IssuedKey(response.key.name, response.secret, response.key)
+
+
+class RunningAuthority(AuthorityCalls):
+    """An authority that runs in the test's own process."""
+
+    def __init__(self, authority: Authority, folder: Path, clock: Clock, channel: grpc.aio.Channel) -> None:
+        super().__init__(folder, channel)
+        self.authority = authority
+        self.address = authority.address
+        self.store = authority.store
+        self.clock = clock
 
 
 @contextlib.asynccontextmanager
