@@ -5,6 +5,7 @@ from typing import Protocol
 
 from consentry_core.errors import ConsentryError
 from consentry_core.identity import Identity
+from consentry_core.waking import Bell
 from consentry_rule import CustomerId, DataClass, Decision, Instant, PartnerId, Standing
 
 Access = tuple[CustomerId, DataClass]
@@ -16,6 +17,14 @@ class CoverageChanges(Protocol):
 
     async def wait(self) -> None:
         """Wait until there is something to take."""
+        ...
+
+    def ring(self, bell: Bell) -> None:
+        """Ring this bell whenever there is something to take: for who waits for other things too."""
+        ...
+
+    def __bool__(self) -> bool:
+        """Whether there is something to take."""
         ...
 
     def take(self) -> frozenset[CustomerId]:

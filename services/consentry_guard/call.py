@@ -1,6 +1,5 @@
 """A call behind the guard: who calls, what it may read now, and the check that every one of its writes passes."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from consentry_core import names
@@ -9,6 +8,7 @@ from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable,
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.gate import OpenCall
+from consentry_core.waking import Bell, Waking
 from consentry_guard.access import Access, CoverageChanges
 from consentry_guard.follower import Follower
 from consentry_rule import (
@@ -38,35 +38,57 @@ Follow = Callable[["Call", Sequence[str]], Awaitable[None]]
 
 
 class Changes:
-    """See `CoverageChanges`."""
+    """See `CoverageChanges`. What is added can be taken at once; `waking` rings the bell a little later, with many others."""
 
-    def __init__(self, customers: frozenset[CustomerId] | None) -> None:
+    def __init__(self, customers: frozenset[CustomerId] | None, waking: Waking | None = None) -> None:
         self._customers = customers  # None: all of the partner's
         self._changed: set[CustomerId] = set()
-        self._news = asyncio.Event()
+        self._waking = waking or Waking()
+        self._bell = Bell()
 
     async def wait(self) -> None:
         """See `CoverageChanges.wait`."""
-        await self._news.wait()
+        while not self._changed:
+            self._bell.clear()
+            await self._bell.wait()
+
+    def ring(self, bell: Bell) -> None:
+        """See `CoverageChanges.ring`."""
+        self._bell = bell
+        if self._changed:
+            bell.ring()
+
+    def __bool__(self) -> bool:
+        return bool(self._changed)
 
     def take(self) -> frozenset[CustomerId]:
         """See `CoverageChanges.take`."""
+        if not self._changed:
+            return frozenset()
         taken = frozenset(self._changed)
         self._changed.clear()
-        self._news.clear()
         return taken
 
     def add(self, customer: CustomerId) -> None:
         """Something has changed about this customer."""
         if self._customers is None or customer in self._customers:
             self._changed.add(customer)
-            self._news.set()
+            self._waking.ring((self._bell,))
 
 
 class Call:
     """See `GuardedCall`. Made by the guard once the credential's facts are known."""
 
-    def __init__(self, open_call: OpenCall, identity: Identity, follower: Follower, follow: Follow, clock: Clock) -> None:
+    def __init__(
+        self,
+        open_call: OpenCall,
+        identity: Identity,
+        follower: Follower,
+        follow: Follow,
+        clock: Clock,
+        *,
+        waking: Waking | None = None,
+    ) -> None:
         self.open_call = open_call
         self.identity = identity
         self.changes: list[Changes] = []
@@ -75,6 +97,7 @@ class Call:
         self._follower = follower
         self._follow = follow
         self._clock = clock
+        self._waking = waking
         self._scope: frozenset[Access] = frozenset()
         self._all = False
         self._followed: frozenset[CustomerId] = frozenset()
@@ -121,7 +144,7 @@ class Call:
 
     async def follow_all(self) -> CoverageChanges:
         """See `GuardedCall.follow_all`."""
-        changes = Changes(None)
+        changes = Changes(None, self._waking)
         self.changes.append(changes)  # registered first, so that nothing is missed between the facts and the first change
         key = self.key
         if key.kind is KeyKind.DEMO:
@@ -134,7 +157,7 @@ class Call:
     async def watch(self, customers: Iterable[CustomerId]) -> CoverageChanges:
         """See `GuardedCall.watch`."""
         wanted = frozenset(customers)
-        changes = Changes(wanted)
+        changes = Changes(wanted, self._waking)
         self.changes.append(changes)
         await self.follow(wanted)
         return changes

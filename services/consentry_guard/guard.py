@@ -27,6 +27,7 @@ from consentry_core.identity import IdentityMemory
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
+from consentry_core.waking import Waking
 from consentry_guard.access import Access, GuardedCall
 from consentry_guard.call import Call, lease_lost
 from consentry_guard.deadlines import Deadlines
@@ -91,6 +92,7 @@ class Guard:
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
+        self._waking = Waking()
         self._on_serving = on_serving
         self._serving = False
 
@@ -118,7 +120,7 @@ class Guard:
         if identity is None:
             verified = await self._verify(secret)
             identity = verified.identity
-        guarded = self._calls[call] = Call(call, identity, self._follower, self._know, self._clock)
+        guarded = self._calls[call] = Call(call, identity, self._follower, self._know, self._clock, waking=self._waking)
         await self._know(guarded, (identity.credential,))
         if verified is not None:
             await self._catch_up(verified.revision)

@@ -1,8 +1,8 @@
 """What the guard costs: one decision, and a call that is guarded against the same call bare.
 
-The decision is `OpenCall.check`, all of it: what stands between a message and the transport. The calls are made by 32 concurrent
-callers; server, callers and authority are processes of their own. Beside throughput stands the server's own processor time per
-call, because callers that keep another core busy could hide what the server spends.
+The decision is `OpenCall.check`, all of it: what stands between a message and the transport. The calls are made by 32
+concurrent callers; server, callers and authority are processes of their own. Beside throughput stands the server's own
+processor time per call, because callers that keep another core busy could hide what the server spends.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ async def _decision(report: Report) -> None:
     checks, nothings = timed(call.check), timed(nothing)
     median, overhead = percentile(checks, 0.5), percentile(nothings, 0.5)
     p99 = f"p99 {percentile(checks, 0.99) / 1000:.2f}"
-    report.figure("guard_decision_us", median / 1000, "us, p50 of the check of one write with one access", spread=p99, at_most=5)
+    report.figure("guard_decision_us", median / 1000, "us, p50, check of one write with one access", spread=p99, at_most=5)
     report.figure("decision_over_call", median / overhead, "over calling a function that does nothing, timed alike")
 
 
@@ -97,7 +97,8 @@ async def _throughput(report: Report) -> None:
             bare, guarded = (_Load(server, address, secret) for address in server.address.split())
             await bare.round()
             await guarded.round()
-            bare.reset(), guarded.reset()
+            bare.reset()
+            guarded.reset()
             pairs = await in_pairs(_ROUNDS, bare.round, guarded.round)
             await bare.close()
             await guarded.close()

@@ -1,11 +1,12 @@
 """A server for `bench.decision`: one unary method, served bare on one port and behind a guard on another.
 
-Both have the options that the services run with, and both answer the same bytes. The guarded one does what guarding means: who
-calls, whether the customer is open to it now, and the check of the write.
+Both have the options that the services run with and the same handler. The guarded one does what guarding means: who calls,
+whether this method is for it, whether the customer is open to it now, and the check of the write.
 """
 
 import asyncio
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -15,34 +16,28 @@ from consentry.devices.v1 import telemetry_pb2
 from consentry_core.rpc.gate import Context, GateInterceptor
 from consentry_core.rpc.policy import Caller
 from consentry_core.rpc.server import OPTIONS
-from consentry_guard import Guard, guarded_call
+from consentry_guard import Access, Guard
 from consentry_rule import CustomerId, DataClass
 
 METHOD = "/consentry.bench.Latest/Query"
 _ANSWER = telemetry_pb2.QueryLatestResponse(
-    readings=[
-        telemetry_pb2.Reading(device="customers/north/devices/ups", sensor="customers/north/devices/ups/sensors/load", value=41.5)
-    ]
+    readings=[telemetry_pb2.Reading(device="customers/north/devices/ups", sensor="load", value=41.5)]
 )
 
 
-async def _bare(request: telemetry_pb2.QueryLatestRequest, context: Context) -> telemetry_pb2.QueryLatestResponse:
+async def _answer(request: telemetry_pb2.QueryLatestRequest, context: Context) -> telemetry_pb2.QueryLatestResponse:
     return _ANSWER
 
 
-async def _guarded(request: telemetry_pb2.QueryLatestRequest, context: Context) -> telemetry_pb2.QueryLatestResponse:
-    customer = CustomerId(request.parent.removeprefix("customers/"))
-    call = guarded_call()
-    await call.follow((customer,))
-    call.require(customer, DataClass.TELEMETRY)
-    return _ANSWER
+def _scope(request: telemetry_pb2.QueryLatestRequest) -> Iterable[Access]:
+    return ((CustomerId(request.parent.removeprefix("customers/")), DataClass.TELEMETRY),)
 
 
-def _server(behavior: object, *interceptors: grpc.aio.ServerInterceptor) -> tuple[grpc.aio.Server, int]:
+def _server(*interceptors: grpc.aio.ServerInterceptor) -> tuple[grpc.aio.Server, int]:
     server = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
     _, service, method = METHOD.split("/")
     handler = grpc.unary_unary_rpc_method_handler(
-        behavior,
+        _answer,
         request_deserializer=telemetry_pb2.QueryLatestRequest.FromString,
         response_serializer=telemetry_pb2.QueryLatestResponse.SerializeToString,
     )
@@ -58,10 +53,11 @@ async def _serve(authority: str, token: str, ready_file: Path) -> None:
         token=token,
         service="bench",
         policies={METHOD: frozenset({Caller.KEY})},
+        scopes={METHOD: _scope},
         on_serving=lambda yes: serving.set() if yes else None,
     )
-    bare, bare_port = _server(_bare)
-    guarded, guarded_port = _server(_guarded, GateInterceptor(guard))
+    bare, bare_port = _server()
+    guarded, guarded_port = _server(GateInterceptor(guard))
     await guard.start()
     await bare.start()
     await guarded.start()

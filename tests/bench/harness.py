@@ -84,7 +84,7 @@ class Report:
 
     def median(self, name: str, values: Sequence[float], what: str, **limits: float) -> None:
         """The median of rounds, with their spread."""
-        self.figure(name, median(values), what, spread=spread(values), **limits)  # type: ignore[arg-type]
+        self.figure(name, median(values), what, spread=spread(values), **limits)
 
     def finish(self) -> None:
         """Print the table and write `build/bench/<name>.json`."""

@@ -67,7 +67,7 @@ class Stage:
         if serves:
             arguments = (*arguments, f"--ready-file={ready}")
         with (self.folder / f"{name}.log").open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs while processes are started
                 [sys.executable, "-m", module, *arguments], text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | variables,
             )  # fmt: skip

@@ -101,4 +101,4 @@ async def test_the_ring_wakes_whoever_listens() -> None:
         assert await asyncio.wait_for(waiting, 1)
     bell.clear()
     ring.take((entry(2),))
-    assert not bell.is_set()
+    assert not await bell.wait(0)

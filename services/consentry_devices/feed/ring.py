@@ -3,12 +3,12 @@
 Bounded: at `max_entries` or `max_bytes` the oldest go. A reader that falls further behind reads from the log.
 """
 
-import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from consentry_core.waking import Bell, Waking
 from consentry_devices.feed.log import Entry
 
 
@@ -20,7 +20,8 @@ class Ring:
         self._bytes = 0
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._bells: set[asyncio.Event] = set()
+        self._bells: set[Bell] = set()
+        self._waking = Waking()
         self.tail = tail
         """Number of the newest entry."""
 
@@ -31,8 +32,7 @@ class Ring:
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             self._bytes -= len(self._entries.popleft().payload)
         self.tail = entries[-1].seq
-        for bell in self._bells:
-            bell.set()
+        self._waking.ring(self._bells)
 
     def after(self, seq: int, limit: int) -> Sequence[Entry] | None:
         """At most `limit` entries after `seq`; None when the ring no longer, or not yet, holds the first of them."""
@@ -43,9 +43,9 @@ class Ring:
         return None if skip < 0 else tuple(islice(self._entries, skip, skip + limit))
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[asyncio.Event]:
-        """An event that is set whenever there are new entries."""
-        bell = asyncio.Event()
+    def listening(self) -> Iterator[Bell]:
+        """A bell that is rung whenever there are new entries."""
+        bell = Bell()
         self._bells.add(bell)
         try:
             yield bell
