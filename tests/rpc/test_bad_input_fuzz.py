@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.calls import METHODS, call, encoded, short
+from support.calls import METHODS, encoded, short
 from support.requests import Requests, good
 from support.world import World, running_world
 
@@ -115,9 +115,7 @@ def calls(draw: st.DrawFn, good_requests: Mapping[str, Requests]) -> tuple[str, 
 
 async def send(world: World, path: str, raw: Sequence[bytes]) -> None:
     """Call, and fail the test when the answer is a crash."""
-    channel = world.pair.authority.channel if ".authority." in path else world.pair.channel
-    answer = await call(channel, path, raw, world.metadata_for(path), first_only=True)
-    world.answers.append(answer)
+    answer = await world.call(path, raw, first_only=True)
     assert answer.code not in CRASHES, f"{short(path)} {[message.hex() for message in raw]}: {answer.refusal}"
 
 
