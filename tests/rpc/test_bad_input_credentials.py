@@ -34,6 +34,7 @@ async def deleted(world: World) -> tuple[str, str]:
     authority = world.pair.authority
     key = await authority.key("acme")
     token = await authority.token(tokens_pb2.Token.ROLE_OPERATOR)
+    world.secrets |= {"deleted key": key.secret, "deleted token": token.secret}
     for service in ("authority.v1.CoverageService/ListCoveredCustomers", "devices.v1.InventoryService/ListDevices"):
         path = f"/consentry.{service}"
         assert (await world.call(path, good(world, path), bearer(key.secret))).refusal is None
@@ -140,3 +141,16 @@ async def test_a_credential_of_the_wrong_kind_is_told_which_kind_the_method_take
                     if answer.told != DENIED or not advice:
                         wrong[f"{short(path)}: {name}"] = answer.refusal
     assert wrong == {}
+
+
+async def test_the_search_for_secrets_finds_them(world: World) -> None:
+    """Which is made after every test of bad input, in the logs, in every error, and in the files of both services."""
+    secret = world.secrets["spare key"]
+    random_part = secret.split("_")[-2]
+    assert world.leaks("") == []
+    assert world.leaks(f"whose secret is {secret}?") == ["spare key in the logs"] * 2
+    assert world.leaks(f"random={random_part}") == ["spare key in the logs"]
+    kept = world.pair.folder / "devices" / "core.dump"
+    kept.write_bytes(b"\0" + random_part.encode())
+    assert world.leaks("") == ["spare key in core.dump"]
+    kept.unlink()

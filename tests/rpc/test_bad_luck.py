@@ -81,6 +81,23 @@ async def test_when_the_authority_goes_those_who_are_known_go_on_and_others_are_
     assert (told.code, told.reason) == (UNAVAILABLE, "LEASE_LOST")
 
 
+async def test_a_service_whose_own_token_is_refused_says_so_in_its_log_and_tells_its_callers_nothing_of_it(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the wrong role, or none at all. To a caller it is the same as an authority that cannot be reached."""
+    path = "/consentry.devices.v1.InventoryService/ListDevices"
+    raw = [message.SerializeToString() for message in good(world, path)]
+    for number, token in enumerate((world.secrets["operator"], "ct_nothing")):
+        settings = devices_settings(tmp_path / str(number), token=token, authority=world.pair.authority.address)
+        devices = await start_devices(settings)
+        async with open_channel(devices.address) as channel:
+            answer = await call(channel, path, raw, bearer(world.secrets["all key"]))
+        await devices.stop()
+        world.answers.append(answer)
+        assert answer.told == (UNAVAILABLE, "AUTHORITY_UNREACHABLE")
+    assert caplog.text.count("the authority refuses this service's own token") >= 2
+
+
 # The disk
 
 

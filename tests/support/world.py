@@ -50,6 +50,12 @@ _ACTING = {
 }
 
 
+_ISSUING: Mapping[str, type[keys_pb2.CreateKeyResponse | tokens_pb2.CreateTokenResponse]] = {
+    "CreateKey": keys_pb2.CreateKeyResponse,
+    "CreateToken": tokens_pb2.CreateTokenResponse,
+}
+
+
 @dataclass(repr=False)  # it holds secrets
 class World:
     """The pair, the secrets by what they are, and the resources that requests name."""
@@ -68,15 +74,24 @@ class World:
         return bearer(self.secrets[_ACTING[next(kind for kind in _PREFERRED if kind in POLICIES[path])]])
 
     async def call(
-        self, path: str, messages: Iterable[Message | bytes], metadata: Metadata | None = None, *, secret: str | None = None
+        self,
+        path: str,
+        messages: Iterable[Message | bytes],
+        metadata: Metadata | None = None,
+        *,
+        secret: str | None = None,
+        first_only: bool = False,
     ) -> Answer:
         """Call a method of either service, with the credential of somebody who may call it unless another is given."""
         raw = [message if isinstance(message, bytes) else encoded([message])[0] for message in messages]
         channel = self.pair.authority.channel if ".authority." in path else self.pair.channel
         if metadata is None:
             metadata = self.metadata_for(path) if secret is None else bearer(self.secrets[secret])
-        answer = await call(channel, path, raw, metadata)
+        answer = await call(channel, path, raw, metadata, first_only=first_only)
         self.answers.append(answer)
+        issued = _ISSUING.get(path.rpartition("/")[2])
+        if issued is not None and answer.received:
+            self.secrets[f"secret {len(self.secrets)}"] = issued.FromString(answer.received[0]).secret
         return answer
 
     @contextlib.contextmanager
