@@ -12,7 +12,6 @@ customer -> last number), every reader goes on until it has all it is entitled t
 
 import asyncio
 import collections
-import dataclasses
 import json
 import random
 import sys
@@ -64,7 +63,7 @@ class Orders:
 
     def account(self, readers: Iterable["Reader"]) -> None:
         """Write what became of the readers."""
-        summary = {reader.order.name: dataclasses.asdict(reader.account) for reader in readers}
+        summary = {reader.order.name: vars(reader.account) for reader in readers}
         Path(self.summary).write_text(json.dumps(summary), encoding="utf-8")
 
     def accounts(self) -> dict[str, Any]:

@@ -240,7 +240,7 @@ class _Gateway:
         async with open_channel(self._address) as channel:
             stub = gateway_pb2_grpc.GatewayServiceStub(channel)
             while not (silence.is_set() and self._number == self._published[self._address].get(self._customer, 0)):
-                with contextlib.suppress(grpc.aio.AioRpcError, EOFError):
+                with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, EOFError):
                     await self._publish(stub, silence)
                 await asyncio.sleep(0.3)
 
