@@ -71,6 +71,21 @@ async def test_what_is_denied_already_is_not_enforced_before_the_denial_is(autho
     assert granted.enforcement.state == Enforcement.STATE_PENDING, "telemetry is denied, and may still be handed out"
 
 
+async def test_a_narrower_grant_that_is_repeated_is_one_change(authority: RunningAuthority) -> None:
+    """Whoever asks again how far it is starts nothing anew."""
+    metadata = bearer(await authority.admin("customers/north"))
+    only_alarms = consent_pb2.GrantConsentRequest(
+        customer="customers/north",
+        partner="partners/acme",
+        data_classes=[data_class_pb2.DATA_CLASS_ALARMS],
+        enforcement_timeout=AT_ONCE,
+    )
+    first = (await authority.consents.GrantConsent(only_alarms, metadata=metadata)).enforcement
+    again = (await authority.consents.GrantConsent(only_alarms, metadata=metadata)).enforcement
+    assert first.state == Enforcement.STATE_PENDING
+    assert again == first
+
+
 async def test_the_same_for_keys(authority: RunningAuthority) -> None:
     key = await authority.key("acme")
     metadata = bearer(await authority.admin("partners/acme"))

@@ -1,6 +1,6 @@
 """Let one partner read a customer's device data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consentry_authority.commands import checks
 from consentry_authority.commands.ports import Transaction
@@ -22,7 +22,7 @@ class Grant:
 
 
 def grant_consent(transaction: Transaction, customer: CustomerId, partner: PartnerId, grant: Grant) -> ConsentRecord:
-    """The consent; it replaces what was granted before.
+    """The consent; it replaces what was granted before. Granting what is granted already changes nothing.
 
     FailedPrecondition when the two are not connected, whether there is such a partner or not. The earliest data that it opens
     is, unless the grant says: what an active consent opens already; else the moment of the grant.
@@ -40,9 +40,9 @@ def grant_consent(transaction: Transaction, customer: CustomerId, partner: Partn
         )
     before = transaction.consents.get(customer, partner)
     data_start_time = grant.data_start_time
+    active = before is not None and consent_state(before, now) is State.ACTIVE
     if data_start_time is None:
-        goes_on = before is not None and consent_state(before, now) is State.ACTIVE
-        data_start_time = before.data_start_time if before is not None and goes_on else now
+        data_start_time = before.data_start_time if before is not None and active else now
     consent = ConsentRecord(
         customer=customer,
         partner=partner,
@@ -52,5 +52,7 @@ def grant_consent(transaction: Transaction, customer: CustomerId, partner: Partn
         data_classes=grant.data_classes,
         purpose=grant.purpose,
     )
+    if before is not None and active and consent == replace(before, grant_time=now):
+        return before
     transaction.consents.save(consent)
     return consent
