@@ -12,7 +12,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 .PHONY: help setup demo run test test-fast check gen bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 setup: $(SETUP) ## install everything into .venv (the other targets do it by themselves)
 
@@ -60,8 +60,13 @@ $(GENERATOR)/.installed: protos/generator.txt
 	$(GENERATOR)/bin/python $(PIP) --requirement protos/generator.txt
 	@touch $@
 
-bench-%: $(SETUP) ## (none yet)
-	$(BIN)/python -m bench.$*
+# Each is a program of its own under tests/bench; what it found is in build/bench/<name>.json.
+BENCHES := decision memory revocation
+
+bench: $(BENCHES:%=bench-%) ## all benchmarks, one after the other (alone on the machine, or the figures mean little)
+
+bench-%: $(SETUP) ## one benchmark: bench-decision bench-memory bench-revocation
+	PYTHONPATH=tests $(BIN)/python -m bench.$*
 
 clean: ## remove everything that was built or installed here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

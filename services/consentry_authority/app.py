@@ -48,6 +48,7 @@ from consentry_core.database import Database
 from consentry_core.encoding import RandomBytes
 from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
+from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
 
@@ -122,6 +123,7 @@ def run(settings: AuthoritySettings) -> None:
 async def _run(settings: AuthoritySettings) -> None:
     authority = await start(settings)
     _log.info("authority serves address=%s", authority.address)
+    settle()
     announce(authority.address, settings.ready_file)
     try:
         await until_signalled()

@@ -1,6 +1,7 @@
 """How a program begins and ends: a folder that can be written, and the signal to go down."""
 
 import asyncio
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -21,6 +22,18 @@ def check_writable(folder: Path) -> None:
         raise SettingError(
             f"the data folder {folder} cannot be written ({error.strerror}); choose another with --data-dir"
         ) from error
+
+
+def settle() -> None:
+    """What is in memory now stays for as long as the process does: the garbage collector need not look at it again.
+
+    Called once a service serves. A full collection stopped everything for 85 to 120 ms with a thousand streams open, several
+    times a minute, and a barrier with it. What a call leaves behind is freed without the collector (`OpenCall.close`), so that
+    it may come by seldom.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 100)
 
 
 def signals() -> asyncio.Event:

@@ -15,6 +15,7 @@ from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer
 from consentry_core import logs
 from consentry_core.clock import Clock, SystemClock
 from consentry_core.encoding import RandomBytes
+from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
@@ -138,6 +139,7 @@ def run(settings: DevicesSettings) -> None:
 async def _run(settings: DevicesSettings) -> None:
     signalled = signals()
     devices = await start(settings)
+    settle()
     announce(devices.address, settings.ready_file)
     try:
         await until_signalled(signalled)

@@ -12,18 +12,19 @@ From then on every message to the client passes `Call.check` in the step in whic
 
 import asyncio
 import logging
-import random as _random
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from consentry_core import names
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
 from consentry_core.errors import ConsentryError
 from consentry_core.follow import Revision
 from consentry_core.identity import IdentityMemory
+from consentry_core.returning import return_after
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
@@ -88,6 +89,8 @@ class Guard:
         self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
+        # The keys among them by partner: a change of one standing looks at its own partner's calls, and not at all there are.
+        self._keys_of: dict[PartnerId, set[str]] = {}
         self._interests = Interests(idle=_IDLE_NAMES)
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
@@ -131,6 +134,8 @@ class Guard:
             same = self._by_credential[identity.credential] = set()
         same.add(guarded)
         facts, _ = guarded.check_credential()  # nothing is in its scope yet
+        if isinstance(facts, Key):
+            self._keys_of.setdefault(facts.partner, set()).add(identity.credential)
         require_allowed(self._policies, call.method, caller_kind(facts))
         call.caller, call.check_write = guarded, guarded.check
         scope = self._scopes.get(call.method)
@@ -147,10 +152,20 @@ class Guard:
         if same is not None:
             same.discard(guarded)
             if not same:
-                del self._by_credential[name]
+                self._last_call_gone(name)
         forgotten = self._interests.put_down(guarded.held)
         if forgotten:
             self._authority.send(self._follower.forget(forgotten))
+
+    def _last_call_gone(self, name: str) -> None:
+        del self._by_credential[name]
+        if names.KEY.matches(name):
+            partner = PartnerId(names.KEY.parse(name, "name")[0])
+            keys = self._keys_of.get(partner)
+            if keys is not None:
+                keys.discard(name)
+                if not keys:
+                    del self._keys_of[partner]
 
     async def _verify(self, secret: str) -> Verified:
         task = self._verifying.get(secret)
@@ -218,11 +233,8 @@ class Guard:
         standing = self._follower.standing(partner, customer)
         if standing is not None:
             self._deadlines.add(next_end(None, None, standing, self._now()), (partner, customer))
-        for name, calls in tuple(self._by_credential.items()):
-            facts = self._follower.credential(name)
-            if not isinstance(facts, Key) or facts.partner != partner:
-                continue
-            for call in tuple(calls):
+        for name in tuple(self._keys_of.get(partner, ())):
+            for call in tuple(self._by_credential[name]):
                 # A call that watches its coverage narrows by itself; any other ends when what it hands out is denied.
                 for changes in call.changes:
                     changes.add(customer)
@@ -270,8 +282,7 @@ class Guard:
             if self._calls:
                 _log.warning("lease lost: ending %d calls", len(self._calls))
             for call in tuple(self._calls.values()):
-                # With jitter, or all of them come back in the same instant.
-                call.open_call.end(lease_lost(retry_after=_random.uniform(0.2, 2.0)))  # noqa: S311
+                call.open_call.end(lease_lost(return_after(len(self._calls))))
         for subject in tuple(self._deadlines.due(self._follower.authority_now(now))):
             if isinstance(subject, str):
                 self._credential_changed(subject, self._follower.credential(subject))

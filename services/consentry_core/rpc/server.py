@@ -1,7 +1,7 @@
 """A gRPC server as both services run it: gated, with health and reflection, drained before it stops."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import grpc
@@ -12,6 +12,7 @@ from grpc_health.v1._async import HealthServicer
 
 from consentry_core.errors import ConsentryError, Unavailable
 from consentry_core.lifecycle import signals, until_signalled
+from consentry_core.returning import return_after
 from consentry_core.rpc.gate import Gate, GateInterceptor, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
@@ -84,7 +85,7 @@ class RpcServer:
         self._tasks.add(task)  # or it may be collected before it has run
         task.add_done_callback(self._tasks.discard)
 
-    def open_calls(self) -> Iterable[OpenCall]:
+    def open_calls(self) -> Collection[OpenCall]:
         """The calls that are under way."""
         return tuple(self._gate.calls)
 
@@ -92,8 +93,9 @@ class RpcServer:
         """Drain: refuse new calls, end open ones with UNAVAILABLE, wait at most `grace` seconds for them, stop."""
         await self._health.enter_graceful_shutdown()
         self._gate.draining = True
-        for call in self.open_calls():
-            call.end(draining())
+        calls = self.open_calls()
+        for call in calls:
+            call.end(draining(len(calls)))
         await self._server.stop(grace)
 
 
@@ -120,9 +122,13 @@ class _Doorkeeper:
             self._gate.release(call)
 
 
-def draining() -> ConsentryError:
-    """What a call is told when the service goes down."""
-    return Unavailable("the service is going down; open the call again, elsewhere or a little later", reason="DRAINING")
+def draining(calls: int = 1) -> ConsentryError:
+    """What one of so many calls is told when the service goes down."""
+    return Unavailable(
+        "the service is going down; open the call again, elsewhere or a little later",
+        retry_after=return_after(calls),
+        reason="DRAINING",
+    )
 
 
 async def serve_admin(listen: str) -> grpc.aio.Server:
