@@ -4,7 +4,8 @@
                                            opens streams; the seconds until all are synced, and failures
     {"told": {"customer_added": 1000}}     waits until so many events of a kind have come since; when the last came
     {"count": "telemetry"}                 how many events of a kind have come since
-    {"ended": true}                        waits until all streams have ended; when each had its status, and the statuses
+    {"ended": true}                        waits until all streams have ended; when each had its status, the statuses, and
+                                           the seconds after which those that were told so may come back
     {"close": true}                        cancels what is open
 
 Times are wall-clock nanoseconds of this host.
@@ -22,7 +23,7 @@ import grpc
 from bench.devices_process import answer_questions
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
 from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.errors import error_info
+from consentry_core.rpc.errors import error_info, retry_after
 
 _PATIENCE = 60.0
 _STREAMS_PER_CHANNEL = 100
@@ -37,6 +38,7 @@ class Readers:
         self._told: collections.Counter[str] = collections.Counter()
         self._last: dict[str, int] = {}
         self._ended: list[int] = []
+        self._return_after: list[float] = []
         self._statuses: collections.Counter[str] = collections.Counter()
         self._news = asyncio.Event()
 
@@ -69,7 +71,7 @@ class Readers:
 
     async def _ended_(self, _: Any) -> Any:
         await self._until(lambda: len(self._ended) >= len(self._tasks))
-        return {"times": self._ended, "statuses": self._statuses}
+        return {"times": self._ended, "statuses": self._statuses, "return_after": self._return_after}
 
     async def _close_(self, _: Any) -> Any:
         for task in self._tasks:
@@ -77,7 +79,7 @@ class Readers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for channel in self._channels:
             await channel.close()
-        self._tasks, self._channels, self._ended = [], [], []
+        self._tasks, self._channels, self._ended, self._return_after = [], [], [], []
         self._told, self._statuses = collections.Counter(), collections.Counter()
         return True
 
@@ -98,6 +100,9 @@ class Readers:
             status = "OK"
         except grpc.aio.AioRpcError as error:
             status = f"{error.code().name} {error_info(error).reason}"
+            seconds = retry_after(error)
+            if seconds is not None:
+                self._return_after.append(seconds)
         finally:
             call.cancel()
         self._ended.append(time.time_ns())

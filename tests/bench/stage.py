@@ -69,7 +69,7 @@ class Stage:
         with (self.folder / f"{name}.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs while processes are started
                 [sys.executable, "-m", module, *arguments], text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | variables,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | _found() | variables,
             )  # fmt: skip
         started = Process(process, self.folder, name, "")
         self._processes.append(started)
@@ -82,6 +82,10 @@ class Stage:
                 await asyncio.sleep(0.02)  # nothing else tells that a file has come
         return Process(process, self.folder, name, ready.read_text(encoding="utf-8"))
 
+    def started(self, name: str) -> Process:
+        """A process that was started before."""
+        return next(process for process in self._processes if process.name == name)
+
     def end(self) -> None:
         """End all of them, the last one first."""
         for started in reversed(self._processes):
@@ -90,6 +94,12 @@ class Stage:
             process.terminate()
             with contextlib.suppress(BrokenPipeError):
                 process.communicate(timeout=None) if process.poll() is not None else _wait(process)
+
+
+def _found() -> dict[str, str]:
+    """What lets a process find what this one finds; under pytest that is more than its environment says."""
+    tests = str(Path(__file__).parents[1])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), tests)))}
 
 
 def _wait(process: subprocess.Popen[str]) -> None:
