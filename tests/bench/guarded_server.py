@@ -13,7 +13,7 @@ import click
 import grpc
 
 from consentry.devices.v1 import telemetry_pb2
-from consentry_core.rpc.gate import Context, GateInterceptor
+from consentry_core.rpc.gate import Context, GatedServer
 from consentry_core.rpc.policy import Caller
 from consentry_core.rpc.server import OPTIONS
 from consentry_guard import Access, Guard
@@ -33,15 +33,16 @@ def _scope(request: telemetry_pb2.QueryLatestRequest) -> Iterable[Access]:
     return ((CustomerId(request.parent.removeprefix("customers/")), DataClass.TELEMETRY),)
 
 
-def _server(*interceptors: grpc.aio.ServerInterceptor) -> tuple[grpc.aio.Server, int]:
-    server = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
+def _server(guard: Guard | None = None) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server(options=OPTIONS)
     _, service, method = METHOD.split("/")
     handler = grpc.unary_unary_rpc_method_handler(
         _answer,
         request_deserializer=telemetry_pb2.QueryLatestRequest.FromString,
         response_serializer=telemetry_pb2.QueryLatestResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    added_to = server if guard is None else GatedServer(server, guard)
+    added_to.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
     return server, server.add_insecure_port("127.0.0.1:0")
 
 
@@ -57,7 +58,7 @@ async def _serve(authority: str, token: str, ready_file: Path) -> None:
         on_serving=lambda yes: serving.set() if yes else None,
     )
     bare, bare_port = _server()
-    guarded, guarded_port = _server(GateInterceptor(guard))
+    guarded, guarded_port = _server(guard)
     await guard.start()
     await bare.start()
     await guarded.start()

@@ -19,7 +19,7 @@ import contextlib
 import contextvars
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
@@ -124,6 +124,43 @@ class Gate(Protocol):
 
 current_call: contextvars.ContextVar[OpenCall] = contextvars.ContextVar("current_call")
 """The call that a servicer's method is answering."""
+
+
+class GatedServer:
+    """Stands in for a server where servicers are added to it, and puts a gate in front of every method, once.
+
+    An interceptor does the same for a server that is there already, at every call anew.
+    """
+
+    def __init__(self, server: grpc.aio.Server, gate: Gate) -> None:
+        self._server = server
+        self._gate = gate
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """See `grpc.aio.Server`."""
+        self._server.add_generic_rpc_handlers(tuple(_GatedHandlers(each, self._gate) for each in generic_rpc_handlers))
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, _Handler]) -> None:
+        """See `grpc.aio.Server`."""
+        gated = {name: _gated(handler, f"/{service_name}/{name}", self._gate) for name, handler in method_handlers.items()}
+        self._server.add_registered_method_handlers(service_name, gated)
+
+
+class _GatedHandlers(grpc.GenericRpcHandler):
+    def __init__(self, handlers: grpc.GenericRpcHandler, gate: Gate) -> None:
+        self._handlers = handlers
+        self._gate = gate
+        self._gated: dict[str, _Handler] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "_Handler | None":
+        method = handler_call_details.method
+        gated = self._gated.get(method)
+        if gated is None:
+            handler = self._handlers.service(handler_call_details)
+            if handler is None:
+                return None
+            gated = self._gated[method] = _gated(handler, method, self._gate)
+        return gated
 
 
 class GateInterceptor(grpc.aio.ServerInterceptor):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -13,7 +14,7 @@ from grpc_health.v1._async import HealthServicer
 from consentry_core.errors import ConsentryError, Unavailable
 from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.returning import return_after
-from consentry_core.rpc.gate import Gate, GateInterceptor, OpenCall
+from consentry_core.rpc.gate import Gate, GatedServer, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
 from consentry_core.settings import SettingError
@@ -57,14 +58,15 @@ class RpcServer:
     ) -> None:
         self._gate = _Doorkeeper(gate)
         self._names = [service.full_name for service in services]
-        self._server = grpc.aio.server(interceptors=[GateInterceptor(self._gate)], options=OPTIONS)
+        self._server = grpc.aio.server(options=OPTIONS)
+        gated = cast("grpc.aio.Server", GatedServer(self._server, self._gate))  # what servicers need of a server
         self._health = HealthServicer()
         self._tasks: set[asyncio.Future[None]] = set()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_servicers(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, gated)
+        add_servicers(gated)
         if reflection:
             health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-            add_reflection(self._server, [*self._names, health])
+            add_reflection(gated, [*self._names, health])
 
     async def start(self, listen: str, *, healthy: bool = True) -> str:
         """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when that cannot be."""
