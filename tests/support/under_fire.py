@@ -102,7 +102,20 @@ class Stage:
                 self._gateways.append(asyncio.create_task(gateway.run(self._silence, start)))
 
     async def silence(self) -> None:
-        """Publish no more; what was published is committed when this returns."""
+        """Publish no more; what was published is committed when this returns.
+
+        Once more for everybody before: a consent that was granted again opens nothing from before.
+        """
+        before = {address: dict(numbers) for address, numbers in self.published.items()}
+
+        def once_more() -> bool:
+            return all(
+                self.published[address].get(customer, 0) > before[address].get(customer, 0) + 1
+                for address in before
+                for customer in CUSTOMERS
+            )
+
+        await until(once_more, "everybody publishes again", every=0.1)
         self._silence.set()
         await asyncio.gather(*self._gateways)
 
