@@ -13,9 +13,10 @@ import click
 import grpc
 
 from consentry.devices.v1 import telemetry_pb2
+from consentry_core.lifecycle import settle
 from consentry_core.rpc.gate import Context, GatedServer
 from consentry_core.rpc.policy import Caller
-from consentry_core.rpc.server import OPTIONS
+from consentry_core.rpc.server import OPTIONS, announce
 from consentry_guard import Access, Guard
 from consentry_rule import CustomerId, DataClass
 
@@ -63,9 +64,8 @@ async def _serve(authority: str, token: str, ready_file: Path) -> None:
     await bare.start()
     await guarded.start()
     await serving.wait()
-    part = ready_file.with_suffix(".part")
-    part.write_text(f"127.0.0.1:{bare_port} 127.0.0.1:{guarded_port}", encoding="utf-8")
-    part.replace(ready_file)
+    settle()  # as both services do
+    announce(f"127.0.0.1:{bare_port} 127.0.0.1:{guarded_port}", ready_file)
     await over.wait()
     await asyncio.gather(bare.stop(None), guarded.stop(None))
     await guard.stop()
