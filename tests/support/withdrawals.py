@@ -6,6 +6,7 @@ made again until it is answered; only an answer ENFORCED counts as a denial.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2
 from consentry_core.rpc.client import bearer
@@ -22,6 +24,7 @@ from support.processes import boot
 
 _T = TypeVar("_T")
 Enforcement = enforcement_pb2.Enforcement
+Point = enforcement_pb2.EnforcementPointReceipt
 ENFORCED = Enforcement.STATE_ENFORCED
 _CUSTOMERS = FieldMask(paths=["customers"])
 CLASSES = ("inventory", "telemetry", "alarms")
@@ -41,6 +44,18 @@ class Withdrawal:
     def seconds(self) -> float:
         """From the (first) call to the answer ENFORCED."""
         return (self.enforced - self.asked) / 1e9
+
+    def __str__(self) -> str:
+        """What happened when, in seconds after the call, for whoever has to understand it."""
+        offset = time.time_ns() - boot() + self.asked
+
+        def after(moment: Timestamp) -> float:
+            return round((moment.ToNanoseconds() - offset) / 1e9, 3)
+
+        told = self.enforcement
+        points = [(Point.State.Name(point.state)[6:], after(point.acknowledge_time)) for point in told.points]
+        commit, enforced = after(told.commit_time), after(told.enforce_time)
+        return f"{self.what}: committed {commit}, enforced {enforced}, answered {self.seconds:.3f}, {points}, {self.attempts} calls"
 
 
 @dataclass
