@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -123,7 +123,7 @@ class Enforcing:
         if begun is not None:
             barrier = await asyncio.shield(begun)
             await self._wait(barrier, patience)
-            return barrier.receipt()
+            return self._progress(barrier)
         if committed.narrowing or not committed.changed:
             last = await self.last(committed.revision.epoch, subjects, patience)
             if last is not None:
@@ -138,7 +138,7 @@ class Enforcing:
         barrier = await self._barrier(number)
         if barrier is not None:
             await self._wait(barrier, patience)
-            return barrier.receipt()
+            return self._progress(barrier)
         found = await self.receipt(Revision(epoch, number))
         return None if found is None else found[0]
 
@@ -146,9 +146,14 @@ class Enforcing:
         """A change's receipt as it is now, and whose change it was; None for one that took nothing away."""
         barrier = await self._barrier(revision.number)  # looked up first: once it is gone, the receipt is written
         found = await self._store.read_aside(lambda connection: rows.receipt(connection, revision))
-        if found is None or barrier is None:
+        if found is None or barrier is None or found[0].enforce_time is not None:
             return found
-        return barrier.receipt(), found[1]
+        return self._progress(barrier), found[1]
+
+    def _progress(self, barrier: Barrier) -> Receipt:
+        """How far a barrier is. Pending until its receipt is kept: what was answered must not un-happen in a crash."""
+        receipt = barrier.receipt()
+        return replace(receipt, enforce_time=None) if barrier.revision.number in self._kept else receipt
 
     async def _barrier(self, number: int) -> Barrier | None:
         begun = self._begun.get(number)
@@ -199,6 +204,8 @@ class Enforcing:
                 await self._store.write_aside(write)
             except Exception:  # noqa: BLE001 - the change is enforced; its receipt is written after the next start
                 _log.exception("receipts could not be kept")
+                for barrier in ended.barriers:
+                    barrier.enforce_time = None  # until then it is pending
             for barrier in ended.barriers:
                 number = barrier.revision.number
                 self._begun.pop(number, None)

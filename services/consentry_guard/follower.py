@@ -112,6 +112,7 @@ class Follower:
         self._early: dict[tuple[PartnerId, CustomerId], None] = {}
         self._candidate: Lease | None = None
         self._lease: Lease | None = None
+        self._left = False
         self._latest_now = Instant(0)
 
     # Connection
@@ -153,13 +154,14 @@ class Follower:
 
     def farewell(self) -> list[FromGuard]:
         """Give the lease back: nothing is served any more. What to say."""
-        self._lease = self._candidate = None
+        self._left, self._lease, self._candidate = True, None, None
         return [Farewell()] if self._connected else []
 
     def received(self, message: Lease | Facts) -> Applied:
         """The authority said something: apply it, in one step."""
         if isinstance(message, Lease):
-            self._candidate = message
+            # One that was on its way when the lease was given back: nobody waits for this incarnation any more.
+            self._candidate = None if self._left else message
             return self._adopt()
         told = self._in_use if self._incoming is None else self._incoming
         if not told.takes(message.revision):

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import sqlalchemy as sa
 
+from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.following import Following
 from consentry_authority.storage import tables
 from consentry_core.clock import BootTime
 from consentry_core.database import open_sqlite
 from consentry_core.errors import Unavailable
-from consentry_core.follow import Facts, FromAuthority, Hello, Interest, Lease, Renewal
+from consentry_core.follow import Facts, FromAuthority, Hello, Interest, Lease, Renewal, Revision
+from consentry_rule import Instant
 from support.stores import ACME, NORTH, SOUTH, StoreUnderTest, open_store
 
 
@@ -70,3 +73,25 @@ def test_nothing_of_another_history_is_mixed_with_what_was_told(kept: StoreUnder
     guard.received(Renewal(BootTime(6)))
     with pytest.raises(Unavailable):
         turn(kept, guard)
+
+
+def test_a_copy_that_lags_behind_what_was_told_is_waited_for(kept: StoreUnderTest) -> None:
+    """What it shows is old; asking it again at once would turn in circles, and write the member's row every time."""
+    guard = following("partners/acme")
+    old = kept.ask(lambda view: view.facts.head())
+    kept.valid_customer(SOUTH, ACME)
+    turn(kept, guard)
+    guard.received(Renewal(BootTime(6)))
+
+    class Lagging:
+        def head(self) -> Revision:
+            return old
+
+    class LaggingView:
+        now, facts = Instant(0), Lagging()
+
+    assert list(guard.turn(cast(View, LaggingView()))) == []
+    assert not guard.owes
+    (_, lease) = turn(kept, guard)
+    assert isinstance(lease, Lease)
+    assert not guard.owes

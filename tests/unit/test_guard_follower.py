@@ -188,6 +188,20 @@ def test_what_is_told_again_as_it_was_is_no_news() -> None:
     assert (again.credentials, again.standings, set(again.answered)) == ((), (), {KEY, PARTNER})
 
 
+def test_a_lease_that_was_on_its_way_at_the_farewell_does_not_count() -> None:
+    """Barriers wait for this incarnation no longer: whatever arrives, it serves nothing any more."""
+    follower = started()
+    follower.farewell()
+    follower.received(lease(7, asked=1))
+    assert not follower.may_serve(at(1))
+    follower.disconnected()
+    follower.connected(at(2))
+    follower.received(Facts(revision(7)))
+    follower.received(Facts(revision(7), interest=1))
+    follower.received(lease(7, asked=2))
+    assert not follower.may_serve(at(2))
+
+
 def test_the_authoritys_time_is_never_taken_for_earlier_than_it_can_be() -> None:
     """The authority read its clock after the lease was asked for: counting from then can only be early."""
     follower = started()

@@ -62,6 +62,7 @@ class Following:
         self._owed: deque[_Snapshot] = deque()
         self._renewal: BootTime | None = None
         self._told: Revision | None = None
+        self._behind = False  # whether what was read last was older than what has been told
 
     def received(self, message: FromGuard) -> None:
         """The guard said something. InvalidArgument when it does not fit the protocol; the stream then ends."""
@@ -112,8 +113,8 @@ class Following:
 
     @property
     def owes(self) -> bool:
-        """Whether another turn is due at once."""
-        return bool(self._owed) or self._renewal is not None
+        """Whether another turn is due at once, and not only once the database shows more."""
+        return not self._behind and (bool(self._owed) or self._renewal is not None)
 
     def turn(self, view: View, *, committed: Revision | None = None) -> Sequence[FromAuthority]:
         """What is to be said now. One read of one snapshot of the database.
@@ -125,7 +126,8 @@ class Following:
         if self._told is not None and self._told.epoch != head.epoch:
             # What was told is of another history, and cannot be compared with this one: the guard learns all anew.
             raise Unavailable("the authority's history was replaced; follow anew", reason="HISTORY_REPLACED")
-        if self._told is not None and head.number < self._told.number:
+        self._behind = self._told is not None and head.number < self._told.number
+        if self._behind:
             return ()  # a replica that lags behind what this stream has been told: what it shows is old
         said: list[FromAuthority] = list(self._changes(view, head))
         self._told = head

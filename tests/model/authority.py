@@ -1,0 +1,235 @@
+"""The authority's process: carries messages, members and barriers in the order in which `enforcing` and `rpc.enforcement` do.
+
+What awaits there yields here: between any two steps anything can happen.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from consentry_authority.commands.ports import View
+from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member
+from consentry_authority.enforcement.following import Following
+from consentry_core.clock import BootTime
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
+from consentry_rule import Instant
+from model.database import Committed, Database, view
+from model.history import Fact
+from model.machines import Connection, Machine, ProcessClock
+
+WAITS, STEPS = True, False
+"""What a task yields: it waits for news; or it awaits something that takes no longer than it takes."""
+
+Task = Iterator[bool]
+
+
+class Stream:
+    """The authority's end of one connection."""
+
+    def __init__(self) -> None:
+        self.inbox: deque[FromGuard] = deque()
+        self.news = True
+        self.closed = False
+        self.connection: Connection
+
+
+class Observer(Protocol):
+    """Who is told what a replica does."""
+
+    def granted(self, stream: Stream, message: FromAuthority) -> None:
+        """Something was said on a stream: a lease, maybe."""
+
+    def committed(self, replica: "Replica", committed: Committed) -> None:
+        """Something was committed."""
+
+
+class Replica:
+    """One run of one authority process."""
+
+    barriers_class: type[Barriers] = Barriers
+    following_class: type[Following] = Following
+
+    def __init__(self, database: Database, machine: Machine, observer: Observer) -> None:
+        self.database = database
+        self.machine = machine
+        self.clock = ProcessClock(machine)
+        self.barriers = self.barriers_class()
+        self.ended: dict[int, Barrier] = {}
+        self.applied: dict[str, Revision] = {}
+        self.streams: list[Stream] = []
+        self.tasks: list[Task] = []
+        self.paused = False
+        self.slow = False
+        self.shows: int | None = None
+        """The revision at which its reads stand still; None: it reads the primary."""
+        self.observer = observer
+        self.answered: list[Revision] = []
+        """The changes that were answered ENFORCED, until somebody takes them."""
+
+    # Life
+
+    def start(self) -> None:
+        """See `Enforcing.start`."""
+        pending, members, head = self.database.pending(), list(self.database.members.values()), self.database.head()
+        for number, commit_time in pending:
+            self.raise_barrier(Revision(head.epoch, number), commit_time, members, self.clock.boot())
+
+    def run(self) -> bool:
+        """Let every task go on until it waits for news. Whether any did anything."""
+        ran = False
+        for task in tuple(self.tasks):
+            while task in self.tasks and not self.step(task):
+                ran = True
+        return ran
+
+    def step(self, task: Task) -> bool:
+        """Let one task go on by one step. Whether it waits, or is over."""
+        try:
+            return next(task)
+        except StopIteration:
+            self.tasks.remove(task)
+            return WAITS
+
+    # A stream: `EnforcementServicer.Follow`
+
+    def accept(self, stream: Stream) -> None:
+        """A guard has opened a stream."""
+        self.streams.append(stream)
+        self.tasks.append(self.follow(stream))
+
+    def follow(self, stream: Stream) -> Task:
+        """See `EnforcementServicer.Follow`."""
+        following = self.following_class()
+        while True:
+            while not stream.news:
+                yield WAITS
+            stream.news = False
+            over = stream.closed
+            while stream.inbox:
+                yield from self.take(following, stream.inbox.popleft())
+            if following.gone:
+                break
+            if following.hello is not None:
+                yield from self.turn(stream, following)
+            if following.owes:
+                stream.news = True
+            elif over:
+                break
+        stream.connection.authority_there = False
+        self.streams.remove(stream)
+
+    def turn(self, stream: Stream, following: Following) -> Task:
+        """The member's row first, then the head that the lease names."""
+        assert following.hello is not None
+        if following.asks_for_a_lease:
+            yield from self.granting(following.hello.incarnation, following.hello.service)
+        committed = self.committed()
+        yield STEPS
+        for message in following.turn(self.view(), committed=committed):
+            stream.connection.down.append(message)
+            self.observer.granted(stream, message)
+
+    def committed(self) -> Revision | None:
+        """The head as the primary has it; None when that is what is read anyway."""
+        return None if self.shows is None else self.database.head()
+
+    def view(self) -> View:
+        """What this replica's reads show now."""
+        history = self.database.history
+        return view(history, history.head if self.shows is None else min(self.shows, history.head), self.clock.now())
+
+    def take(self, following: Following, message: FromGuard) -> Task:
+        """See `EnforcementServicer._take`."""
+        following.received(message)
+        assert following.hello is not None
+        incarnation = following.hello.incarnation
+        match message:
+            case Hello():
+                pass
+            case Acknowledgement():
+                self.acknowledged(incarnation, message.revision)
+            case Farewell():
+                yield STEPS
+                self.database.leave(incarnation)
+                yield STEPS
+                self.applied.pop(incarnation, None)
+                self.end(self.barriers.left(incarnation, wall=self.clock.now()))
+            case _:
+                pass
+
+    # Members and barriers: `Enforcing`
+
+    def granting(self, incarnation: str, service: str) -> Task:
+        """See `Enforcing.granting`."""
+        applied, wall = self.applied.get(incarnation), self.clock.now()
+        yield STEPS
+        self.database.grant(incarnation, service, applied, wall)
+        yield STEPS
+
+    def acknowledged(self, incarnation: str, applied: Revision) -> None:
+        """See `Enforcing.acknowledged`."""
+        self.applied[incarnation] = applied
+        self.end(self.barriers.acknowledged(incarnation, applied, wall=self.clock.now()))
+
+    def members(self) -> Sequence[Member]:
+        """All members, with what this replica has heard from them."""
+        return [self._newest(member) for member in self.database.members.values()]
+
+    def _newest(self, member: Member) -> Member:
+        applied = self.applied.get(member.incarnation, member.applied)
+        return Member(member.incarnation, member.service, member.join_time, member.leases, applied)
+
+    def commit(self, changed: Mapping[str, Fact]) -> None:
+        """Something is changed through this replica: commit it, and see to it that it is enforced."""
+        committed = self.database.commit(changed, self.clock.now())
+        self.observer.committed(self, committed)
+        if committed.narrowing:
+            self.tasks.append(self.begin(committed))
+
+    def begin(self, committed: Committed) -> Task:
+        """See `Enforcing._begin`."""
+        now = self.clock.boot()
+        yield STEPS
+        members = self.members()
+        yield STEPS
+        self.raise_barrier(committed.revision, committed.commit_time, members, now)
+
+    def raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], now: BootTime) -> None:
+        """See `Enforcing._raise_barrier`."""
+        _, ended = self.barriers.begin(revision, commit_time, members, now=now, wall=self.clock.now())
+        self.end(ended)
+
+    def end(self, ended: Ended) -> None:
+        """See `Enforcing._end`."""
+        for barrier in ended.barriers:
+            self.ended[barrier.revision.number] = barrier
+        if ended.barriers or ended.expired:
+            for incarnation, _ in ended.expired:
+                self.applied.pop(incarnation, None)
+            self.tasks.append(self.keep(ended))
+
+    def keep(self, ended: Ended) -> Task:
+        """See `Enforcing._keep`."""
+        yield STEPS
+        self.database.close_receipts(ended.barriers)
+        self.database.expire(ended.expired)
+        yield STEPS
+        for barrier in ended.barriers:
+            del self.ended[barrier.revision.number]
+            self.answered.append(barrier.revision)
+
+    def receipt(self, number: int) -> Instant | None:
+        """When a change was enforced, as `GetEnforcement` would say now; None: it is pending."""
+        return self.database.receipts[number].enforce_time  # pending until it is kept there, however far the barrier is
+
+    def tick(self) -> None:
+        """Time has passed."""
+        self.end(self.barriers.tick(now=self.clock.boot(), wall=self.clock.now()))
+
+    def wake(self) -> None:
+        """Something was committed, or there is something new to be seen."""
+        for stream in self.streams:
+            stream.news = True
+
+
+__all__ = ["Instant", "Replica", "Stream"]

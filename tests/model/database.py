@@ -1,0 +1,166 @@
+"""A simulated database: the history, members and receipts, as the authority's storage keeps them; and views that may lag."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from consentry_authority.commands.ports import Change, Facts, StoredSecret, View
+from consentry_authority.enforcement.barriers import Barrier, Member
+from consentry_core import names
+from consentry_core.follow import Revision
+from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
+from consentry_rule.narrowing import narrows_credential, narrows_standing
+from model.history import Fact, History, standing_of
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A change and its place in the history."""
+
+    revision: Revision
+    commit_time: Instant
+    narrowing: bool
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A row of the receipts."""
+
+    commit_time: Instant
+    subjects: tuple[str, ...]
+    enforce_time: Instant | None = None
+
+
+class Database:
+    """The primary. Its rows outlive every process."""
+
+    def __init__(self, facts: Mapping[str, Fact]) -> None:
+        self.history = History("e1", facts)
+        self.histories = {"e1": self.history}
+        self.members: dict[str, Member] = {}
+        self.receipts: dict[int, Receipt] = {}
+        self._backups: list[tuple[int, dict[str, Member], dict[int, Receipt]]] = []
+
+    def head(self) -> Revision:
+        """The committed head."""
+        return Revision(self.history.epoch, self.history.head)
+
+    def commit(self, changed: Mapping[str, Fact], now: Instant) -> Committed:
+        """As `storage.history.record`: draws the number, and opens a receipt if something was taken away."""
+        self._backups.append((self.history.head, dict(self.members), dict(self.receipts)))
+        pending = {
+            subject for receipt in self.receipts.values() if receipt.enforce_time is None for subject in receipt.subjects
+        }
+        narrowed = [
+            subject
+            for subject, fact in changed.items()
+            if subject in pending or _narrows(subject, self.history.at(subject, self.history.head), fact, now)
+        ]
+        revision = self.history.commit(changed, now)
+        if narrowed:
+            self.receipts[revision.number] = Receipt(now, tuple(narrowed))
+        return Committed(revision, now, bool(narrowed))
+
+    def restore(self, back: int, now: Instant) -> None:
+        """A backup is put back, and `storage.opening.begin_new_epoch` run on it."""
+        number, members, receipts = self._backups[-min(back, len(self._backups))] if self._backups else (0, {}, {})
+        epoch = f"e{len(self.histories) + 1}"
+        self.history = History(epoch, self.history.facts(number))
+        self.history.head = number
+        self.histories[epoch] = self.history
+        former = Member(f"before-{epoch}", "served before the restore", now, 0)
+        self.members, self.receipts, self._backups = {**members, former.incarnation: former}, receipts, []
+
+    # Members and receipts, each as the function of that name in `storage.enforcement`
+
+    def grant(self, incarnation: str, service: str, applied: Revision | None, now: Instant) -> None:
+        """Count another lease of a member."""
+        member = self.members.get(incarnation) or Member(incarnation, service, now, 0)
+        self.members[incarnation] = replace(member, leases=member.leases + 1, applied=applied or member.applied)
+
+    def leave(self, incarnation: str) -> None:
+        """A member has given its lease back."""
+        self.members.pop(incarnation, None)
+
+    def expire(self, expired: Iterable[tuple[str, int]]) -> None:
+        """Drop members that were granted nothing since their leases were counted."""
+        for incarnation, leases in expired:
+            member = self.members.get(incarnation)
+            if member is not None and member.leases == leases:
+                del self.members[incarnation]
+
+    def close_receipts(self, barriers: Iterable[Barrier]) -> None:
+        """Changes have been enforced."""
+        for barrier in barriers:
+            receipt = self.receipts[barrier.revision.number]
+            if receipt.enforce_time is None:
+                self.receipts[barrier.revision.number] = replace(receipt, enforce_time=barrier.enforce_time)
+
+    def pending(self) -> Sequence[tuple[int, Instant]]:
+        """The changes whose enforcement nobody has seen to its end."""
+        return [(number, one.commit_time) for number, one in sorted(self.receipts.items()) if one.enforce_time is None]
+
+
+def _narrows(subject: str, before: Fact, after: Fact, now: Instant) -> bool:
+    if names.CONSENT.matches(subject):
+        return narrows_standing(standing_of(subject, before), standing_of(subject, after), now)
+    assert not isinstance(before, Standing)
+    assert not isinstance(after, Standing)
+    return narrows_credential(before, after, now)
+
+
+class Shown:
+    """What a copy of the database shows at one revision. See `ports.Facts`."""
+
+    def __init__(self, history: History, number: int) -> None:
+        self._history = history
+        self._number = number
+
+    def head(self) -> Revision:
+        return Revision(self._history.epoch, self._number)
+
+    def changes_after(self, number: int, limit: int) -> Sequence[Change]:
+        lines = self._history.lines
+        return [Change(line[0], line[2], line[1]) for line in lines if number < line[0] <= self._number][:limit]
+
+    def commit_time_of(self, number: int) -> Instant | None:
+        return max((line[2] for line in self._history.lines if line[0] <= number), default=None)
+
+    def credential(self, name: str) -> Key | Token | None:
+        fact = self._history.at(name, self._number)
+        assert not isinstance(fact, Standing)
+        return fact
+
+    def secret(self, secret_id: str) -> StoredSecret | None:
+        raise NotImplementedError(secret_id)
+
+    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
+        subject = names.CONSENT.format(customer, partner)
+        return standing_of(subject, self._history.at(subject, self._number))
+
+    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
+        facts = (self._history.at(subject, self._number) for subject in self._history.subjects())
+        of = [
+            fact for fact in facts if isinstance(fact, Standing) and fact.partner == partner and fact.customer > (after or "")
+        ]
+        return sorted(of, key=lambda standing: standing.customer)[:limit]
+
+    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
+        return [self.standing(partner, customer) for customer in customers]
+
+    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
+        return [self.standing(*pair) for pair in pairs]
+
+    def demo_standing(self, partner: PartnerId) -> Standing:
+        return self.standing(partner, CustomerId(names.DEMO_CUSTOMER))
+
+
+@dataclass(frozen=True)
+class _View:
+    now: Instant
+    facts: Facts
+
+
+def view(history: History, number: int, now: Instant) -> View:
+    """One snapshot: what the code under test reads of a view."""
+    return cast(View, _View(now, Shown(history, number)))

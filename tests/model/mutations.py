@@ -1,0 +1,282 @@
+"""Ways of getting it wrong, each of which the model has to find. Each is the code under test with one thing changed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, Ended, Member
+from consentry_authority.enforcement.following import Following
+from consentry_core.clock import SECOND, BootTime
+from consentry_core.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
+from consentry_guard import follower as followers
+from consentry_guard.call import Call
+from consentry_guard.follower import Applied, Follower
+from consentry_rule import Instant, Key, Token
+from model.authority import STEPS, WAITS, Replica, Stream, Task
+from model.guard import GuardProcess
+from model.history import Fact, Read
+from model.machines import Machine
+
+
+class _AcknowledgesFirst(Follower):
+    """Says that a change is applied, and applies it before the next message."""
+
+    def __init__(self, incarnation: str, service: str) -> None:
+        super().__init__(incarnation, service)
+        self._put_off: list[Facts] = []
+
+    def received(self, message: Lease | Facts) -> Applied:
+        for facts in self._put_off:
+            super().received(facts)
+        self._put_off = []
+        if isinstance(message, Facts) and message.interest == 0 and not message.more and self._incoming is None:
+            self._put_off = [message]
+            return Applied(reply=(Acknowledgement(message.revision),))
+        return super().received(message)
+
+
+class _CountsFromReceipt(GuardProcess):
+    """Takes a lease to last for T from when it arrived."""
+
+    def received(self, message: FromAuthority) -> Applied:
+        return super().received(replace(message, stamp=self.clock.boot()) if isinstance(message, Lease) else message)
+
+
+class _CountsTimeFromReceipt(GuardProcess):
+    """Takes the authority's time for what it is when the lease arrives, which it was when the lease was made."""
+
+    def received(self, message: FromAuthority) -> Applied:
+        if isinstance(message, Lease):
+            on_the_way = self.clock.boot() - message.stamp
+            message = replace(message, authority_time=Instant(message.authority_time - on_the_way))
+        return super().received(message)
+
+
+class _LeavesOutTheHead(Replica):
+    """Grants leases at what its own copy shows."""
+
+    def committed(self) -> Revision | None:
+        return None
+
+
+class _TellsWhatIsOld(Following):
+    """Tells what a copy shows that lags behind what was told before."""
+
+    def turn(self, view: Any, *, committed: Revision | None = None) -> Sequence[FromAuthority]:
+        head = view.facts.head()
+        if self._told is not None and head.number < self._told.number:
+            self._told = head
+            self._owed.extend([])
+        return super().turn(view, committed=committed)
+
+
+class _AppliesWhatIsOld(Follower):
+    """Applies whatever it is told to what is in use."""
+
+    def received(self, message: Lease | Facts) -> Applied:
+        applied = super().received(message)
+        if isinstance(message, Facts):
+            wanted = [credential for credential in message.credentials if credential.name in self._wanted]
+            self._in_use.apply(wanted, [standing for standing in message.standings if self._wants(standing)])
+        return applied
+
+
+class _AcknowledgesOnTheWay(Follower):
+    """Acknowledges what was applied on a new connection, while facts of the former one are in use."""
+
+    def _complete(self, message: Facts) -> tuple[tuple[str, ...], tuple[FromGuard, ...]]:
+        answered, _ = super()._complete(message)
+        return answered, (Acknowledgement(message.revision),) if message.interest == 0 and not message.more else ()
+
+
+class _CountsBeforeApplied(Follower):
+    """Takes a lease for usable whatever has been applied."""
+
+    def received(self, message: Lease | Facts) -> Applied:
+        applied = super().received(message)
+        if isinstance(message, Lease):
+            self._lease = message
+        return applied
+
+
+class _ServesAfterFarewell(Follower):
+    """Takes a lease that was on its way when the last one was given back."""
+
+    def farewell(self) -> list[FromGuard]:
+        said = super().farewell()
+        self._left = False
+        return said
+
+
+class _RemembersVerdicts(GuardProcess):
+    """Checks again when something was told, or a timer runs, and not at every write."""
+
+    def __init__(self, incarnation: str, machine: Machine) -> None:
+        super().__init__(incarnation, machine)
+        self._verdicts: dict[Read, bool] = {}
+
+    def received(self, message: FromAuthority) -> Applied:
+        self._verdicts.clear()
+        return super().received(message)
+
+    def renew(self) -> None:
+        self._verdicts.clear()
+        super().renew()
+
+    def begins(self, read: Read) -> bool:
+        if read not in self._verdicts:
+            self._verdicts[read] = super().begins(read)
+        return self._verdicts[read]
+
+
+class _AnySecret(Call):
+    """Remembers whose secret it was, and not which."""
+
+    def check_credential(self) -> tuple[Key | Token, Instant]:
+        facts, secret_id = self.credential, self.identity.secret_id
+        for secret in facts.secrets:
+            self.identity = replace(self.identity, secret_id=secret.id)
+            try:
+                return super().check_credential()
+            finally:
+                self.identity = replace(self.identity, secret_id=secret_id)
+        return super().check_credential()
+
+
+class _ReusesItsName(GuardProcess):
+    """Every run of the process has the same name."""
+
+    def __init__(self, incarnation: str, machine: Machine) -> None:
+        super().__init__(incarnation.rpartition("-")[0] + "-0000", machine)
+
+
+class _UsesWhatItForgot(Follower):
+    """Lets the authority know that it wants no more news, and goes by what it knew."""
+
+    def forget(self, forgotten: Iterable[str]) -> list[FromGuard]:
+        drop, followers._Known.forget = followers._Known.forget, lambda *_: None  # type: ignore[method-assign]
+        try:
+            return super().forget(forgotten)
+        finally:
+            followers._Known.forget = drop  # type: ignore[method-assign]
+
+
+class _MembersBeforeTheCommit(Replica):
+    """Reads who is a member, and then commits."""
+
+    def commit(self, changed: Mapping[str, Fact]) -> None:
+        self.tasks.append(self._commit(changed))
+
+    def _commit(self, changed: Mapping[str, Fact]) -> Task:
+        members = self.members()
+        yield STEPS
+        committed = self.database.commit(changed, self.clock.now())
+        self.observer.committed(self, committed)
+        if committed.narrowing:
+            self.raise_barrier(committed.revision, committed.commit_time, members, self.clock.boot())
+
+
+class _RowAfterTheHead(Replica):
+    """Writes the member's row when the lease has been made."""
+
+    def turn(self, stream: Stream, following: Following) -> Task:
+        hello, asked = following.hello, following.asks_for_a_lease
+        assert hello is not None
+        messages = following.turn(self.view(), committed=self.committed())
+        yield STEPS
+        if asked:
+            yield from self.granting(hello.incarnation, hello.service)
+        for message in messages:
+            stream.connection.down.append(message)
+            self.observer.granted(stream, message)
+
+
+class _ExpiresByStoredTime(Replica):
+    """Leaves out members whose last lease, by the time in their row, is long over."""
+
+    def granting(self, incarnation: str, service: str) -> Task:
+        yield from super().granting(incarnation, service)
+        self.database.members[incarnation] = replace(self.database.members[incarnation], join_time=self.clock.now())
+
+    def members(self) -> Sequence[Member]:
+        now = self.clock.now()
+        return [member for member in super().members() if now < member.join_time + BOUND]
+
+
+class _ExpiresWhoeverCameBack(Replica):
+    """Drops the row of a silent member, whatever it was granted since."""
+
+    def keep(self, ended: Ended) -> Task:
+        for incarnation, _ in ended.expired:
+            self.database.leave(incarnation)
+        yield from super().keep(ended)
+
+
+class _ImpatientBarriers(Barriers):
+    """Waits for T, as if all clocks ran alike."""
+
+    def begin(
+        self, revision: Revision, commit_time: Instant, members: Iterable[Member], *, now: BootTime, wall: Instant
+    ) -> tuple[Barrier, Ended]:
+        earlier = BootTime(now - BOUND + LEASE_SECONDS * SECOND)
+        return super().begin(revision, commit_time, members, now=earlier, wall=wall)
+
+
+class _ForgetsWhoWasThere(Replica):
+    """Does not reckon with those who served before a restore."""
+
+    def members(self) -> Sequence[Member]:
+        return [member for member in super().members() if not member.incarnation.startswith("before-")]
+
+
+class _AnswersBeforeKept(Replica):
+    """Says ENFORCED, and keeps the receipt afterwards."""
+
+    def end(self, ended: Ended) -> None:
+        super().end(ended)
+        self.answered.extend(barrier.revision for barrier in ended.barriers)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A world in which one thing is wrong, and the kind of trouble in which that shows, within so many runs."""
+
+    name: str
+    trouble: str = "everything"
+    within: int = 400
+    replica: type[Replica] = Replica
+    guard: type[GuardProcess] = GuardProcess
+
+
+def _guard(follower: type[Follower] = Follower, call: type[Call] = Call) -> type[GuardProcess]:
+    return type(follower.__name__, (GuardProcess,), {"follower_class": follower, "call_class": call})
+
+
+def _replica(following: type[Following] = Following, barriers: type[Barriers] = Barriers) -> type[Replica]:
+    return type(following.__name__, (Replica,), {"following_class": following, "barriers_class": barriers})
+
+
+MUTATIONS = (
+    Mutation("acknowledge before applying", guard=_guard(_AcknowledgesFirst)),
+    Mutation("lease counted from receipt of the answer", guard=_CountsFromReceipt),
+    Mutation("the authority's time counted from receipt of the answer", guard=_CountsTimeFromReceipt),
+    Mutation("committed head left out of the lease", replica=_LeavesOutTheHead),
+    Mutation("a late snapshot told", replica=_replica(_TellsWhatIsOld)),
+    Mutation("a late snapshot applied", guard=_guard(_AppliesWhatIsOld)),
+    Mutation("acknowledging while facts of a former connection are in use", guard=_guard(_AcknowledgesOnTheWay)),
+    Mutation("a lease usable before its revision is applied", guard=_guard(_CountsBeforeApplied)),
+    Mutation("a lease taken after the farewell", guard=_guard(_ServesAfterFarewell)),
+    Mutation("the per-write check left to timers", guard=_RemembersVerdicts),
+    Mutation("identity remembered without secret id", guard=_guard(call=_AnySecret)),
+    Mutation("an old incarnation's name reused", guard=_ReusesItsName),
+    Mutation("interest dropped but what was remembered still used", guard=_guard(_UsesWhatItForgot)),
+    Mutation("members read before the commit", replica=_MembersBeforeTheCommit),
+    Mutation("the member's row written after reading the head", replica=_RowAfterTheHead),
+    Mutation("members left out by the time in their rows", replica=_ExpiresByStoredTime),
+    Mutation("a silent member dropped although it came back", replica=_ExpiresWhoeverCameBack),
+    Mutation("a bound without drift and slack", replica=_replica(barriers=_ImpatientBarriers)),
+    Mutation("those who served before a restore left out", replica=_ForgetsWhoWasThere),
+    Mutation("answered before the receipt is kept", replica=_AnswersBeforeKept),
+)
+
+__all__ = ["MUTATIONS", "WAITS", "Mutation"]

@@ -1,0 +1,27 @@
+"""The model can fail: each way of getting the protocol wrong is found within a bounded number of runs."""
+
+import random
+
+import pytest
+
+from model.checks import Violation
+from model.mutations import MUTATIONS, Mutation
+from model.steps import HIGHEST, run
+from model.world import World
+
+
+def runs_to_find(mutation: Mutation, limit: int) -> int | None:
+    """After how many runs the mutation is found out; None: not within the limit."""
+    for seed in range(limit):
+        drawn = random.Random(seed)  # noqa: S311 - the same runs every time
+        numbers = [drawn.randint(0, HIGHEST) for _ in range(40)]
+        try:
+            run(World(mutation.replica, mutation.guard), mutation.trouble, numbers)
+        except Violation:
+            return seed + 1
+    return None
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_model_finds(mutation: Mutation) -> None:
+    assert runs_to_find(mutation, mutation.within) is not None
