@@ -149,7 +149,8 @@ def assert_the_checker_would_have_seen_it(writes: Sequence[Write], denials: Sequ
 def assert_it_was_in_time(
     counts: Counts, calm: Sequence[Withdrawal], paused: Sequence[Withdrawal], fire: Sequence[Withdrawal]
 ) -> None:
-    assert statistics.median(withdrawal.seconds for withdrawal in calm) < 0.25
+    # Milliseconds on a machine of its own, as the benchmark says; here for 300 readers' share of whatever else runs.
+    assert statistics.median(withdrawal.seconds for withdrawal in calm) < BOUND_SECONDS / 5
     for withdrawal in paused:
         assert withdrawal.seconds < BOUND_SECONDS + ALLOWANCE, str(withdrawal)
         states = [point.state for point in withdrawal.enforcement.points]

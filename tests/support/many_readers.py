@@ -94,6 +94,7 @@ class Reader:
         self._record = record
         self._chance = chance
         self._cursor = ""
+        self._synced = False
         self._entered: set[str] = set()
         self._final: dict[str, int] | None = None
         self._over = asyncio.Event()
@@ -169,8 +170,10 @@ class Reader:
         if event == "customer_added":
             customer = response.customer_added.customer.split("/")[1]
             self._entered.add(customer)
-            if customer in self.account.last:
+            if self._synced and customer in self.account.last:  # a cursor from before `synced` begins the snapshot anew
                 self.account.reentered[customer] += 1
+        elif event == "synced":
+            self._synced = True
         elif event == "telemetry":
             for device in response.telemetry.devices:
                 self._count(device.device.split("/")[1], int(device.block.values[0]))

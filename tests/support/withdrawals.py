@@ -55,7 +55,8 @@ class Withdrawal:
         told = self.enforcement
         points = [(Point.State.Name(point.state)[6:], after(point.acknowledge_time)) for point in told.points]
         commit, enforced = after(told.commit_time), after(told.enforce_time)
-        return f"{self.what}: committed {commit}, enforced {enforced}, answered {self.seconds:.3f}, {points}, {self.attempts} calls"
+        times = f"committed {commit}, enforced {enforced}, answered {self.seconds:.3f}"
+        return f"{self.what}: {times}, points {points}, calls {self.attempts}"
 
 
 @dataclass
