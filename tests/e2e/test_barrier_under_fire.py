@@ -25,7 +25,7 @@ from support.late_writes import Denial, Denials, Verdict, Write, after_the_cut, 
 from support.under_fire import LISTED, MISFORTUNES, PARTNERS, STEADY, VOLATILE, Counts, Stage, stage
 from support.withdrawals import Callers, Point, Story, Withdrawal
 
-SECONDS = float(os.environ.get("FIRE_SECONDS", "14"))
+SECONDS = float(os.environ.get("FIRE_SECONDS", "12"))
 SEED = int(os.environ.get("FIRE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 READERS = 300
 ALLOWANCE = 1.0
