@@ -194,7 +194,7 @@ class Stage:
         counts, todo = self.counts, list(first)
         while not over.is_set():
             what = todo.pop(0) if todo else chance.choice(MISFORTUNES)
-            await asyncio.sleep(chance.uniform(0.2, 1.5))
+            await asyncio.sleep(chance.uniform(0.2, 1.0) if todo else chance.uniform(0.5, 3.0))
             match what:
                 case "kill":
                     counts.kills += 1
@@ -222,7 +222,7 @@ class Stage:
         first = ["kill", "pause"]
         while not over.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), chance.uniform(2.0, 6.0))
+                await asyncio.wait_for(over.wait(), chance.uniform(1.5, 4.0) if first else chance.uniform(6.0, 20.0))
                 return
             began = boot()
             if (first.pop(0) if first else chance.choice(("kill", "pause"))) == "kill":
