@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -112,43 +113,46 @@ class Enforcing:
     def committed(self, committed: Committed[Any]) -> None:
         """A change was committed: begin to enforce it, whether its caller waits or has gone."""
         if committed.narrowing:
-            self._begun[committed.revision.number] = asyncio.create_task(self._begin(committed))
+            self._begin_once(committed.revision, committed.commit_time)
 
     async def enforce(self, committed: Committed[Any], subjects: Sequence[str], patience: float | None) -> Receipt:
         """The receipt of a change: waits for it to be enforced, at most `patience` seconds.
 
         A call that changed nothing gets the receipt of the last change that took something away from its subjects.
         """
-        begun = self._begun.get(committed.revision.number) if committed.narrowing else None
-        if begun is not None:
-            barrier = await asyncio.shield(begun)
-            await self._wait(barrier, patience)
-            return self._progress(barrier)
-        if committed.narrowing or not committed.changed:
-            last = await self.last(committed.revision.epoch, subjects, patience)
-            if last is not None:
-                return last
-        return Receipt(committed.revision, committed.commit_time, committed.commit_time)
+        receipt: Receipt | None = None
+        if committed.narrowing:
+            receipt = await self._enforced(committed.revision, patience)
+        elif not committed.changed:
+            receipt = await self.last(committed.revision.epoch, subjects, patience)
+        return receipt or Receipt(committed.revision, committed.commit_time, committed.commit_time)
 
     async def last(self, epoch: str, subjects: Sequence[str], patience: float | None = 0) -> Receipt | None:
         """The receipt of the last change that took something away from these subjects; None when none did."""
         number = await self._store.read_aside(lambda connection: rows.last_number(connection, subjects))
         if number is None:
             return None
-        barrier = await self._barrier(number)
-        if barrier is not None:
-            await self._wait(barrier, patience)
-            return self._progress(barrier)
-        found = await self.receipt(Revision(epoch, number))
-        return None if found is None else found[0]
+        return await self._enforced(Revision(epoch, number), patience)
+
+    async def _enforced(self, revision: Revision, patience: float | None) -> Receipt | None:
+        """A change's receipt, waited for; None for one that took nothing away."""
+        barrier = await self._barrier(revision.number)
+        if barrier is None:
+            found = await self._store.read_aside(lambda connection: rows.receipt(connection, revision))
+            if found is None or found[0].enforce_time is not None:
+                return None if found is None else found[0]
+            # Pending, and not begun here: a reader of the database may see a commit before we are told of it.
+            barrier = await asyncio.shield(self._begin_once(revision, found[0].commit_time))
+        await self._wait(barrier, patience)
+        return self._progress(barrier)
 
     async def receipt(self, revision: Revision) -> tuple[Receipt, str] | None:
         """A change's receipt as it is now, and whose change it was; None for one that took nothing away."""
-        barrier = await self._barrier(revision.number)  # looked up first: once it is gone, the receipt is written
+        receipt = await self._enforced(revision, 0)
         found = await self._store.read_aside(lambda connection: rows.receipt(connection, revision))
-        if found is None or barrier is None or found[0].enforce_time is not None:
+        if receipt is None or found is None or found[0].enforce_time is not None:
             return found
-        return self._progress(barrier), found[1]
+        return receipt, found[1]
 
     def _progress(self, barrier: Barrier) -> Receipt:
         """How far a barrier is. Pending until its receipt is kept: what was answered must not un-happen in a crash."""
@@ -161,11 +165,22 @@ class Enforcing:
             return await asyncio.shield(begun)
         return self._barriers.open(number) or self._ended.get(number)
 
-    async def _begin(self, committed: Committed[Any]) -> Barrier:
+    def _begin_once(self, revision: Revision, commit_time: Instant) -> asyncio.Task[Barrier]:
+        begun = self._begun.get(revision.number)
+        if begun is None:
+            begun = self._begun[revision.number] = asyncio.create_task(self._begin(revision, commit_time))
+            begun.add_done_callback(partial(self._begin_failed, revision.number))
+        return begun
+
+    def _begin_failed(self, number: int, begun: asyncio.Task[Barrier]) -> None:
+        if begun.cancelled() or begun.exception() is not None:
+            del self._begun[number]  # whoever asks next tries again
+
+    async def _begin(self, revision: Revision, commit_time: Instant) -> Barrier:
         # Read after the commit: whoever is not among them reads a head that includes it.
         now = self._clock.boot()
         members = [self._newest(member) for member in await self._store.read_aside(rows.members)]
-        return self._raise_barrier(committed.revision, committed.commit_time, members, now)
+        return self._raise_barrier(revision, commit_time, members, now)
 
     def _raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], now: BootTime) -> Barrier:
         self._kept[revision.number] = asyncio.Event()

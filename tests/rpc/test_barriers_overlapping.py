@@ -114,3 +114,10 @@ async def test_a_change_whose_caller_is_gone_is_enforced_all_the_same(authority:
     assert [point.service for point in later.points] == ["silent"]
     enforced = await revoke(authority)
     assert (enforced.revision, enforced.state) == (str(committed.revision), Enforcement.STATE_ENFORCED)
+
+
+async def test_a_change_that_is_seen_in_the_database_before_it_is_heard_of_is_waited_for(authority: RunningAuthority) -> None:
+    """A caller may read a commit that another caller's call has not yet been told of."""
+    north, acme = CustomerId("north"), PartnerId("acme")
+    authority.store.write_now(lambda transaction: revoke_consent(transaction, north, acme))
+    assert (await revoke(authority)).state == Enforcement.STATE_ENFORCED
