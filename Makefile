@@ -9,7 +9,7 @@ PROTOS := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast check gen fire bench clean
+.PHONY: help setup demo run test model test-fast check gen fire bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -35,6 +35,9 @@ test: $(SETUP) ## the whole test suite
 FIRE_SECONDS ?= 600
 fire: $(SETUP) ## the barrier under fire: processes killed, stopped and cut off for ten minutes; FIRE_SECONDS= for another time
 	FIRE_SECONDS=$(FIRE_SECONDS) $(BIN)/python -m pytest -q -s tests/e2e/test_barrier_under_fire.py
+
+model: $(SETUP) ## the model of the enforcement protocol: a hundred times the runs of `make test`, and its mutations
+	CONSENTRY_MODEL_TIMES=100 $(BIN)/python -m pytest tests/model
 
 test-fast: $(SETUP) ## the tests that take milliseconds each
 	$(BIN)/python -m pytest -m 'not slow' tests
