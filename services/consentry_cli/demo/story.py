@@ -53,7 +53,7 @@ class Story:
         """Wait for the coverage list to show these. A guard ends access early by up to a round trip, and never late."""
 
         async def shows() -> None:
-            while await self._covered(secret) != list(customers):
+            while await self._covered(secret) != list(customers):  # noqa: ASYNC110 - asked like any client asks
                 await asyncio.sleep(0.01)
 
         await within(shows(), f"the coverage list shows {', '.join(customers)}")
