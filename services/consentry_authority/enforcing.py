@@ -178,13 +178,14 @@ class Enforcing:
 
     async def _begin(self, revision: Revision, commit_time: Instant) -> Barrier:
         # Read after the commit: whoever is not among them reads a head that includes it.
-        now = self._clock.boot()
+        since = self._clock.boot()
         members = [self._newest(member) for member in await self._store.read_aside(rows.members)]
-        return self._raise_barrier(revision, commit_time, members, now)
+        return self._raise_barrier(revision, commit_time, members, since)
 
-    def _raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], now: BootTime) -> Barrier:
+    def _raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], since: BootTime) -> Barrier:
         self._kept[revision.number] = asyncio.Event()
-        barrier, ended = self._barriers.begin(revision, commit_time, members, now=now, wall=self._clock.now())
+        now, wall = self._clock.boot(), self._clock.now()
+        barrier, ended = self._barriers.begin(revision, commit_time, members, committed=since, now=now, wall=wall)
         self._end(ended)
         self._set_timer()
         return barrier
@@ -204,9 +205,9 @@ class Enforcing:
         for barrier in ended.barriers:
             self._ended[barrier.revision.number] = barrier
         if ended.barriers or ended.expired:
-            for incarnation, _ in ended.expired:
-                _log.warning("enforcement point did not acknowledge; its lease has ended incarnation=%s", incarnation)
-                self._applied.pop(incarnation, None)
+            for member in ended.expired:
+                _log.warning("enforcement point did not acknowledge; its lease has ended incarnation=%s", member.incarnation)
+                self._applied.pop(member.incarnation, None)
             self._keep(ended)
 
     def _keep(self, ended: Ended) -> None:

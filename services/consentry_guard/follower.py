@@ -12,11 +12,12 @@
    former connection are in use.
 5. The authority's time now is at most `authority_time + (clock - stamp)`: it read its clock after the stamp was taken.
    Deadlines are held against that, so an end comes early by at most a round trip and never late.
-6. What is forgotten is unusable at once, and what still comes of it is not applied: it is known again only by a new snapshot.
+6. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
+   is known again only by a new snapshot.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from consentry_core import names
 from consentry_core.clock import BootTime
@@ -33,53 +34,11 @@ from consentry_core.follow import (
     Renewal,
     Revision,
 )
+from consentry_guard.known import Known, reaches
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
 
 NAMES_PER_INTEREST = 5_000
 """The most names in one message: at some 100 bytes each, well below what the authority takes in one."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """What was learned on one connection, or is in use.
-
-    `answered` names what a snapshot has come for; everything about those is as it was at `revision`, or later.
-    """
-
-    revision: Revision | None = None
-    credentials: dict[str, Key | Token | None] = field(default_factory=dict)
-    standings: dict[PartnerId, dict[CustomerId, Standing]] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
-
-    def takes(self, revision: Revision) -> bool:
-        """Whether facts of a revision are of this history, and not older than what is known."""
-        known = self.revision
-        return known is None or (known.epoch == revision.epoch and known.number <= revision.number)
-
-    def apply(self, credentials: Iterable[Credential], standings: Iterable[Standing]) -> None:
-        for credential in credentials:
-            self.credentials[credential.name] = credential.facts
-        for standing in standings:
-            self.standings.setdefault(standing.partner, {})[standing.customer] = standing
-
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
-        return self.standings.get(partner, {}).get(customer)
-
-    def forget(self, name: str, wanted: Iterable[str]) -> None:
-        """Let go of everything that is known of a name, and of no other that is wanted."""
-        self.answered.discard(name)
-        self.credentials.pop(name, None)
-        if names.CONSENT.matches(name):
-            customer, partner = names.CONSENT.parse(name, "name")
-            if names.PARTNER.format(partner) not in wanted:
-                self.standings.get(PartnerId(partner), {}).pop(CustomerId(customer), None)
-        elif names.PARTNER.matches(name):
-            partner_id = PartnerId(names.PARTNER.parse(name, "name")[0])
-            self.standings[partner_id] = {
-                customer: standing
-                for customer, standing in self.standings.get(partner_id, {}).items()
-                if names.CONSENT.format(customer, partner_id) in wanted
-            }
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +61,14 @@ class Follower:
     def __init__(self, incarnation: str, service: str) -> None:
         self._hello = Hello(incarnation, service)
         self._wanted: dict[str, None] = {}  # a set that keeps its order
-        self._in_use = _Known()
-        self._incoming: _Known | None = None  # of a connection whose first lease does not count yet
+        self._in_use = Known()
+        self._incoming: Known | None = None  # of a connection whose first lease does not count yet
         self._connected = False
         self._interests: dict[int, tuple[str, ...]] = {}
         self._last_interest = 0
         self._first_interests = 0  # those up to this number were said when the connection was made
+        # Wanted since, and by which interest, of which nothing has come yet: what does come may be of a wish before it.
+        self._unheard: dict[str, int] = {}
         # Standings in use that changed by news of a connection whose first lease does not count yet.
         self._early: dict[tuple[PartnerId, CustomerId], None] = {}
         self._candidate: Lease | None = None
@@ -119,9 +80,10 @@ class Follower:
 
     def connected(self, now: BootTime) -> list[FromGuard]:
         """A connection was made: what to say first."""
-        self._connected, self._incoming = True, _Known()
+        self._connected, self._incoming = True, Known()
         self._candidate = None
         self._interests.clear()
+        self._unheard.clear()
         self._last_interest = 0
         first = self._interest_in(tuple(self._wanted)) or [self._interest(())]
         self._first_interests = self._last_interest
@@ -135,16 +97,22 @@ class Follower:
         """Follow these names from now on: what to say."""
         new = tuple(dict.fromkeys(name for name in wanted if name not in self._wanted))
         self._wanted.update(dict.fromkeys(new))
-        return self._interest_in(new) if self._connected else []
+        if not self._connected:
+            return []
+        interests = self._interest_in(new)
+        for interest in interests:
+            self._unheard |= dict.fromkeys(interest.names, interest.number)
+        return list(interests)
 
     def forget(self, forgotten: Iterable[str]) -> list[FromGuard]:
         """Follow these names no longer: what to say. What is known of them is unusable from now on."""
         gone = tuple(name for name in dict.fromkeys(forgotten) if name in self._wanted)
         for name in gone:
             del self._wanted[name]
+            self._unheard.pop(name, None)
             for known in (self._in_use, self._incoming):
                 if known is not None:
-                    known.forget(name, self._wanted)
+                    known.forget(name, self._is_told)
         if gone:
             # An answer that is still on its way answers for what is still wanted, and no longer for these.
             self._interests = {
@@ -166,7 +134,8 @@ class Follower:
         told = self._in_use if self._incoming is None else self._incoming
         if not told.takes(message.revision):
             return Applied()  # older than what this connection has told: nothing of it is news, and it answers nothing
-        credentials = [credential for credential in message.credentials if credential.name in self._wanted]
+        self._hear(message.interest)
+        credentials = [credential for credential in message.credentials if self._is_told(credential.name)]
         standings = [standing for standing in message.standings if self._wants(standing)]
         changed = Applied()
         if self._in_use.takes(message.revision):
@@ -213,13 +182,22 @@ class Follower:
         # What is learned on a connection is in use only once its first lease counts.
         return () if self._incoming is not None else answered, ()
 
+    def _hear(self, interest: int) -> None:
+        """What comes from now on comes of this interest, or of a change after it."""
+        if self._unheard:
+            for name in self._interests.get(interest, ()):
+                if self._unheard.get(name) == interest:
+                    del self._unheard[name]
+
     def _wants(self, standing: Standing) -> bool:
-        return (
-            names.PARTNER.format(standing.partner) in self._wanted
-            or names.CONSENT.format(standing.customer, standing.partner) in self._wanted
+        return self._is_told(names.PARTNER.format(standing.partner)) or self._is_told(
+            names.CONSENT.format(standing.customer, standing.partner)
         )
 
-    def _interest_in(self, wanted: tuple[str, ...]) -> list[FromGuard]:
+    def _is_told(self, name: str) -> bool:
+        return name in self._wanted and name not in self._unheard
+
+    def _interest_in(self, wanted: tuple[str, ...]) -> list[Interest]:
         pieces = range(0, len(wanted), NAMES_PER_INTEREST)
         return [self._interest(wanted[start : start + NAMES_PER_INTEREST]) for start in pieces]
 
@@ -232,7 +210,7 @@ class Follower:
         """Let the candidate lease count, if everything that it stands on has been applied."""
         candidate = self._candidate
         told = self._in_use if self._incoming is None else self._incoming
-        if candidate is None or not _reaches(told.revision, candidate.revision) or self._first_are_owed():
+        if candidate is None or not reaches(told.revision, candidate.revision) or self._first_are_owed():
             return Applied()
         self._lease, self._candidate = candidate, None
         if self._incoming is None:
@@ -282,7 +260,7 @@ class Follower:
 
     def has_applied(self, revision: Revision) -> bool:
         """Whether what is in use shows everything up to this revision."""
-        return _reaches(self._in_use.revision, revision)
+        return reaches(self._in_use.revision, revision)
 
     def revision(self) -> Revision | None:
         """Up to where what is in use shows everything. A reconnect moves it only once all has been learned anew."""
@@ -305,7 +283,3 @@ class Follower:
     def standings(self, partner: PartnerId) -> Iterable[Standing]:
         """All standings towards a partner that are known."""
         return self._in_use.standings.get(partner, {}).values()
-
-
-def _reaches(applied: Revision | None, wanted: Revision) -> bool:
-    return applied is not None and applied.epoch == wanted.epoch and applied.number >= wanted.number

@@ -42,6 +42,9 @@ class Observer(Protocol):
     def committed(self, replica: "Replica", committed: Committed) -> None:
         """Something was committed."""
 
+    def heard(self, replica: "Replica", incarnation: str, applied: Revision | None) -> None:
+        """A member has applied something, or (None) has left."""
+
 
 class Replica:
     """One run of one authority process."""
@@ -154,6 +157,7 @@ class Replica:
                 yield STEPS
                 self.applied.pop(incarnation, None)
                 self.end(self.barriers.left(incarnation, wall=self.clock.now()))
+                self.observer.heard(self, incarnation, None)
             case _:
                 pass
 
@@ -170,6 +174,15 @@ class Replica:
         """See `Enforcing.acknowledged`."""
         self.applied[incarnation] = applied
         self.end(self.barriers.acknowledged(incarnation, applied, wall=self.clock.now()))
+        self.observer.heard(self, incarnation, applied)
+
+    def hears(self, incarnation: str, applied: Revision | None) -> Task:
+        """Another replica passes on what a member said to it, some time later."""
+        yield STEPS
+        if applied is None:
+            self.end(self.barriers.left(incarnation, wall=self.clock.now()))
+        else:
+            self.end(self.barriers.acknowledged(incarnation, applied, wall=self.clock.now()))
 
     def members(self) -> Sequence[Member]:
         """All members, with what this replica has heard from them."""
@@ -188,15 +201,16 @@ class Replica:
 
     def begin(self, committed: Committed) -> Task:
         """See `Enforcing._begin`."""
-        now = self.clock.boot()
+        since = self.clock.boot()
         yield STEPS
         members = self.members()
         yield STEPS
-        self.raise_barrier(committed.revision, committed.commit_time, members, now)
+        self.raise_barrier(committed.revision, committed.commit_time, members, since)
 
-    def raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], now: BootTime) -> None:
+    def raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], since: BootTime) -> None:
         """See `Enforcing._raise_barrier`."""
-        _, ended = self.barriers.begin(revision, commit_time, members, now=now, wall=self.clock.now())
+        now, wall = self.clock.boot(), self.clock.now()
+        _, ended = self.barriers.begin(revision, commit_time, members, committed=since, now=now, wall=wall)
         self.end(ended)
 
     def end(self, ended: Ended) -> None:
@@ -204,8 +218,8 @@ class Replica:
         for barrier in ended.barriers:
             self.ended[barrier.revision.number] = barrier
         if ended.barriers or ended.expired:
-            for incarnation, _ in ended.expired:
-                self.applied.pop(incarnation, None)
+            for member in ended.expired:
+                self.applied.pop(member.incarnation, None)
             self.tasks.append(self.keep(ended))
 
     def keep(self, ended: Ended) -> Task:

@@ -143,9 +143,9 @@ class Checks:
 
     def _moment(self, process: GuardProcess, usable: list[_Granted]) -> Instant:
         """The earliest that the authority's time may be taken for by a guard. It never steps back."""
-        counts = process.follower._lease
-        told = (one.moment() for one in usable if one.lease == counts)
-        self._latest[process] = max(self._latest.get(process, Instant(0)), *told, Instant(0))
+        ends = process.follower.lease_ends()
+        told = [one.moment() for one in usable if one.lease.stamp + one.lease.duration == ends]
+        self._latest[process] = max(self._latest.get(process, Instant(0)), min(told, default=Instant(0)))
         return self._latest[process]
 
     def _may(self, granted: _Granted, read: Read, moment: Instant) -> bool:

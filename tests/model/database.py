@@ -82,12 +82,12 @@ class Database:
         """A member has given its lease back."""
         self.members.pop(incarnation, None)
 
-    def expire(self, expired: Iterable[tuple[str, int]]) -> None:
+    def expire(self, expired: Iterable[Member]) -> None:
         """Drop members that were granted nothing since their leases were counted."""
-        for incarnation, leases in expired:
-            member = self.members.get(incarnation)
-            if member is not None and member.leases == leases:
-                del self.members[incarnation]
+        for member in expired:
+            row = self.members.get(member.incarnation)
+            if row is not None and (row.join_time, row.leases) == (member.join_time, member.leases):
+                del self.members[member.incarnation]
 
     def close_receipts(self, barriers: Iterable[Barrier]) -> None:
         """Changes have been enforced."""

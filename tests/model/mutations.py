@@ -1,6 +1,6 @@
 """Ways of getting it wrong, each of which the model has to find. Each is the code under test with one thing changed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,14 +8,16 @@ from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, E
 from consentry_authority.enforcement.following import Following
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
-from consentry_guard import follower as followers
+from consentry_guard import known
 from consentry_guard.call import Call
 from consentry_guard.follower import Applied, Follower
 from consentry_rule import Instant, Key, Token
-from model.authority import STEPS, WAITS, Replica, Stream, Task
+from model import scripts
+from model.authority import STEPS, Replica, Stream, Task
 from model.guard import GuardProcess
 from model.history import Fact, Read
 from model.machines import Machine
+from model.world import World
 
 
 class _AcknowledgesFirst(Follower):
@@ -154,11 +156,11 @@ class _UsesWhatItForgot(Follower):
     """Lets the authority know that it wants no more news, and goes by what it knew."""
 
     def forget(self, forgotten: Iterable[str]) -> list[FromGuard]:
-        drop, followers._Known.forget = followers._Known.forget, lambda *_: None  # type: ignore[method-assign]
+        drop, known.Known.forget = known.Known.forget, lambda *_: None  # type: ignore[method-assign]
         try:
             return super().forget(forgotten)
         finally:
-            followers._Known.forget = drop  # type: ignore[method-assign]
+            known.Known.forget = drop  # type: ignore[method-assign]
 
 
 class _MembersBeforeTheCommit(Replica):
@@ -207,8 +209,8 @@ class _ExpiresWhoeverCameBack(Replica):
     """Drops the row of a silent member, whatever it was granted since."""
 
     def keep(self, ended: Ended) -> Task:
-        for incarnation, _ in ended.expired:
-            self.database.leave(incarnation)
+        for member in ended.expired:
+            self.database.leave(member.incarnation)
         yield from super().keep(ended)
 
 
@@ -216,10 +218,18 @@ class _ImpatientBarriers(Barriers):
     """Waits for T, as if all clocks ran alike."""
 
     def begin(
-        self, revision: Revision, commit_time: Instant, members: Iterable[Member], *, now: BootTime, wall: Instant
+        self,
+        revision: Revision,
+        commit_time: Instant,
+        members: Iterable[Member],
+        *,
+        committed: BootTime,
+        now: BootTime,
+        wall: Instant,
     ) -> tuple[Barrier, Ended]:
-        earlier = BootTime(now - BOUND + LEASE_SECONDS * SECOND)
-        return super().begin(revision, commit_time, members, now=earlier, wall=wall)
+        barrier, ended = super().begin(revision, commit_time, members, committed=committed, now=now, wall=wall)
+        barrier.ends = BootTime(committed + LEASE_SECONDS * SECOND)
+        return barrier, ended
 
 
 class _ForgetsWhoWasThere(Replica):
@@ -237,15 +247,53 @@ class _AnswersBeforeKept(Replica):
         self.answered.extend(barrier.revision for barrier in ended.barriers)
 
 
+class _TakesRowsByTheirCount(Replica):
+    """Drops whatever row has the count of leases that was read."""
+
+    def keep(self, ended: Ended) -> Task:
+        for member in ended.expired:
+            row = self.database.members.get(member.incarnation)
+            if row is not None and row.leases == member.leases:
+                self.database.leave(member.incarnation)
+        yield from super().keep(ended)
+
+
+class _DropsAtTheEnd(Barriers):
+    """Drops silent members when a barrier ends, whenever they were read."""
+
+    def begin(
+        self,
+        revision: Revision,
+        commit_time: Instant,
+        members: Iterable[Member],
+        *,
+        committed: BootTime,
+        now: BootTime,
+        wall: Instant,
+    ) -> tuple[Barrier, Ended]:
+        return super().begin(revision, commit_time, members, committed=committed, now=committed, wall=wall)
+
+
+class _TakesOldAnswers(Follower):
+    """Takes what still comes of a wish that was dropped for an answer to the one after it."""
+
+    def _is_told(self, name: str) -> bool:
+        return name in self._wanted
+
+
 @dataclass(frozen=True)
 class Mutation:
-    """A world in which one thing is wrong, and the kind of trouble in which that shows, within so many runs."""
+    """A world in which one thing is wrong.
+
+    `trouble` is the kind in which that shows, within so many runs; or there is a script in which it does.
+    """
 
     name: str
-    trouble: str = "everything"
-    within: int = 400
     replica: type[Replica] = Replica
     guard: type[GuardProcess] = GuardProcess
+    trouble: str = "everything"
+    within: int = 100
+    script: Callable[[World], None] | None = None
 
 
 def _guard(follower: type[Follower] = Follower, call: type[Call] = Call) -> type[GuardProcess]:
@@ -259,24 +307,27 @@ def _replica(following: type[Following] = Following, barriers: type[Barriers] = 
 MUTATIONS = (
     Mutation("acknowledge before applying", guard=_guard(_AcknowledgesFirst)),
     Mutation("lease counted from receipt of the answer", guard=_CountsFromReceipt),
-    Mutation("the authority's time counted from receipt of the answer", guard=_CountsTimeFromReceipt),
-    Mutation("committed head left out of the lease", replica=_LeavesOutTheHead),
-    Mutation("a late snapshot told", replica=_replica(_TellsWhatIsOld)),
-    Mutation("a late snapshot applied", guard=_guard(_AppliesWhatIsOld)),
+    Mutation(
+        "the authority's time counted from receipt of the answer", guard=_CountsTimeFromReceipt, trouble="ends and clocks"
+    ),
+    Mutation("committed head left out of the lease", replica=_LeavesOutTheHead, trouble="copies that lag"),
+    Mutation("a late snapshot told", replica=_replica(_TellsWhatIsOld), trouble="copies that lag", within=300),
+    Mutation("a late snapshot applied", guard=_guard(_AppliesWhatIsOld), trouble="copies that lag"),
     Mutation("acknowledging while facts of a former connection are in use", guard=_guard(_AcknowledgesOnTheWay)),
     Mutation("a lease usable before its revision is applied", guard=_guard(_CountsBeforeApplied)),
-    Mutation("a lease taken after the farewell", guard=_guard(_ServesAfterFarewell)),
+    Mutation("a lease taken after the farewell", guard=_guard(_ServesAfterFarewell), trouble="comings and goings"),
     Mutation("the per-write check left to timers", guard=_RemembersVerdicts),
     Mutation("identity remembered without secret id", guard=_guard(call=_AnySecret)),
-    Mutation("an old incarnation's name reused", guard=_ReusesItsName),
-    Mutation("interest dropped but what was remembered still used", guard=_guard(_UsesWhatItForgot)),
-    Mutation("members read before the commit", replica=_MembersBeforeTheCommit),
-    Mutation("the member's row written after reading the head", replica=_RowAfterTheHead),
+    Mutation("an old incarnation's name reused", guard=_ReusesItsName, script=scripts.farewell_on_its_way),
+    Mutation("interest dropped but what was remembered still used", guard=_guard(_UsesWhatItForgot), trouble="interests"),
+    Mutation("an old answer taken for a new one", guard=_guard(_TakesOldAnswers), trouble="interests", within=1000),
+    Mutation("members read before the commit", replica=_MembersBeforeTheCommit, script=scripts.joined_meanwhile),
+    Mutation("the member's row written after reading the head", replica=_RowAfterTheHead, script=scripts.committed_meanwhile),
     Mutation("members left out by the time in their rows", replica=_ExpiresByStoredTime),
-    Mutation("a silent member dropped although it came back", replica=_ExpiresWhoeverCameBack),
-    Mutation("a bound without drift and slack", replica=_replica(barriers=_ImpatientBarriers)),
-    Mutation("those who served before a restore left out", replica=_ForgetsWhoWasThere),
-    Mutation("answered before the receipt is kept", replica=_AnswersBeforeKept),
+    Mutation("a silent member dropped although it came back", replica=_ExpiresWhoeverCameBack, trouble="silent members"),
+    Mutation("a row taken for another by its count", replica=_TakesRowsByTheirCount, script=scripts.back_with_the_same_count),
+    Mutation("a row dropped too soon", replica=_replica(barriers=_DropsAtTheEnd), script=scripts.counted_late),
+    Mutation("a bound without drift and slack", replica=_replica(barriers=_ImpatientBarriers), trouble="silent members"),
+    Mutation("those who served before a restore left out", replica=_ForgetsWhoWasThere, trouble="restarts"),
+    Mutation("answered before the receipt is kept", replica=_AnswersBeforeKept, within=400),
 )
-
-__all__ = ["MUTATIONS", "WAITS", "Mutation"]

@@ -7,7 +7,7 @@ from consentry_core.clock import SECOND
 from model.authority import Replica
 from model.guard import GuardProcess
 from model.machines import Connection
-from model.world import World
+from model.world import CONSENTS, PARTNERS, World
 
 Step: TypeAlias = Callable[[World, int], None]
 
@@ -113,7 +113,7 @@ def farewell(world: World, choice: int) -> None:
 def forget(world: World, choice: int) -> None:
     """A guard wants to know no more about something."""
     guard, choice = _guard(world, choice), choice // 2
-    wanted = [*world.credentials.values(), *world.interesting(guard)]
+    wanted = [*world.credentials.values(), *CONSENTS, *PARTNERS]
     if not guard.paused:
         guard.send(guard.follower.forget(wanted[choice % len(wanted)] for choice in (choice, choice // 8)))
 
@@ -121,9 +121,10 @@ def forget(world: World, choice: int) -> None:
 def want(world: World, choice: int) -> None:
     """A guard wants to know everything, or one thing."""
     guard, choice = _guard(world, choice), choice // 2
-    wanted = [*world.credentials.values(), *world.interesting(guard)]
+    wanted = [*world.credentials.values(), *CONSENTS, *PARTNERS]
     if not guard.paused:
-        guard.send(guard.follower.want(wanted if choice % 4 == 0 else [wanted[choice // 4 % len(wanted)]]))
+        all_ = [*world.credentials.values(), *world.interesting(guard)]
+        guard.send(guard.follower.want(all_ if choice % 4 == 0 else [wanted[choice // 4 % len(wanted)]]))
 
 
 def pause_replica(world: World, choice: int) -> None:
@@ -143,10 +144,10 @@ def slow_replica(world: World, choice: int) -> None:
 
 
 def step_replica(world: World, choice: int) -> None:
-    """One task of a slow replica goes on by one step."""
-    replica = _replica(world, choice)
+    """One task of a slow replica goes on by one step: half of the time the newest."""
+    replica, choice = _replica(world, choice), choice // 2
     if replica is not None and not replica.paused and replica.tasks:
-        replica.step(replica.tasks[-1 - choice // 2 % len(replica.tasks)])
+        replica.step(replica.tasks[-1 - (choice // 2 % len(replica.tasks) if choice % 2 else 0)])
 
 
 def crash_replica(world: World, choice: int) -> None:
@@ -210,7 +211,7 @@ TROUBLES: Mapping[str, Sequence[Step]] = {
         **_STATE, hold_up=2, hold_down=2, flow=2, connect_held=2, cut=2, crash_guard=1, deliver=2,
     ),
     "a slow database": _table(
-        **_STATE, slow_replica=1, step_replica=10, connect=2, crash_guard=2, hold_down=1, deliver=2, lag=1,
+        **_STATE, slow_replica=1, step_replica=12, connect=2, crash_guard=2, hold_down=3, flow=1, lag=1,
     ),
     "restarts": _table(
         **_STATE, crash_replica=2, start_replica=3, pause_replica=2, cut=2, connect=2, restore=1, hold_down=1,

@@ -24,4 +24,14 @@ def runs_to_find(mutation: Mutation, limit: int) -> int | None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_the_model_finds(mutation: Mutation) -> None:
-    assert runs_to_find(mutation, mutation.within) is not None
+    if mutation.script is None:
+        assert runs_to_find(mutation, mutation.within) is not None
+    else:
+        with pytest.raises(Violation):
+            mutation.script(World(mutation.replica, mutation.guard))
+
+
+@pytest.mark.parametrize("mutation", [one for one in MUTATIONS if one.script], ids=lambda mutation: mutation.name)
+def test_the_promises_hold_in_the_script(mutation: Mutation) -> None:
+    assert mutation.script is not None
+    mutation.script(World())

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from consentry_authority.enforcement.barriers import BOUND
 from consentry_core import names
 from consentry_core.clock import SECOND
-from consentry_core.follow import FromAuthority, Lease
+from consentry_core.follow import FromAuthority, Lease, Revision
 from consentry_rule import Instant
 from model.authority import Replica, Stream
 from model.changes import ACME, ALL, BEST, CHANGES, DEMO, PAIRS, SLOTS, TOKEN, Change, State, first_facts, reads
@@ -18,6 +18,9 @@ from model.database import Committed, Database
 from model.guard import GuardProcess
 from model.history import Read
 from model.machines import FAST, MILLION, SLOW, START, Connection, Machine
+
+CONSENTS = [names.CONSENT.format(customer, partner) for partner, customer in (*PAIRS, (ACME, DEMO))]
+PARTNERS = [names.PARTNER.format(partner) for partner in (ACME, BEST)]
 
 
 class World:
@@ -56,9 +59,7 @@ class World:
 
     def interesting(self, guard: GuardProcess) -> list[str]:
         """The names of standings that a guard follows: one by one, or a partner's all at once."""
-        if guard.machine is self._guard_machines[0]:
-            return [names.CONSENT.format(customer, partner) for partner, customer in (*PAIRS, (ACME, DEMO))]
-        return [names.PARTNER.format(partner) for partner in (ACME, BEST)]
+        return CONSENTS if guard.machine is self._guard_machines[0] else PARTNERS
 
     def connect(self, guard: GuardProcess, choice: int) -> None:
         """A guard connects to a replica; it has hung up what it had."""
@@ -190,6 +191,12 @@ class World:
         for other in self.replicas:
             if other is not None:
                 other.wake()
+
+    def heard(self, replica: Replica, incarnation: str, applied: Revision | None) -> None:
+        """A member said something to one replica: the others hear of it too."""
+        for other in self.replicas:
+            if other is not None and other is not replica:
+                other.tasks.append(other.hears(incarnation, applied))
 
     def granted(self, stream: Stream, message: FromAuthority) -> None:
         if isinstance(message, Lease):

@@ -188,6 +188,25 @@ def test_what_is_told_again_as_it_was_is_no_news() -> None:
     assert (again.credentials, again.standings, set(again.answered)) == ((), (), {KEY, PARTNER})
 
 
+def test_what_still_comes_of_a_wish_that_was_dropped_is_not_applied_to_a_new_one() -> None:
+    """Changes between the two are not told: an answer to the first is older than what is acknowledged meanwhile."""
+    follower = started()
+    consent = "customers/north/consents/acme"
+    follower.want([consent, KEY])
+    follower.forget([consent, KEY])
+    follower.want([consent, KEY])
+    key, standing = Key(KeyKind.ALL_CUSTOMERS, ACME), Standing(ACME, NORTH, connected=True)
+    follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, key),), standings=(standing,)))
+    follower.received(Facts(revision(7), credentials=(Credential(KEY, key),)))
+    assert follower.credential(KEY) is None
+    assert follower.standing(ACME, NORTH) is None
+    follower.received(Facts(revision(8)))
+    follower.received(Facts(revision(8), interest=3, more=True, credentials=(Credential(KEY, key),)))
+    follower.received(Facts(revision(9), standings=(standing,)))
+    assert (follower.credential(KEY), follower.standing(ACME, NORTH)) == (key, standing)
+    assert not follower.knows(KEY), "the rest of the answer is owed"
+
+
 def test_a_lease_that_was_on_its_way_at_the_farewell_does_not_count() -> None:
     """Barriers wait for this incarnation no longer: whatever arrives, it serves nothing any more."""
     follower = started()
@@ -224,7 +243,7 @@ def test_former_facts_come_with_a_change() -> None:
     follower = started()
     follower.want([KEY])
     before, after = Key(KeyKind.DEMO, ACME), Key(KeyKind.DEMO, ACME, rehearsing=True)
-    follower.received(Facts(revision(8), credentials=(Credential(KEY, before),)))
+    follower.received(Facts(revision(8), interest=2, credentials=(Credential(KEY, before),)))
     assert follower.received(Facts(revision(9), credentials=(Credential(KEY, after),))).credentials == ((KEY, before),)
 
 

@@ -11,7 +11,7 @@ later than T after a commit was granted after it, and its holder has applied it.
 the commit writes its row after it, and then reads a head that includes it.
 
 No stored time is ever compared between machines: a member's row counts its leases, and a row whose count has not changed for
-the length of a barrier has no usable lease.
+the length of a barrier, from when it was read, has no usable lease.
 """
 
 from collections.abc import Iterable, Sequence
@@ -71,13 +71,14 @@ class Receipt:
 
 @dataclass(slots=True)
 class Barrier:
-    """One change on its way to being enforced."""
+    """One change on its way to being enforced. It `ends` whatever the members do; who was silent is dropped at `drops`."""
 
     revision: Revision
     commit_time: Instant
     ends: BootTime
+    drops: BootTime
     points: dict[str, Point]
-    leases: dict[str, int] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
     enforce_time: Instant | None = None
 
     def receipt(self) -> Receipt:
@@ -93,10 +94,10 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Barriers that have just been enforced, and the members that have no lease any more: (incarnation, leases counted)."""
+    """Barriers that have just been enforced, and members that have no lease any more if they are still as they were read."""
 
     barriers: tuple[Barrier, ...] = ()
-    expired: tuple[tuple[str, int], ...] = ()
+    expired: tuple[Member, ...] = ()
 
 
 class Barriers:
@@ -104,15 +105,27 @@ class Barriers:
 
     def __init__(self) -> None:
         self._open: dict[int, Barrier] = {}
+        self._silent: list[tuple[BootTime, Member]] = []  # waited for to the end, and from when on they can be dropped
 
     def begin(
-        self, revision: Revision, commit_time: Instant, members: Iterable[Member], *, now: BootTime, wall: Instant
+        self,
+        revision: Revision,
+        commit_time: Instant,
+        members: Iterable[Member],
+        *,
+        committed: BootTime,
+        now: BootTime,
+        wall: Instant,
     ) -> tuple[Barrier, Ended]:
-        """A change was committed, and then its members were read; `now` is a moment after the commit."""
-        barrier = Barrier(revision, commit_time, BootTime(now + _PATIENCE), {})
+        """A change was committed, and then its members were read: `committed` is a moment between the two, `now` is after both.
+
+        Reading can take long, and a member can be granted a lease meanwhile. The barrier need not wait for that one's end, for
+        it names a head that includes the change; but the member's row must not be dropped before.
+        """
+        barrier = Barrier(revision, commit_time, BootTime(committed + _PATIENCE), BootTime(now + _PATIENCE), {})
         for member in members:
             barrier.points[member.incarnation] = Point(member.incarnation, member.service)
-            barrier.leases[member.incarnation] = member.leases
+            barrier.members[member.incarnation] = member
         self._open[revision.number] = barrier
         for member in members:
             if member.applied is not None:
@@ -133,19 +146,21 @@ class Barriers:
 
     def tick(self, *, now: BootTime, wall: Instant) -> Ended:
         """Time has passed."""
-        expired = []
         for barrier in self._open.values():
             if now < barrier.ends:
                 continue
-            for incarnation in tuple(barrier.points):
+            for incarnation, member in barrier.members.items():
                 if barrier.owed_by(incarnation):
-                    expired.append((incarnation, barrier.leases[incarnation]))
+                    self._silent.append((barrier.drops, member))
                     self._settle(barrier, incarnation, PointState.EXPIRED, None)
-        return Ended(self._ended(wall).barriers, tuple(expired))
+        expired = tuple(member for drops, member in self._silent if now >= drops)
+        self._silent = [(drops, member) for drops, member in self._silent if now < drops]
+        return Ended(self._ended(wall).barriers, expired)
 
     def next_tick(self) -> BootTime | None:
         """When `tick` is due, whatever happens."""
-        return min((barrier.ends for barrier in self._open.values()), default=None)
+        ends = [barrier.ends for barrier in self._open.values()]
+        return min(ends + [drops for drops, _ in self._silent], default=None)
 
     def owed(self, incarnation: str) -> Sequence[Revision]:
         """The changes that wait for a member's acknowledgement."""

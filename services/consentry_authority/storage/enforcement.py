@@ -30,10 +30,18 @@ def leave(connection: sa.Connection, incarnation: str) -> None:
     connection.execute(sa.delete(t.members).where(t.members.c.incarnation == incarnation))
 
 
-def expire(connection: sa.Connection, expired: Iterable[tuple[str, int]]) -> None:
-    """Drop members that were granted nothing since their leases were counted: none of those is usable any more."""
-    for incarnation, leases in expired:
-        row = (t.members.c.incarnation == incarnation, t.members.c.leases == leases)
+def expire(connection: sa.Connection, expired: Iterable[Member]) -> None:
+    """Drop members that were granted nothing since their leases were counted: none of those is usable any more.
+
+    One that was dropped and came back counts from 1 again; by when it joined it is told from what it was.
+    """
+    columns = t.members.c
+    for member in expired:
+        row = (
+            columns.incarnation == member.incarnation,
+            columns.join_time == member.join_time,
+            columns.leases == member.leases,
+        )
         connection.execute(sa.delete(t.members).where(*row))
 
 
