@@ -36,7 +36,7 @@ FIRE_SECONDS ?= 600
 fire: $(SETUP) ## the barrier under fire: processes killed, stopped and cut off for ten minutes; FIRE_SECONDS= for another time
 	FIRE_SECONDS=$(FIRE_SECONDS) $(BIN)/python -m pytest -q -s tests/e2e/test_barrier_under_fire.py
 
-model: $(SETUP) ## the model of the enforcement protocol: a hundred times the runs of `make test`, and its mutations
+model: $(SETUP) ## the model of the enforcement protocol: a hundred times the runs of `make test`
 	CONSENTRY_MODEL_TIMES=100 $(BIN)/python -m pytest tests/model
 
 test-fast: $(SETUP) ## the tests that take milliseconds each

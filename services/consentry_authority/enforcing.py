@@ -88,6 +88,8 @@ class Enforcing:
         await self._store.write_aside(lambda connection: rows.leave(connection, incarnation))
         self._applied.pop(incarnation, None)
         self._granted.pop(incarnation, None)
+        if self._begun:  # one that was just reading its members may have read this one, and would wait for it in vain
+            await asyncio.wait(self._begun.values())
         self._end(self._barriers.left(incarnation, wall=self._clock.now()))
 
     async def points(self) -> Sequence[PointStatus]:

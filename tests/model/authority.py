@@ -57,6 +57,7 @@ class Replica:
         self.machine = machine
         self.clock = ProcessClock(machine)
         self.barriers = self.barriers_class()
+        self.begun: set[int] = set()
         self.ended: dict[int, Barrier] = {}
         self.applied: dict[str, Revision] = {}
         self.streams: list[Stream] = []
@@ -156,6 +157,8 @@ class Replica:
                 self.database.leave(incarnation)
                 yield STEPS
                 self.applied.pop(incarnation, None)
+                while self.begun:
+                    yield WAITS
                 self.end(self.barriers.left(incarnation, wall=self.clock.now()))
                 self.observer.heard(self, incarnation, None)
             case _:
@@ -197,6 +200,7 @@ class Replica:
         committed = self.database.commit(changed, self.clock.now())
         self.observer.committed(self, committed)
         if committed.narrowing:
+            self.begun.add(committed.revision.number)
             self.tasks.append(self.begin(committed))
 
     def begin(self, committed: Committed) -> Task:
@@ -205,6 +209,7 @@ class Replica:
         yield STEPS
         members = self.members()
         yield STEPS
+        self.begun.remove(committed.revision.number)
         self.raise_barrier(committed.revision, committed.commit_time, members, since)
 
     def raise_barrier(self, revision: Revision, commit_time: Instant, members: Sequence[Member], since: BootTime) -> None:

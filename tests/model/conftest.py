@@ -11,9 +11,6 @@ from consentry_guard import follower
 TIMES = int(os.environ.get("CONSENTRY_MODEL_TIMES", "1"))
 """How many times the ordinary number of runs; `make model` sets it."""
 
-# That the model can fail is searched for by chance, and some mutations take more runs than fit beside the other tests.
-collect_ignore = [] if "CONSENTRY_MODEL_TIMES" in os.environ else ["test_enforcement_mutations.py"]
-
 
 @pytest.fixture(autouse=True, scope="module")  # not beyond: other tests have pieces of the real size
 def small_pieces() -> Iterator[None]:

@@ -1,6 +1,8 @@
 """Runs that chance takes long to find, written down: each one a way in which a row or a lease could be taken for another."""
 
+from consentry_core import names
 from model.authority import Replica
+from model.changes import ALL, PAIRS
 from model.guard import GuardProcess
 from model.machines import Connection
 from model.world import World
@@ -99,20 +101,24 @@ def joined_meanwhile(world: World) -> None:
 
 
 def committed_meanwhile(world: World) -> None:
-    """A change is committed while an incarnation that nobody knows yet is being granted its first lease."""
+    """A change is committed while an incarnation that nobody knows yet gets its first lease, and is told all it asked for."""
     world.guards[0].farewell()
     _go_on(world)
     slow = _slow(world)
     world.crash_guard(0)
-    world.connect(world.guards[0], 0)
-    stream = slow.tasks[-1]
+    guard, all_names = world.guards[0], [*world.credentials.values(), *world.interesting(world.guards[0])]
+    asked = [world.credentials[ALL], names.CONSENT.format(*reversed(PAIRS[0]))]  # few enough for one answer
+    guard.follower.forget(name for name in all_names if name not in asked)
+    world.connect(guard, 0)
+    connection, stream = guard.connection, slow.tasks[-1]
+    assert connection is not None
     _go_on(world)
     slow.step(stream)
     world.commit(REVOKE, 1)
     _go_on(world)
-    while not slow.step(stream):
-        pass
-    _go_on(world)
+    while not connection.down:
+        slow.step(stream)
+    _go_on(world)  # what is told arrives; of the change nobody hears here
 
 
 def _slow(world: World) -> Replica:
