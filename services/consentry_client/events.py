@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from consentry.authority.v1 import data_class_pb2
-from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2
+from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2
 from consentry_client.readings import DeviceReadings, Reading, datetime_of
 from consentry_rule import DataClass
 
@@ -163,7 +163,7 @@ def message_of(event: Event) -> feed_pb2.WatchResponse:
             time = message.heartbeat.time
             time.seconds, time.nanos = divmod(event.time_unix_nano, _NANOS)
         case Gap():
-            message.gap.CopyFrom(w.Gap(customer=event.customer, cause=w.Gap.Cause.Value(f"CAUSE_{event.cause}")))
+            message.gap.CopyFrom(gap_pb2.Gap(customer=event.customer, cause=gap_pb2.Gap.Cause.Value(f"CAUSE_{event.cause}")))
     return message
 
 
@@ -177,8 +177,8 @@ def data_classes_to_wire(data_classes: Iterable[DataClass]) -> list[data_class_p
     return sorted(_TO_WIRE[data_class] for data_class in data_classes)
 
 
-def _cause(cause: feed_pb2.WatchResponse.Gap.Cause.ValueType) -> str:
+def _cause(cause: gap_pb2.Gap.Cause.ValueType) -> str:
     try:
-        return feed_pb2.WatchResponse.Gap.Cause.Name(cause).removeprefix("CAUSE_")
+        return gap_pb2.Gap.Cause.Name(cause).removeprefix("CAUSE_")
     except ValueError:  # a newer service's
         return "UNSPECIFIED"

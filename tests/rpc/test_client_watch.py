@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from consentry.authority.v1 import coverage_pb2
-from consentry.devices.v1 import feed_pb2
+from consentry.devices.v1 import feed_pb2, gap_pb2
 from consentry_client import (
     AsyncClient,
     CallFailed,
@@ -115,7 +115,7 @@ def synced(cursor: str) -> feed_pb2.WatchResponse:
 
 async def test_events_come_as_they_are_sent_with_the_secret_in_the_metadata(over: Any) -> None:
     removed = W.CustomerRemoved(customer="customers/south", reason="CONSENT_REVOKED")
-    gap = W.Gap(customer="customers/south", cause=W.Gap.CAUSE_NOT_COVERED)
+    gap = gap_pb2.Gap(customer="customers/south", cause=gap_pb2.Gap.CAUSE_NOT_COVERED)
     feed = ScriptedFeed([synced("c1"), W(cursor="c2", customer_removed=removed), W(cursor="c3", gap=gap), HANG])
     with serving(feed=feed) as address:
         taken = await over.watch(address, most=3)

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from consentry.authority.v1 import coverage_pb2, data_class_pb2, directory_pb2, keys_pb2, tokens_pb2
-from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
+from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2, telemetry_pb2
 from consentry_core.clock import SECOND
 from consentry_core.rpc.client import bearer
 from consentry_core.rpc.errors import error_info
@@ -86,7 +86,7 @@ async def test_granted_again_it_enters_again_with_a_gap_between(pair: Pair) -> N
         await pair.authority.consent("south", "acme")
         await reader.until("customer_added")
         gap = await reader.next()
-        assert (gap.gap.customer, gap.gap.cause) == (SOUTH, feed_pb2.WatchResponse.Gap.CAUSE_NOT_COVERED)
+        assert (gap.gap.customer, gap.gap.cause) == (SOUTH, gap_pb2.Gap.CAUSE_NOT_COVERED)
         await south.publish(load=[3.0])
         await reader.until("telemetry")
         assert reader.values() == [1.0, 3.0]

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import coverage_pb2, data_class_pb2
-from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
+from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2, telemetry_pb2
 from consentry_client import (
     AlarmChange,
     CoverageEvent,
@@ -100,7 +100,7 @@ def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
         customer="customers/north", data_classes=[data_class_pb2.DATA_CLASS_TELEMETRY, data_class_pb2.DATA_CLASS_ALARMS]
     )
     removed = W.CustomerRemoved(customer="customers/north", reason="CONSENT_REVOKED")
-    gap = W.Gap(customer="customers/north", cause=W.Gap.CAUSE_NOT_COVERED)
+    gap = gap_pb2.Gap(customer="customers/north", cause=gap_pb2.Gap.CAUSE_NOT_COVERED)
     events: dict[bytes, Event] = {
         W(cursor="c", telemetry=W.Telemetry(devices=[device_telemetry()])).SerializeToString(): Telemetry(
             "c", (DeviceReadings(device_telemetry()),)
@@ -147,7 +147,7 @@ def test_what_a_newer_service_says_is_passed_over() -> None:
     added.MergeFromString(b"\x12\x02\x01\x63")  # data_classes: inventory, and number 99
     event = event_of(W(cursor="c", customer_added=added))
     assert event == CustomerAdded("c", "customers/north", frozenset({DataClass.INVENTORY}))
-    gap = W.Gap()
+    gap = gap_pb2.Gap()
     gap.MergeFromString(b"\x10\x63")  # cause number 99
     assert event_of(W(cursor="c", gap=gap)) == Gap("c", "", "UNSPECIFIED")
 

@@ -8,7 +8,7 @@ in no message; and the guard checks every (customer, data class) of the message 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
+from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, gap_pb2
 from consentry_core import names
 from consentry_core.clock import SECOND, Clock
 from consentry_core.errors import ConsentryError
@@ -282,5 +282,4 @@ class _Watch:
 
 
 def _gap(customer: str) -> feed_pb2.WatchResponse:
-    gap = feed_pb2.WatchResponse.Gap(customer=customer, cause=feed_pb2.WatchResponse.Gap.CAUSE_NOT_COVERED)
-    return feed_pb2.WatchResponse(gap=gap)
+    return feed_pb2.WatchResponse(gap=gap_pb2.Gap(customer=customer, cause=gap_pb2.Gap.CAUSE_NOT_COVERED))

@@ -24,41 +24,40 @@ _sym_db = _symbol_database.Default()
 
 from consentry.authority.v1 import data_class_pb2 as consentry_dot_authority_dot_v1_dot_data__class__pb2
 from consentry.devices.v1 import alarms_pb2 as consentry_dot_devices_dot_v1_dot_alarms__pb2
+from consentry.devices.v1 import gap_pb2 as consentry_dot_devices_dot_v1_dot_gap__pb2
 from consentry.devices.v1 import inventory_pb2 as consentry_dot_devices_dot_v1_dot_inventory__pb2
 from consentry.devices.v1 import telemetry_pb2 as consentry_dot_devices_dot_v1_dot_telemetry__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63onsentry/devices/v1/feed.proto\x12\x14\x63onsentry.devices.v1\x1a\'consentry/authority/v1/data_class.proto\x1a!consentry/devices/v1/alarms.proto\x1a$consentry/devices/v1/inventory.proto\x1a$consentry/devices/v1/telemetry.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x02\n\x0cWatchRequest\x12\x11\n\tcustomers\x18\x01 \x03(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12?\n\x08snapshot\x18\x03 \x01(\x0b\x32+.consentry.devices.v1.WatchRequest.SnapshotH\x00\x12\x37\n\x04live\x18\x04 \x01(\x0b\x32\'.consentry.devices.v1.WatchRequest.LiveH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x05 \x01(\tH\x00\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10stop_when_synced\x18\x07 \x01(\x08\x1a\n\n\x08Snapshot\x1a\x06\n\x04LiveB\x07\n\x05start\"\xe7\x07\n\rWatchResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x42\n\ttelemetry\x18\x02 \x01(\x0b\x32-.consentry.devices.v1.WatchResponse.TelemetryH\x00\x12\x41\n\x10inventory_change\x18\x03 \x01(\x0b\x32%.consentry.devices.v1.InventoryChangeH\x00\x12\x38\n\x0c\x61larm_change\x18\x04 \x01(\x0b\x32 .consentry.devices.v1.AlarmEventH\x00\x12K\n\x0e\x63ustomer_added\x18\x05 \x01(\x0b\x32\x31.consentry.devices.v1.WatchResponse.CustomerAddedH\x00\x12O\n\x10\x63ustomer_removed\x18\x06 \x01(\x0b\x32\x33.consentry.devices.v1.WatchResponse.CustomerRemovedH\x00\x12<\n\x06synced\x18\x07 \x01(\x0b\x32*.consentry.devices.v1.WatchResponse.SyncedH\x00\x12\x42\n\theartbeat\x18\x08 \x01(\x0b\x32-.consentry.devices.v1.WatchResponse.HeartbeatH\x00\x12\x36\n\x03gap\x18\t \x01(\x0b\x32\'.consentry.devices.v1.WatchResponse.GapH\x00\x1a\x43\n\tTelemetry\x12\x36\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32%.consentry.devices.v1.DeviceTelemetry\x1aZ\n\rCustomerAdded\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x1a\x33\n\x0f\x43ustomerRemoved\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x1a\x08\n\x06Synced\x1a\x35\n\tHeartbeat\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x8c\x01\n\x03Gap\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12<\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32-.consentry.devices.v1.WatchResponse.Gap.Cause\"5\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41USE_NOT_COVERED\x10\x01\x42\x07\n\x05\x65vent2a\n\x0b\x46\x65\x65\x64Service\x12R\n\x05Watch\x12\".consentry.devices.v1.WatchRequest\x1a#.consentry.devices.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63onsentry/devices/v1/feed.proto\x12\x14\x63onsentry.devices.v1\x1a\'consentry/authority/v1/data_class.proto\x1a!consentry/devices/v1/alarms.proto\x1a\x1e\x63onsentry/devices/v1/gap.proto\x1a$consentry/devices/v1/inventory.proto\x1a$consentry/devices/v1/telemetry.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x04\n\x0cWatchRequest\x12\x11\n\tcustomers\x18\x01 \x03(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12?\n\x08snapshot\x18\x03 \x01(\x0b\x32+.consentry.devices.v1.WatchRequest.SnapshotH\x00\x12\x37\n\x04live\x18\x04 \x01(\x0b\x32\'.consentry.devices.v1.WatchRequest.LiveH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x05 \x01(\tH\x00\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10stop_when_synced\x18\x07 \x01(\x08\x12\x0f\n\x07\x64\x65vices\x18\x08 \x03(\t\x12=\n\x08\x64\x65livery\x18\t \x01(\x0e\x32+.consentry.devices.v1.WatchRequest.Delivery\x12\x32\n\x0fsample_interval\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06strict\x18\x0b \x01(\x08\x1a\n\n\x08Snapshot\x1a\x06\n\x04Live\"e\n\x08\x44\x65livery\x12\x18\n\x14\x44\x45LIVERY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45LIVERY_LOSSLESS\x10\x01\x12\x13\n\x0f\x44\x45LIVERY_LATEST\x10\x02\x12\x13\n\x0f\x44\x45LIVERY_SAMPLE\x10\x03\x42\x07\n\x05start\"\xe0\x06\n\rWatchResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x42\n\ttelemetry\x18\x02 \x01(\x0b\x32-.consentry.devices.v1.WatchResponse.TelemetryH\x00\x12\x41\n\x10inventory_change\x18\x03 \x01(\x0b\x32%.consentry.devices.v1.InventoryChangeH\x00\x12\x38\n\x0c\x61larm_change\x18\x04 \x01(\x0b\x32 .consentry.devices.v1.AlarmEventH\x00\x12K\n\x0e\x63ustomer_added\x18\x05 \x01(\x0b\x32\x31.consentry.devices.v1.WatchResponse.CustomerAddedH\x00\x12O\n\x10\x63ustomer_removed\x18\x06 \x01(\x0b\x32\x33.consentry.devices.v1.WatchResponse.CustomerRemovedH\x00\x12<\n\x06synced\x18\x07 \x01(\x0b\x32*.consentry.devices.v1.WatchResponse.SyncedH\x00\x12\x42\n\theartbeat\x18\x08 \x01(\x0b\x32-.consentry.devices.v1.WatchResponse.HeartbeatH\x00\x12(\n\x03gap\x18\t \x01(\x0b\x32\x19.consentry.devices.v1.GapH\x00\x1aY\n\tTelemetry\x12\x36\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32%.consentry.devices.v1.DeviceTelemetry\x12\x14\n\x0c\x66olded_count\x18\x02 \x01(\x04\x1aZ\n\rCustomerAdded\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x1a\x33\n\x0f\x43ustomerRemoved\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x1a\x08\n\x06Synced\x1a\x35\n\tHeartbeat\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05\x65vent2a\n\x0b\x46\x65\x65\x64Service\x12R\n\x05Watch\x12\".consentry.devices.v1.WatchRequest\x1a#.consentry.devices.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.devices.v1.feed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHREQUEST']._serialized_start=275
-  _globals['_WATCHREQUEST']._serialized_end=621
-  _globals['_WATCHREQUEST_SNAPSHOT']._serialized_start=594
-  _globals['_WATCHREQUEST_SNAPSHOT']._serialized_end=604
-  _globals['_WATCHREQUEST_LIVE']._serialized_start=606
-  _globals['_WATCHREQUEST_LIVE']._serialized_end=612
-  _globals['_WATCHRESPONSE']._serialized_start=624
-  _globals['_WATCHRESPONSE']._serialized_end=1623
-  _globals['_WATCHRESPONSE_TELEMETRY']._serialized_start=1194
-  _globals['_WATCHRESPONSE_TELEMETRY']._serialized_end=1261
-  _globals['_WATCHRESPONSE_CUSTOMERADDED']._serialized_start=1263
-  _globals['_WATCHRESPONSE_CUSTOMERADDED']._serialized_end=1353
-  _globals['_WATCHRESPONSE_CUSTOMERREMOVED']._serialized_start=1355
-  _globals['_WATCHRESPONSE_CUSTOMERREMOVED']._serialized_end=1406
-  _globals['_WATCHRESPONSE_SYNCED']._serialized_start=1408
-  _globals['_WATCHRESPONSE_SYNCED']._serialized_end=1416
-  _globals['_WATCHRESPONSE_HEARTBEAT']._serialized_start=1418
-  _globals['_WATCHRESPONSE_HEARTBEAT']._serialized_end=1471
-  _globals['_WATCHRESPONSE_GAP']._serialized_start=1474
-  _globals['_WATCHRESPONSE_GAP']._serialized_end=1614
-  _globals['_WATCHRESPONSE_GAP_CAUSE']._serialized_start=1561
-  _globals['_WATCHRESPONSE_GAP_CAUSE']._serialized_end=1614
-  _globals['_FEEDSERVICE']._serialized_start=1625
-  _globals['_FEEDSERVICE']._serialized_end=1722
+  _globals['_WATCHREQUEST']._serialized_start=307
+  _globals['_WATCHREQUEST']._serialized_end=904
+  _globals['_WATCHREQUEST_SNAPSHOT']._serialized_start=774
+  _globals['_WATCHREQUEST_SNAPSHOT']._serialized_end=784
+  _globals['_WATCHREQUEST_LIVE']._serialized_start=786
+  _globals['_WATCHREQUEST_LIVE']._serialized_end=792
+  _globals['_WATCHREQUEST_DELIVERY']._serialized_start=794
+  _globals['_WATCHREQUEST_DELIVERY']._serialized_end=895
+  _globals['_WATCHRESPONSE']._serialized_start=907
+  _globals['_WATCHRESPONSE']._serialized_end=1771
+  _globals['_WATCHRESPONSE_TELEMETRY']._serialized_start=1463
+  _globals['_WATCHRESPONSE_TELEMETRY']._serialized_end=1552
+  _globals['_WATCHRESPONSE_CUSTOMERADDED']._serialized_start=1554
+  _globals['_WATCHRESPONSE_CUSTOMERADDED']._serialized_end=1644
+  _globals['_WATCHRESPONSE_CUSTOMERREMOVED']._serialized_start=1646
+  _globals['_WATCHRESPONSE_CUSTOMERREMOVED']._serialized_end=1697
+  _globals['_WATCHRESPONSE_SYNCED']._serialized_start=1699
+  _globals['_WATCHRESPONSE_SYNCED']._serialized_end=1707
+  _globals['_WATCHRESPONSE_HEARTBEAT']._serialized_start=1709
+  _globals['_WATCHRESPONSE_HEARTBEAT']._serialized_end=1762
+  _globals['_FEEDSERVICE']._serialized_start=1773
+  _globals['_FEEDSERVICE']._serialized_end=1870
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from consentry.authority.v1 import data_class_pb2 as _data_class_pb2
 from consentry.devices.v1 import alarms_pb2 as _alarms_pb2
+from consentry.devices.v1 import gap_pb2 as _gap_pb2
 from consentry.devices.v1 import inventory_pb2 as _inventory_pb2
 from consentry.devices.v1 import telemetry_pb2 as _telemetry_pb2
 from google.protobuf import descriptor as _descriptor
@@ -30,6 +31,33 @@ class WatchRequest(_message.Message):
     """WatchRequest says what is wanted, and from where on."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Delivery:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WatchRequest._Delivery.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DELIVERY_UNSPECIFIED: WatchRequest._Delivery.ValueType  # 0
+        """As DELIVERY_LOSSLESS."""
+        DELIVERY_LOSSLESS: WatchRequest._Delivery.ValueType  # 1
+        """Everything, in order. A reader that falls behind catches up."""
+        DELIVERY_LATEST: WatchRequest._Delivery.ValueType  # 2
+        """The newest reading of each sensor, as fast as the reader takes them: what it is too slow for is folded, and counted."""
+        DELIVERY_SAMPLE: WatchRequest._Delivery.ValueType  # 3
+        """As DELIVERY_LATEST, at most once in every `sample_interval`; the last reading before it is quiet is sent too."""
+
+    class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
+        """Delivery says what of the readings is wanted. Inventory and alarms are always sent in full."""
+
+    DELIVERY_UNSPECIFIED: WatchRequest.Delivery.ValueType  # 0
+    """As DELIVERY_LOSSLESS."""
+    DELIVERY_LOSSLESS: WatchRequest.Delivery.ValueType  # 1
+    """Everything, in order. A reader that falls behind catches up."""
+    DELIVERY_LATEST: WatchRequest.Delivery.ValueType  # 2
+    """The newest reading of each sensor, as fast as the reader takes them: what it is too slow for is folded, and counted."""
+    DELIVERY_SAMPLE: WatchRequest.Delivery.ValueType  # 3
+    """As DELIVERY_LATEST, at most once in every `sample_interval`; the last reading before it is quiet is sent too."""
 
     @_typing.final
     class Snapshot(_message.Message):
@@ -68,12 +96,20 @@ class WatchRequest(_message.Message):
     AFTER_CURSOR_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     STOP_WHEN_SYNCED_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    SAMPLE_INTERVAL_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
     after_cursor: _builtins.str
-    """With exactly what came after this `cursor`. It must come from a stream of the same partner with the same customers and data
-    classes, of any of its keys.
+    """With exactly what came after this `cursor`. It must come from a stream of the same partner with the same customers, data
+    classes and devices, of any of its keys and with any delivery.
     """
     stop_when_synced: _builtins.bool
     """End with OK after `synced`: a daily pull."""
+    delivery: Global___WatchRequest.Delivery.ValueType
+    """What of the readings is wanted."""
+    strict: _builtins.bool
+    """Refuse a cursor that is older than what is kept, with OUT_OF_RANGE, instead of going on after a gap."""
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`customers/{customer}`: only these, at most 1000. Empty: all that the key covers, as coverage changes."""
@@ -94,6 +130,16 @@ class WatchRequest(_message.Message):
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """A heartbeat is sent after so long without another message: 1 to 300 s; absent: 15 s."""
 
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`customers/{customer}/devices/{device}`: only what concerns these, at most 1000: the devices themselves, their sensors, alarms
+        and readings. Without `customers`, theirs are meant. Empty: all.
+        """
+
+    @_builtins.property
+    def sample_interval(self) -> _duration_pb2.Duration:
+        """With DELIVERY_SAMPLE, and only then: 0.1 to 3600 s."""
+
     def __init__(
         self,
         *,
@@ -104,10 +150,14 @@ class WatchRequest(_message.Message):
         after_cursor: _builtins.str = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         stop_when_synced: _builtins.bool = ...,
+        devices: _abc.Iterable[_builtins.str] | None = ...,
+        delivery: Global___WatchRequest.Delivery.ValueType = ...,
+        sample_interval: _duration_pb2.Duration | None = ...,
+        strict: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "heartbeat_interval", b"heartbeat_interval", "live", b"live", "snapshot", b"snapshot", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "heartbeat_interval", b"heartbeat_interval", "live", b"live", "sample_interval", b"sample_interval", "snapshot", b"snapshot", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "customers", b"customers", "data_classes", b"data_classes", "heartbeat_interval", b"heartbeat_interval", "live", b"live", "snapshot", b"snapshot", "start", b"start", "stop_when_synced", b"stop_when_synced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "customers", b"customers", "data_classes", b"data_classes", "delivery", b"delivery", "devices", b"devices", "heartbeat_interval", b"heartbeat_interval", "live", b"live", "sample_interval", b"sample_interval", "snapshot", b"snapshot", "start", b"start", "stop_when_synced", b"stop_when_synced", "strict", b"strict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["snapshot", "live", "after_cursor"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
@@ -128,18 +178,26 @@ class WatchResponse(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         DEVICES_FIELD_NUMBER: _builtins.int
+        FOLDED_COUNT_FIELD_NUMBER: _builtins.int
+        folded_count: _builtins.int
+        """How many readings that came since the last such message are not here, because a newer one of their sensor is, or was,
+        sent. Always 0 in DELIVERY_LOSSLESS.
+        """
         @_builtins.property
         def devices(self) -> _containers.RepeatedCompositeFieldContainer[_telemetry_pb2.DeviceTelemetry]:
-            """In the order in which they were taken in."""
+            """In the order in which they were taken in; in DELIVERY_LATEST and DELIVERY_SAMPLE the newest reading of each sensor that
+            has one, by device.
+            """
 
         def __init__(
             self,
             *,
             devices: _abc.Iterable[_telemetry_pb2.DeviceTelemetry] | None = ...,
+            folded_count: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "folded_count", b"folded_count"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -232,49 +290,6 @@ class WatchResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    @_typing.final
-    class Gap(_message.Message):
-        """Gap says that something is missing here."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        class _Cause:
-            ValueType = _typing.NewType("ValueType", _builtins.int)
-            V: _TypeAlias = ValueType  # noqa: Y015
-
-        class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WatchResponse.Gap._Cause.ValueType], _builtins.type):
-            DESCRIPTOR: _descriptor.EnumDescriptor
-            CAUSE_UNSPECIFIED: WatchResponse.Gap._Cause.ValueType  # 0
-            """Not known to this client."""
-            CAUSE_NOT_COVERED: WatchResponse.Gap._Cause.ValueType  # 1
-            """The customer was not covered meanwhile."""
-
-        class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
-            """Cause says why."""
-
-        CAUSE_UNSPECIFIED: WatchResponse.Gap.Cause.ValueType  # 0
-        """Not known to this client."""
-        CAUSE_NOT_COVERED: WatchResponse.Gap.Cause.ValueType  # 1
-        """The customer was not covered meanwhile."""
-
-        CUSTOMER_FIELD_NUMBER: _builtins.int
-        CAUSE_FIELD_NUMBER: _builtins.int
-        customer: _builtins.str
-        """`customers/{customer}`. Empty: it may concern any."""
-        cause: Global___WatchResponse.Gap.Cause.ValueType
-        """Why."""
-        def __init__(
-            self,
-            *,
-            customer: _builtins.str = ...,
-            cause: Global___WatchResponse.Gap.Cause.ValueType = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "customer", b"customer"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     CURSOR_FIELD_NUMBER: _builtins.int
     TELEMETRY_FIELD_NUMBER: _builtins.int
     INVENTORY_CHANGE_FIELD_NUMBER: _builtins.int
@@ -315,7 +330,7 @@ class WatchResponse(_message.Message):
         """Nothing happened."""
 
     @_builtins.property
-    def gap(self) -> Global___WatchResponse.Gap:
+    def gap(self) -> _gap_pb2.Gap:
         """Something is missing here."""
 
     def __init__(
@@ -329,7 +344,7 @@ class WatchResponse(_message.Message):
         customer_removed: Global___WatchResponse.CustomerRemoved | None = ...,
         synced: Global___WatchResponse.Synced | None = ...,
         heartbeat: Global___WatchResponse.Heartbeat | None = ...,
-        gap: Global___WatchResponse.Gap | None = ...,
+        gap: _gap_pb2.Gap | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_change", b"alarm_change", "customer_added", b"customer_added", "customer_removed", b"customer_removed", "event", b"event", "gap", b"gap", "heartbeat", b"heartbeat", "inventory_change", b"inventory_change", "synced", b"synced", "telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -25,27 +25,30 @@ _sym_db = _symbol_database.Default()
 from consentry.devices.v1 import alarms_pb2 as consentry_dot_devices_dot_v1_dot_alarms__pb2
 from consentry.devices.v1 import inventory_pb2 as consentry_dot_devices_dot_v1_dot_inventory__pb2
 from consentry.devices.v1 import telemetry_pb2 as consentry_dot_devices_dot_v1_dot_telemetry__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"consentry/devices/v1/gateway.proto\x12\x14\x63onsentry.devices.v1\x1a!consentry/devices/v1/alarms.proto\x1a$consentry/devices/v1/inventory.proto\x1a$consentry/devices/v1/telemetry.proto\"\xec\x03\n\x0ePublishRequest\x12;\n\x05hello\x18\x01 \x01(\x0b\x32*.consentry.devices.v1.PublishRequest.HelloH\x00\x12;\n\x05\x66rame\x18\x02 \x01(\x0b\x32*.consentry.devices.v1.PublishRequest.FrameH\x00\x1a\'\n\x05Hello\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x1a\xd7\x01\n\x05\x46rame\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x38\n\tinventory\x18\x02 \x01(\x0b\x32%.consentry.devices.v1.InventoryChange\x12+\n\x06\x61larms\x18\x03 \x03(\x0b\x32\x1b.consentry.devices.v1.Alarm\x12\x43\n\ttelemetry\x18\x04 \x03(\x0b\x32\x30.consentry.devices.v1.PublishRequest.DeviceBlock\x12\x12\n\nhistorical\x18\x05 \x01(\x08\x1aR\n\x0b\x44\x65viceBlock\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x33\n\x05\x62lock\x18\x02 \x01(\x0b\x32$.consentry.devices.v1.TelemetryBlockB\t\n\x07message\"\x91\x01\n\x0fPublishResponse\x12P\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\x35.consentry.devices.v1.PublishResponse.AcknowledgementH\x00\x1a!\n\x0f\x41\x63knowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x04\x42\t\n\x07message2l\n\x0eGatewayService\x12Z\n\x07Publish\x12$.consentry.devices.v1.PublishRequest\x1a%.consentry.devices.v1.PublishResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"consentry/devices/v1/gateway.proto\x12\x14\x63onsentry.devices.v1\x1a!consentry/devices/v1/alarms.proto\x1a$consentry/devices/v1/inventory.proto\x1a$consentry/devices/v1/telemetry.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x05\n\x0ePublishRequest\x12;\n\x05hello\x18\x01 \x01(\x0b\x32*.consentry.devices.v1.PublishRequest.HelloH\x00\x12;\n\x05\x66rame\x18\x02 \x01(\x0b\x32*.consentry.devices.v1.PublishRequest.FrameH\x00\x1a\'\n\x05Hello\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x1a\x90\x02\n\x05\x46rame\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x38\n\tinventory\x18\x02 \x01(\x0b\x32%.consentry.devices.v1.InventoryChange\x12+\n\x06\x61larms\x18\x03 \x03(\x0b\x32\x1b.consentry.devices.v1.Alarm\x12\x43\n\ttelemetry\x18\x04 \x03(\x0b\x32\x30.consentry.devices.v1.PublishRequest.DeviceBlock\x12\x12\n\nhistorical\x18\x05 \x01(\x08\x12\x37\n\x04loss\x18\x06 \x01(\x0b\x32).consentry.devices.v1.PublishRequest.Loss\x1a\x64\n\x04Loss\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1aR\n\x0b\x44\x65viceBlock\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x33\n\x05\x62lock\x18\x02 \x01(\x0b\x32$.consentry.devices.v1.TelemetryBlockB\t\n\x07message\"\x91\x01\n\x0fPublishResponse\x12P\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\x35.consentry.devices.v1.PublishResponse.AcknowledgementH\x00\x1a!\n\x0f\x41\x63knowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x04\x42\t\n\x07message2l\n\x0eGatewayService\x12Z\n\x07Publish\x12$.consentry.devices.v1.PublishRequest\x1a%.consentry.devices.v1.PublishResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.devices.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUBLISHREQUEST']._serialized_start=172
-  _globals['_PUBLISHREQUEST']._serialized_end=664
-  _globals['_PUBLISHREQUEST_HELLO']._serialized_start=312
-  _globals['_PUBLISHREQUEST_HELLO']._serialized_end=351
-  _globals['_PUBLISHREQUEST_FRAME']._serialized_start=354
-  _globals['_PUBLISHREQUEST_FRAME']._serialized_end=569
-  _globals['_PUBLISHREQUEST_DEVICEBLOCK']._serialized_start=571
-  _globals['_PUBLISHREQUEST_DEVICEBLOCK']._serialized_end=653
-  _globals['_PUBLISHRESPONSE']._serialized_start=667
-  _globals['_PUBLISHRESPONSE']._serialized_end=812
-  _globals['_PUBLISHRESPONSE_ACKNOWLEDGEMENT']._serialized_start=768
-  _globals['_PUBLISHRESPONSE_ACKNOWLEDGEMENT']._serialized_end=801
-  _globals['_GATEWAYSERVICE']._serialized_start=814
-  _globals['_GATEWAYSERVICE']._serialized_end=922
+  _globals['_PUBLISHREQUEST']._serialized_start=205
+  _globals['_PUBLISHREQUEST']._serialized_end=856
+  _globals['_PUBLISHREQUEST_HELLO']._serialized_start=345
+  _globals['_PUBLISHREQUEST_HELLO']._serialized_end=384
+  _globals['_PUBLISHREQUEST_FRAME']._serialized_start=387
+  _globals['_PUBLISHREQUEST_FRAME']._serialized_end=659
+  _globals['_PUBLISHREQUEST_LOSS']._serialized_start=661
+  _globals['_PUBLISHREQUEST_LOSS']._serialized_end=761
+  _globals['_PUBLISHREQUEST_DEVICEBLOCK']._serialized_start=763
+  _globals['_PUBLISHREQUEST_DEVICEBLOCK']._serialized_end=845
+  _globals['_PUBLISHRESPONSE']._serialized_start=859
+  _globals['_PUBLISHRESPONSE']._serialized_end=1004
+  _globals['_PUBLISHRESPONSE_ACKNOWLEDGEMENT']._serialized_start=960
+  _globals['_PUBLISHRESPONSE_ACKNOWLEDGEMENT']._serialized_end=993
+  _globals['_GATEWAYSERVICE']._serialized_start=1006
+  _globals['_GATEWAYSERVICE']._serialized_end=1114
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from consentry.devices.v1 import inventory_pb2 as _inventory_pb2
 from consentry.devices.v1 import telemetry_pb2 as _telemetry_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -62,13 +63,14 @@ class PublishRequest(_message.Message):
         ALARMS_FIELD_NUMBER: _builtins.int
         TELEMETRY_FIELD_NUMBER: _builtins.int
         HISTORICAL_FIELD_NUMBER: _builtins.int
+        LOSS_FIELD_NUMBER: _builtins.int
         number: _builtins.int
         """Counts up from 1 within the epoch, without holes."""
         historical: _builtins.bool
         """Whether the readings fill in what was missed, so that nobody takes them for news."""
         @_builtins.property
         def inventory(self) -> _inventory_pb2.InventoryChange:
-            """Locations, devices and sensors that are new or changed. Parents before children."""
+            """Locations, devices and sensors that are new, changed or gone. Parents before children."""
 
         @_builtins.property
         def alarms(self) -> _containers.RepeatedCompositeFieldContainer[_alarms_pb2.Alarm]:
@@ -78,6 +80,10 @@ class PublishRequest(_message.Message):
         def telemetry(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishRequest.DeviceBlock]:
             """Readings, a table a device."""
 
+        @_builtins.property
+        def loss(self) -> Global___PublishRequest.Loss:
+            """What had to be dropped before it could be sent. Whoever reads the feed is told, as a gap."""
+
         def __init__(
             self,
             *,
@@ -86,10 +92,39 @@ class PublishRequest(_message.Message):
             alarms: _abc.Iterable[_alarms_pb2.Alarm] | None = ...,
             telemetry: _abc.Iterable[Global___PublishRequest.DeviceBlock] | None = ...,
             historical: _builtins.bool = ...,
+            loss: Global___PublishRequest.Loss | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["inventory", b"inventory"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["inventory", b"inventory", "loss", b"loss"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "historical", b"historical", "inventory", b"inventory", "number", b"number", "telemetry", b"telemetry"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "historical", b"historical", "inventory", b"inventory", "loss", b"loss", "number", b"number", "telemetry", b"telemetry"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Loss(_message.Message):
+        """Loss is data that the gateway could not keep until it could send it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        START_TIME_FIELD_NUMBER: _builtins.int
+        END_TIME_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def start_time(self) -> _timestamp_pb2.Timestamp:
+            """When the first of it was measured, by the gateway's clock. Required."""
+
+        @_builtins.property
+        def end_time(self) -> _timestamp_pb2.Timestamp:
+            """When the last of it was measured, by the gateway's clock. Required."""
+
+        def __init__(
+            self,
+            *,
+            start_time: _timestamp_pb2.Timestamp | None = ...,
+            end_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

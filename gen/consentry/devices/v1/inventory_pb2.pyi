@@ -450,6 +450,9 @@ class InventoryChange(_message.Message):
     LOCATIONS_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     SENSORS_FIELD_NUMBER: _builtins.int
+    DELETED_LOCATIONS_FIELD_NUMBER: _builtins.int
+    DELETED_DEVICES_FIELD_NUMBER: _builtins.int
+    DELETED_SENSORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When the change was taken in. Written by the server; absent in a snapshot, which says how things stand."""
@@ -466,6 +469,20 @@ class InventoryChange(_message.Message):
     def sensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sensor]:
         """New or changed."""
 
+    @_builtins.property
+    def deleted_locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Gone, by name; after what is new or changed. What lies in it must be gone too, or be moved. From a gateway, a device's sensors
+        need not be named; in the feed they are.
+        """
+
+    @_builtins.property
+    def deleted_devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Gone, by name, likewise. Its alarms are cleared; its history stays readable."""
+
+    @_builtins.property
+    def deleted_sensors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Gone, by name. Its history stays readable."""
+
     def __init__(
         self,
         *,
@@ -473,10 +490,13 @@ class InventoryChange(_message.Message):
         locations: _abc.Iterable[Global___Location] | None = ...,
         devices: _abc.Iterable[Global___Device] | None = ...,
         sensors: _abc.Iterable[Global___Sensor] | None = ...,
+        deleted_locations: _abc.Iterable[_builtins.str] | None = ...,
+        deleted_devices: _abc.Iterable[_builtins.str] | None = ...,
+        deleted_sensors: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "locations", b"locations", "sensors", b"sensors", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_devices", b"deleted_devices", "deleted_locations", b"deleted_locations", "deleted_sensors", b"deleted_sensors", "devices", b"devices", "locations", b"locations", "sensors", b"sensors", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,32 +22,38 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from consentry.devices.v1 import gap_pb2 as consentry_dot_devices_dot_v1_dot_gap__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/devices/v1/telemetry.proto\x12\x14\x63onsentry.devices.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x01\n\x0eTelemetryBlock\x12\x0f\n\x07sensors\x18\x01 \x03(\t\x12\x16\n\x0esensor_indexes\x18\x02 \x03(\x07\x12\x17\n\x0ftimes_unix_nano\x18\x03 \x03(\x10\x12\x0e\n\x06values\x18\x04 \x03(\x01\x12\x38\n\x05texts\x18\x05 \x03(\x0b\x32).consentry.devices.v1.TelemetryBlock.Text\x1a\x42\n\x04Text\x12\x14\n\x0csensor_index\x18\x01 \x01(\r\x12\x16\n\x0etime_unix_nano\x18\x02 \x01(\x10\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xb9\x01\n\x0f\x44\x65viceTelemetry\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x15\n\rreading_count\x18\x02 \x01(\r\x12\x1a\n\x12min_time_unix_nano\x18\x03 \x01(\x10\x12\x1a\n\x12max_time_unix_nano\x18\x04 \x01(\x10\x12\x12\n\nhistorical\x18\x05 \x01(\x08\x12\x33\n\x05\x62lock\x18\x06 \x01(\x0b\x32$.consentry.devices.v1.TelemetryBlock\"\x7f\n\x07Reading\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0e\n\x06sensor\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x05value\x18\x04 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x42\t\n\x07reading\"F\n\x12QueryLatestRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x02 \x03(\t\x12\x0f\n\x07sensors\x18\x03 \x03(\t\"F\n\x13QueryLatestResponse\x12/\n\x08readings\x18\x01 \x03(\x0b\x32\x1d.consentry.devices.v1.Reading\"\xa5\x01\n\x13QueryHistoryRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x02 \x03(\t\x12\x0f\n\x07sensors\x18\x03 \x03(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x14QueryHistoryResponse\x12\x38\n\ttelemetry\x18\x01 \x03(\x0b\x32%.consentry.devices.v1.DeviceTelemetry2\xdf\x01\n\x10TelemetryService\x12\x62\n\x0bQueryLatest\x12(.consentry.devices.v1.QueryLatestRequest\x1a).consentry.devices.v1.QueryLatestResponse\x12g\n\x0cQueryHistory\x12).consentry.devices.v1.QueryHistoryRequest\x1a*.consentry.devices.v1.QueryHistoryResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/devices/v1/telemetry.proto\x12\x14\x63onsentry.devices.v1\x1a\x1e\x63onsentry/devices/v1/gap.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x01\n\x0eTelemetryBlock\x12\x0f\n\x07sensors\x18\x01 \x03(\t\x12\x16\n\x0esensor_indexes\x18\x02 \x03(\x07\x12\x17\n\x0ftimes_unix_nano\x18\x03 \x03(\x10\x12\x0e\n\x06values\x18\x04 \x03(\x01\x12\x38\n\x05texts\x18\x05 \x03(\x0b\x32).consentry.devices.v1.TelemetryBlock.Text\x1a\x42\n\x04Text\x12\x14\n\x0csensor_index\x18\x01 \x01(\r\x12\x16\n\x0etime_unix_nano\x18\x02 \x01(\x10\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xb9\x01\n\x0f\x44\x65viceTelemetry\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x15\n\rreading_count\x18\x02 \x01(\r\x12\x1a\n\x12min_time_unix_nano\x18\x03 \x01(\x10\x12\x1a\n\x12max_time_unix_nano\x18\x04 \x01(\x10\x12\x12\n\nhistorical\x18\x05 \x01(\x08\x12\x33\n\x05\x62lock\x18\x06 \x01(\x0b\x32$.consentry.devices.v1.TelemetryBlock\"\x7f\n\x07Reading\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0e\n\x06sensor\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x05value\x18\x04 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x42\t\n\x07reading\"m\n\x12QueryLatestRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x02 \x03(\t\x12\x0f\n\x07sensors\x18\x03 \x03(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"_\n\x13QueryLatestResponse\x12/\n\x08readings\x18\x01 \x03(\x0b\x32\x1d.consentry.devices.v1.Reading\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa3\x03\n\x13QueryHistoryRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x02 \x03(\t\x12\x0f\n\x07sensors\x18\x03 \x03(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04step\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12G\n\naggregates\x18\x07 \x03(\x0e\x32\x33.consentry.devices.v1.QueryHistoryRequest.Aggregate\"\x89\x01\n\tAggregate\x12\x19\n\x15\x41GGREGATE_UNSPECIFIED\x10\x00\x12\x11\n\rAGGREGATE_MIN\x10\x01\x12\x11\n\rAGGREGATE_MAX\x10\x02\x12\x12\n\x0e\x41GGREGATE_MEAN\x10\x03\x12\x12\n\x0e\x41GGREGATE_LAST\x10\x04\x12\x13\n\x0f\x41GGREGATE_COUNT\x10\x05\"\xab\x01\n\x14QueryHistoryResponse\x12\x38\n\ttelemetry\x18\x01 \x03(\x0b\x32%.consentry.devices.v1.DeviceTelemetry\x12\x30\n\x05steps\x18\x02 \x03(\x0b\x32!.consentry.devices.v1.DeviceSteps\x12\'\n\x04gaps\x18\x03 \x03(\x0b\x32\x19.consentry.devices.v1.Gap\"\xa9\x01\n\x0b\x44\x65viceSteps\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0f\n\x07sensors\x18\x02 \x03(\t\x12\x16\n\x0esensor_indexes\x18\x03 \x03(\x07\x12\x17\n\x0ftimes_unix_nano\x18\x04 \x03(\x10\x12\x0c\n\x04mins\x18\x05 \x03(\x01\x12\x0c\n\x04maxs\x18\x06 \x03(\x01\x12\r\n\x05means\x18\x07 \x03(\x01\x12\r\n\x05lasts\x18\x08 \x03(\x01\x12\x0e\n\x06\x63ounts\x18\t \x03(\x06\x32\xdf\x01\n\x10TelemetryService\x12\x62\n\x0bQueryLatest\x12(.consentry.devices.v1.QueryLatestRequest\x1a).consentry.devices.v1.QueryLatestResponse\x12g\n\x0cQueryHistory\x12).consentry.devices.v1.QueryHistoryRequest\x1a*.consentry.devices.v1.QueryHistoryResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.devices.v1.telemetry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TELEMETRYBLOCK']._serialized_start=96
-  _globals['_TELEMETRYBLOCK']._serialized_end=320
-  _globals['_TELEMETRYBLOCK_TEXT']._serialized_start=254
-  _globals['_TELEMETRYBLOCK_TEXT']._serialized_end=320
-  _globals['_DEVICETELEMETRY']._serialized_start=323
-  _globals['_DEVICETELEMETRY']._serialized_end=508
-  _globals['_READING']._serialized_start=510
-  _globals['_READING']._serialized_end=637
-  _globals['_QUERYLATESTREQUEST']._serialized_start=639
-  _globals['_QUERYLATESTREQUEST']._serialized_end=709
-  _globals['_QUERYLATESTRESPONSE']._serialized_start=711
-  _globals['_QUERYLATESTRESPONSE']._serialized_end=781
-  _globals['_QUERYHISTORYREQUEST']._serialized_start=784
-  _globals['_QUERYHISTORYREQUEST']._serialized_end=949
-  _globals['_QUERYHISTORYRESPONSE']._serialized_start=951
-  _globals['_QUERYHISTORYRESPONSE']._serialized_end=1031
-  _globals['_TELEMETRYSERVICE']._serialized_start=1034
-  _globals['_TELEMETRYSERVICE']._serialized_end=1257
+  _globals['_TELEMETRYBLOCK']._serialized_start=160
+  _globals['_TELEMETRYBLOCK']._serialized_end=384
+  _globals['_TELEMETRYBLOCK_TEXT']._serialized_start=318
+  _globals['_TELEMETRYBLOCK_TEXT']._serialized_end=384
+  _globals['_DEVICETELEMETRY']._serialized_start=387
+  _globals['_DEVICETELEMETRY']._serialized_end=572
+  _globals['_READING']._serialized_start=574
+  _globals['_READING']._serialized_end=701
+  _globals['_QUERYLATESTREQUEST']._serialized_start=703
+  _globals['_QUERYLATESTREQUEST']._serialized_end=812
+  _globals['_QUERYLATESTRESPONSE']._serialized_start=814
+  _globals['_QUERYLATESTRESPONSE']._serialized_end=909
+  _globals['_QUERYHISTORYREQUEST']._serialized_start=912
+  _globals['_QUERYHISTORYREQUEST']._serialized_end=1331
+  _globals['_QUERYHISTORYREQUEST_AGGREGATE']._serialized_start=1194
+  _globals['_QUERYHISTORYREQUEST_AGGREGATE']._serialized_end=1331
+  _globals['_QUERYHISTORYRESPONSE']._serialized_start=1334
+  _globals['_QUERYHISTORYRESPONSE']._serialized_end=1505
+  _globals['_DEVICESTEPS']._serialized_start=1508
+  _globals['_DEVICESTEPS']._serialized_end=1677
+  _globals['_TELEMETRYSERVICE']._serialized_start=1680
+  _globals['_TELEMETRYSERVICE']._serialized_end=1903
 # @@protoc_insertion_point(module_scope)

@@ -4,10 +4,13 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from consentry.devices.v1 import gap_pb2 as _gap_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -193,8 +196,14 @@ class QueryLatestRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     SENSORS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`customers/{customer}`. Required."""
+    page_size: _builtins.int
+    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Everything else must be as it was there."""
     @_builtins.property
     def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only those of these devices, by name. At most 1000."""
@@ -209,10 +218,12 @@ class QueryLatestRequest(_message.Message):
         parent: _builtins.str = ...,
         devices: _abc.Iterable[_builtins.str] | None = ...,
         sensors: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "parent", b"parent", "sensors", b"sensors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "sensors", b"sensors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,11 +231,14 @@ Global___QueryLatestRequest: _TypeAlias = QueryLatestRequest  # noqa: Y015
 
 @_typing.final
 class QueryLatestResponse(_message.Message):
-    """QueryLatestResponse holds the newest readings."""
+    """QueryLatestResponse is one page of the newest readings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     READINGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reading]:
         """Ordered by sensor name. A sensor whose newest reading is older than the consent opens is not among them."""
@@ -233,10 +247,11 @@ class QueryLatestResponse(_message.Message):
         self,
         *,
         readings: _abc.Iterable[Global___Reading] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "readings", b"readings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,15 +259,52 @@ Global___QueryLatestResponse: _TypeAlias = QueryLatestResponse  # noqa: Y015
 
 @_typing.final
 class QueryHistoryRequest(_message.Message):
-    """QueryHistoryRequest says which sensors, and of when."""
+    """QueryHistoryRequest says which sensors, of when, and in what detail."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Aggregate:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _AggregateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[QueryHistoryRequest._Aggregate.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        AGGREGATE_UNSPECIFIED: QueryHistoryRequest._Aggregate.ValueType  # 0
+        """Not known to this client; refused on input."""
+        AGGREGATE_MIN: QueryHistoryRequest._Aggregate.ValueType  # 1
+        """The smallest."""
+        AGGREGATE_MAX: QueryHistoryRequest._Aggregate.ValueType  # 2
+        """The largest."""
+        AGGREGATE_MEAN: QueryHistoryRequest._Aggregate.ValueType  # 3
+        """The sum of all by their number."""
+        AGGREGATE_LAST: QueryHistoryRequest._Aggregate.ValueType  # 4
+        """The one with the latest time."""
+        AGGREGATE_COUNT: QueryHistoryRequest._Aggregate.ValueType  # 5
+        """How many there are."""
+
+    class Aggregate(_Aggregate, metaclass=_AggregateEnumTypeWrapper):
+        """Aggregate is what the readings of one sensor within one step come to."""
+
+    AGGREGATE_UNSPECIFIED: QueryHistoryRequest.Aggregate.ValueType  # 0
+    """Not known to this client; refused on input."""
+    AGGREGATE_MIN: QueryHistoryRequest.Aggregate.ValueType  # 1
+    """The smallest."""
+    AGGREGATE_MAX: QueryHistoryRequest.Aggregate.ValueType  # 2
+    """The largest."""
+    AGGREGATE_MEAN: QueryHistoryRequest.Aggregate.ValueType  # 3
+    """The sum of all by their number."""
+    AGGREGATE_LAST: QueryHistoryRequest.Aggregate.ValueType  # 4
+    """The one with the latest time."""
+    AGGREGATE_COUNT: QueryHistoryRequest.Aggregate.ValueType  # 5
+    """How many there are."""
 
     PARENT_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     SENSORS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    AGGREGATES_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`customers/{customer}`. Required."""
     @_builtins.property
@@ -271,6 +323,16 @@ class QueryHistoryRequest(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """Up to here, this instant left out. Absent: now."""
 
+    @_builtins.property
+    def step(self) -> _duration_pb2.Duration:
+        """One row per sensor and step instead of every reading: at least 1 ms. Steps begin at whole multiples of this since the Unix
+        epoch. Absent: every reading.
+        """
+
+    @_builtins.property
+    def aggregates(self) -> _containers.RepeatedScalarFieldContainer[Global___QueryHistoryRequest.Aggregate.ValueType]:
+        """What to say of each step; with `step`, and only then. Empty: all. Readings that are texts are left out."""
+
     def __init__(
         self,
         *,
@@ -279,10 +341,12 @@ class QueryHistoryRequest(_message.Message):
         sensors: _abc.Iterable[_builtins.str] | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        step: _duration_pb2.Duration | None = ...,
+        aggregates: _abc.Iterable[Global___QueryHistoryRequest.Aggregate.ValueType] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "end_time", b"end_time", "parent", b"parent", "sensors", b"sensors", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregates", b"aggregates", "devices", b"devices", "end_time", b"end_time", "parent", b"parent", "sensors", b"sensors", "start_time", b"start_time", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -295,19 +359,104 @@ class QueryHistoryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TELEMETRY_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def telemetry(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceTelemetry]:
-        """Ordered by device, then by earliest time in the block. Blocks may overlap in time."""
+        """Without `step`: ordered by device, then by earliest time in the block. Blocks may overlap in time."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceSteps]:
+        """With `step`: ordered by device; a device's blocks by time, and they don't overlap."""
+
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedCompositeFieldContainer[_gap_pb2.Gap]:
+        """What of the range is missing. Before everything else, in the first message."""
 
     def __init__(
         self,
         *,
         telemetry: _abc.Iterable[Global___DeviceTelemetry] | None = ...,
+        steps: _abc.Iterable[Global___DeviceSteps] | None = ...,
+        gaps: _abc.Iterable[_gap_pb2.Gap] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["telemetry", b"telemetry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gaps", b"gaps", "steps", b"steps", "telemetry", b"telemetry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryHistoryResponse: _TypeAlias = QueryHistoryResponse  # noqa: Y015
+
+@_typing.final
+class DeviceSteps(_message.Message):
+    """DeviceSteps is a table of one device's readings per step. Row i is (sensors[sensor_indexes[i]], times_unix_nano[i], ...), ordered
+    by time, then by sensor; a sensor that has no reading in a step has no row for it. An aggregate that was not asked for is an empty
+    column; all others have the same length.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    SENSORS_FIELD_NUMBER: _builtins.int
+    SENSOR_INDEXES_FIELD_NUMBER: _builtins.int
+    TIMES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    MINS_FIELD_NUMBER: _builtins.int
+    MAXS_FIELD_NUMBER: _builtins.int
+    MEANS_FIELD_NUMBER: _builtins.int
+    LASTS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """`customers/{customer}/devices/{device}`."""
+    @_builtins.property
+    def sensors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sensor ids (the last part of a sensor's name) without doubles."""
+
+    @_builtins.property
+    def sensor_indexes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Column: index into `sensors`."""
+
+    @_builtins.property
+    def times_unix_nano(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Column: when the step begins, in nanoseconds since the Unix epoch, UTC."""
+
+    @_builtins.property
+    def mins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Column: the smallest."""
+
+    @_builtins.property
+    def maxs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Column: the largest."""
+
+    @_builtins.property
+    def means(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Column: the mean."""
+
+    @_builtins.property
+    def lasts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Column: the last."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Column: how many."""
+
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        sensors: _abc.Iterable[_builtins.str] | None = ...,
+        sensor_indexes: _abc.Iterable[_builtins.int] | None = ...,
+        times_unix_nano: _abc.Iterable[_builtins.int] | None = ...,
+        mins: _abc.Iterable[_builtins.float] | None = ...,
+        maxs: _abc.Iterable[_builtins.float] | None = ...,
+        means: _abc.Iterable[_builtins.float] | None = ...,
+        lasts: _abc.Iterable[_builtins.float] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "device", b"device", "lasts", b"lasts", "maxs", b"maxs", "means", b"means", "mins", b"mins", "sensor_indexes", b"sensor_indexes", "sensors", b"sensors", "times_unix_nano", b"times_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceSteps: _TypeAlias = DeviceSteps  # noqa: Y015

@@ -61,7 +61,7 @@ class TelemetryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def QueryHistory(self, request, context):
-        """QueryHistory streams the readings of a time range, as columns.
+        """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

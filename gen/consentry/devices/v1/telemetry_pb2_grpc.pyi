@@ -38,7 +38,7 @@ class TelemetryServiceStub:
     QueryLatest: _grpc.UnaryUnaryMultiCallable[_telemetry_pb2.QueryLatestRequest, _telemetry_pb2.QueryLatestResponse]
     """QueryLatest returns the newest reading of each sensor, as rows."""
     QueryHistory: _grpc.UnaryStreamMultiCallable[_telemetry_pb2.QueryHistoryRequest, _telemetry_pb2.QueryHistoryResponse]
-    """QueryHistory streams the readings of a time range, as columns."""
+    """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
 
 @_typing.type_check_only
 class TelemetryServiceAsyncStub(TelemetryServiceStub):
@@ -50,7 +50,7 @@ class TelemetryServiceAsyncStub(TelemetryServiceStub):
     QueryLatest: _aio.UnaryUnaryMultiCallable[_telemetry_pb2.QueryLatestRequest, _telemetry_pb2.QueryLatestResponse]  # type: ignore[assignment]
     """QueryLatest returns the newest reading of each sensor, as rows."""
     QueryHistory: _aio.UnaryStreamMultiCallable[_telemetry_pb2.QueryHistoryRequest, _telemetry_pb2.QueryHistoryResponse]  # type: ignore[assignment]
-    """QueryHistory streams the readings of a time range, as columns."""
+    """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
 
 class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
     """TelemetryService answers what was measured. Called with a key whose coverage, for that customer, includes the data class
@@ -71,6 +71,6 @@ class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _telemetry_pb2.QueryHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_telemetry_pb2.QueryHistoryResponse], _abc.AsyncIterator[_telemetry_pb2.QueryHistoryResponse]]:
-        """QueryHistory streams the readings of a time range, as columns."""
+        """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
 
 def add_TelemetryServiceServicer_to_server(servicer: TelemetryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
