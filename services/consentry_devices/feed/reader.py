@@ -5,13 +5,14 @@ was withdrawn and is valid again is removed and added, with a gap between, wheth
 with a cursor.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from consentry_core.errors import ConsentryError
 from consentry_devices.columns import since
 from consentry_devices.feed.cursor import Cursor
+from consentry_devices.feed.filter import Filter
 from consentry_devices.feed.log import Entry, Kind
 from consentry_guard import Access
 from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant, Reason, Standing, valid
@@ -69,6 +70,8 @@ class Removed:
 
 Change: TypeAlias = Added | Removed
 
+InventoryPart: TypeAlias = Callable[[CustomerId, bytes], bytes | None]
+"""What of a customer's stored inventory change concerns the devices that were asked for; None: nothing."""
 
 _NOT_TOLD = 2**63
 """Beyond every entry: of this class nothing is handed out."""
@@ -83,11 +86,12 @@ class _Member:
 
 
 class Reader:
-    """Membership and filtering of one `Watch`. `wanted` None: every data class."""
+    """Membership and filtering of one `Watch`."""
 
-    def __init__(self, coverage: Coverage, wanted: frozenset[DataClass] | None) -> None:
+    def __init__(self, coverage: Coverage, wanted: Filter, inventory_part: InventoryPart) -> None:
         self._coverage = coverage
         self._wanted = wanted
+        self._inventory_part = inventory_part
         self._members: dict[CustomerId, _Member] = {}
         self._left: set[CustomerId] = set()
 
@@ -141,7 +145,7 @@ class Reader:
         return isinstance(valid(standing, cursor.time), Allow)  # an end has come since
 
     def _changed_classes(self, standing: Standing, cursor: Cursor) -> frozenset[DataClass]:
-        return self._wants({data_class for data_class, number in standing.class_numbers if number > cursor.coverage})
+        return self._wanted.wants({data_class for data_class, number in standing.class_numbers if number > cursor.coverage})
 
     def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
         """What to say, now that something may have changed about these customers."""
@@ -183,16 +187,13 @@ class Reader:
             yield Added(customer, classes, classes - going_on.keys(), missed=False)
 
     def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
-        wanted = self._wants(DataClass)
+        wanted = self._wanted.wants(DataClass)
         return frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
-
-    def _wants(self, classes: Iterable[DataClass]) -> frozenset[DataClass]:
-        return frozenset(classes) if self._wanted is None else self._wanted.intersection(classes)
 
     def _denial(self, customer: CustomerId) -> ConsentryError | None:
         decision = self._coverage.decide_covered(customer)
         if isinstance(decision, Allow):
-            wanted = sorted(self._wanted or DataClass, key=lambda data_class: data_class.value)
+            wanted = sorted(self._wanted.data_classes, key=lambda data_class: data_class.value)
             decision = self._coverage.decide(customer, wanted[0])
         return self._coverage.denial(customer, decision) if isinstance(decision, Deny) else None
 
@@ -201,8 +202,10 @@ class Reader:
         member = self._members.get(entry.customer)
         if member is None or entry.seq <= member.after.get(entry.data_class, entry.seq):
             return None
-        if entry.kind is Kind.INVENTORY:
-            return entry.payload  # how things are, whenever they became so
+        if entry.kind is Kind.INVENTORY:  # how things are, whenever they became so
+            return self._inventory_part(entry.customer, entry.payload) if self._wanted.devices else entry.payload
+        if entry.device is not None and not self._wanted.has_device(entry.customer, entry.device):
+            return None
         opened_from = self._coverage.opened_from(entry.customer)
         if entry.min_time >= opened_from:
             return entry.payload

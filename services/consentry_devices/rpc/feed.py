@@ -29,9 +29,9 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         """See the proto."""
         question = asked(request)
         call = guarded_call()
-        cursors = Cursors(self._cursor_key, self._log.store_id, call.partner, question.filter_text)
+        cursors = Cursors(self._cursor_key, self._log.store_id, call.partner, question.filter.text)
         after = cursors.read(question.after_cursor) if question.start == "after_cursor" else None
-        changes = await (call.watch(question.customers) if question.customers else call.follow_all())
+        changes = await (call.watch(question.filter.customers) if question.filter.customers else call.follow_all())
         with self._ring.listening() as bell:
             changes.ring(bell)
             watching = Watching(

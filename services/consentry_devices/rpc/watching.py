@@ -19,12 +19,14 @@ from consentry_devices.feed.cursor import Cursor, Cursors
 from consentry_devices.feed.log import Entry, Log
 from consentry_devices.feed.reader import Added, Change, Reader
 from consentry_devices.feed.ring import Ring
+from consentry_devices.rpc.inventory_part import part
 from consentry_devices.rpc.joined import joined
 from consentry_devices.rpc.snapshot import ORDER, pieces
 from consentry_devices.rpc.watch_question import Question
 from consentry_devices.state import State
 from consentry_devices.wire import delimited
 from consentry_guard import CoverageChanges, GuardedCall
+from consentry_rule import CustomerId
 
 _ENTRIES = 500  # looked at in one go
 _READ_BYTES = 1024 * 1024
@@ -75,7 +77,7 @@ class Watching:
         self._cursors = cursors
         self._after = None if after is None or after.in_snapshot else after
         self._snapshots = question.start != "live"
-        self._reader = Reader(call, question.data_classes)
+        self._reader = Reader(call, question.filter, self._inventory_part)
         self._position = feed.tail if self._after is None else self._after.seq
         # What cursors say has been dealt with, and what they will say once `position` has reached the newest snapshot: before
         # that, a reader that came back would be told things that the snapshot has told it already.
@@ -113,8 +115,8 @@ class Watching:
 
     def _start(self) -> Iterator[Change]:
         if self._after is None:
-            return self._reader.start(self._question.customers, self._position)
-        return self._reader.resume(self._question.customers, self._after)
+            return self._reader.start(self._question.filter.customers, self._position)
+        return self._reader.resume(self._question.filter.customers, self._after)
 
     def _move_to(self, seq: int) -> None:
         """Everything up to this entry has been told."""
@@ -147,7 +149,7 @@ class Watching:
                 response.customer_removed.customer = name
                 response.customer_removed.reason = "WITHDRAWN" if change.denial is None else change.denial.reason
                 yield self._own(response)
-        if self._question.customers and not tuple(self._reader.members) and gone is not None:
+        if self._question.filter.customers and not tuple(self._reader.members) and gone is not None:
             raise gone
         self._coverage, self._looked_at = number, now
         self._move_to(self._position)
@@ -167,6 +169,10 @@ class Watching:
                 yield self._encode(event)
             else:
                 self._reader.told(customer, data_class, snapshot.seq)
+
+    def _inventory_part(self, customer: CustomerId, payload: bytes) -> bytes | None:
+        devices = self._question.filter.devices_of(customer)
+        return part(payload, {names.DEVICE.format(customer, device) for device in devices})
 
     # Entries
 
