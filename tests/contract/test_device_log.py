@@ -62,7 +62,7 @@ async def test_entries_are_numbered_from_1_without_holes_and_read_back_as_they_w
         assert [entry.seq for entry in entries] == [1, 2, 3]
         assert entries[0].kind is Kind.INVENTORY
         assert entries[1] == Entry(
-            2, NORTH, DataClass.TELEMETRY, Kind.TELEMETRY, "ups", NOW, first.max_time, False, first.payload
+            2, NORTH, DataClass.TELEMETRY, Kind.TELEMETRY, "ups", NOW, first.max_time, NOW, False, first.payload
         )
         assert entries[2].payload == second.payload
         assert log.tail() == 3

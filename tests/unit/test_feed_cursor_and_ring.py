@@ -62,7 +62,16 @@ def test_a_cursor_of_another_partner_or_filter_is_refused(partner: str, filter_t
 
 def entry(seq: int, size: int = 10) -> Entry:
     return Entry(
-        seq, CustomerId("north"), DataClass.TELEMETRY, Kind.TELEMETRY, "d", Instant(seq), Instant(seq), False, bytes(size)
+        seq,
+        CustomerId("north"),
+        DataClass.TELEMETRY,
+        Kind.TELEMETRY,
+        "d",
+        Instant(seq),
+        Instant(seq),
+        Instant(seq),
+        False,
+        bytes(size),
     )
 
 

@@ -39,14 +39,22 @@ class Memory:
             self.forget()
 
 
+class Fenced(Exception):
+    """Another run has opened the store; this one's appender writes nothing more."""
+
+
 class Group:
     """The transaction while it is being put together. `add` what there is, then `write`."""
 
-    def __init__(self, connection: sa.Connection, memory: Memory, encoder: Encoder, tail: int) -> None:
+    def __init__(
+        self, connection: sa.Connection, memory: Memory, encoder: Encoder, *, run: str, tail: int, take_time: Instant
+    ) -> None:
         self._connection = connection
         self._memory = memory
         self._encoder = encoder
+        self._run = run
         self._tail = tail
+        self._take_time = take_time
         self._entries: list[Entry] = []
         self._digests: dict[tuple[StreamKey, int], bytes] = {}
         self._changes: list[tuple[CustomerId, InventoryChange]] = []
@@ -78,12 +86,12 @@ class Group:
         self._memory.last_numbers[stream] = frame.number
 
     def write(self) -> tuple[Entry, ...]:
-        """Write everything, and return the new entries."""
+        """Write everything, and return the new entries. Fenced when another run has opened the store since."""
         if self._digests:
+            self._assert_run()
             self._write_numberings()
         if self._entries:
             self._connection.execute(sa.insert(tables.log), [rows.entry_row(entry) for entry in self._entries])
-            self._connection.execute(sa.update(tables.store).values(tail=self._tail))
         for customer, change in self._changes:
             self._write_inventory(customer, change)
         alarms = [rows.event_row(customer, event) for (customer, _), event in self._alarms.items()]
@@ -94,6 +102,11 @@ class Group:
         latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in self._latest.items()]
         tables.upsert(self._connection, tables.latest, latest, unless_older="time")
         return tuple(self._entries)
+
+    def _assert_run(self) -> None:
+        ours = sa.update(tables.store).where(tables.store.c.run == self._run)
+        if self._connection.execute(ours.values(tail=self._tail, take_time=self._take_time)).rowcount != 1:
+            raise Fenced
 
     def _inventory(self, customer: CustomerId) -> Inventory:
         known = self._memory.inventories.get(customer)
@@ -112,6 +125,7 @@ class Group:
         )
 
     def _log(self, customer: CustomerId, frame: Frame, happened: Happened) -> None:
+        self._take_time = max(self._take_time, frame.time)
         if happened.inventory:
             payload = self._encoder.inventory_change(customer, happened.inventory)
             self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
@@ -141,7 +155,7 @@ class Group:
         late: bool = False,
     ) -> None:
         self._tail += 1
-        self._entries.append(Entry(self._tail, customer, _CLASS_OF[kind], kind, device, *span, late, payload))
+        self._entries.append(Entry(self._tail, customer, _CLASS_OF[kind], kind, device, *span, self._take_time, late, payload))
 
     def _write_numberings(self) -> None:
         frames = [{**_key(stream), "number": number, "digest": digest} for (stream, number), digest in self._digests.items()]
@@ -168,7 +182,12 @@ class Group:
         tables.upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
 
 
-_CLASS_OF = {Kind.INVENTORY: DataClass.INVENTORY, Kind.ALARM: DataClass.ALARMS, Kind.TELEMETRY: DataClass.TELEMETRY}
+_CLASS_OF = {
+    Kind.INVENTORY: DataClass.INVENTORY,
+    Kind.ALARM: DataClass.ALARMS,
+    Kind.TELEMETRY: DataClass.TELEMETRY,
+    Kind.GAP: DataClass.TELEMETRY,
+}
 
 
 def _key(stream: StreamKey) -> dict[str, str]:

@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from consentry_core.database import Database
 from consentry_core.errors import ConsentryError, Unavailable
-from consentry_devices.feed.log import Entry, Subscriber
+from consentry_devices.feed.log import Entry, Removals, Subscriber
 from consentry_devices.frames import Encoder, Frame, StreamKey
 from consentry_devices.storage import rows, tables
 from consentry_devices.storage.group import Group, Memory
+from consentry_devices.storage.opening import Opened
+from consentry_devices.storage.removals import read_removals
+from consentry_rule import CustomerId
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +34,14 @@ class _Item:
 class SqlLog:
     """See `Log`. Frames are committed in groups: whatever has queued up while the group before was being written."""
 
-    def __init__(self, database: Database, encoder: Encoder, *, store_id: str, tail: int) -> None:
+    def __init__(self, database: Database, encoder: Encoder, opened: Opened) -> None:
         self._database = database
         self._encoder = encoder
-        self._store_id = store_id
-        self._tail = tail
+        self._store_id = opened.store_id
+        self._runs = opened.runs
+        self._first = opened.first
+        self._tail = opened.tail
+        self._take_time = opened.take_time
         self._memory = Memory()
         self._subscribers: list[Subscriber] = []
         self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(_QUEUED_FRAMES)
@@ -50,6 +56,19 @@ class SqlLog:
     def tail(self) -> int:
         """See `Log.tail`."""
         return self._tail
+
+    def first(self) -> int:
+        """See `Log.first`."""
+        return self._first
+
+    def run_of(self, seq: int) -> str:
+        """See `Log.run_of`."""
+        return self._runs.of(seq)
+
+    async def removed(self, customers: Iterable[CustomerId] | None) -> Removals:
+        """See `Log.removed`."""
+        wanted = None if customers is None else set(customers)
+        return await self._database.read(lambda connection: read_removals(connection, wanted))
 
     async def read_after(self, seq: int, limit: int, *, max_bytes: int) -> Sequence[Entry]:
         """See `Log.read_after`."""
@@ -120,7 +139,7 @@ class SqlLog:
             self._memory.forget()
             entries, answers = (), [_not_stored(error)] * len(group)
         if entries:
-            self._tail = entries[-1].seq
+            self._tail, self._take_time = entries[-1].seq, entries[-1].take_time
             for subscriber in tuple(self._subscribers):
                 subscriber(entries)
         for item, answer in zip(group, answers, strict=True):
@@ -134,7 +153,9 @@ class SqlLog:
 
     def _write(self, connection: sa.Connection, items: list[_Item]) -> tuple[tuple[Entry, ...], list[int | ConsentryError]]:
         self._memory.shrink()
-        group = Group(connection, self._memory, self._encoder, self._tail)
+        group = Group(
+            connection, self._memory, self._encoder, run=self._runs.current, tail=self._tail, take_time=self._take_time
+        )
         answers: list[int | ConsentryError] = []
         for item in items:
             try:
