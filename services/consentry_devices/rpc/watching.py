@@ -5,8 +5,10 @@ it stands; before each message, with nothing awaited in between, the changes of 
 in no message; and the guard checks every (customer, data class) of the message in the step that hands it over.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from consentry.devices.v1 import feed_pb2, gap_pb2
 from consentry_core import names
@@ -21,7 +23,7 @@ from consentry_devices.feed.reader import Added, Change, Reader
 from consentry_devices.feed.ring import Ring
 from consentry_devices.rpc.inventory_part import part
 from consentry_devices.rpc.joined import joined
-from consentry_devices.rpc.snapshot import ORDER, pieces
+from consentry_devices.rpc.snapshot import ORDER, Snapshot
 from consentry_devices.rpc.watch_question import Question
 from consentry_devices.state import State
 from consentry_devices.wire import delimited
@@ -30,29 +32,37 @@ from consentry_rule import CustomerId
 
 _ENTRIES = 500  # looked at in one go
 _READ_BYTES = 1024 * 1024
+_SNAPSHOTS = 2  # that are read from the database at the same time
 _CURSOR = feed_pb2.WatchResponse.CURSOR_FIELD_NUMBER
 
 
 class Feed:
-    """What all readers share."""
+    """What all readers share. `folder` is where current states wait for those who are told them."""
 
-    def __init__(self, log: Log, state: State, ring: Ring, clock: Clock) -> None:
+    def __init__(self, log: Log, state: State, ring: Ring, clock: Clock, folder: Path) -> None:
+        self.log = log
         self.state = state
+        self.ring = ring
         self.clock = clock
-        self._log = log
-        self._ring = ring
+        self.few_at_once = asyncio.Semaphore(_SNAPSHOTS)
+        """For reading snapshots, so that whoever asks something small gets on meanwhile."""
+        self._folder = folder
 
     async def entries_after(self, seq: int) -> Sequence[Entry]:
         """From the ring if it has them, else from the log."""
-        entries = self._ring.after(seq, _ENTRIES)
+        entries = self.ring.after(seq, _ENTRIES)
         if entries is None:
-            entries = await self._log.read_after(seq, _ENTRIES, max_bytes=_READ_BYTES)
+            entries = await self.log.read_after(seq, _ENTRIES, max_bytes=_READ_BYTES)
         return entries
+
+    def new_snapshot(self, customer: CustomerId) -> Snapshot:
+        """An empty one, to be filled."""
+        return Snapshot(customer, self._folder)
 
     @property
     def tail(self) -> int:
         """Number of the newest entry."""
-        return self._ring.tail
+        return self.ring.tail
 
 
 class Watching:
@@ -155,20 +165,24 @@ class Watching:
         self._move_to(self._position)
 
     async def _snapshot(self, added: Added) -> AsyncIterator[bytes]:
-        customer = added.customer
-        snapshot = await self._feed.state.snapshot(customer)
-        self._settled_at = max(self._settled_at, snapshot.seq)
-        for data_class in (each for each in ORDER if each in added.opened):
-            accesses = frozenset({(customer, data_class)})
-            # Each piece is made in the step that hands it over: what is open may change while the one before is written.
-            for event in pieces(customer, snapshot, data_class, lambda: self._call.opened_from(customer)):
-                if self._reader.denied(accesses):
-                    self._reader.not_told(customer, data_class)  # it has left meanwhile; the next look says so
-                    break
-                self._call.next_write(accesses)
-                yield self._encode(event)
-            else:
-                self._reader.told(customer, data_class, snapshot.seq)
+        customer, devices = added.customer, None
+        if self._question.filter.devices:
+            devices = self._question.filter.devices_of(customer)
+        with self._feed.new_snapshot(customer) as snapshot:
+            async with self._feed.few_at_once:
+                seq = await self._feed.state.snapshot(customer, added.opened, devices, snapshot.take)
+            self._settled_at = max(self._settled_at, seq)
+            for data_class in (each for each in ORDER if each in added.opened):
+                accesses = frozenset({(customer, data_class)})
+                # Each piece is made in the step that hands it over: what is open may change while the one before is written.
+                for piece in snapshot.pieces(data_class, lambda: self._call.opened_from(customer)):
+                    if self._reader.denied(accesses):
+                        self._reader.not_told(customer, data_class)  # it has left meanwhile; the next look says so
+                        break
+                    self._call.next_write(accesses)
+                    yield self._encode(piece.event)
+                else:
+                    self._reader.told(customer, data_class, seq)
 
     def _inventory_part(self, customer: CustomerId, payload: bytes) -> bytes | None:
         devices = self._question.filter.devices_of(customer)
