@@ -21,7 +21,7 @@ from consentry_core.rpc.policy import caller_kind
 from consentry_devices.app import Devices, DevicesSettings, start
 from consentry_devices.rpc.policies import POLICIES
 from consentry_guard import Access, CoverageChanges
-from consentry_guard.call import Changes
+from consentry_guard.changes import Changes
 from consentry_rule import (
     Allow,
     Consent,

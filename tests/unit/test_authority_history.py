@@ -42,7 +42,7 @@ def consent(tx: Transaction) -> ConsentRecord:
 
 
 def subjects(kept: StoreUnderTest, after: int) -> list[str]:
-    return [change.subject for change in kept.ask(lambda tx: tx.facts.changes_after(after, 100))]
+    return [change.subject for change in kept.ask(lambda tx: list(tx.facts.changes_after(after)))]
 
 
 def head(kept: StoreUnderTest) -> int:
