@@ -1,7 +1,10 @@
-"""What has changed under one call, collected until somebody takes it."""
+"""What has changed under a call: which customers a change of its key is about, collected until somebody takes them."""
 
+from consentry_core import names
 from consentry_core.waking import Bell, Waking
-from consentry_rule import CustomerId
+from consentry_rule import CustomerId, Key, KeyKind, Token
+
+_DEMO = CustomerId(names.DEMO_CUSTOMER)
 
 
 class Changes:
@@ -41,3 +44,13 @@ class Changes:
         if self._customers is None or customer in self._customers:
             self._changed.add(customer)
             self._waking.ring((self._bell,))
+
+
+def touched_customers(former: Key | Token | None, facts: Key | Token | None) -> frozenset[CustomerId]:
+    """The customers whose coverage may differ between two versions of a key, or may have in between: their number is another."""
+    if not isinstance(former, Key) or not isinstance(facts, Key):
+        return frozenset()
+    if facts.kind is KeyKind.DEMO:
+        return frozenset({_DEMO}) if former.rehearsing != facts.rehearsing else frozenset()
+    renumbered = former.listed_numbers.items() ^ facts.listed_numbers.items()
+    return (former.customers ^ facts.customers).union(customer for customer, _ in renumbered)

@@ -1,5 +1,6 @@
 """What a call behind the guard is told of what it missed: the numbers of its key's list, and of which history they are."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from consentry_core.follow import Credential, Facts, Lease, Revision
 from consentry_core.identity import Identity
 from consentry_core.rpc.gate import OpenCall
 from consentry_guard.call import Call
+from consentry_guard.changes import touched_customers
 from consentry_guard.follower import Follower
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Secret, Standing, Token, TokenRole
 from support.clocks import FakeClock
@@ -94,3 +96,14 @@ async def test_a_partners_customers_are_told_without_the_demo_customer() -> None
     known.learn(LISTED, Revision("e1", 9), *standings)
     await known.call.follow_all()
     assert list(known.call.standings()) == [standings[0]]
+
+
+def test_who_left_the_list_and_came_back_between_two_tellings_is_told_of() -> None:
+    """As is who came, and who left; nobody else."""
+    off_and_on = replace(LISTED, listed_numbers={NORTH: 10})
+    assert touched_customers(LISTED, off_and_on) == {NORTH}
+    other = replace(LISTED, customers=frozenset({SOUTH}), listed_numbers={SOUTH: 10})
+    assert touched_customers(LISTED, other) == {NORTH, SOUTH}
+    assert touched_customers(LISTED, replace(LISTED, disabled=True)) == frozenset()
+    untold = replace(LISTED, listed_numbers={})
+    assert touched_customers(untold, replace(untold, customers=frozenset({NORTH, SOUTH}))) == {SOUTH}, "without numbers too"
