@@ -48,9 +48,10 @@ class _Gateway:
         await self._call.read()
         frame = self._frame()
         for number in range(_DEVICES):
-            frame.inventory.devices.add(name=self._device(number), display_name="PDU", type=inventory_pb2.Device.TYPE_PDU)
+            device = self._device(number)
+            frame.inventory.devices.add(name=device, display_name="PDU", type=inventory_pb2.Device.TYPE_PDU)
             for sensor in range(_SENSORS):
-                frame.inventory.sensors.add(name=f"{self._device(number)}/sensors/{_sensor(sensor)}", metric="pdu.load", unit="W")
+                frame.inventory.sensors.add(name=f"{device}/sensors/{_sensor(sensor)}", metric="pdu.load", unit="W")
         self._take(frame)
         await self.publish()
 

@@ -20,8 +20,7 @@ PUBLISH, WATCH = "/consentry.bench.Relay/Publish", "/consentry.bench.Relay/Watch
 def record(messages: list[bytes], file: str) -> None:
     """Write messages to a file, each behind its length."""
     with Path(file).open("wb") as out:
-        for message in messages:
-            out.write(len(message).to_bytes(4, "big") + message)
+        out.writelines(len(message).to_bytes(4, "big") + message for message in messages)
 
 
 def recorded(file: str) -> list[bytes]:
@@ -65,7 +64,7 @@ class _Relay:
 async def _serve(ready_file: Path) -> None:
     relay, loop = _Relay(), asyncio.get_running_loop()
     server = grpc.aio.server(options=OPTIONS)
-    handlers = {
+    handlers: dict[str, Any] = {
         "Publish": grpc.stream_unary_rpc_method_handler(relay.publish),
         "Watch": grpc.unary_stream_rpc_method_handler(relay.watch),
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from consentry_core.errors import InvalidArgument, OutOfRange
 from consentry_devices.feed.cursor import Cursor, Cursors
 from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.ring import Ring
+from consentry_devices.feed.ring import RUN_BYTES, Ring
 from consentry_rule import CustomerId, DataClass, Instant
 
 KEY = secrets.token_bytes(32)
@@ -66,31 +67,46 @@ def entry(seq: int, size: int = 10) -> Entry:
     )
 
 
-def seqs(entries: object) -> list[int]:
-    assert isinstance(entries, tuple)
+def seqs(entries: Sequence[Entry] | None) -> list[int]:
+    assert entries is not None
     return [entry.seq for entry in entries]
 
 
 def test_the_ring_gives_what_came_after() -> None:
     ring = Ring(tail=100)
-    assert ring.after(100, 10) == ()
-    assert ring.after(99, 10) is None, "entry 100 came before the ring"
+    assert ring.after(100) == ()
+    assert ring.after(99) is None, "entry 100 came before the ring"
     ring.take((entry(101), entry(102)))
     ring.take((entry(103),))
-    assert seqs(ring.after(100, 10)) == [101, 102, 103]
-    assert seqs(ring.after(101, 1)) == [102]
-    assert ring.after(103, 10) == ()
-    assert ring.after(99, 10) is None
+    assert seqs(ring.after(100)) == [101, 102, 103]
+    assert seqs(ring.after(101)) == [102, 103]
+    assert ring.after(103) == ()
+    assert ring.after(99) is None
+
+
+def test_the_ring_gives_runs_that_end_in_the_same_places_for_all() -> None:
+    """So that what is made of them is made once."""
+    ring = Ring(tail=0)
+    ring.take(tuple(entry(seq, size=RUN_BYTES // 3) for seq in range(1, 8)))
+    assert seqs(ring.after(0)) == [1, 2, 3]
+    assert seqs(ring.after(1)) == [2, 3]
+    assert seqs(ring.after(3)) == [4, 5, 6]
+    assert seqs(ring.after(6)) == [7]
+    ring.take((entry(8, size=2 * RUN_BYTES), entry(9)))
+    assert seqs(ring.after(6)) == [7], "one that is longer than a run is a run by itself"
+    assert seqs(ring.after(7)) == [8]
+    assert seqs(ring.after(8)) == [9]
 
 
 def test_the_ring_is_bounded_by_count_and_by_size() -> None:
-    ring = Ring(tail=0, max_entries=3, max_bytes=100)
-    ring.take(tuple(entry(seq) for seq in range(1, 6)))
-    assert ring.after(1, 10) is None
-    assert seqs(ring.after(2, 10)) == [3, 4, 5]
-    ring.take((entry(6, size=95),))
-    assert ring.after(4, 10) is None
-    assert seqs(ring.after(5, 10)) == [6]
+    size = RUN_BYTES // 2
+    ring = Ring(tail=0, max_entries=4, max_bytes=5 * size)
+    ring.take(tuple(entry(seq, size) for seq in range(1, 6)))
+    assert ring.after(1) is None
+    assert seqs(ring.after(2)) == [3, 4]
+    ring.take((entry(6, size=5 * size),))
+    assert ring.after(4) is None
+    assert seqs(ring.after(5)) == [6]
 
 
 async def test_the_ring_wakes_whoever_listens() -> None:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 from consentry_core.errors import ConsentryError
 from consentry_devices.columns import since
 from consentry_devices.feed.cursor import Cursor
+from consentry_devices.feed.joining import Extent
 from consentry_devices.feed.log import Entry, Kind
 from consentry_guard import Access
 from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant, Reason, Standing, valid
@@ -207,6 +208,25 @@ class Reader:
         if entry.min_time >= opened_from:
             return entry.payload
         return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None
+
+    def open_wholly(self, extents: Mapping[Access, Extent]) -> frozenset[Access] | None:
+        """Of a run of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.
+
+        None when it gives a part of one of them: then it has to be asked entry by entry.
+        """
+        opened = []
+        for access, extent in extents.items():
+            customer, data_class = access
+            member = self._members.get(customer)
+            told = extent.last if member is None else member.after.get(data_class, extent.last)
+            if extent.last <= told:
+                continue
+            if extent.first <= told:
+                return None
+            if data_class is not DataClass.INVENTORY and extent.min_time < self._coverage.opened_from(customer):
+                return None
+            opened.append(access)
+        return frozenset(opened)
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
         """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""

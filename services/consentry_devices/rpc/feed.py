@@ -6,7 +6,7 @@ in no message; and the guard checks every (customer, data class) of the message 
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, gap_pb2
 from consentry_core import names
@@ -16,7 +16,9 @@ from consentry_core.rpc.follow_wire import data_classes_to_wire
 from consentry_core.rpc.gate import Context
 from consentry_core.rpc.times import to_timestamp
 from consentry_core.waking import Bell
+from consentry_devices.feed.behind import Behind
 from consentry_devices.feed.cursor import Cursor, Cursors
+from consentry_devices.feed.joining import Fields, Joining
 from consentry_devices.feed.log import Entry, Kind, Log
 from consentry_devices.feed.reader import Added, Change, Reader
 from consentry_devices.feed.ring import Ring
@@ -24,29 +26,17 @@ from consentry_devices.rpc.snapshot import ORDER, pieces
 from consentry_devices.rpc.watch_question import Question, asked
 from consentry_devices.state import State
 from consentry_devices.wire import delimited
-from consentry_guard import Access, CoverageChanges, GuardedCall, guarded_call
+from consentry_guard import CoverageChanges, GuardedCall, guarded_call
 
-_ENTRIES = 500  # looked at in one go
-_READ_BYTES = 1024 * 1024
-_MESSAGE_BYTES = 64 * 1024  # telemetry is joined up to about this size: cost is per message
-
-# Field numbers of WatchResponse, for what is handed on as it was stored.
 _CURSOR = feed_pb2.WatchResponse.CURSOR_FIELD_NUMBER
-_TELEMETRY = feed_pb2.WatchResponse.TELEMETRY_FIELD_NUMBER
-_DEVICES = feed_pb2.WatchResponse.Telemetry.DEVICES_FIELD_NUMBER
-_FIELD_OF = {
-    Kind.INVENTORY: feed_pb2.WatchResponse.INVENTORY_CHANGE_FIELD_NUMBER,
-    Kind.ALARM: feed_pb2.WatchResponse.ALARM_CHANGE_FIELD_NUMBER,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """The event of one WatchResponse, encoded, what it holds, and the log's entry that it goes up to."""
-
-    event: bytes
-    accesses: frozenset[Access]
-    seq: int
+_FIELDS = Fields(
+    telemetry=feed_pb2.WatchResponse.TELEMETRY_FIELD_NUMBER,
+    devices=feed_pb2.WatchResponse.Telemetry.DEVICES_FIELD_NUMBER,
+    of={
+        Kind.INVENTORY: feed_pb2.WatchResponse.INVENTORY_CHANGE_FIELD_NUMBER,
+        Kind.ALARM: feed_pb2.WatchResponse.ALARM_CHANGE_FIELD_NUMBER,
+    },
+)
 
 
 class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
@@ -58,6 +48,9 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         self._ring = ring
         self._cursor_key = cursor_key
         self._clock = clock
+        self._behind = Behind(log)
+        self.joining = Joining(_FIELDS)
+        """Makes messages, for all readers."""
 
     async def Watch(  # type: ignore[override] # noqa: N802 - the proto's name; encoded messages
         self, request: feed_pb2.WatchRequest, context: Context
@@ -76,10 +69,8 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
 
     async def entries_after(self, seq: int) -> Sequence[Entry]:
         """From the ring if it has them, else from the log."""
-        entries = self._ring.after(seq, _ENTRIES)
-        if entries is None:
-            entries = await self._log.read_after(seq, _ENTRIES, max_bytes=_READ_BYTES)
-        return entries
+        entries = self._ring.after(seq)
+        return await self._behind.after(seq) if entries is None else entries
 
     @property
     def tail(self) -> int:
@@ -216,7 +207,7 @@ class _Watch:
 
     async def _hand_out(self, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
         """Hand out what of these entries the reader may have; stop early when coverage has changed."""
-        for message in self._joined(entries):
+        for message in self._feed.joining.messages(entries, self._reader):
             denied = self._reader.denied(message.accesses)
             news = self._changes.take() | denied
             if news:
@@ -228,29 +219,6 @@ class _Watch:
             yield self._encode(message.event)
         if entries:
             self._move_to(entries[-1].seq)
-
-    def _joined(self, entries: Iterable[Entry]) -> Iterator[_Message]:
-        """Messages out of entries, lazily: blocks of readings joined as they are, everything else one by one."""
-        blocks: list[bytes] = []
-        accesses: set[Access] = set()
-        size, last = 0, 0
-        for entry in entries:
-            payload = self._reader.open_payload(entry)
-            if payload is None:
-                continue
-            access = (entry.customer, entry.data_class)
-            is_block = entry.kind is Kind.TELEMETRY
-            if blocks and (not is_block or size + len(payload) > _MESSAGE_BYTES):
-                yield _Message(delimited(_TELEMETRY, b"".join(blocks)), frozenset(accesses), last)
-                blocks, accesses, size = [], set(), 0
-            if not is_block:
-                yield _Message(delimited(_FIELD_OF[entry.kind], payload), frozenset({access}), entry.seq)
-                continue
-            blocks.append(delimited(_DEVICES, payload))
-            accesses.add(access)
-            size, last = size + len(payload), entry.seq
-        if blocks:
-            yield _Message(delimited(_TELEMETRY, b"".join(blocks)), frozenset(accesses), last)
 
     # Waiting
 
