@@ -31,8 +31,8 @@ from consentry_devices.rpc.gateway import GatewayServicer
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
+from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.telemetry import TelemetryServicer
-from consentry_devices.rpc.watching import Feed
 from consentry_devices.settings import DevicesSettings
 from consentry_devices.storage.store import Store, open_store
 from consentry_guard import Guard

@@ -14,7 +14,7 @@ from consentry_core.rpc.gate import current_call
 from consentry_devices.feed.ring import Ring
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
-from consentry_devices.rpc.watching import Feed as SharedFeed
+from consentry_devices.rpc.shared import Feed as SharedFeed
 from consentry_devices.storage.store import open_store
 from consentry_rule import CustomerId, DataClass
 from support.clocks import FakeClock

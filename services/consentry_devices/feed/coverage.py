@@ -32,7 +32,7 @@ class Coverage(Protocol):
         ...
 
     def unlisted(self) -> Iterable[tuple[CustomerId, int, int]]:
-        """Who was taken off the key's list, each with two numbers: of the first change that put it on, the last that took it off."""
+        """Who was taken off the key's list, with the numbers of the first change that put it there and the last that took it off."""
         ...
 
     def revision_number(self) -> int:
@@ -41,10 +41,6 @@ class Coverage(Protocol):
 
     def authority_epoch(self) -> str:
         """The epoch that the number is of."""
-        ...
-
-    def now(self) -> Instant:
-        """The moment that ends are held against."""
         ...
 
     def opened_from(self, customer: CustomerId) -> Instant:

@@ -1,8 +1,8 @@
 """Cursors: opaque positions in the feed, authenticated, and bound to store, partner and filter.
 
-Bound to the partner and not to the key, so that a reader whose key was replaced goes on where it was. Bound also to the log's run
+Bound to the partner and not to the key, so that a reader whose key was replaced goes on where it was. Bound also to the run
 that wrote the entry it stands at: a store that was restored from an older copy of itself has lost what a cursor from before has
-told, and numbers it once more.
+told, and gives its numbers once more.
 """
 
 import hashlib
@@ -10,10 +10,11 @@ import hmac
 import struct
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Protocol
 
 from consentry_core.encoding import base64url, from_base64url
 from consentry_core.errors import InvalidArgument, OutOfRange
-from consentry_devices.feed.log import Entry, Kind, Log
+from consentry_devices.feed.log import Entry, Kind
 from consentry_rule import Instant
 
 _FIELDS = struct.Struct(">B8s8s8sBQQqQQq8s8s8s")
@@ -39,7 +40,7 @@ class Phase(Enum):
 class Known:
     """What was known of coverage: the authority's changes up to `number` of its epoch, and ends up to `time` by its clock.
 
-    `key` is whose coverage it was, `members` who was told about. Epoch, key and members as digests; of the members the digests of
+    `key` is whose coverage it was, `members` who was told about. Epoch, key and members as digests; of the members those of
     all, one laid over the other.
     """
 
@@ -98,15 +99,32 @@ class Cursor:
     phase: Phase = Phase.STARTED
 
 
+class Numbering(Protocol):
+    """What tells the entries apart that had the same number: the part of `Log` that is needed here."""
+
+    @property
+    def store_id(self) -> str:
+        """See `Log.store_id`."""
+        ...
+
+    def tail(self) -> int:
+        """See `Log.tail`."""
+        ...
+
+    def run_of(self, seq: int) -> str:
+        """See `Log.run_of`."""
+        ...
+
+
 class Cursors:
     """Makes and reads the cursors of one reader: of one log, one partner, one filter (any text that tells filters apart)."""
 
-    def __init__(self, key: bytes, log: Log, partner: str, filter_text: str) -> None:
+    def __init__(self, key: bytes, log: Numbering, partner: str, filter_text: str) -> None:
         self._key = key
         self._log = log
         self._store = digest(log.store_id)
         self._reader = digest(f"{partner}\0{filter_text}")
-        self._run = ("", b"")
+        self._run = ("", digest(""))
 
     def make(self, cursor: Cursor) -> str:
         """The text form."""

@@ -14,6 +14,7 @@ from consentry_devices.columns import since
 from consentry_devices.feed.coverage import Added, Change, Coverage, Removed
 from consentry_devices.feed.cursor import NOTHING, Cursor, Known, Phase, digest, laid_over
 from consentry_devices.feed.filter import Filter
+from consentry_devices.feed.joining import Extent
 from consentry_devices.feed.log import Entry, Kind, Removals
 from consentry_devices.feed.returning import Away, Fate
 from consentry_guard import Access
@@ -62,11 +63,10 @@ class Reader:
         """Who is told about."""
         return self._members.keys()
 
-    def known(self) -> Known:
-        """What the members were decided by, in this step."""
-        coverage = self._coverage
-        epoch = digest(coverage.authority_epoch())
-        return Known(epoch, coverage.revision_number(), coverage.now(), self._key, self._digest)
+    def known(self, time: Instant) -> Known:
+        """What the members were decided by, in this step, not before `time`."""
+        epoch = digest(self._coverage.authority_epoch())
+        return Known(epoch, self._coverage.revision_number(), time, self._key, self._digest)
 
     # Who enters and who leaves
 
@@ -208,6 +208,27 @@ class Reader:
         if entry.kind is Kind.GAP:  # also one that began before: what of it lies after is missing
             return entry.payload if entry.max_time >= opened_from else None
         return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None
+
+    def open_wholly(self, extents: Mapping[Access, Extent]) -> frozenset[Access] | None:
+        """Of a run of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.
+
+        None when it gives a part of one of them: then it has to be asked entry by entry.
+        """
+        if self._wanted.devices:
+            return None
+        opened = []
+        for access, extent in extents.items():
+            customer, data_class = access
+            member = self._members.get(customer)
+            told = extent.last if member is None else member.after.get(data_class, extent.last)
+            if extent.last <= told:
+                continue
+            if extent.first <= told:
+                return None
+            if data_class is not DataClass.INVENTORY and extent.min_time < self._coverage.opened_from(customer):
+                return None
+            opened.append(access)
+        return frozenset(opened)
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
         """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""

@@ -1,9 +1,9 @@
 """What happened to a customer's coverage while a reader was away, as far as cursor and followed facts tell. No I/O.
 
 The authority numbers its changes, and each standing remembers by which change the customer became valid last, and by which it
-ceased to be; each key over a list remembers by which change a customer came on it or went. Held against the number in the cursor
-they say whether the customer was covered all the time. They say nothing when the cursor is of another epoch of the authority, or
-was made with another key over other customers: then nobody is taken to have stayed.
+ceased to be; each key over a list remembers by which change a customer came on it or went. Held against the number in the
+cursor they say whether the customer was covered all the time. They say nothing when the cursor is of another epoch of the
+authority, or was made with another key over other customers: then nobody is taken to have stayed.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,9 +31,7 @@ class Fate(Enum):
 class Away:
     """The time since a cursor. `key` is the digest of the name of the key that the reader comes back with."""
 
-    def __init__(
-        self, coverage: Coverage, wanted: Filter, open_classes: OpenClasses, known: Known, key: bytes
-    ) -> None:
+    def __init__(self, coverage: Coverage, wanted: Filter, open_classes: OpenClasses, known: Known, key: bytes) -> None:
         self._coverage = coverage
         self._wanted = wanted
         self._open_classes = open_classes

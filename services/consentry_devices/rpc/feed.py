@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
 from consentry_core.rpc.gate import Context
 from consentry_devices.feed.cursor import Cursors
+from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.watch_question import asked
-from consentry_devices.rpc.watching import Feed, Watching
+from consentry_devices.rpc.watching import Watching
 from consentry_guard import guarded_call
 
 
@@ -23,7 +24,7 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         """See the proto."""
         question = asked(request)
         call = guarded_call()
-        cursors = Cursors(self._cursor_key, self._feed.log.store_id, call.partner, question.filter.text)
+        cursors = Cursors(self._cursor_key, self._feed.log, call.partner, question.filter.text)
         after = cursors.read(question.after_cursor) if question.start == "after_cursor" else None
         changes = await (call.watch(question.filter.customers) if question.filter.customers else call.follow_all())
         with self._feed.ring.listening() as bell:
