@@ -32,7 +32,7 @@ class Coverage(Protocol):
         ...
 
     def unlisted(self) -> Iterable[tuple[CustomerId, int, int]]:
-        """Who was taken off the key's list, with the numbers of the first change that put it there and the last that took it off."""
+        """Who was taken off the list, with the numbers of the first change that put it there and the last that took it off."""
         ...
 
     def revision_number(self) -> int:

@@ -102,6 +102,8 @@ class Folding:
         """Nothing that is pending of this customer is to be told: it has left, or a snapshot says it anew."""
         for key in [key for key, pending in self._devices.items() if pending.customer == customer]:
             self._values -= len(self._devices.pop(key).values)
+        if not self._values:
+            self._order.clear()
 
     def take(self, opened_from: OpenedFrom, take_time: Instant) -> Folded | None:
         """The next message, made in the step that hands it over; None when all is told.
@@ -116,7 +118,7 @@ class Folding:
         accesses: set[Access] = set()
         count, size = self._uncounted, 0
         self._uncounted = 0
-        while self._order and size < _MESSAGE_BYTES:
+        while self._order and (size < _MESSAGE_BYTES or not self._values):  # what is left then only counts
             key = self._order.pop()
             pending = self._devices.pop(key, None)
             if pending is None:
