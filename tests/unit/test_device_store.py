@@ -21,7 +21,7 @@ from consentry_devices.alarms import Alarm
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.inventory import InventoryChange, Location
 from consentry_devices.state import BEGINNING
-from consentry_devices.storage import group, tables
+from consentry_devices.storage import tables, transaction
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.store import Store, open_store
 from consentry_rule import Instant
@@ -195,7 +195,7 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_aga
 
 
 async def test_of_old_frames_only_the_number_is_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group, "REMEMBERED_FRAMES", 5)
+    monkeypatch.setattr(transaction, "REMEMBERED_FRAMES", 5)
     for number in range(1, 21):
         await (await store.log.submit(stream(), frame(number, telemetry(1.0))))
     with store.database.engine.connect() as connection:
