@@ -3,7 +3,7 @@
 import copy
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,5 +114,5 @@ class InSqlite:
         return InSqlite(folder)
 
 
-ENGINES = {"memory": InMemory, "sqlite": InSqlite}
+ENGINES: dict[str, Callable[[Path], Keeper]] = {"memory": InMemory, "sqlite": InSqlite}
 """Another engine is another entry."""
