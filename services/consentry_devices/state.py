@@ -45,8 +45,8 @@ class Block:
     payload: bytes
 
 
-class State(Protocol):
-    """Reads. Lists are ordered by name and begin after the id given ("" for the first)."""
+class Snapshots(Protocol):
+    """Of the current state what the feed needs."""
 
     async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
         """Tell `take` how the customer's things stand, exactly after the log's entry whose number is returned.
@@ -58,6 +58,10 @@ class State(Protocol):
         are numbered before subscribers see them.
         """
         ...
+
+
+class State(Snapshots, Protocol):
+    """Reads. Lists are ordered by name and begin after the id given ("" for the first)."""
 
     async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
         """The customer's locations."""

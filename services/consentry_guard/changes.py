@@ -47,7 +47,7 @@ class Changes:
 
 
 def touched_customers(former: Key | Token | None, facts: Key | Token | None) -> frozenset[CustomerId]:
-    """The customers whose coverage may differ between two versions of a key, or may have in between, by their numbers."""
+    """The customers whose coverage may differ between two versions of a key, or did in between: by their numbers."""
     if not isinstance(former, Key) or not isinstance(facts, Key):
         return frozenset()
     if facts.kind is KeyKind.DEMO:

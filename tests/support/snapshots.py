@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.inventory import Device, Location, Sensor
-from consentry_devices.state import Reading, State, Thing
+from consentry_devices.state import Reading, Snapshots, Thing
 from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass
 
 
@@ -28,7 +28,7 @@ class Whole:
 
 
 async def snapshot_of(
-    state: State, customer: CustomerId, *, classes: Set[DataClass] = ALL_DATA_CLASSES, devices: Set[str] | None = None
+    state: Snapshots, customer: CustomerId, *, classes: Set[DataClass] = ALL_DATA_CLASSES, devices: Set[str] | None = None
 ) -> Whole:
     """The snapshot."""
     whole = Whole()

@@ -1,15 +1,15 @@
 """How things stand, read from SQL. The engine of `consentry_devices.state`."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence, Set
+from typing import Any
 
 import sqlalchemy as sa
 
 from consentry_core.database import Database
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
-from consentry_devices.inventory import Device, Location, Sensor, sensor_path
+from consentry_devices.inventory import Device, Location, Sensor, parents_first, sensor_path
 from consentry_devices.limits import NESTING
 from consentry_devices.state import Block, Position, Reading, Take, Thing
 from consentry_devices.storage import rows, tables
@@ -197,27 +197,12 @@ def _tell(
 
     if DataClass.INVENTORY in classes:
         if devices is None:
-            tell_all(_parents_first(read_locations(connection, customer)))
+            tell_all(parents_first(read_locations(connection, customer)))
         known = read_devices(connection, customer)
-        tell_all(_parents_first([device for device in known if devices is None or device.id in devices]))
+        tell_all(parents_first([device for device in known if devices is None or device.id in devices]))
         tell(tables.sensors, ("path",), rows.sensor_of)
     if DataClass.ALARMS in classes:
         tell(tables.alarms, ("id",), rows.event_of)
     if DataClass.TELEMETRY in classes:
         tell(tables.latest, ("device", "sensor"), rows.reading_of)
     return connection.scalar(sa.select(tables.store.c.tail)) or 0
-
-
-_Nested = TypeVar("_Nested", Location, Device)
-
-
-def _parents_first(things: Sequence[_Nested]) -> tuple[_Nested, ...]:
-    by_id: Mapping[str, _Nested] = {thing.id: thing for thing in things}
-
-    def depth(thing: _Nested) -> int:
-        above, steps = by_id.get(thing.parent), 0
-        while above is not None and steps <= NESTING:
-            above, steps = by_id.get(above.parent), steps + 1
-        return steps
-
-    return tuple(sorted(things, key=depth))
