@@ -14,6 +14,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.devices.v1 import feed_pb2
+from consentry_devices.alarms import Alarm
+from consentry_devices.feed import folding
 from consentry_rule import CustomerId, DataClass, Instant, Key, KeyKind
 from support.device_frames import NORTH, NOW, SECOND, SOUTH
 from support.devices import ACME, RuleCall
@@ -122,7 +124,9 @@ class Script:
 
     async def publish(self, customer: CustomerId) -> None:
         number = self.published[customer] = self.published[customer] + 1
-        await self.feed.publish(customer, float(number), start=NOW + number * SECOND)
+        alarm = Alarm(f"a{number}", "ups", "Power Failure", "", 7, NOW)
+        alarms = [alarm] if self.dice.random() < 0.3 else []  # what is not folded makes cursors while readings are pending
+        await self.feed.publish(customer, float(number), start=NOW + number * SECOND, alarms=alarms)
 
     async def stream(self, *, cut: bool, **delivery: Any) -> None:
         """A pull, with things happening while its messages are written; broken off somewhere."""
@@ -144,7 +148,10 @@ class Script:
 
 
 @pytest.mark.parametrize("seed", range(60))
-async def test_nothing_is_lost_in_silence_and_nothing_comes_twice(seed: int, tmp_path: Path) -> None:
+async def test_nothing_is_lost_in_silence_and_nothing_comes_twice(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "_MESSAGE_BYTES", 1)  # a message a device
     dice = random.Random(seed)  # noqa: S311 - dice, to be thrown again
     async with watched_memory(tmp_path) as feed:
         feed.gate.list_customers(*CUSTOMERS)
