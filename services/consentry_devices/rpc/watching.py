@@ -60,7 +60,7 @@ class Watching:
         self._position = self._settled_at = place.telemetry
         self._take_time = place.take_time
         self._folding = None if question.fold_every is None else Folding(place)
-        # Up to here the stream of the cursor has told some; what it left comes first, unless all of the readings can be folded on.
+        # Up to here the stream of the cursor has told some. What it left comes first, unless no reading of it has been told.
         begun = place.telemetry < place.seq and (self._folding is None or place.device)
         self._behind = place.seq if begun else 0
         self._fold_up_to = 0
