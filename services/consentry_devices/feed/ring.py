@@ -18,8 +18,8 @@ from consentry_devices.feed.log import Entry
 RUN_BYTES = 128 * 1024
 """Where a run ends, unless a single entry is longer; telemetry is joined up to it.
 
-Cost is per message: to 20 readers, messages of 64 KiB took 40 to 70 % more processor time a byte than these, and those of 256 KiB
-a quarter less. But one message is what a reader that has stopped reading holds on to, and what it is still sent after a cut.
+Cost is per message: to 20 readers, messages of 64 KiB took 40 to 70 % more processor time a byte than these, and those of
+256 KiB a quarter less. But one message is what a reader that has stopped reading holds on to, and is still sent after a cut.
 """
 _RUN_ENTRIES = 1_000
 
