@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.ring import RUN_BYTES
+from consentry_devices.feed.ring import BATCH_BYTES
 from consentry_devices.wire import delimited
 from consentry_guard import Access
 from consentry_rule import Instant
 
-_AROUND = 1_000  # about the bytes that are remembered of a run besides its messages
+_AROUND = 1_000  # about the bytes that are remembered of a batch besides its messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(slots=True)
 class Extent:
-    """Of one access in a run of entries: the first and the last of them, and the earliest time of their data."""
+    """Of one access in a batch of entries: the first and the last of them, and the earliest time of their data."""
 
     first: int
     last: int
@@ -63,7 +63,7 @@ class Fields:
 
 @dataclass(slots=True)
 class _Known:
-    """What has been made of a run of entries."""
+    """What has been made of a batch of entries."""
 
     extents: Mapping[Access, Extent]
     messages: dict[frozenset[Access], Sequence[Message]] = field(default_factory=dict)
@@ -86,11 +86,11 @@ class Joining:
         known = self._of(entries)
         opened = eyes.open_wholly(known.extents)
         if opened is None:
-            return self._joined(entries, eyes.open_payload)
+            return self.one_by_one(entries, eyes.open_payload)
         messages = known.messages.get(opened)
         if messages is None:
             messages = known.messages[opened] = tuple(
-                self._joined(entries, lambda entry: entry.payload if (entry.customer, entry.data_class) in opened else None)
+                self.one_by_one(entries, lambda entry: entry.payload if (entry.customer, entry.data_class) in opened else None)
             )
             self._remember(known, sum(len(message.event) for message in messages))
         return messages
@@ -111,8 +111,8 @@ class Joining:
         while self._bytes > self._max_bytes:
             self._bytes -= self._known.popitem(last=False)[1].bytes
 
-    def _joined(self, entries: Iterable[Entry], open_payload: Callable[[Entry], bytes | None]) -> Iterator[Message]:
-        """Lazily: what is open of an entry is asked when its message is made."""
+    def one_by_one(self, entries: Iterable[Entry], open_payload: Callable[[Entry], bytes | None]) -> Iterator[Message]:
+        """The messages for one reader alone, lazily: what is open of an entry is asked when its message is made."""
         blocks: list[bytes] = []
         accesses: set[Access] = set()
         size, last = 0, 0
@@ -120,19 +120,23 @@ class Joining:
             payload = open_payload(entry)
             if payload is None:
                 continue
-            access = (entry.customer, entry.data_class)
             is_block = entry.kind is Kind.TELEMETRY
-            if blocks and (not is_block or size + len(payload) > RUN_BYTES):
+            if blocks and (not is_block or size + len(payload) > BATCH_BYTES):
                 yield self._telemetry(blocks, accesses, last)
                 blocks, accesses, size = [], set(), 0
             if not is_block:
-                yield Message(delimited(self._fields.of[entry.kind], payload), frozenset({access}), entry.seq)
+                yield self.alone(entry, payload)
                 continue
             blocks.append(delimited(self._fields.devices, payload))
-            accesses.add(access)
+            accesses.add((entry.customer, entry.data_class))
             size, last = size + len(payload), entry.seq
         if blocks:
             yield self._telemetry(blocks, accesses, last)
+
+    def alone(self, entry: Entry, payload: bytes) -> Message:
+        """The message of an entry that is no block of readings."""
+        event = delimited(self._fields.of[entry.kind], payload)
+        return Message(event, frozenset({(entry.customer, entry.data_class)}), entry.seq)
 
     def _telemetry(self, blocks: Iterable[bytes], accesses: Iterable[Access], last: int) -> Message:
         return Message(delimited(self._fields.telemetry, b"".join(blocks)), frozenset(accesses), last)
