@@ -28,7 +28,7 @@ from consentry_devices.wire import delimited
 from consentry_guard import CoverageChanges, GuardedCall
 
 _CURSOR = feed_pb2.WatchResponse.CURSOR_FIELD_NUMBER
-_FIELDS = Fields(
+FIELDS = Fields(
     telemetry=feed_pb2.WatchResponse.TELEMETRY_FIELD_NUMBER,
     devices=feed_pb2.WatchResponse.Telemetry.DEVICES_FIELD_NUMBER,
     of={
@@ -37,6 +37,7 @@ _FIELDS = Fields(
         Kind.GAP: feed_pb2.WatchResponse.GAP_FIELD_NUMBER,
     },
 )
+"""Where in a WatchResponse what was stored is handed on."""
 
 
 class Feed:
@@ -45,7 +46,7 @@ class Feed:
     def __init__(self, log: Log, state: State, ring: Ring, clock: Clock) -> None:
         self.state = state
         self.clock = clock
-        self.joining = Joining(_FIELDS)
+        self.joining = Joining(FIELDS)
         """Makes messages."""
         self._ring = ring
         self._behind = Behind(log)
