@@ -9,6 +9,7 @@ with the same pragmas, in a file beside the service's.
 
 import asyncio
 import contextlib
+import os
 import secrets
 import sqlite3
 import time
@@ -28,6 +29,7 @@ from consentry_core.database import PRAGMAS
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_devices import columns
 from consentry_devices.wire import delimited
+from consentry_rule import Instant
 from support.gateways import SECOND, inventory
 
 _GATEWAYS = 4

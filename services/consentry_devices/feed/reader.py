@@ -29,6 +29,10 @@ class Coverage(Protocol):
         """Whether data of this class may be handed out now."""
         ...
 
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """The customers, of these accesses, of whom `decide` denies one."""
+        ...
+
     def standing(self, customer: CustomerId) -> Standing:
         """How the customer stands towards the reader's partner."""
         ...
@@ -230,4 +234,4 @@ class Reader:
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
         """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""
-        return {customer for customer, data_class in accesses if isinstance(self._coverage.decide(customer, data_class), Deny)}
+        return self._coverage.denied(accesses)
