@@ -28,7 +28,7 @@ class Behind:
         self._reading: dict[int, asyncio.Task[Batches]] = {}
 
     async def after(self, seq: int) -> Sequence[Entry]:
-        """Entries after `seq`, the first of those that are kept; none when there are none."""
+        """Entries after `seq`, beginning beyond the next one when that is no longer kept; none when there are none."""
         entries = self._at_hand(seq)
         if entries is not None:
             return entries
@@ -37,7 +37,8 @@ class Behind:
             reading = self._reading[seq] = asyncio.create_task(self._read(seq), name="feed-behind")
             reading.add_done_callback(lambda task: self._has_read(seq, task))
         # Shielded: the others who wait for it do not care that one of them has gone.
-        return (await asyncio.shield(reading)).after(seq) or ()
+        stretch = await asyncio.shield(reading)
+        return stretch.after(max(seq, stretch.begin)) or ()
 
     def _at_hand(self, seq: int) -> Sequence[Entry] | None:
         if seq + 1 < self._log.first():
@@ -50,10 +51,11 @@ class Behind:
         return None
 
     async def _read(self, seq: int) -> Batches:
-        stretch = Batches(seq)
-        stretch.extend(await self._log.read_after(seq, _STRETCH_ENTRIES, max_bytes=_STRETCH_BYTES))
-        if stretch.length:
-            self._stretches[seq] = stretch
+        entries = await self._log.read_after(seq, _STRETCH_ENTRIES, max_bytes=_STRETCH_BYTES)
+        stretch = Batches(entries[0].seq - 1 if entries else seq)
+        stretch.extend(entries)
+        if stretch.length and stretch.begin not in self._stretches:
+            self._stretches[stretch.begin] = stretch
             self._bytes += stretch.bytes
         while self._bytes > self._max_bytes:
             self._bytes -= self._stretches.pop(next(iter(self._stretches))).bytes

@@ -44,19 +44,17 @@ class Batch:
         self.bytes += len(entry.payload)
 
     def rest(self, seq: int) -> Sequence[Entry]:
-        """The entries after `seq`."""
-        return self.entries[max(seq - self.after, 0) :]  # numbers have no holes
+        """The entries after `seq`, which is not before `after`."""
+        return self.entries[seq - self.after :]  # numbers have no holes
 
 
 class Batches:
-    """Batches one after the other, of what there is after number `after`.
-
-    What comes first may have a greater number: what was in between is no longer kept.
-    """
+    """Batches one after the other, from number `after` on."""
 
     def __init__(self, after: int) -> None:
         self._batches: deque[Batch] = deque()
-        self._after = after
+        self.begin = after
+        """Number of the last entry before them."""
         self.tail = after
         """Number of the newest entry."""
         self.length = 0
@@ -77,14 +75,13 @@ class Batches:
         batch = self._batches.popleft()
         self.length -= len(batch.entries)
         self.bytes -= batch.bytes
-        self._after = batch.after + len(batch.entries)
+        self.begin = batch.after + len(batch.entries)
 
     def after(self, seq: int) -> Sequence[Entry] | None:
         """The entries after `seq` up to the end of their batch; None when the first of them is not here."""
-        if not self._after <= seq < self.tail:
+        if not self.begin <= seq < self.tail:
             return None
-        found = bisect_right(self._batches, seq, key=lambda batch: batch.after)
-        return self._batches[max(found - 1, 0)].rest(seq)
+        return self._batches[bisect_right(self._batches, seq, key=lambda batch: batch.after) - 1].rest(seq)
 
 
 class Ring:
