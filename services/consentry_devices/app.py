@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import grpc
 
@@ -32,6 +33,7 @@ from consentry_devices.rpc.gateway import GatewayServicer
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
+from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.telemetry import TelemetryServicer
 from consentry_devices.settings import DevicesSettings
 from consentry_devices.storage.store import Store, open_store
@@ -97,7 +99,7 @@ async def start(
             parts.push_async_callback(admin.stop, None)
         ring = Ring(store.log.tail(), max_bytes=settings.ring_mib * 1024 * 1024)
         store.log.subscribe(ring.take)
-        add_servicers = partial(_add_servicers, store=store, ring=ring, clock=clock)
+        add_servicers = partial(_add_servicers, store=store, ring=ring, clock=clock, folder=settings.data_dir)
         server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection)
         if guard is not None:
             parts.push_async_callback(guard.stop)
@@ -124,14 +126,14 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
     )
 
 
-def _add_servicers(server: grpc.aio.Server, *, store: Store, ring: Ring, clock: Clock) -> None:
+def _add_servicers(server: grpc.aio.Server, *, store: Store, ring: Ring, clock: Clock, folder: Path) -> None:
     state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
     add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
     telemetry = TelemetryServicer(state, History(log, state), clock)
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
-    feed = FeedServicer(log, state, ring, store.cursor_key, clock)
+    feed = FeedServicer(Feed(log, state, ring, clock, folder), store.cursor_key)
     add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], feed)
 
 

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consentry.devices.v1 import feed_pb2
+from consentry_devices.feed.filter import Filter
 from consentry_devices.feed.joining import Joining, Message
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.feed.reader import Reader
 from consentry_devices.feed.ring import BATCH_BYTES
-from consentry_devices.rpc.watching import FIELDS
+from consentry_devices.rpc.events import FIELDS
 from consentry_rule import CustomerId, DataClass, Instant
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SECOND, SOUTH, telemetry
@@ -37,8 +38,8 @@ def reader(*consents: tuple[CustomerId, int], classes: Sequence[DataClass] = (),
         gate.consent(customer, *classes, start=NOW + start * SECOND)
     call = RuleCall(gate, "the-key")
     call._all = True
-    reader = Reader(call, None)
-    list(reader.start((), position))
+    reader = Reader(call, "the-key", Filter(), lambda _, payload: payload)
+    list(reader.start(position))
     return reader
 
 
