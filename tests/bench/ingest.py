@@ -177,7 +177,7 @@ async def _measure_shape(report: Report, shape: _Shape) -> None:
         async with _scene(processes, shape) as scene:
             payload = scene.gateways[0].payload()
             await scene.published()  # until caches are warm and the files have grown
-            groups = await scene.devices.ask(groups=True)
+            groups: list[int] = await scene.devices.ask(groups=True)
             scene.database.insert(groups, payload)
             per_group: list[float] = []
             service: list[float] = []

@@ -156,7 +156,7 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_aga
         raise sa.exc.OperationalError("INSERT", {}, OSError("disk full"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(tables, "upsert", full_disk)
+        patched.setattr(transaction, "upsert", full_disk)
         with pytest.raises(Unavailable):
             await (await store.log.submit(stream(), frame(2, telemetry(2.0), inventory=told)))
     assert (await _entries(store), await store.state.snapshot(NORTH)) == before
