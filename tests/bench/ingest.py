@@ -27,6 +27,7 @@ from consentry.devices.v1 import gateway_pb2
 from consentry_core.database import PRAGMAS
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_devices import columns
+from consentry_devices.storage import store
 from consentry_devices.wire import delimited
 from support.gateways import SECOND, inventory
 
@@ -119,7 +120,7 @@ class _Database:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
-        for pragma in PRAGMAS:
+        for pragma in (*store.PRAGMAS, *PRAGMAS):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("CREATE TABLE log (seq INTEGER PRIMARY KEY, payload BLOB NOT NULL)")
         self._seq = 0

@@ -35,6 +35,6 @@ def _answer(_question: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    store.AppendedLog = RecordedLog  # type: ignore[attr-defined, assignment, misc]
+    store.AppendedLog = RecordedLog  # type: ignore[attr-defined, assignment]
     answer_questions(_answer)
     main()

@@ -223,8 +223,8 @@ def test_blocks_together_hold_what_each_holds_and_are_refused_for_what_each_is(
     expected: list[object] = []
     refused = ""
     try:
-        for block, field in zip(kept, fields, strict=True):
-            table = columns.read(block, field)
+        for one, field in zip(kept, fields, strict=True):
+            table = columns.read(one, field)
             columns.check(table, START, field)
             expected.append((table.sensors, len(table), table.span(), columns.newest(table)))
     except InvalidArgument as error:
