@@ -5,10 +5,11 @@ get it back; row by row, beside an event loop that is busy taking frames in, the
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,49 +21,60 @@ _ROWS_AT_ONCE = 128  # a power of two; the rest goes in powers of two, so that f
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Insert rows."""
-    _run(connection, _new(connection, table), rows)
+    _run(connection, _Kind(table), rows)
 
 
 def add_new(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Insert rows, but those that are there already."""
-    _run(connection, _new(connection, table).on_conflict_do_nothing(), rows)
+    _run(connection, _Kind(table, "keep"), rows)
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Rows, *, unless_older: str | None = None) -> None:
     """Insert rows, or replace those with the same primary key; with `unless_older`, only if that column is not lower."""
-    statement = _new(connection, table)
-    new = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    replacing = statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_=new,
-        where=None if unless_older is None else statement.excluded[unless_older] >= table.c[unless_older],
-    )
-    _run(connection, replacing, rows)
+    _run(connection, _Kind(table, "replace", unless_older), rows)
 
 
-def _new(connection: sa.Connection, table: sa.Table) -> _Insert:
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is inserted where, and what happens to a row that is there with the same primary key."""
+
+    table: sa.Table
+    there: Literal["fail", "keep", "replace"] = "fail"
+    unless_older: str | None = None
+
+    def statement(self, dialect: str) -> _Insert:
+        statement = postgresql.insert(self.table) if dialect == "postgresql" else sqlite.insert(self.table)
+        if self.there == "fail":
+            return statement
+        if self.there == "keep":
+            return statement.on_conflict_do_nothing()
+        older = self.unless_older
+        return statement.on_conflict_do_update(
+            index_elements=list(self.table.primary_key.columns),
+            set_={column.name: statement.excluded[column.name] for column in self.table.columns if not column.primary_key},
+            where=None if older is None else statement.excluded[older] >= self.table.c[older],
+        )
 
 
-def _run(connection: sa.Connection, statement: _Insert, rows: Rows) -> None:
+def _run(connection: sa.Connection, kind: _Kind, rows: Rows) -> None:
     if not rows:
         return
     if connection.dialect.name != "sqlite":
-        connection.execute(statement, list(rows))
+        connection.execute(kind.statement(connection.dialect.name), list(rows))
         return
-    text, columns = str(statement.compile(dialect=connection.dialect)), [column.name for column in statement.table.columns]
-    values = itemgetter(*columns)
+    values = itemgetter(*(column.name for column in kind.table.columns))
     done, at_once = 0, _ROWS_AT_ONCE
     while done < len(rows):
         while at_once > len(rows) - done:
             at_once //= 2
         some = chain.from_iterable(map(values, rows[done : done + at_once]))
-        connection.exec_driver_sql(_with_rows(text, len(columns), at_once), tuple(some))
+        connection.exec_driver_sql(_of_rows(kind, at_once), tuple(some))
         done += at_once
 
 
 @lru_cache(maxsize=256)
-def _with_rows(statement: str, columns: int, rows: int) -> str:
-    row = f"({', '.join('?' * columns)})"
-    before, _, after = statement.partition(f" VALUES {row}")
+def _of_rows(kind: _Kind, rows: int) -> str:
+    """The statement for SQLite that takes so many rows."""
+    row = f"({', '.join('?' * len(kind.table.columns))})"
+    before, _, after = str(kind.statement("sqlite").compile(dialect=sqlite.dialect())).partition(f" VALUES {row}")
     return f"{before} VALUES {', '.join([row] * rows)}{after}"

@@ -21,8 +21,6 @@ from consentry_devices.storage.tidying import SqlTidying
 
 FILE = "devices.db"
 PRAGMAS = (
-    # Payloads are some kilobytes and more: with larger pages they lie in fewer pieces, and are written nearly twice as fast.
-    "page_size=16384",
     # What retention frees can be given back piece by piece.
     "auto_vacuum=INCREMENTAL",
     # Freed pages are not overwritten one by one, as some builds of SQLite do: retention would write as much as ingest.
