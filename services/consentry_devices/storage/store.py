@@ -25,6 +25,8 @@ PRAGMAS = (
     "auto_vacuum=INCREMENTAL",
     # Freed pages are not overwritten one by one, as some builds of SQLite do: retention would write as much as ingest.
     "secure_delete=FAST",
+    # A write-ahead log that grew while somebody read for long is cut down again.
+    "journal_size_limit=67108864",
 )
 """How the file is made and used, besides what holds for all: `consentry_core.database.PRAGMAS`."""
 
