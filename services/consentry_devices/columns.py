@@ -73,6 +73,12 @@ def read(block: bytes, field: str = "block") -> Table:
     return _table(TWIN_BLOCK.FromString(block), field)
 
 
+def read_telemetry(payload: bytes) -> tuple[str, Table]:
+    """The device's name, and the content, of a stored `DeviceTelemetry`."""
+    telemetry = TWIN_TELEMETRY.FromString(payload)
+    return telemetry.device, _table(telemetry.block)
+
+
 def check(table: Table, now: Instant, field: str = "block") -> None:
     """Refuse what must not be stored, naming `field`. Whether the sensors are known is for those who know the inventory."""
     if len(table) == 0:

@@ -27,6 +27,7 @@ from consentry_devices.storage.store import Store, open_store
 from consentry_rule import Instant
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SOUTH, PlainEncoder, device, frame, sensor, stream, telemetry
+from support.snapshots import snapshot_of
 
 
 def opened(folder: Path) -> Store:
@@ -123,7 +124,7 @@ async def test_a_snapshot_holds_one_customers_things_parents_first(store: Store)
     alarm = Alarm("power", "zz", "Power Failure", "", 7, NOW)
     await (await store.log.submit(stream(), frame(1, telemetry(1.0, "text", of="zz"), inventory=told, alarms=(alarm,))))
     await (await store.log.submit(stream(SOUTH), frame(1, telemetry(1.0, customer=SOUTH))))
-    snapshot = await store.state.snapshot(NORTH)
+    snapshot = await snapshot_of(store.state, NORTH)
     assert [location.id for location in snapshot.locations] == ["z", "a"]
     assert [(each.id, each.gateways) for each in snapshot.devices] == [("zz", ("gw",)), ("mm", ("gw",)), ("aa", ("gw",))]
     assert [event.alarm for event in snapshot.alarms] == [alarm]
@@ -142,14 +143,14 @@ async def test_in_one_group_the_refused_frame_alone_is_left_out(store: Store) ->
     answers = [await store.log.submit(of, one) for of, one in frames]
     results = await asyncio.gather(*answers, return_exceptions=True)
     assert [isinstance(result, InvalidArgument) for result in results] == [False, True, False, False]
-    assert "new" not in {each.id for each in (await store.state.snapshot(NORTH)).devices}
+    assert "new" not in {each.id for each in (await snapshot_of(store.state, NORTH)).devices}
 
 
 async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await (await store.log.submit(stream(), frame(1, telemetry(1.0))))
-    before = (await _entries(store), await store.state.snapshot(NORTH))
+    before = (await _entries(store), await snapshot_of(store.state, NORTH))
     told = InventoryChange(NOW, (), (device("new"),))
 
     def full_disk(*_: object, **__: object) -> None:
@@ -159,7 +160,7 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_aga
         patched.setattr(transaction, "upsert", full_disk)
         with pytest.raises(Unavailable):
             await (await store.log.submit(stream(), frame(2, telemetry(2.0), inventory=told)))
-    assert (await _entries(store), await store.state.snapshot(NORTH)) == before
+    assert (await _entries(store), await snapshot_of(store.state, NORTH)) == before
     assert await store.log.last_number(stream()) == 1
     await (await store.log.submit(stream(), frame(2, telemetry(2.0), inventory=told)))
     assert store.log.tail() == before[1].seq + 2
