@@ -15,14 +15,14 @@ from consentry.devices.v1.alarms_pb2_grpc import add_AlarmServiceServicer_to_ser
 from consentry.devices.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
 from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer_to_server
 from consentry_core import logs
-from consentry_core.clock import Clock, SystemClock
+from consentry_core.clock import SECOND, Clock, SystemClock
 from consentry_core.encoding import RandomBytes
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
 from consentry_core.rpc.stuck import StuckWrites
-from consentry_core.settings import SettingError
+from consentry_devices.feed.retention import Retention
 from consentry_devices.feed.ring import Ring
 from consentry_devices.history import History
 from consentry_devices.ingest import Ingest
@@ -42,6 +42,7 @@ from consentry_guard import Guard
 __all__ = ["Devices", "DevicesSettings", "run", "start"]
 
 _log = logging.getLogger(__name__)
+DAY = 24 * 60 * 60 * SECOND
 
 SERVICES = [
     pb.DESCRIPTOR.services_by_name[name]
@@ -79,10 +80,6 @@ async def start(
 
     The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
     """
-    if not settings.write_timeout > 0:
-        raise SettingError(
-            f"a write timeout of {settings.write_timeout} s hangs up on everybody; give more with --write-timeout"
-        )
     clock = clock or SystemClock()
     async with contextlib.AsyncExitStack() as parts:  # undone in reverse: the server first, the store last
         guard = None
@@ -94,6 +91,7 @@ async def start(
             gate = guard = _guard(settings, clock, random, on_serving)
         store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random)
         parts.push_async_callback(store.close)
+        parts.push_async_callback(_end, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
@@ -104,14 +102,24 @@ async def start(
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
-        stuck = asyncio.create_task(StuckWrites(server.open_calls, clock, settings.write_timeout).run(), name="stuck-writes")
-        parts.callback(stuck.cancel)
+        stuck = StuckWrites(server.open_calls, clock, settings.write_timeout)
+        parts.push_async_callback(_end, asyncio.create_task(stuck.run(), name="stuck-writes"))
         address = await server.start(settings.listen, healthy=guard is None)
         if guard is not None:
             await guard.start()
         _log.info("serving on %s", address)
         return Devices(address, store, parts.pop_all())
     raise AssertionError("unreachable")
+
+
+def _retention(settings: DevicesSettings, store: Store, clock: Clock) -> Retention:
+    age = settings.retention_days * DAY
+    return Retention(store.log, store.tidying, clock, age=age, size=settings.retention_bytes)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serving: Callable[[bool], None]) -> Guard:

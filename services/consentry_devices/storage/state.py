@@ -15,7 +15,7 @@ from consentry_devices.state import Block, Position, Reading, Take, Thing
 from consentry_devices.storage import rows, tables
 from consentry_rule import CustomerId, DataClass, Instant
 
-_RUN = 500  # things of a snapshot that are told at a time
+_RUN = 100  # things of a snapshot that are told at a time
 
 
 class SqlState:
