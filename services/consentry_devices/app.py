@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -20,7 +21,8 @@ from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
-from consentry_devices.feed.log import Log
+from consentry_core.rpc.stuck import StuckWrites
+from consentry_core.settings import SettingError
 from consentry_devices.feed.retention import Retention
 from consentry_devices.feed.ring import Ring
 from consentry_devices.history import History
@@ -79,6 +81,10 @@ async def start(
 
     The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
     """
+    if not settings.write_timeout > 0:
+        raise SettingError(
+            f"a write timeout of {settings.write_timeout} s hangs up on everybody; give more with --write-timeout"
+        )
     clock = clock or SystemClock()
     async with contextlib.AsyncExitStack() as parts:  # undone in reverse: the server first, the store last
         guard = None
@@ -94,15 +100,15 @@ async def start(
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
-        server = RpcServer(
-            gate,
-            SERVICES,
-            lambda server: _add_servicers(server, store, clock, settings.data_dir),
-            reflection=settings.reflection,
-        )
+        ring = Ring(store.log.tail(), max_bytes=settings.ring_mib * 1024 * 1024)
+        store.log.subscribe(ring.take)
+        add_servicers = partial(_add_servicers, store=store, ring=ring, clock=clock, folder=settings.data_dir)
+        server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection)
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
+        stuck = asyncio.create_task(StuckWrites(server.open_calls, clock, settings.write_timeout).run(), name="stuck-writes")
+        parts.callback(stuck.cancel)
         address = await server.start(settings.listen, healthy=guard is None)
         if guard is not None:
             await guard.start()
@@ -133,21 +139,15 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
     )
 
 
-def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock, folder: Path) -> None:
+def _add_servicers(server: grpc.aio.Server, *, store: Store, ring: Ring, clock: Clock, folder: Path) -> None:
     state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
     add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
     telemetry = TelemetryServicer(state, History(log, state), clock)
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
-    feed = FeedServicer(Feed(log, state, _ring(log), clock, folder), store.cursor_key)
+    feed = FeedServicer(Feed(log, state, ring, clock, folder), store.cursor_key)
     add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], feed)
-
-
-def _ring(log: Log) -> Ring:
-    ring = Ring(log.tail())
-    log.subscribe(ring.take)
-    return ring
 
 
 def run(settings: DevicesSettings) -> None:

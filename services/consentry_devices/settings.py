@@ -29,7 +29,12 @@ class DevicesSettings:
     admin_listen: str = setting(
         "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
     )
-
+    ring_mib: int = setting(
+        64, "MiB of the newest readings that are kept in memory for readers", env="CONSENTRY_DEVICES_RING_MIB"
+    )
+    write_timeout: float = setting(
+        60.0, "seconds after which a client that has stopped reading is hung up on", env="CONSENTRY_DEVICES_WRITE_TIMEOUT"
+    )
     ready_file: Path | None = setting(
         None, "file to write the address to once it is served: for port 0", env="CONSENTRY_DEVICES_READY_FILE"
     )
