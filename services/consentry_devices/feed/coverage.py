@@ -12,16 +12,16 @@ from consentry_rule import CustomerId, DataClass, Decision, Instant, Standing
 class Coverage(Protocol):
     """What a reader asks about its coverage: the part of `consentry_guard.GuardedCall` that it needs."""
 
-    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
-        """The customers, of these accesses, of whom `decide` denies one."""
-        ...
-
     def decide_covered(self, customer: CustomerId) -> Decision:
         """Whether the key covers the customer now."""
         ...
 
     def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
         """Whether data of this class may be handed out now."""
+        ...
+
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """The customers, of these accesses, of whom `decide` denies one."""
         ...
 
     def standing(self, customer: CustomerId) -> Standing:
