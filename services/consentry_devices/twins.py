@@ -1,7 +1,10 @@
-"""Twins of the API's telemetry messages, with columns as `bytes`.
+"""Twins of the API's telemetry messages, with columns as `bytes`, and two more views of the same bytes.
 
 They are described here, in a descriptor pool of their own, and not in a proto file: they are no part of the API, and reflection
 must not show them. A test holds them equal to the public messages, field by field.
+
+Many blocks are read at once because parsing messages that stand one after the other merges them: of a repeated field it keeps
+all elements, of packed columns the concatenation, in C.
 """
 
 from typing import Any
@@ -12,7 +15,7 @@ BLOCK_FIELD = 6
 """Number of the field `DeviceTelemetry.block`."""
 
 
-def _describe_twins() -> tuple[Any, Any]:
+def _describe_twins() -> tuple[Any, ...]:
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="columns.proto", package="consentry.devices.twin", syntax="proto3")
 
@@ -46,11 +49,35 @@ def _describe_twins() -> tuple[Any, Any]:
         historical=(5, "bool"),
         block=(BLOCK_FIELD, "TelemetryBlock"),
     )
+    message(
+        "DeviceSteps",
+        device=(1, "string"),
+        sensors=(2, "string*"),
+        sensor_indexes=(3, "bytes"),
+        times_unix_nano=(4, "bytes"),
+        mins=(5, "bytes"),
+        maxs=(6, "bytes"),
+        means=(7, "bytes"),
+        lasts=(8, "bytes"),
+        counts=(9, "bytes"),
+    )
+    message(
+        "ManyTelemetries",
+        device=(1, "string"),
+        reading_count=(2, "uint32"),
+        min_time_unix_nano=(3, "sfixed64"),
+        max_time_unix_nano=(4, "sfixed64"),
+        historical=(5, "bool"),
+        blocks=(BLOCK_FIELD, "bytes*"),
+    )
+    message("Numbers", sensor_indexes=(2, "fixed32*"), times_unix_nano=(3, "sfixed64*"), values=(4, "double*"))
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    names = ("TelemetryBlock", "DeviceTelemetry")
-    block, telemetry = (message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}")) for name in names)
-    return block, telemetry
+    names = ("TelemetryBlock", "DeviceTelemetry", "DeviceSteps", "ManyTelemetries", "Numbers")
+    return tuple(message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}")) for name in names)
 
 
-TWIN_BLOCK, TWIN_TELEMETRY = _describe_twins()
+TWIN_BLOCK, TWIN_TELEMETRY, TWIN_STEPS, MANY_TELEMETRIES, NUMBERS = _describe_twins()
+"""The last two are no twins. `MANY_TELEMETRIES`: of serialised `DeviceTelemetry`s, one after the other, the block of each, not
+parsed. `NUMBERS`: of `TelemetryBlock`s, one after the other, their columns as one.
+"""
