@@ -1,8 +1,8 @@
 """What readings come to per step of time: smallest, largest, mean, last, count, for each sensor.
 
-A *cell* is one sensor's share of one step. Cells can be merged: a reading is a cell of itself, and the cells of two lots of
-readings make those of both. So a range is folded lot by lot, in the order in which its blocks begin, and a step is settled
-once a block begins after it. What is not settled yet is carried on, and there is a bound to it (`MOST_CELLS`).
+A *cell* is one sensor's share of one step. The cells of two lots of readings can be merged into those of both. So a range is
+folded lot by lot, in the order in which its blocks begin, and a step is settled once a block begins after it. What is not
+settled yet is carried on, and there is a bound to it (`MOST_CELLS`).
 """
 
 from collections.abc import Sequence, Set
@@ -57,56 +57,76 @@ class Cells:
 
     def at(self, places: "NDArray[np.bool_] | slice") -> "Cells":
         """Some of them."""
-        return Cells(*(getattr(self, column.name)[places] for column in fields(self)))
+        return Cells(*(getattr(self, name)[places] for name in _COLUMNS))
 
 
+_COLUMNS = tuple(column.name for column in fields(Cells))
 _INTEGERS, _FLOATS = np.empty(0, np.int64), np.empty(0, np.float64)
 NO_CELLS = Cells(_INTEGERS, _INTEGERS, _INTEGERS, _FLOATS, _FLOATS, _FLOATS, _FLOATS, _INTEGERS, _INTEGERS)
 
 
 def cells_of(numbers: Numbers, step: int) -> Cells:
-    """Each reading as a cell of itself."""
-    values = numbers.values
-    ones = np.ones(len(values), np.int64)
+    """One cell for each sensor and step of these readings, by step, then by sensor."""
+    if not len(numbers.times):
+        return NO_CELLS
+    steps = numbers.times // step
+    order, first = _runs(steps, numbers.sensors)
+    times, values = numbers.times[order], numbers.values[order]
+    last = _last(first, times, numbers.seqs, order)
     return Cells(
-        numbers.times // step, numbers.sensors, ones, values * _SCALE, values, values, values, numbers.times, numbers.seqs
-    )  # fmt: skip
-
-
-def merged(*lots: Cells) -> Cells:
-    """One cell for each sensor and step, by step, then by sensor."""
-    cells = Cells(*(np.concatenate([getattr(lot, column.name) for lot in lots]) for column in fields(Cells)))
-    if not len(cells):
-        return cells
-    # One number for both, so that one sort will do. Steps are at least a millisecond, so there is room for a million sensors.
-    place = (cells.steps - cells.steps.min()) * (cells.sensors.max() + 1) + cells.sensors
-    order = np.argsort(place, kind="stable")
-    place, cells = place[order], Cells(*(getattr(cells, column.name)[order] for column in fields(cells)))
-    is_first = np.append(True, place[1:] != place[:-1])
-    first = np.flatnonzero(is_first)
-    last = _last(np.cumsum(is_first) - 1, first, cells)
-    return Cells(
-        cells.steps[first],
-        cells.sensors[first],
-        np.add.reduceat(cells.counts, first),
-        np.add.reduceat(cells.sums, first),
-        np.minimum.reduceat(cells.mins, first),
-        np.maximum.reduceat(cells.maxs, first),
-        cells.lasts[last],
-        cells.last_times[last],
-        cells.last_seqs[last],
+        steps[order[first]],
+        numbers.sensors[order[first]],
+        np.diff(first, append=len(order)),
+        np.add.reduceat(values * _SCALE, first),
+        np.minimum.reduceat(values, first),
+        np.maximum.reduceat(values, first),
+        values[last],
+        times[last],
+        numbers.seqs[order[last]],
     )
 
 
-def _last(run: Integers, first: Integers, cells: Cells) -> Integers:
-    """The place of each run's last reading. `run` numbers the runs of equal cells, `first` says where they begin."""
-    latest = np.maximum.reduceat(cells.last_times, first)
-    of_latest = np.flatnonzero(cells.last_times == latest[run])
-    if len(of_latest) > len(first):  # several readings of one time
-        of_latest = of_latest[np.lexsort((cells.last_seqs[of_latest], run[of_latest]))]
-    of_runs = run[of_latest]
-    last: Integers = of_latest[np.append(of_runs[1:] != of_runs[:-1], True)]
-    return last
+def merged(one: Cells, other: Cells) -> Cells:
+    """One cell for each sensor and step of both, by step, then by sensor."""
+    if not (len(one) and len(other)):
+        return one if len(one) else other
+    both = Cells(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in _COLUMNS))
+    order, first = _runs(both.steps, both.sensors)
+    last = order[_last(first, both.last_times[order], both.last_seqs, order)]
+    return Cells(
+        both.steps[order[first]],
+        both.sensors[order[first]],
+        np.add.reduceat(both.counts[order], first),
+        np.add.reduceat(both.sums[order], first),
+        np.minimum.reduceat(both.mins[order], first),
+        np.maximum.reduceat(both.maxs[order], first),
+        both.lasts[last],
+        both.last_times[last],
+        both.last_seqs[last],
+    )
+
+
+def _runs(steps: Integers, sensors: Integers) -> tuple[Integers, Integers]:
+    """An order by step, then by sensor, and where in it each step's sensor begins. What is equal keeps its order."""
+    # One number for both, so that one sort will do. Steps are at least a millisecond, so there is room for a million sensors.
+    places = (steps - steps.min()) * (sensors.max() + 1) + sensors
+    if places.max() < 2**16:
+        places = places.astype(np.uint16)  # which numpy sorts by radix, many times as fast
+    order = np.argsort(places, kind="stable")
+    places = places[order]
+    return order, np.flatnonzero(np.append(True, places[1:] != places[:-1]))
+
+
+def _last(first: Integers, times: Integers, seqs: Integers, order: Integers) -> Integers:
+    """Where in the order each run's last is: by time, then by number in the log. `times` are in the order, `seqs` are not."""
+    lengths = np.diff(first, append=len(order))
+    latest = np.flatnonzero(times == np.repeat(np.maximum.reduceat(times, first), lengths))
+    if len(latest) > len(first):  # several of one time
+        runs = np.repeat(np.arange(len(first)), lengths)[latest]
+        by_seq = np.lexsort((seqs[order[latest]], runs))
+        latest, runs = latest[by_seq], runs[by_seq]
+        latest = latest[np.diff(runs, append=len(first)) > 0]
+    return latest
 
 
 class Folding:

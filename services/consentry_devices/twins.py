@@ -1,10 +1,7 @@
-"""Twins of the API's telemetry messages, with columns as `bytes`, and two more views of the same bytes.
+"""Twins of the API's telemetry messages, with columns as `bytes`.
 
 They are described here, in a descriptor pool of their own, and not in a proto file: they are no part of the API, and reflection
 must not show them. A test holds them equal to the public messages, field by field.
-
-Many blocks are read at once because parsing messages that stand one after the other merges them: of a repeated field it keeps
-all elements, of packed columns the concatenation, in C.
 """
 
 from typing import Any
@@ -61,23 +58,10 @@ def _describe_twins() -> tuple[Any, ...]:
         lasts=(8, "bytes"),
         counts=(9, "bytes"),
     )
-    message(
-        "ManyTelemetries",
-        device=(1, "string"),
-        reading_count=(2, "uint32"),
-        min_time_unix_nano=(3, "sfixed64"),
-        max_time_unix_nano=(4, "sfixed64"),
-        historical=(5, "bool"),
-        blocks=(BLOCK_FIELD, "bytes*"),
-    )
-    message("Numbers", sensor_indexes=(2, "fixed32*"), times_unix_nano=(3, "sfixed64*"), values=(4, "double*"))
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    names = ("TelemetryBlock", "DeviceTelemetry", "DeviceSteps", "ManyTelemetries", "Numbers")
+    names = ("TelemetryBlock", "DeviceTelemetry", "DeviceSteps")
     return tuple(message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}")) for name in names)
 
 
-TWIN_BLOCK, TWIN_TELEMETRY, TWIN_STEPS, MANY_TELEMETRIES, NUMBERS = _describe_twins()
-"""The last two are no twins. `MANY_TELEMETRIES`: of serialised `DeviceTelemetry`s, one after the other, the block of each, not
-parsed. `NUMBERS`: of `TelemetryBlock`s, one after the other, their columns as one.
-"""
+TWIN_BLOCK, TWIN_TELEMETRY, TWIN_STEPS = _describe_twins()

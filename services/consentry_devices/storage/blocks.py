@@ -1,7 +1,7 @@
 """A device's blocks of a time range, from the log."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -11,7 +11,26 @@ from consentry_devices.storage import tables
 from consentry_devices.storage.spans import LONGEST
 from consentry_rule import CustomerId, Instant
 
-_EARLIEST = -(2**63)  # what a column holds
+_EARLIEST, _LATEST = -(2**63), 2**63 - 1  # what a column holds
+
+
+def _of_class(number: int) -> sa.Select[Any]:
+    log = tables.log.c
+    after: list[Any] = [sa.bindparam(f"{name}_{number}") for name in ("min_time", "max_time", "seq")]
+    return sa.select(log.min_time, log.max_time, log.seq, log.payload).where(
+        log.customer == sa.bindparam("customer"),
+        log.kind == Kind.TELEMETRY.value,
+        log.device == sa.bindparam("device"),
+        log.span_class == number,
+        sa.tuple_(log.min_time, log.max_time, log.seq) > sa.tuple_(*after),
+        log.min_time < sa.bindparam("end"),
+        log.max_time >= sa.bindparam("start"),
+        log.seq <= sa.bindparam("up_to"),
+    )
+
+
+# The database merges the classes as it reads: each comes out of the index in order. Made once: it is long.
+_QUERY = sa.union_all(*map(_of_class, range(len(LONGEST)))).order_by("min_time", "max_time", "seq")
 
 
 def read_blocks(
@@ -26,29 +45,15 @@ def read_blocks(
     max_bytes: int,
 ) -> Blocks:
     """See `State.history`."""
-    log = tables.log.c
-
-    def of_class(number: int) -> sa.Select[tuple[int, int, int, bytes]]:
-        earliest = max(start - LONGEST[number], _EARLIEST)
-        place = sa.tuple_(log.min_time, log.max_time, log.seq)
-        # Either says where to begin in the index. With both, the database may take the wrong one.
-        begins = log.min_time >= earliest if after.min_time < earliest else place > (after.min_time, after.max_time, after.seq)
-        return sa.select(log.min_time, log.max_time, log.seq, log.payload).where(
-            log.customer == customer,
-            log.kind == Kind.TELEMETRY.value,
-            log.device == device,
-            log.span_class == number,
-            begins,
-            log.min_time < end,
-            log.max_time >= start,
-            log.seq <= up_to,
-        )
-
-    # The database merges the classes as it reads: each comes out of the index in order.
-    query = sa.union_all(*map(of_class, range(len(LONGEST)))).order_by("min_time", "max_time", "seq")
+    values = {"customer": customer, "device": device, "start": start, "end": end, "up_to": up_to}
+    for number, longest in enumerate(LONGEST):
+        # Of this class nothing that begins earlier reaches into the range.
+        before = Position(max(start - longest - 1, _EARLIEST), _LATEST, _LATEST)
+        begin = after if after.min_time > before.min_time else before
+        values |= {f"min_time_{number}": begin.min_time, f"max_time_{number}": begin.max_time, f"seq_{number}": begin.seq}
     found: list[tuple[int, int, int, bytes]] = []
     size = 0
-    result = connection.execute(query)
+    result = connection.execute(_QUERY, values)
     # The driver's own rows: of one-minute data there are hundreds of thousands, and wrapping each costs as much as reading it.
     for row in cast("Iterable[tuple[int, int, int, bytes]]", result.cursor):
         found.append(row)
