@@ -6,8 +6,8 @@ canonical form and its columns are of fixed width, so payloads that are alike ha
 other they are the rows of a matrix of bytes, and a column of all of them is a few columns of that matrix. Whether they are
 alike is seen by what does not change from reading to reading, tags and lengths and names, byte by byte.
 
-(The protobuf parser also merges messages that stand one after the other, in C. That took twice as long: each block has to be cut
-out first, to see whether it begins with the same sensors.)
+(The protobuf parser also merges messages that stand one after the other, in C. That took twice as long: each block has to be
+cut out first, to see whether it begins with the same sensors.)
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -129,8 +129,9 @@ def _layout(payload: bytes) -> _Layout:
         elif number in columns:
             columns[number] = span
             end = span.stop
+    around = [found[number] for number in (_MIN_TIME, _MAX_TIME) if number in found]
+    changing = sorted((*around, *columns.values()), key=lambda span: span.start)
     # What follows the columns are texts, if anything.
-    changing = sorted((found[_MIN_TIME], found[_MAX_TIME], *columns.values()), key=lambda span: span.start)
     starts, stops = [0, *(span.stop for span in changing)], [*(span.start for span in changing), end]
     fixed = [slice(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
     return _Layout(ids, columns[_INDEXES], columns[_TIMES], columns[_VALUES], fixed)

@@ -5,7 +5,7 @@ folded lot by lot, in the order in which its blocks begin, and a step is settled
 settled yet is carried on, and there is a bound to it (`MOST_CELLS`).
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, fields
 from enum import Enum
 
@@ -167,6 +167,16 @@ class Folding:
         cut = max(int(steps[MOST_CELLS // 2]), int(steps[0]) + 1)
         self._open = self._open.at(steps < cut)
         self.end = min(self.end, Instant(cut * self._step))
+
+
+def in_pieces(cells: Cells, most: int) -> Iterator[Cells]:
+    """The cells, so many at a time or fewer, but never less than a whole step."""
+    starts = np.append(np.flatnonzero(np.append(True, cells.steps[1:] != cells.steps[:-1])), len(cells))
+    first = 0
+    while first < len(cells):
+        end = int(starts[max(np.searchsorted(starts, first + most, "right") - 1, np.searchsorted(starts, first, "right"))])
+        yield cells.at(slice(first, end))
+        first = end
 
 
 def encode(device: str, sensors: Sequence[str], cells: Cells, step: int, aggregates: Set[Aggregate]) -> bytes:
