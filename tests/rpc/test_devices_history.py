@@ -204,6 +204,20 @@ async def test_what_retention_removed_and_gateways_lost_comes_first(service: Run
     ]
 
 
+async def test_what_retention_removes_while_an_answer_is_under_way_comes_last(service: RunningDevices, gate: RuleGate) -> None:
+    number = 100_000
+    frames = [
+        readings(1 + index, START - number * SECOND, *np.arange(number, dtype=float), device=device)
+        for index, device in enumerate(("a", "b", "c", "d"))
+    ]
+    await publish(service.channel, gate.gateway("north"), *frames)
+    responses = aiter(history(service, asked(-number)))
+    assert (await anext(responses)).telemetry
+    assert await service.devices.store.log.remove_oldest(taken_before=None, max_entries=10**6, max_bytes=10**9)
+    *_, last = [response async for response in responses]
+    assert list(last.gaps) == [_gap(gap_pb2.Gap.CAUSE_NOT_KEPT, START - number * SECOND, START - SECOND + 1)]
+
+
 def _gap(cause: gap_pb2.Gap.Cause.ValueType, start: int, end: int, gateway: str = "") -> gap_pb2.Gap:
     return gap_pb2.Gap(
         customer=NORTH,

@@ -11,7 +11,7 @@ from consentry_core.paging import PageTokens
 from consentry_devices.history import History, Place, Question
 from consentry_devices.inventory import sensor_path
 from consentry_devices.rpc.converters import to_reading
-from consentry_devices.rpc.history_gaps import HistoryGaps
+from consentry_devices.rpc.history_gaps import HistoryGaps, not_kept, opened
 from consentry_devices.rpc.messages import join
 from consentry_devices.rpc.reading import Page, let_in
 from consentry_devices.rpc.simulated import simulated
@@ -82,15 +82,21 @@ class TelemetryServicer:
         def opened_from() -> Instant:
             return call.opened_from(customer)
 
-        gaps = (await self._gaps.within(customer, question.start, end, up_to=up_to))(opened_from())
-        if gaps:
-            call.next_write(accesses)
-            yield join(_GAPS, gaps)
+        kept_from = await self._gaps.kept_from(customer)
+        lost = await self._gaps.lost(customer, question.start, end, up_to=up_to)
+        gaps = [not_kept(customer, question.start, min(end, kept_from)), *lost] if kept_from > question.start else lost
         answer = self._readings(question, opened_from) if steps is None else self._steps(question, steps, opened_from)
+        if told := opened(gaps, opened_from()):
+            call.next_write(accesses)
+            yield join(_GAPS, told)
         async with contextlib.aclosing(answer) as messages:
             async for message in messages:
                 call.next_write(accesses)
                 yield message
+        removed = max(kept_from, question.start), min(end, await self._gaps.kept_from(customer))
+        if removed[0] < removed[1] and (told := opened([not_kept(customer, *removed)], opened_from())):
+            call.next_write(accesses)
+            yield join(_GAPS, told)
 
     async def SimulateTelemetry(  # noqa: N802 - the proto's name
         self, request: pb.SimulateTelemetryRequest, context: Any
@@ -114,11 +120,11 @@ class TelemetryServicer:
         """Steps of what is open. When less is open than when they were folded, they are folded anew from there on."""
         begin: Place | None = question.beginning
         while begin is not None:
-            opened, again = opened_from(), None
-            folded = self._history.read_steps(question, asked.step, asked.aggregates, opened_from=opened, begin=begin)
+            low, again = opened_from(), None
+            folded = self._history.read_steps(question, asked.step, asked.aggregates, opened_from=low, begin=begin)
             async with contextlib.aclosing(folded) as chunks:
                 async for chunk in chunks:
-                    if opened_from() > opened:
+                    if opened_from() > low:
                         again = chunk.place
                         break
                     yield join(_STEPS, chunk.tables)

@@ -371,7 +371,9 @@ class QueryHistoryResponse(_message.Message):
 
     @_builtins.property
     def gaps(self) -> _containers.RepeatedCompositeFieldContainer[_gap_pb2.Gap]:
-        """What of the range is missing. Before everything else, in the first message."""
+        """What of the range is missing. Before everything else, in the first message. What was removed while the answer was under way is
+        in the last.
+        """
 
     def __init__(
         self,
