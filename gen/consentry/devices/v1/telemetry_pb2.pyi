@@ -326,7 +326,7 @@ class QueryHistoryRequest(_message.Message):
     @_builtins.property
     def step(self) -> _duration_pb2.Duration:
         """One row per sensor and step instead of every reading: at least 1 ms. Steps begin at whole multiples of this since the Unix
-        epoch. Absent: every reading.
+        epoch; one that begins before the range, or before what the consent opens, holds only what lies within. Absent: every reading.
         """
 
     @_builtins.property
