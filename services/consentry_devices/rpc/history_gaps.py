@@ -36,9 +36,9 @@ class HistoryGaps:
         return found
 
 
-def not_kept(customer: CustomerId, start: Instant, end: Instant) -> gap_pb2.Gap:
-    """What retention has removed."""
-    return _gap(customer, gap_pb2.Gap.CAUSE_NOT_KEPT, start, end)
+def not_kept(customer: CustomerId, start: Instant, end: Instant) -> Sequence[gap_pb2.Gap]:
+    """What retention has removed, if that is anything."""
+    return [_gap(customer, gap_pb2.Gap.CAUSE_NOT_KEPT, start, end)] if start < end else []
 
 
 def opened(gaps: Iterable[gap_pb2.Gap], opened_from: Instant) -> list[bytes]:

@@ -84,7 +84,7 @@ class TelemetryServicer:
 
         kept_from = await self._gaps.kept_from(customer)
         lost = await self._gaps.lost(customer, question.start, end, up_to=up_to)
-        gaps = [not_kept(customer, question.start, min(end, kept_from)), *lost] if kept_from > question.start else lost
+        gaps = [*not_kept(customer, question.start, min(end, kept_from)), *lost]
         answer = self._readings(question, opened_from) if steps is None else self._steps(question, steps, opened_from)
         if told := opened(gaps, opened_from()):
             call.next_write(accesses)
@@ -93,8 +93,8 @@ class TelemetryServicer:
             async for message in messages:
                 call.next_write(accesses)
                 yield message
-        removed = max(kept_from, question.start), min(end, await self._gaps.kept_from(customer))
-        if removed[0] < removed[1] and (told := opened([not_kept(customer, *removed)], opened_from())):
+        removed = not_kept(customer, max(kept_from, question.start), min(end, await self._gaps.kept_from(customer)))
+        if told := opened(removed, opened_from()):
             call.next_write(accesses)
             yield join(_GAPS, told)
 

@@ -74,8 +74,8 @@ class TelemetryServiceServicer(object):
 
     def SimulateTelemetry(self, request, context):
         """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
-        tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. To who reads more
-        slowly than it asked for, what is older than a second is not sent.
+        tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+        slowly than it asked for is not sent what is older than a second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,8 +41,8 @@ class TelemetryServiceStub:
     """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
     SimulateTelemetry: _grpc.UnaryStreamMultiCallable[_telemetry_pb2.SimulateTelemetryRequest, _telemetry_pb2.SimulateTelemetryResponse]
     """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
-    tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. To who reads more
-    slowly than it asked for, what is older than a second is not sent.
+    tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+    slowly than it asked for is not sent what is older than a second.
     """
 
 @_typing.type_check_only
@@ -58,8 +58,8 @@ class TelemetryServiceAsyncStub(TelemetryServiceStub):
     """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
     SimulateTelemetry: _aio.UnaryStreamMultiCallable[_telemetry_pb2.SimulateTelemetryRequest, _telemetry_pb2.SimulateTelemetryResponse]  # type: ignore[assignment]
     """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
-    tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. To who reads more
-    slowly than it asked for, what is older than a second is not sent.
+    tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+    slowly than it asked for is not sent what is older than a second.
     """
 
 class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -90,8 +90,8 @@ class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_telemetry_pb2.SimulateTelemetryResponse], _abc.AsyncIterator[_telemetry_pb2.SimulateTelemetryResponse]]:
         """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
-        tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. To who reads more
-        slowly than it asked for, what is older than a second is not sent.
+        tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+        slowly than it asked for is not sent what is older than a second.
         """
 
 def add_TelemetryServiceServicer_to_server(servicer: TelemetryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
