@@ -22,7 +22,6 @@ from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
 from consentry_core.rpc.stuck import StuckWrites
-from consentry_core.settings import SettingError
 from consentry_devices.feed.retention import Retention
 from consentry_devices.feed.ring import Ring
 from consentry_devices.history import History
@@ -82,10 +81,6 @@ async def start(
 
     The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
     """
-    if not settings.write_timeout > 0:
-        raise SettingError(
-            f"a write timeout of {settings.write_timeout} s hangs up on everybody; give more with --write-timeout"
-        )
     clock = clock or SystemClock()
     async with contextlib.AsyncExitStack() as parts:  # undone in reverse: the server first, the store last
         guard = None
@@ -108,8 +103,8 @@ async def start(
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
-        stuck = asyncio.create_task(StuckWrites(server.open_calls, clock, settings.write_timeout).run(), name="stuck-writes")
-        parts.callback(stuck.cancel)
+        stuck = StuckWrites(server.open_calls, clock, settings.write_timeout)
+        parts.push_async_callback(_end, asyncio.create_task(stuck.run(), name="stuck-writes"))
         address = await server.start(settings.listen, healthy=guard is None)
         if guard is not None:
             await guard.start()

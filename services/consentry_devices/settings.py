@@ -44,6 +44,8 @@ class DevicesSettings:
             raise SettingError(
                 f"retention must be at least 1 day and {_LEAST_BYTES} bytes (--retention-days, --retention-bytes)"
             )
+        if not self.write_timeout > 0 or self.ring_mib < 1:
+            raise SettingError("the write timeout must be above 0 s and the ring at least 1 MiB (--write-timeout, --ring-mib)")
 
     def __repr__(self) -> str:
         return f"DevicesSettings(listen={self.listen!r}, authority={self.authority!r}, data_dir={str(self.data_dir)!r})"
