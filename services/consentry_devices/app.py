@@ -30,6 +30,7 @@ from consentry_devices.rpc.alarms import AlarmServicer
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.gateway import GatewayServicer
+from consentry_devices.rpc.history_gaps import HistoryGaps
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
@@ -97,7 +98,7 @@ async def start(
             parts.push_async_callback(admin.stop, None)
         ring = Ring(store.log.tail(), max_bytes=settings.ring_mib * 1024 * 1024)
         store.log.subscribe(ring.take)
-        add_servicers = partial(_add_servicers, store=store, ring=ring, clock=clock, folder=settings.data_dir)
+        add_servicers = partial(_add_servicers, store=store, ring=ring, clock=clock, random=random, folder=settings.data_dir)
         server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection)
         if guard is not None:
             parts.push_async_callback(guard.stop)
@@ -134,12 +135,16 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
     )
 
 
-def _add_servicers(server: grpc.aio.Server, *, store: Store, ring: Ring, clock: Clock, folder: Path) -> None:
+def _add_servicers(
+    server: grpc.aio.Server, *, store: Store, ring: Ring, clock: Clock, random: RandomBytes, folder: Path
+) -> None:
     state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
     add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
-    telemetry = TelemetryServicer(state, History(log, state), clock)
+    telemetry = TelemetryServicer(
+        state, History(log, state), HistoryGaps(log, state), tokens=tokens, clock=clock, random=random
+    )  # fmt: skip
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
     feed = FeedServicer(Feed(log, state, ring, clock, folder), store.cursor_key)
     add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], feed)

@@ -80,17 +80,18 @@ class Reader:
 
         If the start that the cursor is of was not complete, those who have stayed enter once more.
         """
-        away = Away(self._coverage, self._wanted, self._open_classes, cursor.known, self._key)
+        away = Away(self._coverage, self._wanted, self._open_classes, cursor, self._key)
         for customer, fate in away.fates(self._candidates()).items():
-            if fate is Fate.STAYED and cursor.phase is Phase.STARTED:
+            if fate is Fate.STAYED and cursor.phase in {Phase.STARTED, Phase.TELLING}:
                 yield from self._stay(customer, position, away)
                 continue
             if fate in {Fate.INTERRUPTED, Fate.RETURNED}:
                 self._left.add(customer)
             if fate is Fate.INTERRUPTED:
                 yield Removed(customer, None)
+            left = fate is Fate.LEFT or (fate is Fate.PASSED and cursor.phase is not Phase.STARTED)
             as_then = cursor.phase is Phase.ENTERING and fate in {Fate.STAYED, Fate.ENTERED}
-            for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or fate is Fate.LEFT):
+            for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or left):
                 yield replace(change, opened=_NO_CLASSES) if as_then and isinstance(change, Added) else change
 
     def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
