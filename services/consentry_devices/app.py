@@ -89,7 +89,10 @@ async def start(
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
-        server = RpcServer(gate, SERVICES, lambda server: _add_servicers(server, store, clock), reflection=settings.reflection)
+        ingest = Ingest(store.log, clock, settings.quotas())
+        server = RpcServer(
+            gate, SERVICES, lambda server: _add_servicers(server, store, ingest, clock), reflection=settings.reflection
+        )
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
@@ -113,10 +116,10 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
     )
 
 
-def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock) -> None:
+def _add_servicers(server: grpc.aio.Server, store: Store, ingest: Ingest, clock: Clock) -> None:
     state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
-    add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
+    add_GatewayServiceServicer_to_server(GatewayServicer(ingest, clock), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
     telemetry = TelemetryServicer(state, History(log, state), clock)
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)

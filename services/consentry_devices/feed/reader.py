@@ -204,6 +204,8 @@ class Reader:
         if entry.kind is Kind.INVENTORY:
             return entry.payload  # how things are, whenever they became so
         opened_from = self._coverage.opened_from(entry.customer)
+        if entry.kind is Kind.GAP:
+            return entry.payload if entry.max_time >= opened_from else None  # it says since when, and nothing that was measured
         if entry.min_time >= opened_from:
             return entry.payload
         return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None

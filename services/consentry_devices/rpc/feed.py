@@ -37,6 +37,7 @@ _DEVICES = feed_pb2.WatchResponse.Telemetry.DEVICES_FIELD_NUMBER
 _FIELD_OF = {
     Kind.INVENTORY: feed_pb2.WatchResponse.INVENTORY_CHANGE_FIELD_NUMBER,
     Kind.ALARM: feed_pb2.WatchResponse.ALARM_CHANGE_FIELD_NUMBER,
+    Kind.GAP: feed_pb2.WatchResponse.GAP_FIELD_NUMBER,
 }
 
 

@@ -1,6 +1,6 @@
 """One group of frames, in one transaction: log, current state and the gateways' numberings change together or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.frames import Encoder, Frame, Happened, StreamKey, check_number, check_same, take_in
-from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.inventory import Inventory, InventoryChange, sensor_path
 from consentry_devices.state import Reading
 from consentry_devices.storage import rows, tables
-from consentry_devices.storage.state import read_alarm, read_devices, read_locations, read_sensors
+from consentry_devices.storage.state import read_active_alarms, read_alarm, read_devices, read_locations, read_sensors
 from consentry_rule import CustomerId, DataClass, Instant
 
 REMEMBERED_FRAMES = 1_000
@@ -76,12 +76,8 @@ class Group:
         if not check_number(frame.number, self.last_number(stream)):
             check_same(frame.digest, self._stored_digest(stream, frame.number))
             return
-        customer = stream.customer
-
-        def known_alarm(alarm: str) -> AlarmEvent | None:
-            return self._alarms.get((customer, alarm)) or read_alarm(self._connection, customer, alarm)
-
-        self._log(customer, frame, take_in(frame, stream.gateway, self._inventory(customer), known_alarm))
+        known = _KnownAlarms(self._connection, stream.customer, self._alarms)
+        self._log(stream, frame, take_in(frame, stream.gateway, self._inventory(stream.customer), known))
         self._digests[stream, frame.number] = frame.digest
         self._memory.last_numbers[stream] = frame.number
 
@@ -124,17 +120,19 @@ class Group:
             sa.select(table.c.digest).where(*_of(table, stream), table.c.number == number)
         )
 
-    def _log(self, customer: CustomerId, frame: Frame, happened: Happened) -> None:
+    def _log(self, stream: StreamKey, frame: Frame, happened: Happened) -> None:
+        customer = stream.customer
         self._take_time = max(self._take_time, frame.time)
+        self._log_alarms(customer, happened.ended, late=False)
         if happened.inventory:
             payload = self._encoder.inventory_change(customer, happened.inventory)
             self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
             self._changes.append((customer, happened.inventory))
-        for event in happened.alarms:
-            payload = self._encoder.alarm_event(customer, event)
-            self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=frame.historical)
-            self._events.append((customer, event))
-            self._alarms[customer, event.alarm.id] = event
+            self._forget_latest(customer, happened.inventory)
+        self._log_alarms(customer, happened.alarms, late=frame.historical)
+        if frame.loss is not None:
+            payload = self._encoder.loss(customer, stream.gateway, frame.loss)
+            self._append(customer, Kind.GAP, None, (frame.loss.start, frame.loss.end), payload, late=frame.historical)
         for block in frame.telemetry:
             span = (block.min_time, block.max_time)
             self._append(customer, Kind.TELEMETRY, block.device, span, block.payload, late=frame.historical)
@@ -143,6 +141,17 @@ class Group:
                 before = self._latest.get(place)
                 if before is None or reading.time >= before.time:
                     self._latest[place] = reading
+
+    def _log_alarms(self, customer: CustomerId, events: Iterable[AlarmEvent], *, late: bool) -> None:
+        for event in events:
+            payload = self._encoder.alarm_event(customer, event)
+            self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=late)
+            self._events.append((customer, event))
+            self._alarms[customer, event.alarm.id] = event
+
+    def _forget_latest(self, customer: CustomerId, change: InventoryChange) -> None:
+        for device, sensor in change.deleted_sensors:
+            self._latest.pop((customer, device, sensor), None)
 
     def _append(
         self,
@@ -173,6 +182,8 @@ class Group:
         connection = self._connection
         tables.upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
         tables.upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
+        told_or_gone = (*(device.id for device in change.devices), *change.deleted_devices)
+        tables.delete(connection, tables.device_gateways, [{"customer": customer, "device": id_} for id_ in told_or_gone])
         gateways = [
             {"customer": customer, "device": device.id, "gateway": gateway}
             for device in change.devices
@@ -180,6 +191,32 @@ class Group:
         ]
         tables.add_new(connection, tables.device_gateways, gateways)
         tables.upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
+        tables.delete(connection, tables.locations, [{"customer": customer, "id": id_} for id_ in change.deleted_locations])
+        tables.delete(connection, tables.devices, [{"customer": customer, "id": id_} for id_ in change.deleted_devices])
+        gone = [(sensor_path(device, sensor), device, sensor) for device, sensor in change.deleted_sensors]
+        tables.delete(connection, tables.sensors, [{"customer": customer, "path": path} for path, _, _ in gone])
+        of_gone = [{"customer": customer, "device": device, "sensor": sensor} for _, device, sensor in gone]
+        tables.delete(connection, tables.latest, of_gone)
+
+
+class _KnownAlarms:
+    """See `KnownAlarms`: what is stored, and over it what the group has made of it so far."""
+
+    def __init__(
+        self, connection: sa.Connection, customer: CustomerId, told: Mapping[tuple[CustomerId, str], AlarmEvent]
+    ) -> None:
+        self._connection = connection
+        self._customer = customer
+        self._told = told
+
+    def newest(self, alarm: str) -> AlarmEvent | None:
+        return self._told.get((self._customer, alarm)) or read_alarm(self._connection, self._customer, alarm)
+
+    def active_of(self, devices: Set[str]) -> Iterable[AlarmEvent]:
+        newest = {event.alarm.id: event for event in read_active_alarms(self._connection, self._customer)}
+        newest |= {alarm: event for (customer, alarm), event in self._told.items() if customer == self._customer}
+        known = (newest[alarm] for alarm in sorted(newest))
+        return [event for event in known if event.alarm.clear_time is None and event.alarm.device in devices]
 
 
 _CLASS_OF = {

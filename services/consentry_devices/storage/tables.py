@@ -163,3 +163,11 @@ def upsert(
         where=None if unless_older is None else insert.excluded[unless_older] >= table.c[unless_older],
     )
     connection.execute(statement, list(rows))
+
+
+def delete(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Delete the rows with these values, all of the same columns."""
+    if rows:
+        same = [table.c[column] == sa.bindparam(f"of_{column}") for column in rows[0]]
+        values = [{f"of_{column}": value for column, value in row.items()} for row in rows]
+        connection.execute(sa.delete(table).where(*same), values)
