@@ -1,71 +1,177 @@
 """What is still to be sent: numbered without holes, over restarts, bounded, and never shared."""
 
+import contextlib
 import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from consentry_core.clock import SECOND
 from consentry_core.settings import SettingError
-from consentry_gateway.outbox import Draft, Outbox, OutboxFull, Pending
+from consentry_gateway import pending
+from consentry_gateway.outbox import Draft, Outbox, OutboxFull, Pending, Span
+from consentry_gateway.pending import ROW_BYTES, Rows
+from consentry_rule import Instant
 
 RANDOM = random.Random(1).randbytes  # noqa: S311 - to be repeated
 
 
-def drafts(*payloads: bytes) -> list[Draft]:
+ROW = ROW_BYTES
+
+
+def at(second: int) -> Span:
+    return Span(Instant(second * SECOND), Instant(second * SECOND))
+
+
+def between(first: int, last: int) -> Span:
+    return Span(Instant(first * SECOND), Instant(last * SECOND))
+
+
+def told(*payloads: bytes) -> list[Draft]:
+    """Frames of inventory and alarms."""
     return [Draft("ups", payload) for payload in payloads]
+
+
+def measured(second: int, told: bytes = b"", size: int = 100) -> Draft:
+    """A frame with readings."""
+    return Draft("ups", told, b"r" * size, at(second))
+
+
+def payloads(outbox: Outbox) -> list[tuple[int, bytes]]:
+    return [(pending.number, pending.payload) for pending in outbox.after(0, 1_000)]
+
+
+def losses(outbox: Outbox) -> list[tuple[int, int, Span | None]]:
+    """Number, how many frames it stands for, and what is lost, of those that say so."""
+    return [(pending.number, pending.count, pending.span) for pending in outbox.after(0, 1_000) if pending.lost]
 
 
 def test_numbers_and_epoch_survive_a_restart(tmp_path: Path) -> None:
     before = Outbox(tmp_path, RANDOM)
-    before.append(drafts(b"a", b"b"), {})
+    before.append(told(b"a", b"b"), {})
     epoch = before.epoch
     before.close()
     after = Outbox(tmp_path, RANDOM)
-    after.append(drafts(b"c"), {})
+    after.append(told(b"c"), {})
     assert after.epoch == epoch
     assert len(epoch) >= 16
-    assert after.after(0, 10) == [Pending(1, b"a"), Pending(2, b"b"), Pending(3, b"c")]
+    assert payloads(after) == [(1, b"a"), (2, b"b"), (3, b"c")]
     after.close()
 
 
 def test_numbers_go_on_when_everything_was_acknowledged(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, RANDOM)
-    outbox.append(drafts(b"a", b"b"), {})
+    outbox.append(told(b"a", b"b"), {})
     outbox.acknowledge(2)
     assert len(outbox) == 0
-    outbox.append(drafts(b"c"), {})
-    assert outbox.after(0, 10) == [Pending(3, b"c")]
+    outbox.append(told(b"c"), {})
+    assert payloads(outbox) == [(3, b"c")]
     outbox.close()
 
 
-def test_an_emptied_frame_keeps_its_number(tmp_path: Path) -> None:
+def test_an_emptied_frame_keeps_its_number_and_says_what_is_lost(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, RANDOM)
-    outbox.append(drafts(b"a", b"b"), {})
+    outbox.append([Draft("ups", b"a"), measured(5, b"b"), Draft("pdu", b"c")], {})
     assert outbox.empty(1) == "ups"
     assert outbox.empty(1) is None
-    assert outbox.after(0, 10) == [Pending(1, b""), Pending(2, b"b")]
+    assert outbox.empty(2) == "ups"
+    assert payloads(outbox) == [(1, b""), (2, b""), (3, b"c")]
+    assert losses(outbox) == [(2, 1, at(5))]
+    assert outbox.empty(2) == "ups"  # even the times were refused
+    assert losses(outbox) == []
+    assert outbox.empty(2) is None
     outbox.close()
 
 
-def test_what_does_not_fit_is_not_taken_in_and_leaves_no_hole(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, RANDOM, most_bytes=3)
-    outbox.append(drafts(b"ab"), {"key": "kept"})
-    with pytest.raises(OutboxFull):
-        outbox.append(drafts(b"cd"), {"key": "lost"})
+def test_the_oldest_readings_make_room_and_what_was_told_stays(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=3 * (ROW + 105))
+    for second in range(1, 8):
+        outbox.append([measured(second, b"told" if second == 2 else b"")], {"key": str(second)})
+    found = outbox.after(0, 100)
+    assert [(pending.number, pending.count, pending.lost) for pending in found] == [
+        (2, 2, True), (5, 3, True), (6, 1, False), (7, 1, False),
+    ]  # fmt: skip
+    assert found[0].payload == b"told"
+    assert losses(outbox) == [(2, 2, between(1, 2)), (5, 3, between(3, 5))]
+    assert outbox.recall("key") == ["7"]
+    outbox.close()
+
+
+def test_an_outage_of_any_length_is_one_loss(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=1_000)
+    for second in range(1, 101):
+        outbox.append([measured(second)], {})
+    assert len(outbox) <= 5
+    ((last, count, span),) = losses(outbox)
+    assert last == count
+    assert span == between(1, last)
+    outbox.close()
+
+
+def test_what_may_have_been_sent_is_not_joined_with_what_was_not(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=3 * (ROW + 100))
+    outbox.append([measured(1), measured(2)], {})
+    assert len(outbox.after(0, 1)) == 1  # number 1 is on its way
+    outbox.append([measured(3), measured(4), measured(5), measured(6)], {})
+    assert losses(outbox)[:2] == [(1, 1, at(1)), (4, 3, between(2, 4))]
+    outbox.close()
+
+
+def test_an_acknowledgement_within_a_loss_keeps_the_rest_of_it(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=1_000)
+    for second in range(1, 20):
+        outbox.append([measured(second)], {})
+    ((last, _, _),) = losses(outbox)
+    outbox.acknowledge(last - 1)
+    assert outbox.fits(last - 1)
+    assert not outbox.fits(last - 2)
+    assert [pending.number for pending in outbox.after(last - 1, 1)] == [last]
+    outbox.close()
+
+
+def test_where_nothing_but_inventory_and_alarms_waits_nothing_more_is_taken_in_and_that_is_a_loss(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=2 * (ROW + 2))
+    outbox.append(told(b"ab", b"cd"), {"key": "kept"})
+    for second in (3, 4, 5):
+        with pytest.raises(OutboxFull):
+            outbox.append([measured(second, b"ef")], {"key": "lost"})
     assert outbox.recall("key") == ["kept"]
-    outbox.acknowledge(1)
-    outbox.append(drafts(b"ef"), {})
-    assert outbox.after(0, 10) == [Pending(2, b"ef")]
+    assert payloads(outbox) == [(1, b"ab"), (2, b"cd"), (3, b"")]
+    assert losses(outbox) == [(3, 1, between(3, 5))]
+    outbox.acknowledge(2)
+    outbox.append(told(b"gh"), {})
+    assert payloads(outbox) == [(3, b""), (4, b"gh")]
+    outbox.close()
+
+
+def test_what_the_disk_does_not_take_is_said_to_be_lost_once_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = Outbox(tmp_path, RANDOM)
+
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rows, "add", full)
+        with pytest.raises(OutboxFull, match="disk"):
+            outbox.append([measured(1)], {})
+    outbox.append([measured(2)], {})
+    assert losses(outbox) == [(2, 1, at(1))]
     outbox.close()
 
 
 def test_the_bound_is_known_again_after_a_restart(tmp_path: Path) -> None:
     before = Outbox(tmp_path, RANDOM)
-    before.append(drafts(b"ab"), {})
+    before.append(told(b"ab"), {})
     before.close()
-    after = Outbox(tmp_path, RANDOM, most_bytes=3)
+    after = Outbox(tmp_path, RANDOM, most_bytes=ROW + 3)
     with pytest.raises(OutboxFull):
-        after.append(drafts(b"cd"), {})
+        after.append(told(b"cd"), {})
     after.close()
 
 
@@ -74,7 +180,7 @@ def test_a_service_that_has_less_than_was_acknowledged_or_more_than_was_sent_has
     tmp_path: Path, committed: int, fits: bool
 ) -> None:
     outbox = Outbox(tmp_path, RANDOM)
-    outbox.append(drafts(b"a", b"b", b"c"), {})
+    outbox.append(told(b"a", b"b", b"c"), {})
     outbox.acknowledge(1)
     assert outbox.fits(committed) is fits
     outbox.close()
@@ -82,15 +188,127 @@ def test_a_service_that_has_less_than_was_acknowledged_or_more_than_was_sent_has
 
 def test_a_new_epoch_numbers_what_is_pending_from_1(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, RANDOM)
-    outbox.append(drafts(b"a", b"b", b"c"), {})
+    outbox.append(told(b"a", b"b", b"c"), {})
     outbox.acknowledge(1)
     outbox.empty(2)
     epoch = outbox.epoch
-    outbox.renumber()
-    outbox.append(drafts(b"d"), {})
+    assert outbox.renumber() is None
+    outbox.append(told(b"d"), {})
     assert outbox.epoch != epoch
-    assert outbox.after(0, 10) == [Pending(1, b"c"), Pending(2, b"d")]
+    assert payloads(outbox) == [(1, b"c"), (2, b"d")]
     outbox.close()
+
+
+def test_what_a_service_acknowledged_and_has_no_more_is_the_first_loss_of_the_new_epoch(tmp_path: Path) -> None:
+    before = Outbox(tmp_path, RANDOM)
+    for minute in range(1, 11):
+        before.append([measured(60 * minute)], {})
+        before.acknowledge(minute)
+    before.close()
+    after = Outbox(tmp_path, RANDOM)
+    after.append([measured(660)], {})
+    assert not after.fits(7)
+    assert after.renumber(7) == between(480, 600)
+    assert losses(after) == [(1, 1, between(480, 600))]
+    assert [pending.number for pending in after.after(0, 10)] == [1, 2]
+    assert after.fits(0)
+    assert after.renumber(0) is None
+    after.close()
+
+
+def test_what_was_acknowledged_when_is_remembered_in_bounded_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "_MOST_MINUTES", 5)
+    outbox = Outbox(tmp_path, RANDOM)
+    for number in range(1, 41):
+        outbox.append([measured(20 * number)], {})
+        outbox.acknowledge(number)
+    assert outbox.renumber(37) == between(740, 800)  # to about a minute
+    outbox.close()
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(1, 3), st.booleans()),
+            st.tuples(st.just("acknowledge"), st.integers(0, 5), st.just(False)),
+            st.tuples(st.just("refuse"), st.integers(1, 5), st.just(False)),
+            st.tuples(st.just("send"), st.integers(1, 4), st.just(False)),
+            st.tuples(st.just("restart"), st.just(0), st.just(False)),
+        ),
+        max_size=30,
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_each_reading_is_pending_acknowledged_or_part_of_a_loss(steps: list[tuple[str, int, bool]]) -> None:
+    """Whatever happens, in a folder of its own: no second is silently missing, and no number."""
+    with tempfile.TemporaryDirectory() as folder:
+        outbox = Outbox(Path(folder), RANDOM, most_bytes=900)
+        put: set[int] = set()
+        done: set[int] = set()  # acknowledged, as readings or as a loss
+        first = 0
+        for what, count, with_told in steps:
+            if what == "put":
+                seconds = range(len(put) + 1, len(put) + 1 + count)
+                put |= set(seconds)
+                with contextlib.suppress(OutboxFull):
+                    outbox.append([measured(second, b"told" * 20 if with_told else b"") for second in seconds], {})
+            elif what == "acknowledge":
+                sent = outbox.after(first, 1_000)[:count]
+                for each in sent:
+                    done |= _seconds(each)
+                    first = each.number
+                outbox.acknowledge(first)
+            elif what == "refuse":
+                sent = outbox.after(first, count)
+                if sent and sent[-1].payload:
+                    outbox.empty(sent[-1].number)
+            elif what == "send":
+                outbox.after(first, count)
+            else:
+                outbox.close()
+                outbox = Outbox(Path(folder), RANDOM, most_bytes=900)
+        left = outbox.after(first, 1_000)
+        assert done.union(*map(_seconds, left)) >= put
+        numbers = [number for each in left for number in range(each.number - each.count + 1, each.number + 1)]
+        assert numbers == sorted(numbers)
+        assert {number for number in numbers if number > first} == set(
+            range(first + 1, (numbers[-1] if numbers else first) + 1)
+        )
+        outbox.close()
+
+
+_DROPPING = """
+import itertools, os, pathlib, sys
+from consentry_gateway.outbox import Draft, Outbox, Span
+outbox = Outbox(pathlib.Path(sys.argv[1]), os.urandom, most_bytes=20_000)
+for second in itertools.count(1):
+    outbox.append([Draft("ups", b"told" if second % 50 == 0 else b"", b"r" * 500, Span(second * 10**9, second * 10**9))], {})
+    print(second, flush=True)
+"""
+
+
+def test_killed_in_the_middle_of_dropping_it_misses_nothing(tmp_path: Path) -> None:
+    for kill_after in (60, 90, 130):
+        folder = tmp_path / str(kill_after)
+        with subprocess.Popen([sys.executable, "-c", _DROPPING, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(kill_after):
+                last = int(process.stdout.readline())
+            process.kill()
+            last = max([last, *map(int, process.stdout.read().split())])
+        outbox = Outbox(folder, RANDOM)
+        left = outbox.after(0, 1_000)
+        assert set().union(*map(_seconds, left)) >= set(range(1, last + 1))
+        numbers = [number for each in left for number in range(each.number - each.count + 1, each.number + 1)]
+        assert numbers == list(range(1, numbers[-1] + 1))
+        assert sum(each.payload.startswith(b"told") for each in left) == last // 50
+        assert sum(each.lost for each in left) >= 1
+        outbox.close()
+
+
+def _seconds(pending: Pending) -> set[int]:
+    span = pending.span
+    return set() if span is None else set(range(span.since // SECOND, span.until // SECOND + 1))
 
 
 def test_what_is_remembered_can_be_replaced_and_forgotten(tmp_path: Path) -> None:
