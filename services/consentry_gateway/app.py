@@ -26,7 +26,7 @@ from consentry_gateway.simulator import Simulation
 from consentry_gateway.snmp import SnmpCollector
 from consentry_rule import CustomerId
 
-__all__ = ["CollectSettings", "Gateway", "GatewaySettings", "SimulateSettings", "run", "start"]
+__all__ = ["CollectSettings", "Gateway", "GatewaySettings", "Parts", "SimulateSettings", "run", "start"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Gateway:
     """A running gateway."""
 
     def __init__(
-        self, parts: "_Parts", work: Sequence[Coroutine[Any, Any, None]], collector: SnmpCollector | None = None
+        self, parts: "Parts", work: Sequence[Coroutine[Any, Any, None]], collector: SnmpCollector | None = None
     ) -> None:
         self._parts = parts
         self._collector = collector
@@ -75,15 +75,15 @@ async def start(
         site = read_site(settings.agents)
         agents = [agent.device.id for agent in site.agents]
         return _collecting(
-            settings, site, _Parts(settings, customer, site.locations, agents, clock=clock, random_bytes=random_bytes), clock
+            settings, site, Parts(settings, customer, site.locations, agents, clock=clock, random_bytes=random_bytes), clock
         )
     simulation = Simulation(settings.seed, speed=settings.speed)
-    parts = _Parts(settings, customer, simulation.locations, simulation.agents, clock=clock, random_bytes=random_bytes)
+    parts = Parts(settings, customer, simulation.locations, simulation.agents, clock=clock, random_bytes=random_bytes)
     return Gateway(parts, [_simulate(simulation, parts.pipeline, settings.interval, clock)])
 
 
-class _Parts:
-    """What both kinds of gateway have."""
+class Parts:
+    """What both kinds of gateway have: polls go into `pipeline`, and `publisher` runs."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class _Parts:
         )
 
 
-def _collecting(settings: CollectSettings, site: Site, parts: _Parts, clock: Clock) -> Gateway:
+def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
     collector = SnmpCollector(clock, timeout=settings.timeout, retries=settings.retries)
     collector.remember(parts.devices)
     work = [_collect(agent, collector, parts.pipeline, settings.interval, clock) for agent in site.agents]

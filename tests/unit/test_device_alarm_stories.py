@@ -1,6 +1,7 @@
 """What happens to an alarm, over any story that a gateway may tell, against a reference that is told the same."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +67,7 @@ def test_any_story(story: list[tuple[Alarm, int]]) -> None:
         assert list(events(life[-1] if life else None, told, Instant(now))) == []  # said twice, it happened once
     assert [event.number for event in life] == list(range(1, len(life) + 1))
     assert [event.kind for event in life[:1]] in ([], [EventKind.ACTIVATED])
-    for before, after in zip(life, life[1:], strict=False):
+    for before, after in pairwise(life):
         assert after.alarm.activate_time >= before.alarm.activate_time
         assert after.alarm.reactivation_count - before.alarm.reactivation_count == (after.kind is EventKind.REACTIVATED)
         assert (after.alarm.clear_time is None) is (
