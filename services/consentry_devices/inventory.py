@@ -3,8 +3,11 @@
 Ids are the last part of a name; parents, locations and devices are referred to by id. "" means none.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from consentry_devices.limits import NESTING
 from consentry_rule import Instant
 
 
@@ -88,3 +91,19 @@ class Inventory:
     locations: dict[str, Location] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     sensors: dict[SensorKey, Sensor] = field(default_factory=dict)
+
+
+_Nested = TypeVar("_Nested", Location, Device)
+
+
+def parents_first(things: Iterable[_Nested]) -> tuple[_Nested, ...]:
+    """One customer's locations or devices, each after what it is part of, else in the order in which they come."""
+    by_id = {thing.id: thing for thing in things}
+
+    def depth(thing: _Nested) -> int:
+        above, steps = by_id.get(thing.parent), 0
+        while above is not None and steps <= NESTING:
+            above, steps = by_id.get(above.parent), steps + 1
+        return steps
+
+    return tuple(sorted(by_id.values(), key=depth))

@@ -11,8 +11,8 @@ from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, gap_pb2, gateway_pb2
 from consentry_core.rpc.errors import error_info
 from consentry_core.rpc.times import to_timestamp
+from consentry_devices.feed.group import REMEMBERED_FRAMES
 from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.storage.group import REMEMBERED_FRAMES
 from consentry_rule import Instant
 from support.clocks import START, FakeClock
 from support.devices import KEY, RuleGate, RunningDevices, running_devices
