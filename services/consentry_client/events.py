@@ -123,8 +123,8 @@ class Heartbeat:
 class Gap:
     """Something is missing here. `customer` empty: it may concern any. `cause`: `NOT_COVERED`, `NOT_KEPT`, `GATEWAY_LOST`.
 
-    What may be missing: data of these classes (none: of any), from `start_unix_nano` to before `end_unix_nano` (None: not known).
-    `gateway` is the id of the gateway that lost it, if one did.
+    What may be missing: data of these classes (none: of any), from `start_unix_nano` to before `end_unix_nano` (None: not
+    known). `gateway` is the id of the gateway that lost it, if one did.
     """
 
     cursor: str

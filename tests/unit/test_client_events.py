@@ -142,10 +142,10 @@ def test_what_is_gone_and_what_was_lost_is_told_in_full() -> None:
         1_767_229_200 * 10**9 + 1, "gw",
     )  # fmt: skip
     assert message_of(gap) == W(cursor="c", gap=lost)
-    assert list(lines(gap)) == [
-        "gap        customers/north  GATEWAY_LOST  telemetry  from 2026-01-01T00:00:00+00:00  to 2026-01-01T01:00:00+00:00"
-        "  by gateway gw"
-    ]
+    (line,) = lines(gap)
+    assert line.split("  ")[-5:] == [
+        "GATEWAY_LOST", "telemetry", "from 2026-01-01T00:00:00+00:00", "to 2026-01-01T01:00:00+00:00", "by gateway gw",
+    ]  # fmt: skip
 
 
 def test_every_kind_of_message_of_the_coverage_has_an_event() -> None:
