@@ -1,55 +1,15 @@
 """What is still to be sent: numbered without holes, over restarts, bounded, and never shared."""
 
-import contextlib
-import random
 import sqlite3
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from consentry_core.clock import SECOND
 from consentry_core.settings import SettingError
 from consentry_gateway import pending
-from consentry_gateway.outbox import Draft, Outbox, OutboxFull, Pending, Span
+from consentry_gateway.outbox import Draft, Outbox, OutboxFull
 from consentry_gateway.pending import ROW_BYTES, Rows
-from consentry_rule import Instant
-
-RANDOM = random.Random(1).randbytes  # noqa: S311 - to be repeated
-
-
-ROW = ROW_BYTES
-
-
-def at(second: int) -> Span:
-    return Span(Instant(second * SECOND), Instant(second * SECOND))
-
-
-def between(first: int, last: int) -> Span:
-    return Span(Instant(first * SECOND), Instant(last * SECOND))
-
-
-def told(*payloads: bytes) -> list[Draft]:
-    """Frames of inventory and alarms."""
-    return [Draft("ups", payload) for payload in payloads]
-
-
-def measured(second: int, told: bytes = b"", size: int = 100) -> Draft:
-    """A frame with readings."""
-    return Draft("ups", told, b"r" * size, at(second))
-
-
-def payloads(outbox: Outbox) -> list[tuple[int, bytes]]:
-    return [(pending.number, pending.payload) for pending in outbox.after(0, 1_000)]
-
-
-def losses(outbox: Outbox) -> list[tuple[int, int, Span | None]]:
-    """Number, how many frames it stands for, and what is lost, of those that say so."""
-    return [(pending.number, pending.count, pending.span) for pending in outbox.after(0, 1_000) if pending.lost]
+from support.outboxes import RANDOM, at, between, losses, measured, payloads, told
 
 
 def test_numbers_and_epoch_survive_a_restart(tmp_path: Path) -> None:
@@ -90,7 +50,7 @@ def test_an_emptied_frame_keeps_its_number_and_says_what_is_lost(tmp_path: Path)
 
 
 def test_the_oldest_readings_make_room_and_what_was_told_stays(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, RANDOM, most_bytes=3 * (ROW + 105))
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=3 * (ROW_BYTES + 105))
     for second in range(1, 8):
         outbox.append([measured(second, b"told" if second == 2 else b"")], {"key": str(second)})
     found = outbox.after(0, 100)
@@ -115,7 +75,7 @@ def test_an_outage_of_any_length_is_one_loss(tmp_path: Path) -> None:
 
 
 def test_what_may_have_been_sent_is_not_joined_with_what_was_not(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, RANDOM, most_bytes=3 * (ROW + 100))
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=3 * (ROW_BYTES + 100))
     outbox.append([measured(1), measured(2)], {})
     assert len(outbox.after(0, 1)) == 1  # number 1 is on its way
     outbox.append([measured(3), measured(4), measured(5), measured(6)], {})
@@ -136,7 +96,7 @@ def test_an_acknowledgement_within_a_loss_keeps_the_rest_of_it(tmp_path: Path) -
 
 
 def test_where_nothing_but_inventory_and_alarms_waits_nothing_more_is_taken_in_and_that_is_a_loss(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, RANDOM, most_bytes=2 * (ROW + 2))
+    outbox = Outbox(tmp_path, RANDOM, most_bytes=2 * (ROW_BYTES + 2))
     outbox.append(told(b"ab", b"cd"), {"key": "kept"})
     for second in (3, 4, 5):
         with pytest.raises(OutboxFull):
@@ -169,7 +129,7 @@ def test_the_bound_is_known_again_after_a_restart(tmp_path: Path) -> None:
     before = Outbox(tmp_path, RANDOM)
     before.append(told(b"ab"), {})
     before.close()
-    after = Outbox(tmp_path, RANDOM, most_bytes=ROW + 3)
+    after = Outbox(tmp_path, RANDOM, most_bytes=ROW_BYTES + 3)
     with pytest.raises(OutboxFull):
         after.append(told(b"cd"), {})
     after.close()
@@ -224,91 +184,6 @@ def test_what_was_acknowledged_when_is_remembered_in_bounded_space(tmp_path: Pat
         outbox.acknowledge(number)
     assert outbox.renumber(37) == between(740, 800)  # to about a minute
     outbox.close()
-
-
-@given(
-    st.lists(
-        st.one_of(
-            st.tuples(st.just("put"), st.integers(1, 3), st.booleans()),
-            st.tuples(st.just("acknowledge"), st.integers(0, 5), st.just(False)),
-            st.tuples(st.just("refuse"), st.integers(1, 5), st.just(False)),
-            st.tuples(st.just("send"), st.integers(1, 4), st.just(False)),
-            st.tuples(st.just("restart"), st.just(0), st.just(False)),
-        ),
-        max_size=30,
-    )
-)
-@settings(max_examples=30, deadline=None)
-def test_each_reading_is_pending_acknowledged_or_part_of_a_loss(steps: list[tuple[str, int, bool]]) -> None:
-    """Whatever happens, in a folder of its own: no second is silently missing, and no number."""
-    with tempfile.TemporaryDirectory() as folder:
-        outbox = Outbox(Path(folder), RANDOM, most_bytes=900)
-        put: set[int] = set()
-        done: set[int] = set()  # acknowledged, as readings or as a loss
-        first = 0
-        for what, count, with_told in steps:
-            if what == "put":
-                seconds = range(len(put) + 1, len(put) + 1 + count)
-                put |= set(seconds)
-                with contextlib.suppress(OutboxFull):
-                    outbox.append([measured(second, b"told" * 20 if with_told else b"") for second in seconds], {})
-            elif what == "acknowledge":
-                sent = outbox.after(first, 1_000)[:count]
-                for each in sent:
-                    done |= _seconds(each)
-                    first = each.number
-                outbox.acknowledge(first)
-            elif what == "refuse":
-                sent = outbox.after(first, count)
-                if sent and sent[-1].payload:
-                    outbox.empty(sent[-1].number)
-            elif what == "send":
-                outbox.after(first, count)
-            else:
-                outbox.close()
-                outbox = Outbox(Path(folder), RANDOM, most_bytes=900)
-        left = outbox.after(first, 1_000)
-        assert done.union(*map(_seconds, left)) >= put
-        numbers = [number for each in left for number in range(each.number - each.count + 1, each.number + 1)]
-        assert numbers == sorted(numbers)
-        assert {number for number in numbers if number > first} == set(
-            range(first + 1, (numbers[-1] if numbers else first) + 1)
-        )
-        outbox.close()
-
-
-_DROPPING = """
-import itertools, os, pathlib, sys
-from consentry_gateway.outbox import Draft, Outbox, Span
-outbox = Outbox(pathlib.Path(sys.argv[1]), os.urandom, most_bytes=20_000)
-for second in itertools.count(1):
-    outbox.append([Draft("ups", b"told" if second % 50 == 0 else b"", b"r" * 500, Span(second * 10**9, second * 10**9))], {})
-    print(second, flush=True)
-"""
-
-
-def test_killed_in_the_middle_of_dropping_it_misses_nothing(tmp_path: Path) -> None:
-    for kill_after in (60, 90, 130):
-        folder = tmp_path / str(kill_after)
-        with subprocess.Popen([sys.executable, "-c", _DROPPING, str(folder)], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for _ in range(kill_after):
-                last = int(process.stdout.readline())
-            process.kill()
-            last = max([last, *map(int, process.stdout.read().split())])
-        outbox = Outbox(folder, RANDOM)
-        left = outbox.after(0, 1_000)
-        assert set().union(*map(_seconds, left)) >= set(range(1, last + 1))
-        numbers = [number for each in left for number in range(each.number - each.count + 1, each.number + 1)]
-        assert numbers == list(range(1, numbers[-1] + 1))
-        assert sum(each.payload.startswith(b"told") for each in left) == last // 50
-        assert sum(each.lost for each in left) >= 1
-        outbox.close()
-
-
-def _seconds(pending: Pending) -> set[int]:
-    span = pending.span
-    return set() if span is None else set(range(span.since // SECOND, span.until // SECOND + 1))
 
 
 def test_what_is_remembered_can_be_replaced_and_forgotten(tmp_path: Path) -> None:
