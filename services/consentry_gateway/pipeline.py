@@ -12,7 +12,7 @@ from consentry_gateway.model import Device, DeviceId, Poll
 from consentry_gateway.outbox import OutboxFull
 from consentry_gateway.pending import Draft
 from consentry_gateway.presence import Places, Presence
-from consentry_gateway.rpc.frames import LOCATIONS_GONE, FrameWriter, span_of
+from consentry_gateway.rpc.frames import LOCATIONS, LOCATIONS_GONE, FrameWriter, span_of
 from consentry_rule import Instant
 
 _log = logging.getLogger(__name__)
@@ -74,11 +74,16 @@ class Pipeline:
         When there is no room their readings are lost, which is logged, and told once there is. Their alarms and inventory come
         with the next ones.
         """
+        if not polls:
+            return
         async with self._one_at_a_time:
-            drafts = self._writer.write_locations()
+            now = polls[0].time
+            drafts: list[Draft] = []
+            if not self._holding.holds(LOCATIONS, now):
+                drafts += self._writer.write_locations()
             remember = memory.to_remember_locations(self._places.known) if drafts else {}
             sent = [poll for poll in polls if self._write(poll, drafts, remember)]
-            gone = self._write_gone(polls[0].time, drafts, remember) if polls else []
+            gone = self._write_gone(now, drafts, remember)
             if not drafts and not remember:
                 return
             try:
@@ -89,6 +94,8 @@ class Pipeline:
                 self._full = True
                 return
             self._full = False
+            if any(draft.about == LOCATIONS for draft in drafts):
+                self._writer.told_locations()
             self._told(sent, gone)
 
     def _write(self, poll: Poll, drafts: list[Draft], remember: dict[str, str | None]) -> bool:
@@ -130,7 +137,6 @@ class Pipeline:
         return told
 
     def _told(self, polls: Iterable[Poll], gone: Iterable[DeviceId]) -> None:
-        self._writer.told_locations()
         for poll in polls:
             about = poll.device.id
             self._writer.told(poll)

@@ -9,8 +9,10 @@ import pytest
 
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, gap_pb2, gateway_pb2
+from consentry_core.rpc.client import open_channel
 from consentry_core.rpc.errors import error_info
 from consentry_core.rpc.times import to_timestamp
+from consentry_devices.app import DevicesSettings, start
 from consentry_devices.feed.group import REMEMBERED_FRAMES
 from consentry_devices.feed.log import Entry, Kind
 from consentry_rule import Instant
@@ -139,3 +141,27 @@ async def test_a_loss_at_no_sane_time_is_refused(tmp_path: Path, gate: RuleGate,
         error = await stream.error()
         assert (error.code(), error_info(error).reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TIME_INVALID")
         assert await logged(service) == []
+
+
+async def test_whoever_exceeds_the_quota_is_read_later(tmp_path: Path, gate: RuleGate, clock: FakeClock) -> None:
+    settings = DevicesSettings(listen="127.0.0.1:0", data_dir=tmp_path, gateway_readings=100, backlog_readings=100)
+    devices = await start(settings, clock=clock, gate=gate)
+    channel = open_channel(devices.address)
+    try:
+        async with publishing(channel, gate.gateway("north")) as stream:
+            many = [readings(number, START, *[1.0] * 50, tell=number == 1) for number in range(1, 42)]
+            late = readings(42, START, 1.0, tell=False)
+            late.historical = True
+            await stream.send(*many, late)
+            await stream.until(21)  # ten seconds' worth, and the frame that overdraws
+            reading = asyncio.create_task(stream.until(42))
+            done, _ = await asyncio.wait([reading], timeout=0.2)
+            assert not done
+            while not reading.done():
+                clock.advance(0.5)
+                await asyncio.wait([reading], timeout=0.02)
+            await reading
+            assert clock.now() - START >= 9 * SECOND
+    finally:
+        await channel.close()
+        await devices.stop()

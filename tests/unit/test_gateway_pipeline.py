@@ -187,3 +187,16 @@ async def test_how_a_cleared_alarm_stands_is_told_again_after_a_restart() -> Non
     )  # fmt: skip
     await again.take(poll(10, {"output.status": "online"}))
     assert [alarm.label for frame in parsed(shelf.drafts) for alarm in frame.alarms] == ["Power Failure Cleared"]
+
+
+async def test_locations_that_are_always_refused_wait_too() -> None:
+    shelf = _Shelf()
+    pipeline = piped(shelf)
+    tried = 0
+    for second in range(0, 300, 5):
+        await pipeline.take(answer(second, UPS))
+        if any(frame.inventory.locations for frame in parsed(shelf.drafts)):
+            tried += 1
+            pipeline.refused("")
+        assert about_ups(shelf)
+    assert tried == 4
