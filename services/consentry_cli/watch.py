@@ -24,7 +24,6 @@ from consentry_client import (
     Telemetry,
 )
 from consentry_client.events import data_classes_of, message_of
-from consentry_client.readings import datetime_of
 
 
 @click.command()
@@ -80,8 +79,6 @@ def lines(event: Event) -> Iterator[str]:
         case InventoryChange():
             for things in (event.locations, event.devices, event.sensors):
                 yield from (f"inventory  {field(thing, 'name')}  {field(thing, 'display_name')}" for thing in things)
-            for gone in (event.deleted_locations, event.deleted_devices, event.deleted_sensors):
-                yield from (f"gone       {name}" for name in gone)
         case AlarmChange():
             yield _alarm_line(event.event)
         case CustomerAdded():
@@ -90,24 +87,11 @@ def lines(event: Event) -> Iterator[str]:
         case CustomerRemoved():
             yield f"removed    {event.customer}  {event.reason}"
         case Gap():
-            yield _gap_line(event)
+            yield f"gap        {event.customer or 'any customer'}  {event.cause}"
         case Synced():
             yield "synced"
         case Heartbeat():
             pass
-
-
-def _gap_line(gap: Gap) -> str:
-    parts = [f"gap        {gap.customer or 'any customer'}", gap.cause]
-    if gap.data_classes:
-        parts.append(", ".join(sorted(data_class.value for data_class in gap.data_classes)))
-    if gap.start_unix_nano is not None:
-        parts.append(f"from {datetime_of(gap.start_unix_nano).isoformat()}")
-    if gap.end_unix_nano is not None:
-        parts.append(f"to {datetime_of(gap.end_unix_nano).isoformat()}")
-    if gap.gateway:
-        parts.append(f"by gateway {gap.gateway}")
-    return "  ".join(parts)
 
 
 def _alarm_line(event: alarms_pb2.AlarmEvent) -> str:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2
 from consentry_client.readings import DeviceReadings, Reading, datetime_of
@@ -32,7 +30,7 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class InventoryChange:
-    """Locations, devices and sensors, as they are from here on, and those that are gone."""
+    """Locations, devices and sensors, as they are from here on."""
 
     cursor: str
     change: inventory_pb2.InventoryChange
@@ -51,21 +49,6 @@ class InventoryChange:
     def sensors(self) -> Sequence[inventory_pb2.Sensor]:
         """New or changed."""
         return self.change.sensors
-
-    @property
-    def deleted_locations(self) -> Sequence[str]:
-        """Gone, by name."""
-        return self.change.deleted_locations
-
-    @property
-    def deleted_devices(self) -> Sequence[str]:
-        """Gone, by name. What was measured of them can still be asked for."""
-        return self.change.deleted_devices
-
-    @property
-    def deleted_sensors(self) -> Sequence[str]:
-        """Gone, by name, those of deleted devices among them."""
-        return self.change.deleted_sensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +104,11 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something is missing here. `customer` empty: it may concern any. `cause`: `NOT_COVERED`, `NOT_KEPT`, `GATEWAY_LOST`.
-
-    What may be missing: data of these classes (none: of any), from `start_unix_nano` to before `end_unix_nano` (None: not
-    known). `gateway` is the id of the gateway that lost it, if one did.
-    """
+    """Something is missing here. `customer` empty: it may concern any. `cause`: `NOT_COVERED`, ..."""
 
     cursor: str
     customer: str
     cause: str
-    data_classes: frozenset[DataClass] = frozenset()
-    start_unix_nano: int | None = None
-    end_unix_nano: int | None = None
-    gateway: str = ""
 
 
 Event: TypeAlias = Telemetry | InventoryChange | AlarmChange | CustomerAdded | CustomerRemoved | Synced | Heartbeat | Gap
@@ -157,9 +132,10 @@ def event_of(message: feed_pb2.WatchResponse) -> Event | None:
         case "synced":
             return Synced(cursor)
         case "heartbeat":
-            return Heartbeat(cursor, _nanoseconds(message.heartbeat.time))
+            time = message.heartbeat.time
+            return Heartbeat(cursor, time.seconds * _NANOS + time.nanos)
         case "gap":
-            return _gap(cursor, message.gap)
+            return Gap(cursor, message.gap.customer, _cause(message.gap.cause))
         case _:
             return None
 
@@ -187,7 +163,7 @@ def message_of(event: Event) -> feed_pb2.WatchResponse:
             time = message.heartbeat.time
             time.seconds, time.nanos = divmod(event.time_unix_nano, _NANOS)
         case Gap():
-            message.gap.CopyFrom(_gap_message(event))
+            message.gap.CopyFrom(gap_pb2.Gap(customer=event.customer, cause=gap_pb2.Gap.Cause.Value(f"CAUSE_{event.cause}")))
     return message
 
 
@@ -199,30 +175,6 @@ def data_classes_of(wire: Iterable[data_class_pb2.DataClass.ValueType]) -> froze
 def data_classes_to_wire(data_classes: Iterable[DataClass]) -> list[data_class_pb2.DataClass.ValueType]:
     """Classes of data on the wire, ordered."""
     return sorted(_TO_WIRE[data_class] for data_class in data_classes)
-
-
-def _gap(cursor: str, gap: gap_pb2.Gap) -> Gap:
-    start = _nanoseconds(gap.start_time) if gap.HasField("start_time") else None
-    end = _nanoseconds(gap.end_time) if gap.HasField("end_time") else None
-    return Gap(cursor, gap.customer, _cause(gap.cause), data_classes_of(gap.data_classes), start, end, gap.gateway)
-
-
-def _gap_message(event: Gap) -> gap_pb2.Gap:
-    gap = gap_pb2.Gap(
-        customer=event.customer,
-        cause=gap_pb2.Gap.Cause.Value(f"CAUSE_{event.cause}"),
-        data_classes=data_classes_to_wire(event.data_classes),
-        gateway=event.gateway,
-    )
-    for time, nanoseconds in ((gap.start_time, event.start_unix_nano), (gap.end_time, event.end_unix_nano)):
-        if nanoseconds is not None:
-            time.SetInParent()
-            time.seconds, time.nanos = divmod(nanoseconds, _NANOS)
-    return gap
-
-
-def _nanoseconds(time: Timestamp) -> int:
-    return time.seconds * _NANOS + time.nanos
 
 
 def _cause(cause: gap_pb2.Gap.Cause.ValueType) -> str:

@@ -8,7 +8,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import coverage_pb2, data_class_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2, telemetry_pb2
-from consentry_cli.watch import lines
 from consentry_client import (
     AlarmChange,
     CoverageEvent,
@@ -119,33 +118,6 @@ def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
     assert {wire: event_of(W.FromString(wire)) for wire in events} == events
     assert len(events) == len(W.DESCRIPTOR.oneofs_by_name["event"].fields)
     assert [message_of(event) for event in events.values()] == [W.FromString(wire) for wire in events]
-
-
-def test_what_is_gone_and_what_was_lost_is_told_in_full() -> None:
-    gone = inventory_pb2.InventoryChange(deleted_locations=["l"], deleted_devices=["d"], deleted_sensors=["s", "t"])
-    change = event_of(W(cursor="c", inventory_change=gone))
-    assert isinstance(change, InventoryChange)
-    assert (*change.deleted_locations, *change.deleted_devices, *change.deleted_sensors) == ("l", "d", "s", "t")
-    assert list(lines(change)) == [f"gone       {name}" for name in "ldst"]
-
-    lost = gap_pb2.Gap(
-        customer="customers/north",
-        cause=gap_pb2.Gap.CAUSE_GATEWAY_LOST,
-        data_classes=[data_class_pb2.DATA_CLASS_TELEMETRY],
-        start_time=Timestamp(seconds=1_767_225_600),
-        end_time=Timestamp(seconds=1_767_229_200, nanos=1),
-        gateway="gw",
-    )
-    gap = event_of(W(cursor="c", gap=lost))
-    assert gap == Gap(
-        "c", "customers/north", "GATEWAY_LOST", frozenset({DataClass.TELEMETRY}), 1_767_225_600 * 10**9,
-        1_767_229_200 * 10**9 + 1, "gw",
-    )  # fmt: skip
-    assert message_of(gap) == W(cursor="c", gap=lost)
-    (line,) = lines(gap)
-    assert line.split("  ")[-5:] == [
-        "GATEWAY_LOST", "telemetry", "from 2026-01-01T00:00:00+00:00", "to 2026-01-01T01:00:00+00:00", "by gateway gw",
-    ]  # fmt: skip
 
 
 def test_every_kind_of_message_of_the_coverage_has_an_event() -> None:
