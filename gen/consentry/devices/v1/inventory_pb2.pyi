@@ -485,7 +485,7 @@ class InventoryChange(_message.Message):
 
     @_builtins.property
     def deleted_sensors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Gone, by name, likewise. Its history stays readable."""
+        """Gone, by name, likewise. Its history stays readable. Very many may come in several changes, before what they are of."""
 
     def __init__(
         self,
