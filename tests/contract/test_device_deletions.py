@@ -16,10 +16,10 @@ from consentry_devices.feed import group
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.frames import Frame, Loss
 from consentry_devices.inventory import InventoryChange
-from consentry_devices.state import Snapshot
 from consentry_rule import Instant
 from support.device_frames import NORTH, NOW, SECOND, device, frame, sensor, stream, telemetry
 from support.device_logs import ENGINES, Keeper
+from support.snapshots import Whole, snapshot_of
 
 NOTHING = InventoryChange(NOW)
 ALARM = Alarm("power", "ups", "Power Failure", "", 7, NOW)
@@ -43,8 +43,8 @@ async def test_a_device_goes_with_its_sensors_alarms_and_newest_readings(keeper:
         cleared, gone = (await it.entries())[len(before) :]
         assert (cleared.kind, cleared.payload) == (Kind.ALARM, b"north power 2 CLEARED")
         assert (gone.kind, gone.payload) == (Kind.INVENTORY, b"north [] ['ups', ('ups', 'load')]")
-        snapshot = await it.state.snapshot(NORTH)
-        assert (snapshot.devices, snapshot.sensors, snapshot.latest) == ((), (), ())
+        snapshot = await snapshot_of(it.state, NORTH)
+        assert (snapshot.devices, snapshot.sensors, snapshot.latest) == ([], [], [])
         assert [event.number for event in snapshot.alarms] == [2]
 
 
@@ -58,7 +58,7 @@ async def test_within_one_group_what_is_made_anew_after_its_end_is_there(keeper:
             frame(5, inventory=deleting("ups")),
             frame(6, telemetry(2.0)),
         )
-        snapshot = await it.state.snapshot(NORTH)
+        snapshot = await snapshot_of(it.state, NORTH)
         assert [reading.value for reading in snapshot.latest] == [2.0]
         assert [each.gateways for each in snapshot.devices] == [("gw",)]
         assert [event.number for event in snapshot.alarms] == [2]
@@ -79,7 +79,7 @@ async def test_very_many_sensors_go_in_several_entries_before_what_they_are_of(
             b"north [] [('ups', 's4')]",
             b"north [] ['ups']",
         ]
-        assert [each.id for each in (await it.state.snapshot(NORTH)).devices] == ["pdu"]
+        assert [each.id for each in (await snapshot_of(it.state, NORTH)).devices] == ["pdu"]
 
 
 async def test_a_loss_is_an_entry_of_telemetry(keeper: Keeper) -> None:
@@ -128,7 +128,7 @@ def test_all_engines_make_the_same_of_any_story(story: Story) -> None:
     assert [entry.seq for entry in entries] == list(range(1, snapshot.seq + 1))
 
 
-async def _played(keeper: Keeper, story: Story) -> tuple[list[bool], list[Entry], Snapshot]:
+async def _played(keeper: Keeper, story: Story) -> tuple[list[bool], list[Entry], Whole]:
     """Whether each frame was refused, and what there is then. Two groups, with another opening of the log between."""
     numbers = {"gw": 0, "other": 0}
     refused: list[bool] = []
@@ -145,7 +145,7 @@ async def _played(keeper: Keeper, story: Story) -> tuple[list[bool], list[Entry]
                 except InvalidArgument:
                     refused.append(True)
             entries = [replace(entry, take_time=NOW) for entry in await it.entries()]
-            snapshot = await it.state.snapshot(NORTH)
+            snapshot = await snapshot_of(it.state, NORTH)
     return refused, entries, snapshot
 
 
