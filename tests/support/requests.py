@@ -118,6 +118,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_D}TelemetryService/QueryHistory": lambda world: telemetry_pb2.QueryHistoryRequest(
         parent=NORTH, devices=[_UPS], sensors=[_LOAD], start_time=to_timestamp(Instant(world.now - 3600 * SECOND))
     ),
+    f"{_D}TelemetryService/SimulateTelemetry": lambda _: telemetry_pb2.SimulateTelemetryRequest(),
     f"{_D}TelemetryService/QueryLatest": lambda _: telemetry_pb2.QueryLatestRequest(
         parent=NORTH, devices=[_UPS], sensors=[_LOAD]
     ),

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from consentry_core.errors import ConsentryError
+from consentry_guard import Access
 from consentry_rule import CustomerId, DataClass, Decision, Instant, Standing
 
 
 class Coverage(Protocol):
     """What a reader asks about its coverage: the part of `consentry_guard.GuardedCall` that it needs."""
+
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """The customers, of these accesses, of whom `decide` denies one."""
+        ...
 
     def decide_covered(self, customer: CustomerId) -> Decision:
         """Whether the key covers the customer now."""
@@ -17,6 +22,10 @@ class Coverage(Protocol):
 
     def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
         """Whether data of this class may be handed out now."""
+        ...
+
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """The customers, of these accesses, of whom `decide` denies one."""
         ...
 
     def standing(self, customer: CustomerId) -> Standing:
