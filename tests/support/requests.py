@@ -120,7 +120,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     ),
     f"{_D}TelemetryService/SimulateTelemetry": lambda _: telemetry_pb2.SimulateTelemetryRequest(),
     f"{_D}TelemetryService/QueryLatest": lambda _: telemetry_pb2.QueryLatestRequest(
-        parent=NORTH, devices=[_UPS], sensors=[_LOAD]
+        parent=NORTH, devices=[_UPS], sensors=[_LOAD, f"{_UPS}/sensors/charge"]
     ),
 }
 
