@@ -211,7 +211,7 @@ class Reader:
         return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None
 
     def open_wholly(self, extents: Mapping[Access, Extent]) -> frozenset[Access] | None:
-        """Of a run of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.
+        """Of a batch of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.
 
         None when it gives a part of one of them: then it has to be asked entry by entry.
         """
@@ -233,4 +233,4 @@ class Reader:
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
         """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""
-        return {customer for customer, data_class in accesses if isinstance(self._coverage.decide(customer, data_class), Deny)}
+        return self._coverage.denied(accesses)
