@@ -25,6 +25,8 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
+from consentry_authority.audit_log import check_keys_fit, read_audit_keys
+from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing
@@ -80,10 +82,11 @@ async def start(
         engine = open_existing(settings.database_file)
         opened.callback(engine.dispose)
         opened.callback(FolderLock(settings.data_dir, "authority.lock", "authority").release)
-        checksum_keys = read_checksum_keys(settings)
+        checksum_keys, audit_keys = read_checksum_keys(settings), read_audit_keys(settings)
+        check_keys_fit(engine, settings, audit_keys)
         passwords = Passwords(settings.cost, random)
         opened.callback(passwords.close)
-        store = Store(Database(engine), clock)
+        store = Store(Database(engine), clock, audit_keys)
         opened.callback(store.close)
         parts = _Parts(
             store=store,
@@ -99,9 +102,12 @@ async def start(
         opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
         store.on_commit(parts.enforcing.committed)
+        auditing = Auditing(store, audit_keys, clock)
+        auditing.start()
+        opened.push_async_callback(auditing.stop)
         served = _served(parts)
         server = RpcServer(
-            AuthorityGate(parts.authenticator, store, POLICIES),
+            AuthorityGate(parts.authenticator, store, POLICIES, auditing),
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,

@@ -34,16 +34,16 @@ class Authenticator:
         """
         public_id = self._checksum_keys.public_id(secret)
         if public_id is None:
-            raise invalid()
+            raise invalid("malformed or forged")
         remembered = self._memory.recall(secret)
         if remembered is not None:
             return remembered
         stored = await self._store.read(lambda view: view.facts.secret(public_id))
         if stored is not None and stored.argon2_hash is None:
-            raise invalid()
+            raise invalid(f"secret {public_id} is dead")
         proved = await self._passwords.verify(None if stored is None else stored.argon2_hash, secret)
         if stored is None or stored.argon2_hash is None or not proved:
-            raise invalid()
+            raise invalid(f"secret {public_id} is {'unknown' if stored is None else 'wrong'}")
         identity = Identity(stored.credential, public_id)
         self._memory.remember(secret, identity)
         if self._passwords.outdated(stored.argon2_hash):

@@ -121,7 +121,7 @@ class Guard:
         identity = self._memory.recall(secret)
         verified = None
         if identity is None:
-            verified = await self._verify(secret)
+            verified = await self._verify(secret, call.context.peer())
             identity = verified.identity
         guarded = self._calls[call] = Call(call, identity, self._follower, self._know, self._clock, waking=self._waking)
         await self._know(guarded, (identity.credential,))
@@ -141,6 +141,9 @@ class Guard:
         scope = self._scopes.get(call.method)
         if scope is not None:
             call.on_request = partial(_require, guarded, scope)
+
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """See `Gate.refused`."""
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
@@ -167,10 +170,10 @@ class Guard:
                 if not keys:
                     del self._keys_of[partner]
 
-    async def _verify(self, secret: str) -> Verified:
+    async def _verify(self, secret: str, peer: str) -> Verified:
         task = self._verifying.get(secret)
         if task is None:
-            task = asyncio.create_task(self._authority.verify(secret))
+            task = asyncio.create_task(self._authority.verify(secret, peer))
             self._verifying[secret] = task
             task.add_done_callback(lambda _: self._verifying.pop(secret, None))
         # Shielded: one caller that goes away does not take the answer from the others.

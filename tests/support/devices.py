@@ -110,6 +110,9 @@ class RuleGate:
         call.caller = self.calls[call] = rule_call = RuleCall(self, secret)
         call.check_write = rule_call.check
 
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """Nothing to note."""
+
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
         self.calls.pop(call, None)

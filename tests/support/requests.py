@@ -96,7 +96,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}CoverageService/ListCoveredCustomers": lambda _: coverage_pb2.ListCoveredCustomersRequest(),
     f"{_A}CoverageService/WatchCoverage": lambda _: coverage_pb2.WatchCoverageRequest(),
     f"{_A}EnforcementService/VerifyCredential": lambda world: enforcement_pb2.VerifyCredentialRequest(
-        secret=world.secrets["all key"]
+        secret=world.secrets["all key"], peer="ipv4:192.0.2.1:50000"
     ),
     f"{_A}EnforcementService/Follow": _follow,
     f"{_A}EnforcementService/GetEnforcement": lambda world: enforcement_pb2.GetEnforcementRequest(revision=world.revision),
@@ -120,7 +120,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
 
 TEXTS = frozenset(
     {
-        "display_name", "purpose", "etag", "page_token", "secret", "epoch", "incarnation", "service", "after_cursor",
+        "display_name", "purpose", "etag", "page_token", "secret", "peer", "epoch", "incarnation", "service", "after_cursor",
         "after_revision", "at_least_revision", "revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
         "serial_number", "gateways", "hint", "creator",
     }

@@ -25,6 +25,7 @@ from consentry_core.rpc.times import to_duration, to_timestamp
 from consentry_rule import Deny, Reason, usable
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
+_LONGEST_PEER = 100
 
 
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
@@ -47,7 +48,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             identity = await self._authenticator.identify(request.secret)
         except Unauthenticated as error:
             # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
-            raise Unauthenticated(error.message, reason=SECRET_INVALID) from None
+            raise Unauthenticated(error.message, detail=_shown(request.peer, error), reason=SECRET_INVALID) from None
         head = await self._store.read(lambda view: view.facts.head())
         return enforcement_pb2.VerifyCredentialResponse(
             credential=identity.credential, secret_id=identity.secret_id, revision=revision_to_wire(head)
@@ -135,6 +136,11 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             enforcement_points=[_status_to_wire(point) for point in page],
             next_page_token=asked.token(page[-1].member.incarnation if len(page) < len(points) else ""),
         )
+
+
+def _shown(peer: str, error: Unauthenticated) -> str:
+    """What the audit log is told of a secret that does not count."""
+    return f"{error.detail or error.reason}, shown by {peer[:_LONGEST_PEER]}" if peer else error.detail
 
 
 def _status_to_wire(point: PointStatus) -> enforcement_pb2.EnforcementPoint:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.descriptions import Description, describe
 from consentry_authority.storage.enforcement import open_receipt, pending_subjects
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.rows import class_numbers_text
@@ -32,11 +33,13 @@ from consentry_rule.narrowing import narrows_credential, narrows_standing
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who did something, and by which method; for the readers of the history."""
+    """Who did something, by which method, from where, under which request id; for the readers of history and audit log."""
 
     actor: str = ""
     method: str = ""
     organization: str = ""
+    peer: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +52,48 @@ class Recorded:
 
 
 class Touched:
-    """What a transaction has touched, and how it was before."""
+    """What a transaction has touched, and how it was before: for the history, and for the audit log.
 
-    def __init__(self, facts: SqlFacts) -> None:
+    Whatever is about to change is touched, or the audit log would not tell of it.
+    """
+
+    def __init__(self, facts: SqlFacts, connection: sa.Connection) -> None:
         self._facts = facts
+        self._connection = connection
+        self._described: dict[str, Description | None] = {}
         self.credentials: dict[str, Key | Token | None] = {}
         self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
 
+    def organization(self, name: str) -> None:
+        """A partner or customer is about to change, or to be added. No decision is made of that by itself."""
+        self._describe(name)
+
     def credential(self, name: str) -> None:
         """A key or token is about to change. The first touch counts."""
+        self._describe(name)
         if name not in self.credentials:
             self.credentials[name] = self._facts.credential(name)
+
+    def relation(self, partner: PartnerId, customer: CustomerId) -> None:
+        """The connection of the two, or the consent, is about to change."""
+        self._describe(names.CONSENT.format(customer, partner))
+        self.standing(partner, customer)
 
     def standing(self, partner: PartnerId, customer: CustomerId) -> None:
         """How a customer stands towards a partner is about to change. The first touch counts: it sees the state before all."""
         if (partner, customer) not in self.standings:
             self.standings[partner, customer] = self._facts.standing(partner, customer)
+
+    def differences(self) -> Iterator[tuple[str, Description | None, Description | None]]:
+        """What of all that was touched differs now: its name, what it was like before, and what it is like."""
+        for name, before in self._described.items():
+            after = describe(self._connection, name)
+            if before != after:
+                yield name, before, after
+
+    def _describe(self, name: str) -> None:
+        if name not in self._described:
+            self._described[name] = describe(self._connection, name)
 
     def subjects(self) -> list[str]:
         """The names of everything touched."""

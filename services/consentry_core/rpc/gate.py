@@ -52,6 +52,8 @@ class OpenCall:
         self.method = method
         self.context = context
         self.caller: object = None
+        self.request_id = ""
+        """What its client calls it, if it says so; for logs."""
         self.check_write: Check = _nothing_to_check
         self.on_request: Callable[[Any], Awaitable[None]] | None = None
         """What to do with the request, of a method that takes one, before the method runs; a gate sets it."""
@@ -115,6 +117,10 @@ class Gate(Protocol):
 
     async def admit(self, call: OpenCall) -> None:
         """Authenticate and authorise by method; set `call.caller` and `call.check_write`. Raises a ConsentryError to refuse."""
+        ...
+
+    def refused(self, call: OpenCall, error: errors.ConsentryError) -> None:
+        """The call is answered with this error. Called before `release`, for every call that is refused, admitted or not."""
         ...
 
     def release(self, call: OpenCall) -> None:
@@ -234,13 +240,17 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
     try:
         # Released before the client is told how the call ended.
         try:
-            await gate.admit(call)
-            return await answer(call, incoming)
-        except asyncio.CancelledError:
-            ended = call.was_ended()
-            if ended is None:
-                raise
-            raise ended from None
+            try:
+                await gate.admit(call)
+                return await answer(call, incoming)
+            except asyncio.CancelledError:
+                ended = call.was_ended()
+                if ended is None:
+                    raise
+                raise ended from None
+        except errors.ConsentryError as error:
+            gate.refused(call, error)
+            raise
         finally:
             gate.release(call)
             call.close()

@@ -80,12 +80,12 @@ class Authority:
         for message in messages:
             self._outgoing.put_nowait(message)
 
-    async def verify(self, secret: str) -> Verified:
-        """Whose secret this is. Unauthenticated when it does not count, Unavailable when nobody can tell."""
+    async def verify(self, secret: str, peer: str) -> Verified:
+        """Whose secret this is, that `peer` sent. Unauthenticated when it does not count, Unavailable when nobody can tell."""
         if self._channel is None:
             raise _out_of_reach()
         stub = enforcement_pb2_grpc.EnforcementServiceStub(self._channel)
-        request = enforcement_pb2.VerifyCredentialRequest(secret=secret)
+        request = enforcement_pb2.VerifyCredentialRequest(secret=secret, peer=peer)
         try:
             answer = await stub.VerifyCredential(request, metadata=self._metadata, timeout=_VERIFY_TIMEOUT)
         except grpc.aio.AioRpcError as error:

@@ -341,16 +341,20 @@ class VerifyCredentialRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SECRET_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """As it came in the caller's `authorization` metadata, without the scheme."""
+    peer: _builtins.str
+    """Where it came from, as the transport says. For the audit log, which is told of secrets that do not count."""
     def __init__(
         self,
         *,
         secret: _builtins.str = ...,
+        peer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
