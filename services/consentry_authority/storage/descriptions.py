@@ -12,8 +12,11 @@ Description = Mapping[str, Any]
 
 # What only the history's own readers go by, and what the name says already.
 _NOT_TOLD = frozenset(
-    {"opened_number", "closed_number", "class_numbers", "version", "partner", "customer", "id", "last_use_time"}
-)
+    {
+        "id", "partner", "customer", "version", "last_use_time",
+        "opened_number", "closed_number", "class_numbers", "demo_opened_number", "demo_closed_number",
+    }
+)  # fmt: skip
 
 
 def describe(connection: sa.Connection, name: str) -> Description | None:
