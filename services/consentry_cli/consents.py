@@ -10,6 +10,17 @@ from consentry_cli.output import show, table
 from consentry_cli.params import CUSTOMER, DATA_CLASS, PARTNER, TIME
 from consentry_core import names
 
+_EVENT_COLUMNS = [
+    "event_time",
+    "kind",
+    "partner",
+    "actor",
+    "data_classes",
+    "expire_time",
+    "purpose",
+    "token",
+    "enforcement.state",
+]
 _COLUMNS = ["partner", "state", "data_classes", "grant_time", "expire_time", "data_start_time", "purpose"]
 
 
@@ -79,3 +90,14 @@ def list_(call: Call, customer: str) -> None:
     """List the customer's consents, revoked and ended ones too."""
     answer = call.ask_all(ConsentServiceStub(call.channel).ListConsents, consent_pb2.ListConsentsRequest(parent=customer))
     table(answer, "consents", _COLUMNS, as_json=call.as_json)
+
+
+@consents.command()
+@authority_call
+@click.argument("customer", type=CUSTOMER)
+@click.option("--partner", type=PARTNER, help="Only what concerns this partner, or the customer alone.")
+def events(call: Call, customer: str, partner: str | None) -> None:
+    """Tell the whole history, newest first: grants, ends, what operators did, and how it was enforced."""
+    request = consent_pb2.ListConsentEventsRequest(parent=customer, partner=partner or "")
+    answer = call.ask_all(ConsentServiceStub(call.channel).ListConsentEvents, request)
+    table(answer, "consent_events", _EVENT_COLUMNS, as_json=call.as_json)

@@ -82,6 +82,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}ConsentService/RevokeConsent": lambda _: consent_pb2.RevokeConsentRequest(customer=NORTH, partner="partners/rival"),
     f"{_A}ConsentService/GetConsent": lambda _: consent_pb2.GetConsentRequest(name=f"{NORTH}/consents/acme"),
     f"{_A}ConsentService/ListConsents": lambda _: consent_pb2.ListConsentsRequest(parent=NORTH),
+    f"{_A}ConsentService/ListConsentEvents": lambda _: consent_pb2.ListConsentEventsRequest(parent=NORTH, partner=ACME),
     f"{_A}KeyService/CreateKey": lambda _: keys_pb2.CreateKeyRequest(
         parent=ACME, key=keys_pb2.Key(kind=keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, customers=[NORTH, EAST])
     ),
@@ -136,7 +137,7 @@ OUTPUT_ONLY = frozenset(
 )
 """Names in a resource that is being created: the server writes them, whatever is sent."""
 
-OPTIONAL = frozenset({"ListConnectionsRequest.parent", "ListTokensRequest.organization", "CreateTokenRequest.organization",
+OPTIONAL = frozenset({"ListConnectionsRequest.parent", "ListConsentEventsRequest.partner", "ListTokensRequest.organization", "CreateTokenRequest.organization",
                       "Location.parent", "Device.parent",
                       "Device.location"})  # fmt: skip
 """Names that may be left out."""

@@ -5,8 +5,10 @@ from consentry.authority.v1 import consent_pb2 as pb
 from consentry.authority.v1 import consent_pb2_grpc
 from consentry_authority.commands.get_consent import get_consent
 from consentry_authority.commands.grant_consent import Grant, grant_consent
+from consentry_authority.commands.list_consent_events import list_consent_events
 from consentry_authority.commands.list_consents import list_consents
 from consentry_authority.commands.revoke_consent import revoke_consent
+from consentry_authority.rpc.events import event_to_wire
 from consentry_authority.rpc.gate import origin
 from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
@@ -76,4 +78,21 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         now = self._clock.now()
         return pb.ListConsentsResponse(
             consents=[consent_to_wire(consent, now) for consent in page.items], next_page_token=asked.token(page.last)
+        )
+
+    async def ListConsentEvents(self, request: pb.ListConsentEventsRequest, context: Context) -> pb.ListConsentEventsResponse:
+        """See the proto."""
+        customer = own_customer(request.parent, "parent")
+        partner = partner_id(request.partner, "partner") if request.partner else None
+        asked = asked_page(self._page_tokens, request, request.parent, request.partner)
+        page, head = await self._store.read(
+            lambda view: (
+                list_consent_events(view, customer, partner, after=asked.after, limit=asked.limit),
+                view.facts.head(),
+            )
+        )
+        numbers = [event.entry.revision for event in page.items if event.entry is not None]
+        receipts = await self._receipts.kept(head.epoch, numbers)
+        return pb.ListConsentEventsResponse(
+            consent_events=[event_to_wire(event, receipts) for event in page.items], next_page_token=asked.token(page.last)
         )

@@ -34,6 +34,7 @@ _BY_SERVICE = {
         "RevokeConsent": _CUSTOMER,
         "GetConsent": _CUSTOMER,
         "ListConsents": _CUSTOMER,
+        "ListConsentEvents": _CUSTOMER,
     },
     "KeyService": {
         "CreateKey": _PARTNER,

@@ -8,12 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys, Entry, EntryKind, Head, Sealed
+from consentry_authority.commands.ports import Place
 from consentry_authority.storage import tables as t
-from consentry_authority.storage.descriptions import Description
+from consentry_authority.storage.descriptions import Description, describe
 from consentry_authority.storage.history import Origin, Recorded, Touched
 from consentry_core import names
 from consentry_core.logs import redact
-from consentry_rule import Instant
+from consentry_rule import CustomerId, Instant, PartnerId
 
 _AT_ONCE = 1_000
 _LONGEST = 200  # characters of what a caller says of itself
@@ -117,6 +118,59 @@ def unwritten_changes(connection: sa.Connection) -> Sequence[int]:
         .limit(20)
     )
     return connection.scalars(query).all()
+
+
+class SqlAudit:
+    """See `ports.ReadAudit`."""
+
+    def __init__(self, connection: sa.Connection, now: Instant) -> None:
+        self._connection = connection
+        self._now = now
+
+    def of_customer(
+        self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
+    ) -> Sequence[tuple[Place, Entry]]:
+        """See `ports.ReadAudit.of_customer`."""
+        filed = t.audit_customers.c
+        place = (filed.time, filed.number, filed.partner)
+        query = sa.select(*(column.label(f"place_{column.name}") for column in place), t.audit).join_from(
+            t.audit_customers, t.audit, filed.number == t.audit.c.number
+        )
+        query = query.where(filed.customer == customer)
+        if partner is not None:
+            query = query.where(filed.partner.in_((partner, "")))
+        if before is not None:
+            query = query.where(sa.tuple_(*place) < sa.tuple_(*before))
+        query = query.order_by(*(column.desc() for column in place)).limit(limit)
+        return [
+            (Place(Instant(row.place_time), row.place_number, row.place_partner), _sealed(row).entry)
+            for row in self._connection.execute(query)
+        ]
+
+    def ended(
+        self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
+    ) -> Sequence[tuple[Place, Description]]:
+        """See `ports.ReadAudit.ended`."""
+        consents = t.consents.c
+        place = (consents.expire_time, sa.literal(0), consents.partner)
+        query = sa.select(t.consents).where(
+            consents.customer == customer, consents.revoke_time.is_(None), consents.expire_time <= self._now
+        )
+        if partner is not None:
+            query = query.where(consents.partner == partner)
+        if before is not None:
+            query = query.where(sa.tuple_(*place) < sa.tuple_(*before))
+        query = query.order_by(consents.expire_time.desc(), consents.partner.desc()).limit(limit)
+        found: list[tuple[Place, Description]] = [
+            (Place(Instant(row["expire_time"]), 0, row["partner"]), dict(row))
+            for row in self._connection.execute(query).mappings()
+        ]
+        described = describe(self._connection, names.CUSTOMER.format(customer))
+        end = None if described is None else _ended(names.CUSTOMER.format(customer), described, None, self._now)
+        lapsed = None if end is None else Place(end, 0, "")
+        if described is not None and lapsed is not None and (before is None or lapsed < before):
+            found.append((lapsed, described))
+        return found
 
 
 def misfiled(connection: sa.Connection) -> list[int]:
@@ -223,7 +277,7 @@ def _values(sealed: Sealed) -> dict[str, Any]:
     }
 
 
-def _sealed(row: sa.Row[Any]) -> Sealed:
+def _sealed(row: Any) -> Sealed:
     entry = Entry(
         number=row.number,
         time=Instant(row.time),

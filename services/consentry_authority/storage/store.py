@@ -54,6 +54,7 @@ class SqlTransaction:
         self.consents = SqlConsents(connection, self.touched)
         self.keys = SqlKeys(connection, self.touched, now)
         self.tokens = SqlTokens(connection, self.touched, now)
+        self.audit = audit.SqlAudit(connection, now)
         self._connection = connection
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
