@@ -25,6 +25,7 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
+from consentry_authority.access_log import AccessLog
 from consentry_authority.audit_log import check_keys_fit, read_audit_keys
 from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
@@ -97,6 +98,7 @@ async def start(
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
             enforcing=Enforcing(store, clock),
+            access_log=AccessLog(store, clock, kept_days=settings.accesses_kept_days),
         )
         await parts.enforcing.start()
         opened.push_async_callback(parts.enforcing.stop)
@@ -147,6 +149,7 @@ class _Parts:
     secret_maker: SecretMaker
     news: News
     enforcing: Enforcing
+    access_log: AccessLog
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -156,10 +159,17 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     receipts = Receipts(parts.enforcing)
     directory = DirectoryServicer(store, pages, clock, receipts)
     tokens = TokenServicer(store, pages, maker, random, receipts)
-    consents = ConsentServicer(store, pages, clock, receipts)
+    consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
     coverage = CoverageServicer(store, news, pages, clock)
-    enforcement = EnforcementServicer(store, pages, parts.authenticator, news, parts.enforcing)
+    enforcement = EnforcementServicer(
+        store=store,
+        page_tokens=pages,
+        authenticator=parts.authenticator,
+        news=news,
+        enforcing=parts.enforcing,
+        access_log=parts.access_log,
+    )
     return (
         (
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"],

@@ -85,7 +85,8 @@ class Enforcing:
 
     async def left(self, incarnation: str) -> None:
         """A member has given its lease back."""
-        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation))
+        wall = self._clock.now()
+        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation, wall))
         self._applied.pop(incarnation, None)
         self._granted.pop(incarnation, None)
         if self._begun:  # one that was just reading its members may have read this one, and would wait for it in vain

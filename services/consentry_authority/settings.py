@@ -24,6 +24,7 @@ class AuthoritySettings:
     argon2_memory_kib: int = setting(_DEFAULT_COST.memory_kib, "memory that hashing a secret takes")
     argon2_time: int = setting(_DEFAULT_COST.time, "passes that hashing a secret makes over that memory")
     argon2_parallelism: int = setting(_DEFAULT_COST.parallelism, "lanes that hashing a secret uses")
+    accesses_kept_days: int = setting(400, "how long customers are told what was read of their data")
     reflection: bool = setting(True, "serve reflection, so that grpcurl needs no protos")
     admin_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_ADMIN_LISTEN")
 

@@ -15,6 +15,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -35,7 +36,9 @@ from consentry_guard.changes import touched_customers
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
+from consentry_guard.reporting import Reporting
 from consentry_guard.rpc.authority import Authority, Verified
+from consentry_guard.tally import Tally
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)
@@ -65,6 +68,9 @@ class Guard:
 
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
     calls begin and cease to be served, for health checks.
+
+    `accesses` is a folder for what each key read, until it has been reported to the authority, where customers see it. None:
+    nothing is counted, and all the time that this guard serves shows as not reported.
     """
 
     def __init__(
@@ -78,14 +84,20 @@ class Guard:
         clock: Clock | None = None,
         random: RandomBytes = secrets.token_bytes,
         on_serving: Callable[[bool], None] = lambda _: None,
+        accesses: Path | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._policies = policies
         self._scopes = scopes
         self._memory = IdentityMemory(random)
         self._verifying: dict[str, asyncio.Task[Verified]] = {}
-        self._follower = Follower(base32(random(15)), service)
+        incarnation = base32(random(15))
+        self._follower = Follower(incarnation, service)
         self._authority = Authority(target, token, self._follower, self._clock, self._applied)
+        self._tally = self._reporting = None
+        if accesses is not None:
+            self._tally = Tally()
+            self._reporting = Reporting(self._tally, accesses, incarnation, service, now=self._now, send=self._authority.report)
         self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
@@ -104,9 +116,13 @@ class Guard:
     async def start(self) -> None:
         """Connect in the background. Calls are refused with UNAVAILABLE until there is a lease."""
         self._authority.start()
+        if self._reporting is not None:
+            self._reporting.start()
 
     async def stop(self) -> None:
-        """Let go of the authority."""
+        """Report what is left, and let go of the authority. To be called when nothing is served any more."""
+        if self._reporting is not None:
+            await self._reporting.stop()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._verifying.values():
@@ -123,7 +139,9 @@ class Guard:
         if identity is None:
             verified = await self._verify(secret, call.context.peer())
             identity = verified.identity
-        guarded = self._calls[call] = Call(call, identity, self._follower, self._know, self._clock, waking=self._waking)
+        guarded = self._calls[call] = Call(
+            call, identity, self._follower, self._know, self._clock, waking=self._waking, tally=self._tally
+        )
         await self._know(guarded, (identity.credential,))
         if verified is not None:
             await self._catch_up(verified.revision)
@@ -137,7 +155,7 @@ class Guard:
         if isinstance(facts, Key):
             self._keys_of.setdefault(facts.partner, set()).add(identity.credential)
         require_allowed(self._policies, call.method, caller_kind(facts))
-        call.caller, call.check_write = guarded, guarded.check
+        call.caller, call.check_write = guarded, guarded.begin_write
         scope = self._scopes.get(call.method)
         if scope is not None:
             call.on_request = partial(_require, guarded, scope)

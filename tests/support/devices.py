@@ -20,7 +20,7 @@ from consentry_core.rpc.gate import OpenCall
 from consentry_core.rpc.policy import caller_kind
 from consentry_devices.app import Devices, DevicesSettings, start
 from consentry_devices.rpc.policies import POLICIES
-from consentry_guard import Access, CoverageChanges
+from consentry_guard import Access, CoverageChanges, Handed
 from consentry_guard.changes import Changes
 from consentry_rule import (
     Allow,
@@ -263,6 +263,9 @@ class RuleCall:
 
     def next_write(self, accesses: frozenset[Access]) -> None:
         self._scope = accesses
+
+    def hands_out(self, held: Mapping[Access, Handed]) -> None:
+        """Nobody counts here."""
 
     def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
         assert isinstance(decision, Deny)

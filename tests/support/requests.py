@@ -83,6 +83,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}ConsentService/GetConsent": lambda _: consent_pb2.GetConsentRequest(name=f"{NORTH}/consents/acme"),
     f"{_A}ConsentService/ListConsents": lambda _: consent_pb2.ListConsentsRequest(parent=NORTH),
     f"{_A}ConsentService/ListConsentEvents": lambda _: consent_pb2.ListConsentEventsRequest(parent=NORTH, partner=ACME),
+    f"{_A}ConsentService/ListAccesses": lambda _: consent_pb2.ListAccessesRequest(parent=NORTH, reader=ACME),
     f"{_A}KeyService/CreateKey": lambda _: keys_pb2.CreateKeyRequest(
         parent=ACME, key=keys_pb2.Key(kind=keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, customers=[NORTH, EAST])
     ),
@@ -100,6 +101,18 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
         secret=world.secrets["all key"], peer="ipv4:192.0.2.1:50000"
     ),
     f"{_A}EnforcementService/Follow": _follow,
+    f"{_A}EnforcementService/ReportAccesses": lambda world: enforcement_pb2.ReportAccessesRequest(
+        incarnation="incarnation-9876543210",
+        service="test",
+        number=world.now,  # each call is a report of its own
+        start_time=to_timestamp(Instant(world.now - SECOND)),
+        end_time=to_timestamp(Instant(world.now)),
+        counts=[
+            enforcement_pb2.AccessCount(
+                key=world.keys["all key"].name, customer=NORTH, hour=to_timestamp(Instant(world.now)), messages=1
+            )
+        ],
+    ),
     f"{_A}EnforcementService/GetEnforcement": lambda world: enforcement_pb2.GetEnforcementRequest(revision=world.revision),
     f"{_A}EnforcementService/ListEnforcementPoints": lambda _: enforcement_pb2.ListEnforcementPointsRequest(),
     f"{_D}AlarmService/GetAlarm": lambda _: alarms_pb2.GetAlarmRequest(name=_POWER),
@@ -137,7 +150,8 @@ OUTPUT_ONLY = frozenset(
 )
 """Names in a resource that is being created: the server writes them, whatever is sent."""
 
-OPTIONAL = frozenset({"ListConnectionsRequest.parent", "ListConsentEventsRequest.partner", "ListTokensRequest.organization", "CreateTokenRequest.organization",
+OPTIONAL = frozenset({"ListConnectionsRequest.parent", "ListConsentEventsRequest.partner",
+                      "ListAccessesRequest.reader", "ListTokensRequest.organization", "CreateTokenRequest.organization",
                       "Location.parent", "Device.parent",
                       "Device.location"})  # fmt: skip
 """Names that may be left out."""

@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
+from consentry_authority.access_log import AccessLog
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing, PointStatus
+from consentry_authority.rpc.accesses import report_from_wire
 from consentry_authority.rpc.gate import calling
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
@@ -32,13 +34,21 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     """See the proto."""
 
     def __init__(
-        self, store: Store, page_tokens: PageTokens, authenticator: Authenticator, news: News, enforcing: Enforcing
+        self,
+        *,
+        store: Store,
+        page_tokens: PageTokens,
+        authenticator: Authenticator,
+        news: News,
+        enforcing: Enforcing,
+        access_log: AccessLog,
     ) -> None:
         self._page_tokens = page_tokens
         self._store = store
         self._authenticator = authenticator
         self._news = news
         self._enforcing = enforcing
+        self._access_log = access_log
 
     async def VerifyCredential(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
@@ -108,6 +118,13 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 await self._enforcing.left(incarnation)
             case _:
                 pass
+
+    async def ReportAccesses(  # noqa: N802 - the proto's name
+        self, request: enforcement_pb2.ReportAccessesRequest, context: Context
+    ) -> enforcement_pb2.ReportAccessesResponse:
+        """See the proto."""
+        await self._access_log.take(report_from_wire(request))
+        return enforcement_pb2.ReportAccessesResponse()
 
     async def GetEnforcement(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.GetEnforcementRequest, context: Context

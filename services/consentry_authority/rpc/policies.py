@@ -35,6 +35,7 @@ _BY_SERVICE = {
         "GetConsent": _CUSTOMER,
         "ListConsents": _CUSTOMER,
         "ListConsentEvents": _CUSTOMER,
+        "ListAccesses": _CUSTOMER,
     },
     "KeyService": {
         "CreateKey": _PARTNER,
@@ -52,6 +53,7 @@ _BY_SERVICE = {
     "EnforcementService": {
         "VerifyCredential": _SERVICE,
         "Follow": _SERVICE,
+        "ReportAccesses": _SERVICE,
         "GetEnforcement": _ADMINISTRATORS,
         "ListEnforcementPoints": _OPERATOR,
     },

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from consentry_authority.enforcement.barriers import Barrier, Member, Point, PointState, Receipt
+from consentry_authority.storage import accesses
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
 from consentry_core.follow import Revision
@@ -24,10 +25,12 @@ def grant(connection: sa.Connection, incarnation: str, service: str, applied: Re
     if updated.rowcount == 0:
         new = sa.insert(t.members).values(incarnation=incarnation, service=service, join_time=now, leases=1, **applied_columns)
         connection.execute(new)
+    accesses.may_serve(connection, incarnation, service, now)
 
 
-def leave(connection: sa.Connection, incarnation: str) -> None:
+def leave(connection: sa.Connection, incarnation: str, now: Instant) -> None:
     """A member has given its lease back."""
+    accesses.serves_no_more(connection, incarnation, now)
     connection.execute(sa.delete(t.members).where(t.members.c.incarnation == incarnation))
 
 

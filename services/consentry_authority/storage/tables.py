@@ -230,6 +230,43 @@ audit_customers = sa.Table(
     sa.Column("partner", sa.Text, primary_key=True),
 )
 
+# What keys read of customers' data, by the incarnation that counted it; see `storage.accesses`.
+accesses = sa.Table(
+    "accesses",
+    metadata,
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),  # when it began
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("data_class", sa.Text, primary_key=True),  # empty: of refusals that name none
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("readings", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("devices", sa.BigInteger, nullable=False),
+    sa.Column("refusals", sa.BigInteger, nullable=False),
+    sa.Index(None, "hour"),
+)
+
+access_points = sa.Table(
+    "access_points",
+    metadata,
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("reported_until", sa.BigInteger, nullable=False),
+    sa.Column("last_number", sa.BigInteger, nullable=False),
+    sa.Column("done", sa.Boolean, nullable=False),  # its last report has come
+    sa.Column("served_until", sa.BigInteger, nullable=False),  # by when it has ceased to serve, or its newest lease has ended
+)
+
+access_gaps = sa.Table(
+    "access_gaps",
+    metadata,
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("start_time", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("end_time", sa.BigInteger, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
+)
+
 # What this database has drawn for itself, in base64url.
 settings = sa.Table(
     "settings",

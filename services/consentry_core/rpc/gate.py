@@ -52,6 +52,8 @@ class OpenCall:
         self.method = method
         self.context = context
         self.caller: object = None
+        self.message_bytes = 0
+        """The size of the message that is checked; for who counts what is handed out."""
         self.request_id = ""
         """What its client calls it, if it says so; for logs."""
         self.check_write: Check = _nothing_to_check
@@ -84,6 +86,7 @@ class OpenCall:
 
     async def write(self, message: bytes) -> None:
         """Check, and begin the write in the same step."""
+        self.message_bytes = len(message)
         self.check()
         self._writing = True
         try:
@@ -208,6 +211,7 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
 
     async def reply(call: OpenCall, incoming: Any) -> bytes:
         message = serialize(await behavior(await asked(call, incoming), call.context))
+        call.message_bytes = len(message)
         call.check()
         return message
 

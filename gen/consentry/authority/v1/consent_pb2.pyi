@@ -602,3 +602,177 @@ class ListConsentEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListConsentEventsResponse: _TypeAlias = ListConsentEventsResponse  # noqa: Y015
+
+@_typing.final
+class Access(_message.Message):
+    """Access is what one key read in one hour of one class of the customer's data. Counted is what the enforcement points began to
+    send; a client that went away in that moment has not received it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    DATA_CLASS_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """`partners/{partner}/keys/{key}`; the key may be deleted by now."""
+    data_class: _data_class_pb2.DataClass.ValueType
+    """The class. Unspecified: of refusals that name none."""
+    messages: _builtins.int
+    """Messages that held some."""
+    readings: _builtins.int
+    """Measured values in them."""
+    bytes: _builtins.int
+    """Their size. Of a message about several customers, the part that is this one's."""
+    devices: _builtins.int
+    """How many different devices they were about: as many as the enforcement point saw that saw most of them."""
+    refusals: _builtins.int
+    """Requests for what the key was not allowed to read."""
+    @_builtins.property
+    def hour(self) -> _timestamp_pb2.Timestamp:
+        """When the hour began."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        data_class: _data_class_pb2.DataClass.ValueType = ...,
+        hour: _timestamp_pb2.Timestamp | None = ...,
+        messages: _builtins.int = ...,
+        readings: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        devices: _builtins.int = ...,
+        refusals: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hour", b"hour"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "data_class", b"data_class", "devices", b"devices", "hour", b"hour", "key", b"key", "messages", b"messages", "readings", b"readings", "refusals", b"refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Access: _TypeAlias = Access  # noqa: Y015
+
+@_typing.final
+class UnreportedInterval(_message.Message):
+    """UnreportedInterval is a time in which an enforcement point served guarded data, or may have, and has not reported it: it died, it
+    is cut off, or it reports nothing at all. What it held of whose data is not known.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCEMENT_POINT_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    enforcement_point: _builtins.str
+    """`enforcementPoints/{incarnation}`."""
+    service: _builtins.str
+    """Which service it is."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when: when it was seen to have gone, at the latest; absent while it is there."""
+
+    def __init__(
+        self,
+        *,
+        enforcement_point: _builtins.str = ...,
+        service: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "enforcement_point", b"enforcement_point", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreportedInterval: _TypeAlias = UnreportedInterval  # noqa: Y015
+
+@_typing.final
+class ListAccessesRequest(_message.Message):
+    """ListAccessesRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    READER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`customers/{customer}`: the caller's own. Required."""
+    reader: _builtins.str
+    """`partners/{partner}/keys/{key}`: only this key, or `partners/{partner}`: only this partner's. Empty: all."""
+    page_size: _builtins.int
+    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Everything else must be as it was there."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only hours that end after this."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only hours that begin before this."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        reader: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "reader", b"reader", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccessesRequest: _TypeAlias = ListAccessesRequest  # noqa: Y015
+
+@_typing.final
+class ListAccessesResponse(_message.Message):
+    """ListAccessesResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESSES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNREPORTED_INTERVALS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def accesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Access]:
+        """Newest hour first, then by key and class."""
+
+    @_builtins.property
+    def unreported_intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnreportedInterval]:
+        """The intervals that overlap the time that was asked for, newest first, at most 1000. On the first page only."""
+
+    def __init__(
+        self,
+        *,
+        accesses: _abc.Iterable[Global___Access] | None = ...,
+        next_page_token: _builtins.str = ...,
+        unreported_intervals: _abc.Iterable[Global___UnreportedInterval] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accesses", b"accesses", "next_page_token", b"next_page_token", "unreported_intervals", b"unreported_intervals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccessesResponse: _TypeAlias = ListAccessesResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class ConsentServiceStub(object):
                 request_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsRequest.SerializeToString,
                 response_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsResponse.FromString,
                 _registered_method=True)
+        self.ListAccesses = channel.unary_unary(
+                '/consentry.authority.v1.ConsentService/ListAccesses',
+                request_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer(object):
@@ -104,6 +109,14 @@ class ConsentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAccesses(self, request, context):
+        """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+        enforcement point has handed data out, or may have, without reporting it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +144,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListConsentEvents,
                     request_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsRequest.FromString,
                     response_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsResponse.SerializeToString,
+            ),
+            'ListAccesses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccesses,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +287,33 @@ class ConsentService(object):
             '/consentry.authority.v1.ConsentService/ListConsentEvents',
             consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsRequest.SerializeToString,
             consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.ConsentService/ListAccesses',
+            consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,10 @@ class ConsentServiceStub:
     revoked, what ended by itself, and what operators did in the customer's name. It is read from the audit log, so it begins
     where that does.
     """
+    ListAccesses: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ListAccessesRequest, _consent_pb2.ListAccessesResponse]
+    """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+    enforcement point has handed data out, or may have, without reporting it.
+    """
 
 @_typing.type_check_only
 class ConsentServiceAsyncStub(ConsentServiceStub):
@@ -68,6 +72,10 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """ListConsentEvents tells the whole history of the customer's consents, newest first: what was granted, narrowed, widened and
     revoked, what ended by itself, and what operators did in the customer's name. It is read from the audit log, so it begins
     where that does.
+    """
+    ListAccesses: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListAccessesRequest, _consent_pb2.ListAccessesResponse]  # type: ignore[assignment]
+    """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+    enforcement point has handed data out, or may have, without reporting it.
     """
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -116,6 +124,16 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListConsentEvents tells the whole history of the customer's consents, newest first: what was granted, narrowed, widened and
         revoked, what ended by itself, and what operators did in the customer's name. It is read from the audit log, so it begins
         where that does.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccesses(
+        self,
+        request: _consent_pb2.ListAccessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.ListAccessesResponse, _abc.Awaitable[_consent_pb2.ListAccessesResponse]]:
+        """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+        enforcement point has handed data out, or may have, without reporting it.
         """
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
