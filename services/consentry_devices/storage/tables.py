@@ -1,10 +1,8 @@
 """The tables. Instants are nanoseconds; things are referred to by id, never by name. "" is none, as in the domain."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 metadata = sa.MetaData()
 
@@ -137,29 +135,3 @@ gateway_frames = sa.Table(
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def add_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, but those that are there already."""
-    if rows:
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
-
-
-def upsert(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], *, unless_older: str | None = None
-) -> None:
-    """Insert rows, or replace those with the same primary key; with `unless_older`, only if that column is not lower."""
-    if not rows:
-        return
-    insert = _insert(connection, table)
-    new = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
-    statement = insert.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_=new,
-        where=None if unless_older is None else insert.excluded[unless_older] >= table.c[unless_older],
-    )
-    connection.execute(statement, list(rows))
