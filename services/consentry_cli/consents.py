@@ -100,23 +100,19 @@ def events(call: Call, customer: str, partner: str | None) -> None:
 @consents.command()
 @authority_call
 @click.argument("customer", type=CUSTOMER)
-@click.option("--partner", type=PARTNER, help="Only what this partner's keys read.")
-@click.option("--key", help="Only what this key read: its name.")
+@click.option("--reader", default="", help="Only what this partner's keys read, or this one key: its name.")
 @click.option("--start-time", type=TIME, help="Only hours that end after this: RFC 3339, or -7d.")
 @click.option("--end-time", type=TIME, help="Only hours that begin before this: RFC 3339, or -1d.")
 def accesses(
     call: Call,
     *,
     customer: str,
-    partner: str | None,
-    key: str | None,
+    reader: str,
     start_time: Timestamp | None,
     end_time: Timestamp | None,
 ) -> None:
     """Tell what each key read of the customer's data, by hour, newest first; and the times that nobody has reported."""
-    request = consent_pb2.ListAccessesRequest(
-        parent=customer, reader=key or partner or "", start_time=start_time, end_time=end_time
-    )
+    request = consent_pb2.ListAccessesRequest(parent=customer, reader=reader, start_time=start_time, end_time=end_time)
     answer = call.ask_all(ConsentServiceStub(call.channel).ListAccesses, request)
     table(answer, "accesses", _ACCESS_COLUMNS, as_json=call.as_json)
     if answer.unreported_intervals and not call.as_json:

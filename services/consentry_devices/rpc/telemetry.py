@@ -9,10 +9,11 @@ from consentry_core.clock import Clock
 from consentry_core.errors import InvalidArgument
 from consentry_core.names import NamePattern
 from consentry_core.rpc.times import from_timestamp
+from consentry_devices.held import of_blocks
 from consentry_devices.history import History, SensorsByDevice
 from consentry_devices.rpc.converters import to_reading
 from consentry_devices.rpc.messages import join
-from consentry_devices.rpc.reading import let_in
+from consentry_devices.rpc.reading import hands_out, let_in
 from consentry_devices.state import State
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -35,7 +36,9 @@ class TelemetryServicer:
         call = await let_in(customer, DataClass.TELEMETRY)
         found = await self._state.latest(customer, devices, sensors)
         opened = call.opened_from(customer)
-        return pb.QueryLatestResponse(readings=[to_reading(customer, reading) for reading in found if reading.time >= opened])
+        readings = [reading for reading in found if reading.time >= opened]
+        hands_out(call, (customer, DataClass.TELEMETRY), (reading.device for reading in readings), readings=len(readings))
+        return pb.QueryLatestResponse(readings=[to_reading(customer, reading) for reading in readings])
 
     async def QueryHistory(self, request: pb.QueryHistoryRequest, context: Any) -> AsyncIterator[bytes]:  # noqa: N802 - the proto's name
         """See the proto."""
@@ -48,6 +51,7 @@ class TelemetryServicer:
             telemetry = chunk.trimmed(call.opened_from(customer))
             if telemetry:
                 call.next_write(frozenset({(customer, DataClass.TELEMETRY)}))
+                call.hands_out(of_blocks(telemetry))
                 yield join(pb.QueryHistoryResponse.TELEMETRY_FIELD_NUMBER, telemetry)
 
     def _range(self, request: pb.QueryHistoryRequest) -> tuple[Instant, Instant]:
