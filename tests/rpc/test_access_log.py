@@ -11,7 +11,7 @@ import pytest
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
-from consentry.devices.v1 import alarms_pb2, inventory_pb2, telemetry_pb2
+from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
 from consentry_core.clock import SECOND, SystemClock
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.times import from_timestamp, to_timestamp
@@ -29,6 +29,7 @@ TELEMETRY, ALARMS, INVENTORY = (
     data_class_pb2.DATA_CLASS_ALARMS,
     data_class_pb2.DATA_CLASS_INVENTORY,
 )
+CLASS_OF = {"telemetry": TELEMETRY, "alarm_change": ALARMS, "inventory_change": INVENTORY}
 HOUR = 3_600
 
 
@@ -199,6 +200,11 @@ async def sent_and_received(pair: Pair, key: IssuedKey) -> dict[int, tuple[int, 
     history = telemetry_pb2.QueryHistoryRequest(parent="customers/north", start_time=to_timestamp(Instant(0)))
     async for chunk in pair.telemetry.QueryHistory(history, metadata=metadata):
         got(TELEMETRY, chunk, sum(len(each.block.values) for each in chunk.telemetry))
+    watch = feed_pb2.WatchRequest(customers=["customers/north"], stop_when_synced=True)
+    async for event in pair.feed.Watch(watch, metadata=metadata):
+        data_class = CLASS_OF.get(event.WhichOneof("event") or "")
+        if data_class is not None:
+            got(data_class, event, sum(len(each.block.values) for each in event.telemetry.devices))
     return {data_class: (messages, readings, size) for data_class, (messages, readings, size) in received.items()}
 
 
