@@ -14,7 +14,7 @@ from consentry.devices.v1 import telemetry_pb2
 from consentry_core.errors import InvalidArgument
 from consentry_devices import columns
 from consentry_devices.blocks import take
-from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_TELEMETRY
+from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_STEPS, TWIN_TELEMETRY
 from consentry_devices.wire import delimited, varint
 from consentry_rule import Instant
 from support.clocks import START
@@ -70,7 +70,8 @@ def _fields(message: Descriptor) -> list[tuple[str, int, object, bool]]:
 
 
 def _as_twin(fields: list[tuple[str, int, object, bool]]) -> list[tuple[str, int, object, bool]]:
-    fixed = {FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED64, FieldDescriptor.TYPE_DOUBLE}
+    kinds = FieldDescriptor
+    fixed = {kinds.TYPE_FIXED32, kinds.TYPE_FIXED64, kinds.TYPE_SFIXED64, kinds.TYPE_DOUBLE}
     return [
         (name, number, FieldDescriptor.TYPE_BYTES, False)
         if repeated and not isinstance(kind, list) and kind in fixed
@@ -82,6 +83,7 @@ def _as_twin(fields: list[tuple[str, int, object, bool]]) -> list[tuple[str, int
 def test_the_twins_are_the_public_messages_with_columns_as_bytes() -> None:
     assert _fields(TWIN_BLOCK.DESCRIPTOR) == _as_twin(_fields(telemetry_pb2.TelemetryBlock.DESCRIPTOR))
     assert _fields(TWIN_TELEMETRY.DESCRIPTOR) == _as_twin(_fields(telemetry_pb2.DeviceTelemetry.DESCRIPTOR))
+    assert _fields(TWIN_STEPS.DESCRIPTOR) == _as_twin(_fields(telemetry_pb2.DeviceSteps.DESCRIPTOR))
     assert telemetry_pb2.DeviceTelemetry.BLOCK_FIELD_NUMBER == BLOCK_FIELD
 
 

@@ -15,6 +15,7 @@ from consentry_core.clock import SystemClock
 from consentry_devices.feed.log import Kind
 from consentry_devices.storage.store import FILE, open_store
 from support.device_frames import NORTH, PlainEncoder, stream
+from support.snapshots import snapshot_of
 
 _TESTS = Path(__file__).parents[1]
 
@@ -40,7 +41,7 @@ async def _check(folder: Path) -> int:
         assert [entry.seq for entry in entries] == list(range(1, store.log.tail() + 1))
         payloads = [entry.payload for entry in entries if entry.kind is Kind.TELEMETRY]
         assert payloads == [number.to_bytes(4, "big") * 5_000 for number in range(1, last + 1)]
-        snapshot = await store.state.snapshot(NORTH)
+        snapshot = await snapshot_of(store.state, NORTH)
         assert snapshot.seq == store.log.tail()
         assert [reading.value for reading in snapshot.latest] == ([float(last)] if last else [])
         assert len(snapshot.devices) == sum(entry.kind is Kind.INVENTORY for entry in entries) == last

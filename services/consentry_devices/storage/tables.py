@@ -50,11 +50,12 @@ log = sa.Table(
     sa.Column("device", sa.Text),
     _number("min_time"),
     _number("max_time"),
+    _number("span_class"),  # see `storage.spans`
     _number("take_time"),
     sa.Column("historical", sa.Boolean, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     # History: finds a device's blocks of a time range, in order, without touching a payload.
-    sa.Index("log_by_time", "customer", "kind", "device", "min_time", "max_time", "seq"),
+    sa.Index("log_by_time", "customer", "kind", "device", "span_class", "min_time", "max_time", "seq"),
 )
 
 locations = sa.Table("locations", metadata, _id("customer"), _id("id"), _text("display_name"), _number("kind"), _text("parent"))
