@@ -21,7 +21,7 @@ from consentry_core.clock import SECOND
 from consentry_core.rpc.times import to_timestamp
 from consentry_rule import Instant
 from support.gateways import EPOCH, alarm, readings
-from support.world import World
+from support.world import REPORTED_KEY, World
 
 _A, _D = "/consentry.authority.v1.", "/consentry.devices.v1."
 NORTH, EAST, ACME = "customers/north", "customers/east", "partners/acme"
@@ -88,7 +88,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}ConsentService/GetConsent": lambda _: consent_pb2.GetConsentRequest(name=f"{NORTH}/consents/acme"),
     f"{_A}ConsentService/ListConsents": lambda _: consent_pb2.ListConsentsRequest(parent=NORTH),
     f"{_A}ConsentService/ListConsentEvents": lambda _: consent_pb2.ListConsentEventsRequest(parent=NORTH, partner=ACME),
-    f"{_A}ConsentService/ListAccesses": lambda _: consent_pb2.ListAccessesRequest(parent=NORTH, reader=ACME),
+    f"{_A}ConsentService/ListAccesses": lambda _: consent_pb2.ListAccessesRequest(parent=NORTH, reader=REPORTED_KEY),
     f"{_A}KeyService/CreateKey": lambda _: keys_pb2.CreateKeyRequest(
         parent=ACME, key=keys_pb2.Key(kind=keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, customers=[NORTH, EAST])
     ),
@@ -109,7 +109,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}EnforcementService/ReportAccesses": lambda world: enforcement_pb2.ReportAccessesRequest(
         incarnation="incarnation-9876543210",
         service="test",
-        number=world.now,  # each call is a report of its own
+        number=1,
         start_time=to_timestamp(Instant(world.now - SECOND)),
         end_time=to_timestamp(Instant(world.now)),
         counts=[
