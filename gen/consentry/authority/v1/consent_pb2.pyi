@@ -626,7 +626,7 @@ class Access(_message.Message):
     messages: _builtins.int
     """Messages that held some."""
     readings: _builtins.int
-    """Measured values in them."""
+    """Measured values in them; not the rows of history in steps."""
     bytes: _builtins.int
     """Their size. Of a message about several customers, the part that is this one's."""
     devices: _builtins.int

@@ -258,7 +258,7 @@ class AccessCount(_message.Message):
     messages: _builtins.int
     """Messages that held some."""
     readings: _builtins.int
-    """Measured values in them."""
+    """Measured values in them; not the rows of history in steps."""
     bytes: _builtins.int
     """Their size."""
     devices: _builtins.int
