@@ -1,6 +1,7 @@
 """`consentry keys`: a partner's API keys. With a token of that partner's administrator."""
 
 import click
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -8,10 +9,10 @@ from consentry.authority.v1 import keys_pb2
 from consentry.authority.v1.keys_pb2_grpc import KeyServiceStub
 from consentry_cli.call import Call, authority_call
 from consentry_cli.output import secret, show, table
-from consentry_cli.params import CUSTOMER, KEY, PARTNER, TIME, EnumValue
+from consentry_cli.params import CUSTOMER, KEY, LENGTH, PARTNER, TIME, EnumValue
 
 _KIND = EnumValue(keys_pb2.Key.Kind.DESCRIPTOR)
-_COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time"]
+_COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time", "last_use_time"]
 
 
 @click.group()
@@ -123,3 +124,43 @@ def delete(call: Call, key: str) -> None:
     """End a key for good, and the streams that were opened with it."""
     answer = call.ask(KeyServiceStub(call.channel).DeleteKey, keys_pb2.DeleteKeyRequest(name=key))
     show(answer, None, as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("key", type=KEY)
+@click.option("--overlap", type=LENGTH, default="0", show_default=True, help="How long the former secret goes on: 0 to 30d.")
+@click.option("--etag", default="", help="Refuse the rotation if the key is not as it was when this was read.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
+def rotate(call: Call, *, key: str, overlap: Duration, etag: str, quiet: bool) -> None:
+    """Give a key a new secret.
+
+    It is printed, alone on standard output, and can never be shown again. The key keeps its name, kind, list and history.
+    """
+    request = keys_pb2.RotateKeyRequest(name=key, etag=etag, overlap=overlap)
+    answer = call.ask(KeyServiceStub(call.channel).RotateKey, request)
+    secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json, verb="has a new secret")
+
+
+@keys.command("revoke-secret")
+@authority_call
+def revoke_secret(call: Call) -> None:
+    """Kill the secret that this is called with.
+
+    Of a key or a token, found or stolen: whoever holds it may end it, for good. Its key's other secret goes on.
+    """
+    answer = call.ask(KeyServiceStub(call.channel).RevokeSecret, keys_pb2.RevokeSecretRequest())
+    show(answer, None, as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("partner", type=PARTNER)
+@click.option("--end", is_flag=True, help="Give the demo customer back.")
+def rehearse(call: Call, partner: str, end: bool) -> None:
+    """Withdraw the demo customer from the partner's demo keys.
+
+    To see what a real customer's withdrawal does to a program, on made-up data. --end gives it back.
+    """
+    request = keys_pb2.SetRehearsalRequest(partner=partner, rehearsing=not end)
+    show(call.ask(KeyServiceStub(call.channel).SetRehearsal, request), None, as_json=call.as_json)

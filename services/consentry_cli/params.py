@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import data_class_pb2
@@ -82,6 +83,21 @@ class EnumValue(click.Choice[str]):
         return value if isinstance(value, int) else self._values[super().convert(value, param, ctx)]
 
 
+class Length(click.ParamType):  # type: ignore[type-arg] # likewise
+    """A length of time: `30d`, `90m`, with s, m, h, d, w; or `0`."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Duration:
+        """The duration on the wire."""
+        if isinstance(value, Duration):
+            return value
+        found = _relative(f"+{value}")
+        if found is None and value != "0":
+            self.fail(f"{value!r} is no length of time such as 90m, 7d or 0", param, ctx)
+        return Duration(seconds=0 if found is None else int(found[2]) * _UNITS[found[3]])
+
+
 PARTNER = ResourceName(names.PARTNER)
 CUSTOMER = ResourceName(names.CUSTOMER)
 ORGANIZATION = ResourceName(names.PARTNER, names.CUSTOMER)
@@ -91,4 +107,5 @@ DEVICE = ResourceName(names.DEVICE)
 SENSOR = ResourceName(names.SENSOR)
 ALARM = ResourceName(names.ALARM)
 TIME = Time()
+LENGTH = Length()
 DATA_CLASS = EnumValue(data_class_pb2.DataClass.DESCRIPTOR)

@@ -3,16 +3,26 @@
 from dataclasses import dataclass
 
 from consentry_core.errors import PermissionDenied
+from consentry_core.identity import Identity
 from consentry_core.rpc.policy import Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty)."""
+    """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty).
+
+    `secret_id` says which of the credential's secrets it came with.
+    """
 
     credential: str
     kind: Caller
     organization: str = ""
+    secret_id: str = ""
+
+    @property
+    def identity(self) -> Identity:
+        """The credential, and the secret that it came with."""
+        return Identity(self.credential, self.secret_id)
 
     @property
     def operates(self) -> bool:

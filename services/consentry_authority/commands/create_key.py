@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from consentry_authority.commands import checks
 from consentry_authority.commands.actor import Actor
+from consentry_authority.commands.get_key import get_key
 from consentry_authority.commands.key_customers import check_list, require_valid
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
@@ -38,4 +39,4 @@ def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: Secr
     )
     require_valid(transaction, key.partner, key.customers)
     transaction.keys.add(key, secret)
-    return key
+    return get_key(transaction, key.partner, key.id)

@@ -97,6 +97,10 @@ class ReadPartners(Protocol):
         """The partners whose ids come after `after`, in their order."""
         ...
 
+    def demo_keys(self, partner: PartnerId) -> tuple[str, ...]:
+        """The names of the partner's demo keys, without the deleted ones."""
+        ...
+
 
 class Partners(ReadPartners, Protocol):
     """Partners, to change."""
@@ -203,6 +207,10 @@ class Keys(ReadKeys, Protocol):
         """End it for good. Its id is never used again, its secrets are dead."""
         ...
 
+    def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
+        """Keep a new secret; its newest until now ends at `until`, or (None) is dead at once; any other is dead."""
+        ...
+
 
 class ReadTokens(Protocol):
     """Tokens, to look at."""
@@ -303,6 +311,10 @@ class Transaction(View, Protocol):
     @property
     def tokens(self) -> Tokens:
         """The tokens."""
+        ...
+
+    def kill_secret(self, credential: str, secret_id: str) -> str | None:
+        """No secret matches it any more. Its hint; None when it was dead before."""
         ...
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:

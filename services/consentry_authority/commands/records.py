@@ -89,8 +89,22 @@ class ConsentRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveSecret:
+    """The public side of a secret that lets its holder in."""
+
+    id: str
+    hint: str
+    create_time: Instant
+    expire_time: Instant | None = None
+    last_use_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key. `version` counts its changes; `hint` is the public beginning of its secret."""
+    """An API key. `version` counts its changes; `hint` is the public beginning of its newest secret.
+
+    `secrets` are its live ones, newest first; `last_use_time` is that of any, dead ones too.
+    """
 
     partner: PartnerId
     id: KeyId
@@ -103,6 +117,8 @@ class KeyRecord:
     expire_time: Instant | None = None
     disabled: bool = False
     version: int = 1
+    secrets: tuple[LiveSecret, ...] = ()
+    last_use_time: Instant | None = None
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
+from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
@@ -16,13 +17,12 @@ from consentry_authority.rpc.gate import calling
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
 from consentry_authority.storage.store import Store
-from consentry_core.errors import NotFound, Unauthenticated, denied
+from consentry_core.errors import NotFound, Unauthenticated
 from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.gate import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
-from consentry_rule import Deny, Reason, usable
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
 
@@ -57,11 +57,11 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
         """See the proto."""
-        caller, following = calling().credential, Following()
+        caller, following = calling().identity, Following()
         inbox: deque[FromGuard] = deque()
 
         def turn(view: View) -> list[FromAuthority]:
-            _check_token(view, caller)
+            usable_credential(view, caller)  # the service's own token is a grant too: a deleted one follows nothing any more
             return list(following.turn(view))
 
         with self._news.listening() as news, contextlib.ExitStack() as joined:
@@ -157,11 +157,3 @@ async def _listen(requests: AsyncIterator[enforcement_pb2.FollowRequest], inbox:
             news.set()
     finally:
         news.set()
-
-
-def _check_token(view: View, name: str) -> None:
-    """The service's own token is a grant too: a deleted one follows nothing any more."""
-    token = view.facts.credential(name)
-    decision = Deny(Reason.KEY_DELETED) if token is None else usable(token, view.now)
-    if isinstance(decision, Deny):
-        raise denied(decision)

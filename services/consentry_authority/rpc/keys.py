@@ -1,5 +1,5 @@
 # ruff: noqa: N802 - methods have the proto's names
-"""KeyService: a partner's API keys."""
+"""KeyService: a partner's API keys, their secrets, and the rehearsal of a withdrawal."""
 
 from consentry.authority.v1 import keys_pb2 as pb
 from consentry.authority.v1 import keys_pb2_grpc
@@ -10,6 +10,9 @@ from consentry_authority.commands.disable_key import disable_key
 from consentry_authority.commands.enable_key import enable_key
 from consentry_authority.commands.get_key import get_key
 from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.commands.revoke_secret import revoke_secret
+from consentry_authority.commands.rotate_key import check_overlap, rotate_key
+from consentry_authority.commands.set_rehearsal import set_rehearsal
 from consentry_authority.commands.update_key import KeyUpdate, update_key
 from consentry_authority.rpc.gate import calling, origin
 from consentry_authority.rpc.own import own_key, own_partner
@@ -28,6 +31,7 @@ from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Context
+from consentry_core.rpc.times import from_duration
 from consentry_rule import KeyId
 
 
@@ -131,4 +135,43 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
         return pb.DeleteKeyResponse(
             enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key))
+        )
+
+    async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
+        """See the proto."""
+        partner, key = own_key(request.name, "name")
+        overlap, etag = from_duration(request.overlap), request.etag
+        check_overlap(overlap)
+        check_timeout(request)
+        found = await self._store.read(lambda view: get_key(view, partner, key, etag=etag))  # before anything that costs
+        text, secret = await self._secret_maker.make(KEY_PREFIXES[found.kind])
+        committed = await self._store.write(
+            lambda transaction: rotate_key(transaction, partner, key, secret, overlap, etag=etag), origin=origin()
+        )
+        return pb.RotateKeyResponse(
+            key=key_to_wire(committed.value, self._clock.now()),
+            secret=text,
+            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
+        )
+
+    async def RevokeSecret(self, request: pb.RevokeSecretRequest, context: Context) -> pb.RevokeSecretResponse:
+        """See the proto."""
+        actor = calling()
+        check_timeout(request)
+        committed = await self._store.write(lambda transaction: revoke_secret(transaction, actor), origin=origin())
+        return pb.RevokeSecretResponse(
+            credential=actor.credential,
+            hint=committed.value,
+            enforcement=await self._receipts.of(committed, request, context, actor.credential),
+        )
+
+    async def SetRehearsal(self, request: pb.SetRehearsalRequest, context: Context) -> pb.SetRehearsalResponse:
+        """See the proto."""
+        partner, rehearsing = own_partner(request.partner, "partner"), request.rehearsing
+        check_timeout(request)
+        committed = await self._store.write(
+            lambda transaction: set_rehearsal(transaction, partner, rehearsing=rehearsing), origin=origin()
+        )
+        return pb.SetRehearsalResponse(
+            rehearsing=rehearsing, enforcement=await self._receipts.of(committed, request, context, *committed.value)
         )

@@ -12,6 +12,7 @@ from consentry_authority.commands.records import (
     ConsentRecord,
     CustomerRecord,
     KeyRecord,
+    LiveSecret,
     PartnerRecord,
     Plan,
     SubscriptionRecord,
@@ -168,6 +169,17 @@ def key_to_wire(key: KeyRecord, now: Instant) -> keys_pb2.Key:
         hint=key.hint,
         etag=etag_of(key),
         creator=key.creator,
+        last_use_time=optional_timestamp(key.last_use_time),
+        secrets=[_secret_to_wire(secret) for secret in key.secrets],
+    )
+
+
+def _secret_to_wire(secret: LiveSecret) -> keys_pb2.Key.Secret:
+    return keys_pb2.Key.Secret(
+        hint=secret.hint,
+        create_time=to_timestamp(secret.create_time),
+        expire_time=optional_timestamp(secret.expire_time),
+        last_use_time=optional_timestamp(secret.last_use_time),
     )
 
 

@@ -55,6 +55,10 @@ class SqlTransaction:
         self.tokens = SqlTokens(connection, self.touched, now)
         self._connection = connection
 
+    def kill_secret(self, credential: str, secret_id: str) -> str | None:
+        """See `ports.Transaction.kill_secret`."""
+        return credentials.kill_secret(self._connection, self.touched, credential, secret_id)
+
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
         """See `ports.Transaction.rehash`."""
         credentials.rehash(self._connection, secret_id, old_hash, new_hash)

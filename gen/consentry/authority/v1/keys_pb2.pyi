@@ -83,6 +83,44 @@ class Key(_message.Message):
     STATE_EXPIRED: Key.State.ValueType  # 3
     """Past its end."""
 
+    @_typing.final
+    class Secret(_message.Message):
+        """Secret is the public side of one of a key's secrets."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HINT_FIELD_NUMBER: _builtins.int
+        CREATE_TIME_FIELD_NUMBER: _builtins.int
+        EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+        LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+        hint: _builtins.str
+        """Its public beginning."""
+        @_builtins.property
+        def create_time(self) -> _timestamp_pb2.Timestamp:
+            """When it was issued."""
+
+        @_builtins.property
+        def expire_time(self) -> _timestamp_pb2.Timestamp:
+            """When it ends by itself. Absent: with its key."""
+
+        @_builtins.property
+        def last_use_time(self) -> _timestamp_pb2.Timestamp:
+            """When it last let somebody in; up to a minute late. Absent: never."""
+
+        def __init__(
+            self,
+            *,
+            hint: _builtins.str = ...,
+            create_time: _timestamp_pb2.Timestamp | None = ...,
+            expire_time: _timestamp_pb2.Timestamp | None = ...,
+            last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "hint", b"hint", "last_use_time", b"last_use_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -93,6 +131,8 @@ class Key(_message.Message):
     HINT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CREATOR_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}`."""
     display_name: _builtins.str
@@ -121,6 +161,14 @@ class Key(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
 
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When one of its secrets last let somebody in; up to a minute late. Absent: never. Output only."""
+
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key.Secret]:
+        """Its live secrets, newest first: two while it is rotated. Output only."""
+
     def __init__(
         self,
         *,
@@ -134,10 +182,12 @@ class Key(_message.Message):
         hint: _builtins.str = ...,
         etag: _builtins.str = ...,
         creator: _builtins.str = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        secrets: _abc.Iterable[Global___Key.Secret] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "last_use_time", b"last_use_time", "name", b"name", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -198,6 +248,200 @@ class CreateKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateKeyResponse: _TypeAlias = CreateKeyResponse  # noqa: Y015
+
+@_typing.final
+class RotateKeyRequest(_message.Message):
+    """RotateKeyRequest says which key, and for how long the secret that it has goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`partners/{partner}/keys/{key}`. Required."""
+    etag: _builtins.str
+    """If sent, must match."""
+    @_builtins.property
+    def overlap(self) -> _duration_pb2.Duration:
+        """For how long both secrets let their holders in: 0 to 30 days. Absent: not at all, the former one ends with this call."""
+
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        overlap: _duration_pb2.Duration | None = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "overlap", b"overlap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "etag", b"etag", "name", b"name", "overlap", b"overlap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateKeyRequest: _TypeAlias = RotateKeyRequest  # noqa: Y015
+
+@_typing.final
+class RotateKeyResponse(_message.Message):
+    """RotateKeyResponse is the only message that ever holds the new secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """To be sent as `authorization: Bearer <secret>`. Cannot be retrieved later."""
+    @_builtins.property
+    def key(self) -> Global___Key:
+        """As it is now."""
+
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change: that the former secret ends, now or later."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___Key | None = ...,
+        secret: _builtins.str = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateKeyResponse: _TypeAlias = RotateKeyResponse  # noqa: Y015
+
+@_typing.final
+class RevokeSecretRequest(_message.Message):
+    """RevokeSecretRequest names nothing: the credential in the metadata is the secret that is to die."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeSecretRequest: _TypeAlias = RevokeSecretRequest  # noqa: Y015
+
+@_typing.final
+class RevokeSecretResponse(_message.Message):
+    """RevokeSecretResponse says how far it has been enforced. The secret gets no second answer: it is UNAUTHENTICATED from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    credential: _builtins.str
+    """`partners/{partner}/keys/{key}` or `tokens/{token}`: whose it was."""
+    hint: _builtins.str
+    """The secret's public beginning."""
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change."""
+
+    def __init__(
+        self,
+        *,
+        credential: _builtins.str = ...,
+        hint: _builtins.str = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "enforcement", b"enforcement", "hint", b"hint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeSecretResponse: _TypeAlias = RevokeSecretResponse  # noqa: Y015
+
+@_typing.final
+class SetRehearsalRequest(_message.Message):
+    """SetRehearsalRequest says whether the partner's demo keys are to be without the demo customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    REHEARSING_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    partner: _builtins.str
+    """`partners/{partner}`: the caller's own. Required."""
+    rehearsing: _builtins.bool
+    """True withdraws the demo customer, false gives it back. What is so already changes nothing."""
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        partner: _builtins.str = ...,
+        rehearsing: _builtins.bool = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "partner", b"partner", "rehearsing", b"rehearsing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRehearsalRequest: _TypeAlias = SetRehearsalRequest  # noqa: Y015
+
+@_typing.final
+class SetRehearsalResponse(_message.Message):
+    """SetRehearsalResponse says how it is now, and how far a withdrawal has been enforced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REHEARSING_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    rehearsing: _builtins.bool
+    """As it is now."""
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change."""
+
+    def __init__(
+        self,
+        *,
+        rehearsing: _builtins.bool = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "rehearsing", b"rehearsing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRehearsalResponse: _TypeAlias = SetRehearsalResponse  # noqa: Y015
 
 @_typing.final
 class GetKeyRequest(_message.Message):
