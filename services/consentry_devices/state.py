@@ -55,12 +55,16 @@ class Block:
     payload: bytes
 
 
-class State(Protocol):
-    """Reads. Lists are ordered by name and begin after the id given ("" for the first)."""
+class Snapshots(Protocol):
+    """Of the current state what the feed needs."""
 
     async def snapshot(self, customer: CustomerId) -> Snapshot:
         """How the customer's things stand, read in one transaction."""
         ...
+
+
+class State(Snapshots, Protocol):
+    """Reads. Lists are ordered by name and begin after the id given ("" for the first)."""
 
     async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
         """The customer's locations."""

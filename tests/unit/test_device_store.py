@@ -18,15 +18,15 @@ from consentry_core.database import open_sqlite
 from consentry_core.errors import InvalidArgument, Unavailable
 from consentry_core.settings import SettingError
 from consentry_devices.alarms import Alarm
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.feed.log import Entry
 from consentry_devices.inventory import InventoryChange, Location
 from consentry_devices.state import BEGINNING
-from consentry_devices.storage import group, tables
+from consentry_devices.storage import tables, transaction
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.store import Store, open_store
 from consentry_rule import Instant
 from support.clocks import FakeClock
-from support.device_frames import KNOWN, NORTH, NOW, SECOND, SOUTH, PlainEncoder, device, frame, sensor, stream, telemetry
+from support.device_frames import NORTH, NOW, SOUTH, PlainEncoder, device, frame, sensor, stream, telemetry
 
 
 def opened(folder: Path) -> Store:
@@ -113,35 +113,6 @@ async def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_snapshot_is_exact_at_its_number(store: Store) -> None:
-    """While frames pour in: what the snapshot says is what the log says up to its `seq`, and nothing else."""
-    writing = asyncio.create_task(_pour(store, 300))
-    seen = set()
-    while not writing.done():
-        snapshot = await store.state.snapshot(NORTH)
-        seen.add(snapshot.seq)
-        counted = {reading.sensor: reading.value for reading in snapshot.latest}
-        entries = [entry for entry in await _entries(store) if entry.seq <= snapshot.seq]
-        blocks = sum(entry.kind is Kind.TELEMETRY for entry in entries)
-        assert counted == ({"load": float(blocks)} if blocks else {})
-        assert len(snapshot.devices) == sum(entry.kind is Kind.INVENTORY for entry in entries)
-    await writing
-    assert len(seen) > 1
-    assert (await store.state.snapshot(NORTH)).seq == store.log.tail()
-
-
-async def _pour(store: Store, count: int) -> None:
-    pending = []
-    for number in range(1, count + 1):
-        told = InventoryChange(NOW, (), (device(), device(f"d{number:03}")), (sensor(),))
-        first = KNOWN if number == 1 else told
-        block = telemetry(float(number), start=NOW + number * SECOND)
-        pending.append(await store.log.submit(stream(), frame(number, block, inventory=first)))
-        await asyncio.sleep(0)
-    for answer in pending:
-        await answer
-
-
 async def test_a_snapshot_holds_one_customers_things_parents_first(store: Store) -> None:
     told = InventoryChange(
         NOW,
@@ -195,7 +166,7 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_aga
 
 
 async def test_of_old_frames_only_the_number_is_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group, "REMEMBERED_FRAMES", 5)
+    monkeypatch.setattr(transaction, "REMEMBERED_FRAMES", 5)
     for number in range(1, 21):
         await (await store.log.submit(stream(), frame(number, telemetry(1.0))))
     with store.database.engine.connect() as connection:

@@ -55,9 +55,10 @@ class SqlPartners:
         )
 
     def save(self, partner: PartnerRecord) -> None:
-        """See `ports.Partners.save`. A rehearsal touches the partner's demo keys."""
+        """See `ports.Partners.save`. A rehearsal touches the partner's demo keys and how the demo customer stands to it."""
         before = self.get(partner.id)
         if before is not None and before.rehearsing != partner.rehearsing:
+            self._touched.rehearsal(partner.id, before.rehearsing)
             for key in self.demo_keys(partner.id):
                 self._touched.credential(key)
         self._connection.execute(

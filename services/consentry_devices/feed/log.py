@@ -1,6 +1,7 @@
 """The feed's log: one order for everything that happened to all devices of this store.
 
-A port. The embedded engine is `consentry_devices.storage.log`; every engine passes the tests in `tests/contract`.
+A port, for those who read (`Log`) and for retention (`RetainedLog`). `consentry_devices.feed.appender` is both, over any
+engine; every engine passes the tests in `tests/contract`.
 
 There is one appender. It numbers the entries itself, without holes, and changes the tables of current state in the transaction
 that appends them, so that a snapshot (`consentry_devices.state`) is exact at its number. Another opening of the same store
@@ -107,5 +108,21 @@ class Log(Protocol):
         """Call `subscriber` on the event loop with the new entries of every commit, in order, without holes, once each.
 
         The first that it is given is `tail() + 1` of this moment. It must be quick, and must not raise. Returns what ends it.
+        """
+        ...
+
+
+class RetainedLog(Protocol):
+    """The log, for the one that keeps it from growing for ever."""
+
+    async def size(self) -> int:
+        """About how many bytes the store holds, current state included."""
+        ...
+
+    async def remove_oldest(self, *, taken_before: Instant | None, max_entries: int, max_bytes: int) -> int:
+        """Remove entries from the oldest on, and remember it, in one transaction; how many they were.
+
+        Those that were taken in before an instant (None: whenever that was), at most `max_entries`, and no more once their
+        payloads reach `max_bytes`, so that appends wait only for a moment.
         """
         ...

@@ -7,40 +7,36 @@ import sqlalchemy as sa
 
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_devices.feed.engine import Opened
 from consentry_devices.feed.runs import Runs
 from consentry_devices.storage import tables
 from consentry_rule import Instant
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedStore:
     """A store at the moment when it was opened."""
 
-    store_id: str
+    log: Opened
     page_token_key: bytes = field(repr=False)
     cursor_key: bytes = field(repr=False)
-    runs: Runs
-    first: int
-    tail: int
-    take_time: Instant
 
 
-def open_run(connection: sa.Connection, clock: Clock, random: RandomBytes) -> Opened:
+def open_run(connection: sa.Connection, clock: Clock, random: RandomBytes) -> OpenedStore:
     """Begin a run. Whoever had the store open before is fenced: its appender writes nothing more."""
     row = _store(connection, clock, random)
     run = {"first_seq": row.tail + 1, "name": new_public_id(random)}
     tables.upsert(connection, tables.runs, [run])  # in the place of one that wrote nothing
     connection.execute(sa.update(tables.store).values(run=run["name"]))
     runs = connection.execute(sa.select(tables.runs).order_by(tables.runs.c.first_seq)).all()
-    return Opened(
+    log = Opened(
         store_id=row.id,
-        page_token_key=row.page_token_key,
-        cursor_key=row.cursor_key,
         runs=Runs([(first, name) for first, name in runs]),
         first=connection.scalar(sa.select(sa.func.min(tables.log.c.seq))) or row.tail + 1,
         tail=row.tail,
         take_time=Instant(row.take_time),
     )
+    return OpenedStore(log, row.page_token_key, row.cursor_key)
 
 
 def _store(connection: sa.Connection, clock: Clock, random: RandomBytes) -> sa.Row[Any]:

@@ -1,15 +1,15 @@
 """How things stand, read from SQL. The engine of `consentry_devices.state`."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
 
 import sqlalchemy as sa
 
 from consentry_core.database import Database
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
-from consentry_devices.inventory import Device, Location, Sensor, sensor_path
+from consentry_devices.inventory import Device, Location, Sensor, parents_first, sensor_path
 from consentry_devices.limits import NESTING
 from consentry_devices.state import Block, Position, Reading, Snapshot
 from consentry_devices.storage import rows, tables
@@ -28,8 +28,8 @@ class SqlState:
         def question(connection: sa.Connection) -> Snapshot:
             return Snapshot(
                 connection.scalar(sa.select(tables.store.c.tail)) or 0,
-                _parents_first(read_locations(connection, customer)),
-                _parents_first(read_devices(connection, customer)),
+                parents_first(read_locations(connection, customer)),
+                parents_first(read_devices(connection, customer)),
                 tuple(read_sensors(connection, customer)),
                 tuple(_events(connection, sa.select(tables.alarms).where(tables.alarms.c.customer == customer))),
                 tuple(_readings(connection, customer)),
@@ -186,18 +186,3 @@ def _readings(connection: sa.Connection, customer: CustomerId, devices: Set[str]
     if devices:
         query = query.where(table.c.device.in_(devices))
     return [rows.reading_of(row) for row in connection.execute(query)]
-
-
-_Nested = TypeVar("_Nested", Location, Device)
-
-
-def _parents_first(things: Sequence[_Nested]) -> tuple[_Nested, ...]:
-    by_id: Mapping[str, _Nested] = {thing.id: thing for thing in things}
-
-    def depth(thing: _Nested) -> int:
-        above, steps = by_id.get(thing.parent), 0
-        while above is not None and steps <= NESTING:
-            above, steps = by_id.get(above.parent), steps + 1
-        return steps
-
-    return tuple(sorted(things, key=depth))

@@ -11,8 +11,9 @@ from consentry_core.database import Database, check_writable, open_sqlite
 from consentry_core.encoding import RandomBytes
 from consentry_core.folders import FolderLock
 from consentry_core.settings import SettingError
+from consentry_devices.feed.appender import AppendedLog
 from consentry_devices.frames import Encoder
-from consentry_devices.storage.log import SqlLog
+from consentry_devices.storage.engine import SqlEngine
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.opening import open_run
 from consentry_devices.storage.state import SqlState
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 class Store:
     """An open store. The keys authenticate page tokens and cursors, which so outlive a restart."""
 
-    log: SqlLog
+    log: AppendedLog
     state: SqlState
     page_token_key: bytes = field(repr=False)
     cursor_key: bytes = field(repr=False)
@@ -55,6 +56,6 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
                 f"{folder / FILE} cannot be used as a database ({error.orig}); restore it, or choose another with --data-dir"
             ) from error
         raise
-    _log.info("store=%s first=%d tail=%d", opened.store_id, opened.first, opened.tail)
-    log = SqlLog(database, encoder, opened)
+    _log.info("store=%s first=%d tail=%d", opened.log.store_id, opened.log.first, opened.log.tail)
+    log = AppendedLog(SqlEngine(database, opened.log.runs.current), encoder, opened.log)
     return Store(log, SqlState(database), opened.page_token_key, opened.cursor_key, database, lock)
