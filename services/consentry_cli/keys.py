@@ -9,7 +9,7 @@ from consentry.authority.v1 import keys_pb2
 from consentry.authority.v1.keys_pb2_grpc import KeyServiceStub
 from consentry_cli.call import Call, authority_call
 from consentry_cli.output import secret, show, table
-from consentry_cli.params import CUSTOMER, KEY, LENGTH, PARTNER, TIME, EnumValue
+from consentry_cli.params import CUSTOMER, KEY, LENGTH, PARTNER, TIME, EnumValue, request_id
 
 _KIND = EnumValue(keys_pb2.Key.Kind.DESCRIPTOR)
 _COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time", "last_use_time"]
@@ -30,6 +30,7 @@ def keys() -> None:
 @click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="For --kind specific-customers: one of them.")
 @click.option("--display-name", default="", help="For people.")
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
+@request_id
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
 def create(
     call: Call,
@@ -39,11 +40,14 @@ def create(
     customers: tuple[str, ...],
     display_name: str,
     expire_time: Timestamp | None,
+    request_id: str,
     quiet: bool,
 ) -> None:
     """Issue a key. Its secret is printed, alone on standard output, and can never be shown again."""
     key = keys_pb2.Key(kind=kind, customers=customers, display_name=display_name, expire_time=expire_time)
-    answer = call.ask(KeyServiceStub(call.channel).CreateKey, keys_pb2.CreateKeyRequest(parent=partner, key=key))
+    answer = call.ask(
+        KeyServiceStub(call.channel).CreateKey, keys_pb2.CreateKeyRequest(parent=partner, key=key, request_id=request_id)
+    )
     secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json)
 
 
@@ -131,13 +135,14 @@ def delete(call: Call, key: str) -> None:
 @click.argument("key", type=KEY)
 @click.option("--overlap", type=LENGTH, default="0", show_default=True, help="How long the former secret goes on: 0 to 30d.")
 @click.option("--etag", default="", help="Refuse the rotation if the key is not as it was when this was read.")
+@request_id
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
-def rotate(call: Call, *, key: str, overlap: Duration, etag: str, quiet: bool) -> None:
+def rotate(call: Call, *, key: str, overlap: Duration, etag: str, request_id: str, quiet: bool) -> None:
     """Give a key a new secret.
 
     It is printed, alone on standard output, and can never be shown again. The key keeps its name, kind, list and history.
     """
-    request = keys_pb2.RotateKeyRequest(name=key, etag=etag, overlap=overlap)
+    request = keys_pb2.RotateKeyRequest(name=key, etag=etag, overlap=overlap, request_id=request_id)
     answer = call.ask(KeyServiceStub(call.channel).RotateKey, request)
     secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json, verb="has a new secret")
 

@@ -47,6 +47,8 @@ def secret(answer: Message, resource: Message, text: str, *, quiet: bool, as_jso
     if as_json:
         click.echo(to_json(answer))
         return
+    if not text:
+        raise click.ClickException(f"{field(resource, 'name')} was made by this request before, and its secret shown then")
     if not quiet:
         click.echo(f"{field(resource, 'name')} {verb}. The secret cannot be shown again; keep it safe:", err=True)
     click.echo(text)

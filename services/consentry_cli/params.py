@@ -108,4 +108,7 @@ SENSOR = ResourceName(names.SENSOR)
 ALARM = ResourceName(names.ALARM)
 TIME = Time()
 LENGTH = Length()
+request_id = click.option(
+    "--request-id", default="", help="Of your own choice: sent again under it, the command does nothing more."
+)
 DATA_CLASS = EnumValue(data_class_pb2.DataClass.DESCRIPTOR)

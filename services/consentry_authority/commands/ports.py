@@ -42,6 +42,14 @@ class StoredSecret:
     argon2_hash: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What came of a request that had an id: a hash of what was asked, and the resource's name."""
+
+    fingerprint: str
+    resource: str
+
+
 class Facts(Protocol):
     """What decisions are made of, joined and never filtered by validity: that is the rule's business."""
 
@@ -236,6 +244,18 @@ class Tokens(ReadTokens, Protocol):
         ...
 
 
+class Requests(Protocol):
+    """Requests that had an id, by who chose it: kept for a day at least."""
+
+    def get(self, caller: str, request_id: str) -> CarriedOut | None:
+        """What came of a request."""
+        ...
+
+    def keep(self, caller: str, request_id: str, carried_out: CarriedOut) -> None:
+        """Keep what came of one."""
+        ...
+
+
 class View(Protocol):
     """One snapshot of everything."""
 
@@ -311,6 +331,11 @@ class Transaction(View, Protocol):
     @property
     def tokens(self) -> Tokens:
         """The tokens."""
+        ...
+
+    @property
+    def requests(self) -> Requests:
+        """The requests that had an id."""
         ...
 
     def kill_secret(self, credential: str, secret_id: str) -> str | None:

@@ -10,11 +10,15 @@ from consentry_authority.commands.disable_key import disable_key
 from consentry_authority.commands.enable_key import enable_key
 from consentry_authority.commands.get_key import get_key
 from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.commands.once import once
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import KeyRecord
 from consentry_authority.commands.revoke_secret import revoke_secret
 from consentry_authority.commands.rotate_key import check_overlap, rotate_key
 from consentry_authority.commands.set_rehearsal import set_rehearsal
 from consentry_authority.commands.update_key import KeyUpdate, update_key
 from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_key, own_partner
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
@@ -67,9 +71,21 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             customers=customers_from_wire(request.key.customers, "key.customers"),
             expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
         )
+        asked = asked_once(request)
         text, secret = await self._secret_maker.make(KEY_PREFIXES[new.kind])
-        created = await self._store.write(lambda transaction: create_key(transaction, actor, new, secret), origin=origin())
-        return pb.CreateKeyResponse(key=key_to_wire(created.value, self._clock.now()), secret=text)
+
+        def create(transaction: Transaction) -> tuple[KeyRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: create_key(transaction, actor, new, secret),
+                lambda name: get_key(transaction, partner, KeyId(names.KEY.parse(name, "name")[1])),
+            )
+
+        created, again = (await self._store.write(create, origin=origin())).value
+        return pb.CreateKeyResponse(
+            key=key_to_wire(created, self._clock.now()), secret="" if again else text, secret_already_shown=again
+        )
 
     async def GetKey(self, request: pb.GetKeyRequest, context: Context) -> pb.GetKeyResponse:
         """See the proto."""
@@ -143,14 +159,24 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         overlap, etag = from_duration(request.overlap), request.etag
         check_overlap(overlap)
         check_timeout(request)
-        found = await self._store.read(lambda view: get_key(view, partner, key, etag=etag))  # before anything that costs
+        asked = asked_once(request)
+        found = await self._store.read(lambda view: get_key(view, partner, key))  # before anything that costs
         text, secret = await self._secret_maker.make(KEY_PREFIXES[found.kind])
-        committed = await self._store.write(
-            lambda transaction: rotate_key(transaction, partner, key, secret, overlap, etag=etag), origin=origin()
-        )
+
+        def rotate(transaction: Transaction) -> tuple[KeyRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: rotate_key(transaction, partner, key, secret, overlap, etag=etag),
+                lambda _: get_key(transaction, partner, key),
+            )
+
+        committed = await self._store.write(rotate, origin=origin())
+        rotated, again = committed.value
         return pb.RotateKeyResponse(
-            key=key_to_wire(committed.value, self._clock.now()),
-            secret=text,
+            key=key_to_wire(rotated, self._clock.now()),
+            secret="" if again else text,
+            secret_already_shown=again,
             enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
         )
 

@@ -127,6 +127,7 @@ secrets = sa.Table(
     sa.Column("hint", sa.Text, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
+    sa.Column("last_use_time", sa.BigInteger),  # up to a minute late; no part of the history
     sa.Index(None, "credential"),
 )
 
@@ -189,6 +190,18 @@ receipt_points = sa.Table(
     sa.Column("service", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("acknowledge_time", sa.BigInteger),
+)
+
+# What came of requests that had an id, so that one that is sent twice is carried out once.
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("caller", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),  # a hash of what was asked
+    sa.Column("resource", sa.Text, nullable=False),  # what came of it, by name
+    sa.Index(None, "create_time"),
 )
 
 # What this database has drawn for itself, in base64url.

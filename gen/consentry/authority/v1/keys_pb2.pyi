@@ -201,8 +201,13 @@ class CreateKeyRequest(_message.Message):
 
     PARENT_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`partners/{partner}`: the caller's own. Required."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the key as it is by then; with something else, it is refused.
+    """
     @_builtins.property
     def key(self) -> Global___Key:
         """`kind` is required; `customers` must be named for KIND_SPECIFIC_CUSTOMERS, each valid at this moment, and for no other kind."""
@@ -212,10 +217,11 @@ class CreateKeyRequest(_message.Message):
         *,
         parent: _builtins.str = ...,
         key: Global___Key | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -229,8 +235,13 @@ class CreateKeyResponse(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    SECRET_ALREADY_SHOWN_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """To be sent as `authorization: Bearer <secret>`. Cannot be retrieved later."""
+    secret_already_shown: _builtins.bool
+    """Whether this is the answer to a `request_id` that was answered before: then there is no secret in it. Rotate the key if that
+    answer was lost.
+    """
     @_builtins.property
     def key(self) -> Global___Key:
         """As created."""
@@ -240,10 +251,11 @@ class CreateKeyResponse(_message.Message):
         *,
         key: Global___Key | None = ...,
         secret: _builtins.str = ...,
+        secret_already_shown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "secret", b"secret", "secret_already_shown", b"secret_already_shown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,10 +271,15 @@ class RotateKeyRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     OVERLAP_FIELD_NUMBER: _builtins.int
     ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}`. Required."""
     etag: _builtins.str
     """If sent, must match."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the key as it is by then; with something else, it is refused.
+    """
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
         """For how long both secrets let their holders in: 0 to 30 days. Absent: not at all, the former one ends with this call."""
@@ -280,10 +297,11 @@ class RotateKeyRequest(_message.Message):
         etag: _builtins.str = ...,
         overlap: _duration_pb2.Duration | None = ...,
         enforcement_timeout: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "overlap", b"overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "etag", b"etag", "name", b"name", "overlap", b"overlap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "etag", b"etag", "name", b"name", "overlap", b"overlap", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -297,9 +315,14 @@ class RotateKeyResponse(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    SECRET_ALREADY_SHOWN_FIELD_NUMBER: _builtins.int
     ENFORCEMENT_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """To be sent as `authorization: Bearer <secret>`. Cannot be retrieved later."""
+    secret_already_shown: _builtins.bool
+    """Whether this is the answer to a `request_id` that was answered before: then there is no secret in it. Rotate the key if that
+    answer was lost.
+    """
     @_builtins.property
     def key(self) -> Global___Key:
         """As it is now."""
@@ -313,11 +336,12 @@ class RotateKeyResponse(_message.Message):
         *,
         key: Global___Key | None = ...,
         secret: _builtins.str = ...,
+        secret_already_shown: _builtins.bool = ...,
         enforcement: _enforcement_pb2.Enforcement | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key", "secret", b"secret", "secret_already_shown", b"secret_already_shown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
