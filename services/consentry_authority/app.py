@@ -29,6 +29,7 @@ from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored
+from consentry_authority.last_uses import LastUses
 from consentry_authority.passwords import Passwords
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
@@ -94,14 +95,17 @@ async def start(
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
             enforcing=Enforcing(store, clock),
+            last_uses=LastUses(store),
         )
+        parts.last_uses.start()
+        opened.push_async_callback(parts.last_uses.stop)
         await parts.enforcing.start()
         opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
         store.on_commit(parts.enforcing.committed)
         served = _served(parts)
         server = RpcServer(
-            AuthorityGate(parts.authenticator, store, POLICIES),
+            AuthorityGate(parts.authenticator, store, POLICIES, parts.last_uses),
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,
@@ -141,6 +145,7 @@ class _Parts:
     secret_maker: SecretMaker
     news: News
     enforcing: Enforcing
+    last_uses: LastUses
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -153,7 +158,15 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     consents = ConsentServicer(store, pages, clock, receipts)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
     coverage = CoverageServicer(store, news, pages, clock)
-    enforcement = EnforcementServicer(store, pages, parts.authenticator, news, parts.enforcing)
+    enforcement = EnforcementServicer(
+        store=store,
+        page_tokens=pages,
+        authenticator=parts.authenticator,
+        news=news,
+        enforcing=parts.enforcing,
+        last_uses=parts.last_uses,
+        clock=clock,
+    )
     return (
         (
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"],

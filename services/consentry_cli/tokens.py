@@ -10,7 +10,7 @@ from consentry_cli.output import secret, show, table
 from consentry_cli.params import ORGANIZATION, TIME, TOKEN, EnumValue, request_id
 
 _ROLE = EnumValue(tokens_pb2.Token.Role.DESCRIPTOR)
-_COLUMNS = ["name", "role", "organization", "display_name", "hint", "create_time", "expire_time"]
+_COLUMNS = ["name", "role", "organization", "display_name", "hint", "create_time", "expire_time", "last_use_time"]
 
 
 @click.group()

@@ -36,6 +36,7 @@ from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
 from consentry_guard.rpc.authority import Authority, Verified
+from consentry_guard.uses import SecretUses
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)
@@ -85,12 +86,13 @@ class Guard:
         self._memory = IdentityMemory(random)
         self._verifying: dict[str, asyncio.Task[Verified]] = {}
         self._follower = Follower(base32(random(15)), service)
-        self._authority = Authority(target, token, self._follower, self._clock, self._applied)
+        self._authority = Authority(target, token, self._follower, self._clock, applied=self._applied, renewing=self._renewing)
         self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
         # The keys among them by partner: a change of one standing looks at its own partner's calls, and not at all there are.
         self._keys_of: dict[PartnerId, set[str]] = {}
+        self._uses = SecretUses()
         self._interests = Interests(idle=_IDLE_NAMES)
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
@@ -111,6 +113,7 @@ class Guard:
             self._timer.cancel()
         for task in self._verifying.values():
             task.cancel()
+        self._tell_uses(self._clock.boot())
         await self._authority.stop()
 
     # Gate
@@ -133,7 +136,8 @@ class Guard:
         if same is None:
             same = self._by_credential[identity.credential] = set()
         same.add(guarded)
-        facts, _ = guarded.check_credential()  # nothing is in its scope yet
+        facts, now = guarded.check_credential()  # nothing is in its scope yet
+        self._uses.used(identity.secret_id, now)
         if isinstance(facts, Key):
             self._keys_of.setdefault(facts.partner, set()).add(identity.credential)
         require_allowed(self._policies, call.method, caller_kind(facts))
@@ -248,6 +252,15 @@ class Guard:
             call.open_call.end(denial)
             return True
         return False
+
+    def _renewing(self, now: BootTime) -> None:
+        """The lease is being renewed, as it is every second or two."""
+        if self._uses.due(now):
+            self._tell_uses(now)
+
+    def _tell_uses(self, now: BootTime) -> None:
+        in_use = (call.identity.secret_id for call in self._calls.values())
+        self._authority.send(self._uses.tell(in_use, self._follower.authority_now(now), now))
 
     # Time
 

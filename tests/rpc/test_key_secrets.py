@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import coverage_pb2, enforcement_pb2, keys_pb2, tokens_pb2
 from consentry_core.rpc.client import bearer
-from support.authority import IssuedKey
+from support.authority import IssuedKey, running_authority
 from support.pair import PATIENCE, Pair, running_pair
 from support.refusals import Refusal, refusal, refusal_of
 
@@ -214,3 +214,23 @@ async def test_a_rehearsal_of_a_partner_without_a_demo_key(pair: Pair) -> None:
         request = keys_pb2.SetRehearsalRequest(partner="partners/acme", rehearsing=rehearsing)
         answer = await pair.authority.keys.SetRehearsal(request, metadata=admin)
         assert (answer.rehearsing, answer.enforcement.state) == (rehearsing, ENFORCED)
+
+
+async def test_a_use_behind_a_guard_is_told_to_the_authority(tmp_path: Path) -> None:
+    async with running_pair(tmp_path) as pair:
+        await pair.authority.partner("acme")
+        key = await pair.authority.key("acme", keys_pb2.Key.KIND_DEMO)
+        unused = await pair.authority.key("acme", keys_pb2.Key.KIND_DEMO)
+        before = pair.authority.clock.now()
+        async with pair.watch(key.secret) as reader:
+            await reader.until("synced")
+        assert not (await get(pair, key)).HasField("last_use_time")
+    async with running_authority(tmp_path / "authority") as authority:  # both told when they were stopped
+        metadata = bearer(await authority.admin("partners/acme"))
+        listed = (await authority.keys.ListKeys(keys_pb2.ListKeysRequest(parent="partners/acme"), metadata=metadata)).keys
+        found = {each.name: each for each in listed}
+        assert found[key.name].last_use_time.ToNanoseconds() >= before
+        assert found[key.name].secrets[0].last_use_time == found[key.name].last_use_time
+        assert not found[unused.name].HasField("last_use_time")
+        tokens = await authority.tokens.ListTokens(tokens_pb2.ListTokensRequest(), metadata=bearer(authority.operator))
+        assert any(token.HasField("last_use_time") for token in tokens.tokens)

@@ -139,6 +139,7 @@ class TokenRecord:
     hint: str
     expire_time: Instant | None = None
     delete_time: Instant | None = None
+    last_use_time: Instant | None = None
 
     @property
     def name(self) -> str:

@@ -13,12 +13,14 @@ from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing, PointStatus
+from consentry_authority.last_uses import LastUses
 from consentry_authority.rpc.gate import calling
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
 from consentry_authority.storage.store import Store
+from consentry_core.clock import Clock
 from consentry_core.errors import NotFound, Unauthenticated
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision, Uses
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.gate import Context
@@ -31,8 +33,18 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     """See the proto."""
 
     def __init__(
-        self, store: Store, page_tokens: PageTokens, authenticator: Authenticator, news: News, enforcing: Enforcing
+        self,
+        *,
+        store: Store,
+        page_tokens: PageTokens,
+        authenticator: Authenticator,
+        news: News,
+        enforcing: Enforcing,
+        last_uses: LastUses,
+        clock: Clock,
     ) -> None:
+        self._last_uses = last_uses
+        self._clock = clock
         self._page_tokens = page_tokens
         self._store = store
         self._authenticator = authenticator
@@ -105,6 +117,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 self._enforcing.acknowledged(incarnation, message.revision)
             case Farewell():
                 await self._enforcing.left(incarnation)
+            case Uses():
+                self._last_uses.told(message.uses, self._clock.now())
             case _:
                 pass
 

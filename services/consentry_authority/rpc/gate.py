@@ -5,6 +5,7 @@ from typing import cast
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import live_credential, usable_credential
+from consentry_authority.last_uses import LastUses
 from consentry_authority.storage.store import Origin, Store
 from consentry_core import names
 from consentry_core.rpc.bearer import bearer_secret
@@ -18,10 +19,11 @@ _REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105
 class AuthorityGate:
     """See `consentry_core.rpc.gate.Gate`."""
 
-    def __init__(self, authenticator: Authenticator, store: Store, policies: Policies) -> None:
+    def __init__(self, authenticator: Authenticator, store: Store, policies: Policies, last_uses: LastUses) -> None:
         self._authenticator = authenticator
         self._store = store
         self._policies = policies
+        self._last_uses = last_uses
 
     async def admit(self, call: OpenCall) -> None:
         """Let the call in, as an `Actor` in `call.caller`.
@@ -35,7 +37,8 @@ class AuthorityGate:
         metadata = call.context.invocation_metadata() or ()
         identity = await self._authenticator.identify(bearer_secret(metadata))
         look = live_credential if call.method == _REVOKE_SECRET else usable_credential
-        facts, _ = await self._store.read(lambda view: look(view, identity))
+        (facts, _), now = await self._store.read(lambda view: (look(view, identity), view.now))
+        self._last_uses.used(identity.secret_id, now)
         kind = caller_kind(facts)
         require_allowed(self._policies, call.method, kind)
         call.caller = Actor(identity.credential, kind, _organization(facts), identity.secret_id)

@@ -132,6 +132,7 @@ def token_to_wire(token: TokenRecord) -> tokens_pb2.Token:
         expire_time=optional_timestamp(token.expire_time),
         hint=token.hint,
         creator=token.creator,
+        last_use_time=optional_timestamp(token.last_use_time),
     )
 
 

@@ -161,7 +161,9 @@ class SqlTokens:
     def _read(self, query: sa.Select[Any]) -> list[TokenRecord]:
         tokens = [_token(row) for row in self._connection.execute(query)]
         secrets = _secrets(self._connection, [token.name for token in tokens], self._now)
-        return [replace(token, hint=secrets[token.name].hint) for token in tokens]
+        return [
+            replace(token, hint=secrets[token.name].hint, last_use_time=secrets[token.name].last_use_time) for token in tokens
+        ]
 
 
 def kill_secret(connection: sa.Connection, touched: Touched, credential: str, secret_id: str) -> str | None:
@@ -184,6 +186,17 @@ def rehash(connection: sa.Connection, secret_id: str, old_hash: str, new_hash: s
         sa.update(t.secrets)
         .where(t.secrets.c.id == secret_id, t.secrets.c.argon2_hash == old_hash)
         .values(argon2_hash=new_hash)
+    )
+
+
+def mark_used(connection: sa.Connection, uses: Sequence[tuple[str, Instant]]) -> None:
+    """These secrets, by id, were in use at these times; times before the one that is kept change nothing."""
+    columns = t.secrets.c
+    at: sa.BindParameter[int] = sa.bindparam("at")
+    later = sa.or_(columns.last_use_time.is_(None), columns.last_use_time < at)
+    connection.execute(
+        sa.update(t.secrets).where(columns.id == sa.bindparam("secret_id"), later).values(last_use_time=at),
+        [{"secret_id": secret_id, "at": used} for secret_id, used in uses],
     )
 
 
@@ -211,6 +224,7 @@ class _Secrets:
     """What is told of one credential's secrets: the live ones, newest first, and the last use of any."""
 
     live: tuple[LiveSecret, ...] = ()
+    last_use_time: Instant | None = None
 
     @property
     def hint(self) -> str:
@@ -222,19 +236,21 @@ def _secrets(connection: sa.Connection, credentials: Sequence[str], now: Instant
     # A secret that has an end was rotated out: of two that were made at one moment the other is the newer one.
     query = (
         sa.select(t.secrets)
-        .where(columns.credential.in_(credentials), columns.argon2_hash.is_not(None))
+        .where(columns.credential.in_(credentials))
         .order_by(columns.create_time.desc(), columns.expire_time.is_not(None), columns.id)
     )
     found: defaultdict[str, _Secrets] = defaultdict(_Secrets)
     for row in connection.execute(query) if credentials else ():
-        if row.expire_time is None or row.expire_time > now:
-            secret = LiveSecret(row.id, row.hint, Instant(row.create_time), instant(row.expire_time))
-            found[row.credential].live += (secret,)
+        secrets, used = found[row.credential], instant(row.last_use_time)
+        if used is not None:
+            secrets.last_use_time = max(used, secrets.last_use_time or used)
+        if row.argon2_hash is not None and (row.expire_time is None or row.expire_time > now):
+            secrets.live += (LiveSecret(row.id, row.hint, Instant(row.create_time), instant(row.expire_time), used),)
     return found
 
 
 def _with_secrets(key: KeyRecord, secrets: _Secrets) -> KeyRecord:
-    return replace(key, hint=secrets.hint, secrets=secrets.live)
+    return replace(key, hint=secrets.hint, secrets=secrets.live, last_use_time=secrets.last_use_time)
 
 
 def _is(partner: PartnerId, key: KeyId) -> sa.ColumnElement[bool]:

@@ -18,6 +18,7 @@ from consentry_core.follow import (
     Lease,
     Renewal,
     Revision,
+    Uses,
 )
 from consentry_core.rpc.credential_wire import credential_from_wire, credential_to_wire
 from consentry_core.rpc.times import (
@@ -87,6 +88,10 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
             request.forget.names.extend(message.names)
         case Farewell():
             request.farewell.SetInParent()
+        case Uses():
+            for secret_id, last in message.uses:
+                request.uses.uses.add(secret_id=secret_id, last_use_time=to_timestamp(last))
+            request.uses.SetInParent()
     return request
 
 
@@ -105,6 +110,10 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
             return Forget(tuple(request.forget.names))
         case "farewell":
             return Farewell()
+        case "uses":
+            return Uses(
+                tuple((use.secret_id, from_timestamp(use.last_use_time, "uses.last_use_time")) for use in request.uses.uses)
+            )
         case _:
             raise InvalidArgument("message", "must be one of those that this authority knows")
 

@@ -105,7 +105,7 @@ class Key(_message.Message):
 
         @_builtins.property
         def last_use_time(self) -> _timestamp_pb2.Timestamp:
-            """When it last let somebody in; up to a minute late. Absent: never."""
+            """When it was last in use. Absent: never."""
 
         def __init__(
             self,
@@ -163,7 +163,9 @@ class Key(_message.Message):
 
     @_builtins.property
     def last_use_time(self) -> _timestamp_pb2.Timestamp:
-        """When one of its secrets last let somebody in; up to a minute late. Absent: never. Output only."""
+        """When one of its secrets was last in use: it let a call in, or one that it let in was open. Up to a minute late. Absent: never.
+        Output only.
+        """
 
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key.Secret]:

@@ -71,6 +71,7 @@ class Token(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
     CREATOR_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tokens/{token}`."""
     role: Global___Token.Role.ValueType
@@ -91,6 +92,10 @@ class Token(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
 
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last in use: it let a call in, or one that it let in was open. Up to a minute late. Absent: never."""
+
     def __init__(
         self,
         *,
@@ -102,10 +107,11 @@ class Token(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         hint: _builtins.str = ...,
         creator: _builtins.str = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "hint", b"hint", "name", b"name", "organization", b"organization", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "hint", b"hint", "last_use_time", b"last_use_time", "name", b"name", "organization", b"organization", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
