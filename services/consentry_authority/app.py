@@ -51,6 +51,7 @@ from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
+from consentry_core.rpc.peers import Peers, trusted_proxies
 from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
 
 __all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "restored", "run", "start"]
@@ -105,7 +106,9 @@ async def start(
         store.on_commit(parts.enforcing.committed)
         served = _served(parts)
         server = RpcServer(
-            AuthorityGate(parts.authenticator, store, POLICIES, parts.last_uses),
+            AuthorityGate(
+                parts.authenticator, store, POLICIES, parts.last_uses, Peers(trusted_proxies(settings.trusted_proxies))
+            ),
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,

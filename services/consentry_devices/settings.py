@@ -24,6 +24,10 @@ class DevicesSettings:
         "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
     )
 
+    trusted_proxies: str = setting(
+        "", "proxies whose x-forwarded-for counts for keys' networks: addresses and networks, divided by commas"
+    )
+
     ready_file: Path | None = setting(
         None, "file to write the address to once it is served: for port 0", env="CONSENTRY_DEVICES_READY_FILE"
     )

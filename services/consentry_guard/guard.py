@@ -5,7 +5,8 @@ How a call comes in (`Guard.admit`):
 1. Take the secret from the metadata.
 2. Recall whose it is; else ask the authority (`VerifyCredential`), once for all calls that wait for the same secret.
 3. Follow the credential, if nobody does yet, and wait until its facts are known and as new as the verification.
-4. Check lease, credential, secret (`Call.check`), and whether this kind of caller may call this method.
+4. Check lease, credential, secret, where it comes from (`Call.check`), whether this kind of caller may call this method, and
+   what is left of the key's quota.
 
 From then on every message to the client passes `Call.check` in the step in which it is handed to the transport.
 """
@@ -27,6 +28,7 @@ from consentry_core.identity import IdentityMemory
 from consentry_core.returning import return_after
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_core.waking import Waking
 from consentry_guard.access import Access, GuardedCall
@@ -35,9 +37,10 @@ from consentry_guard.changes import touched_customers
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
+from consentry_guard.quotas import Quotas
 from consentry_guard.rpc.authority import Authority, Verified
 from consentry_guard.uses import SecretUses
-from consentry_rule import CustomerId, Instant, Key, PartnerId, Token, next_end
+from consentry_rule import CustomerId, Instant, Key, Network, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)
 _IDLE_NAMES = 10_000  # that no call uses, and that are followed all the same: some megabytes
@@ -65,7 +68,7 @@ class Guard:
     Methods that are not in it ask through `guarded_call()`.
 
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
-    calls begin and cease to be served, for health checks.
+    calls begin and cease to be served, for health checks. `trusted_proxies` are those whose `x-forwarded-for` counts.
     """
 
     def __init__(
@@ -79,7 +82,10 @@ class Guard:
         clock: Clock | None = None,
         random: RandomBytes = secrets.token_bytes,
         on_serving: Callable[[bool], None] = lambda _: None,
+        trusted_proxies: Iterable[Network] = (),
     ) -> None:
+        self._peers = Peers(trusted_proxies)
+        self._quotas = Quotas()
         self._clock = clock or SystemClock()
         self._policies = policies
         self._scopes = scopes
@@ -126,7 +132,9 @@ class Guard:
         if identity is None:
             verified = await self._verify(secret)
             identity = verified.identity
-        guarded = self._calls[call] = Call(call, identity, self._follower, self._know, self._clock, waking=self._waking)
+        guarded = self._calls[call] = Call(
+            call, identity, self._follower, self._know, self._clock, waking=self._waking, peers=self._peers
+        )
         await self._know(guarded, (identity.credential,))
         if verified is not None:
             await self._catch_up(verified.revision)
@@ -141,6 +149,10 @@ class Guard:
         if isinstance(facts, Key):
             self._keys_of.setdefault(facts.partner, set()).add(identity.credential)
         require_allowed(self._policies, call.method, caller_kind(facts))
+        if isinstance(facts, Key):
+            left = self._quotas.admit(identity.credential, facts.quota, call, self._clock.boot())
+            if left:
+                call.context.set_trailing_metadata(left)
         call.caller, call.check_write = guarded, guarded.check
         scope = self._scopes.get(call.method)
         if scope is not None:
@@ -148,6 +160,7 @@ class Guard:
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
+        self._quotas.release(call)
         guarded = self._calls.pop(call, None)
         if guarded is None:
             return

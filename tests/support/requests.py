@@ -126,6 +126,7 @@ TEXTS = frozenset(
         "display_name", "purpose", "etag", "page_token", "secret", "epoch", "incarnation", "service", "after_cursor",
         "after_revision", "at_least_revision", "revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
         "serial_number", "gateways", "hint", "creator", "request_id",
+        "secret_id", "key", "value", "allowed_networks",
     }
 )  # fmt: skip
 """Fields with texts that are not resource names."""

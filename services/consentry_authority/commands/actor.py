@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from consentry_core.errors import PermissionDenied
 from consentry_core.identity import Identity
 from consentry_core.rpc.policy import Caller
+from consentry_rule import Address
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty).
 
-    `secret_id` says which of the credential's secrets it came with.
+    `secret_id` says which of the credential's secrets it came with, `address` from where.
     """
 
     credential: str
     kind: Caller
     organization: str = ""
     secret_id: str = ""
+    address: Address | None = None
 
     @property
     def identity(self) -> Identity:

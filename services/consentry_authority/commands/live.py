@@ -4,13 +4,18 @@ from consentry_authority.commands.ports import View
 from consentry_core.errors import denied
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
-from consentry_rule import Deny, Instant, Key, Secret, Token, usable
+from consentry_rule import Address, Deny, Key, Secret, Token, reachable, usable
 
 
-def usable_credential(view: View, identity: Identity) -> tuple[Key | Token, Secret]:
-    """Both, as they are now; Unauthenticated or PermissionDenied unless both are usable."""
+def usable_credential(view: View, identity: Identity, address: Address | None) -> tuple[Key | Token, Secret]:
+    """Both, as they are now; Unauthenticated or PermissionDenied unless both are usable, and from that address."""
     facts, secret = live_credential(view, identity)
-    check_usable(facts, secret, view.now)
+    decisions = [usable(facts, view.now), usable(secret, view.now)]
+    if isinstance(facts, Key):
+        decisions.append(reachable(facts, address))
+    for decision in decisions:
+        if isinstance(decision, Deny):
+            raise denied(decision)
     return facts, secret
 
 
@@ -21,10 +26,3 @@ def live_credential(view: View, identity: Identity) -> tuple[Key | Token, Secret
     if facts is None or secret is None:
         raise invalid()
     return facts, secret
-
-
-def check_usable(facts: Key | Token, secret: Secret, now: Instant) -> None:
-    """Raise unless neither is disabled or past its end."""
-    for decision in (usable(facts, now), usable(secret, now)):
-        if isinstance(decision, Deny):
-            raise denied(decision)

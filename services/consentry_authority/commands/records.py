@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from enum import Enum
 
 from consentry_core import names
-from consentry_rule import CustomerId, DataClass, Instant, KeyId, KeyKind, PartnerId, TokenRole
+from consentry_rule import (
+    NO_QUOTA,
+    CustomerId,
+    DataClass,
+    Instant,
+    KeyId,
+    KeyKind,
+    Network,
+    PartnerId,
+    Quota,
+    TokenRole,
+)
 
 
 class Plan(Enum):
@@ -117,6 +128,9 @@ class KeyRecord:
     expire_time: Instant | None = None
     disabled: bool = False
     version: int = 1
+    labels: tuple[tuple[str, str], ...] = ()
+    networks: tuple[Network, ...] = ()
+    quota: Quota = NO_QUOTA
     secrets: tuple[LiveSecret, ...] = ()
     last_use_time: Instant | None = None
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.list_covered_customers import check_shows, page_of_standings, resync
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_core import names
 from consentry_core.errors import denied
 from consentry_core.follow import Revision
-from consentry_core.identity import Identity
 from consentry_rule import (
     CustomerId,
     DataClass,
@@ -62,9 +62,9 @@ CoverageEvent: TypeAlias = Covered | Uncovered | Synced
 class CoverageWatch:
     """One watch, by the holder of a key's secret. `after` is where an earlier one was left."""
 
-    def __init__(self, identity: Identity, after: Revision | None) -> None:
-        self._identity = identity
-        self._key_name = identity.credential
+    def __init__(self, watcher: Actor, after: Revision | None) -> None:
+        self._watcher = watcher
+        self._key_name = watcher.credential
         self._after = after
         self._key: Key | None = None
         self._said: dict[CustomerId, frozenset[DataClass]] = {}
@@ -90,7 +90,7 @@ class CoverageWatch:
         return events
 
     def _usable_key(self, view: View) -> tuple[Key, Secret]:
-        key, secret = usable_credential(view, self._identity)
+        key, secret = usable_credential(view, self._watcher.identity, self._watcher.address)
         if not isinstance(key, Key):
             raise denied(Deny(Reason.KEY_DELETED))
         return key, secret

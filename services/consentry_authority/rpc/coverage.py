@@ -65,7 +65,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
         self, request: coverage_pb2.WatchCoverageRequest, context: Context
     ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
         """See the proto."""
-        watch = CoverageWatch(calling().identity, _revision(request.after_revision, "after_revision"))
+        watch = CoverageWatch(calling(), _revision(request.after_revision, "after_revision"))
         before, said_at = request.after_revision, self._clock.boot()
         with self._news.listening() as news:
             while True:

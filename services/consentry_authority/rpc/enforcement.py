@@ -69,11 +69,13 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
         """See the proto."""
-        caller, following = calling().identity, Following()
+        caller, following = calling(), Following()
         inbox: deque[FromGuard] = deque()
 
         def turn(view: View) -> list[FromAuthority]:
-            usable_credential(view, caller)  # the service's own token is a grant too: a deleted one follows nothing any more
+            usable_credential(
+                view, caller.identity, caller.address
+            )  # the service's own token is a grant too: a deleted one follows nothing any more
             return list(following.turn(view))
 
         with self._news.listening() as news, contextlib.ExitStack() as joined:

@@ -5,13 +5,15 @@ from typing import cast
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import live_credential, usable_credential
+from consentry_authority.commands.ports import View
 from consentry_authority.last_uses import LastUses
 from consentry_authority.storage.store import Origin, Store
 from consentry_core import names
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
-from consentry_rule import Key, Token
+from consentry_rule import Instant, Key, Token
 
 _REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105 - the name of a method
 
@@ -19,7 +21,10 @@ _REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105
 class AuthorityGate:
     """See `consentry_core.rpc.gate.Gate`."""
 
-    def __init__(self, authenticator: Authenticator, store: Store, policies: Policies, last_uses: LastUses) -> None:
+    def __init__(
+        self, authenticator: Authenticator, store: Store, policies: Policies, last_uses: LastUses, peers: Peers
+    ) -> None:
+        self._peers = peers
         self._authenticator = authenticator
         self._store = store
         self._policies = policies
@@ -31,17 +36,24 @@ class AuthorityGate:
         1. Exactly one credential in the metadata.
         2. Whose it is: `Authenticator.identify`.
         3. The credential's current facts: still there, and this secret still among its live ones.
-        4. Both usable now: not disabled, not past their end. One that is not can still be killed by who holds it.
+        4. Both usable now and from there: not disabled, not past their end, from a network that the key allows. One that is not
+           can still be killed by who holds it.
         5. The method is for callers of this kind.
         """
         metadata = call.context.invocation_metadata() or ()
         identity = await self._authenticator.identify(bearer_secret(metadata))
-        look = live_credential if call.method == _REVOKE_SECRET else usable_credential
-        (facts, _), now = await self._store.read(lambda view: (look(view, identity), view.now))
+        address = self._peers.address(call.context)
+
+        def look(view: View) -> tuple[Key | Token, Instant]:
+            if call.method == _REVOKE_SECRET:
+                return live_credential(view, identity)[0], view.now
+            return usable_credential(view, identity, address)[0], view.now
+
+        facts, now = await self._store.read(look)
         self._last_uses.used(identity.secret_id, now)
         kind = caller_kind(facts)
         require_allowed(self._policies, call.method, kind)
-        call.caller = Actor(identity.credential, kind, _organization(facts), identity.secret_id)
+        call.caller = Actor(identity.credential, kind, _organization(facts), identity.secret_id, address)
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""

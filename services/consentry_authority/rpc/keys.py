@@ -27,6 +27,7 @@ from consentry_authority.rpc.wire import (
     key_to_wire,
     kind_from_wire,
     optional_instant,
+    quota_from_wire,
 )
 from consentry_authority.secret import KEY_PREFIXES
 from consentry_authority.storage.store import Store
@@ -70,6 +71,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             display_name=request.key.display_name,
             customers=customers_from_wire(request.key.customers, "key.customers"),
             expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
+            labels=dict(request.key.labels),
+            networks=tuple(request.key.allowed_networks),
+            quota=quota_from_wire(request.key.quota),
         )
         asked = asked_once(request)
         text, secret = await self._secret_maker.make(KEY_PREFIXES[new.kind])
@@ -112,6 +116,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             display_name=request.key.display_name,
             expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
             customers=customers_from_wire(request.key.customers, "key.customers"),
+            labels=dict(request.key.labels),
+            networks=tuple(request.key.allowed_networks),
+            quota=quota_from_wire(request.key.quota),
         )
         check_timeout(request)
         committed = await self._store.write(

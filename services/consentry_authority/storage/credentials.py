@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.history import Touched
-from consentry_authority.storage.rows import instant
+from consentry_authority.storage.rows import instant, labels, labels_text, networks, networks_text, quota
 from consentry_core import names
 from consentry_core.errors import Aborted
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId, TokenRole
@@ -262,7 +262,15 @@ def _listed(key: KeyRecord) -> sa.ColumnElement[bool]:
 
 
 def _key_values(key: KeyRecord) -> dict[str, Any]:
-    return {"display_name": key.display_name, "expire_time": key.expire_time, "disabled": key.disabled}
+    return {
+        "display_name": key.display_name,
+        "expire_time": key.expire_time,
+        "disabled": key.disabled,
+        "labels": labels_text(key.labels),
+        "networks": networks_text(key.networks),
+        "calls_per_minute": key.quota.calls_per_minute or None,
+        "open_streams": key.quota.open_streams or None,
+    }
 
 
 def _key(row: sa.Row[Any]) -> KeyRecord:
@@ -277,6 +285,9 @@ def _key(row: sa.Row[Any]) -> KeyRecord:
         expire_time=instant(row.expire_time),
         disabled=row.disabled,
         version=row.version,
+        labels=labels(row.labels),
+        networks=networks(row.networks),
+        quota=quota(row.calls_per_minute, row.open_streams),
     )
 
 

@@ -79,6 +79,10 @@ keys = sa.Table(
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("delete_time", sa.BigInteger),
     sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("labels", sa.Text),  # JSON; NULL: none
+    sa.Column("networks", sa.Text),  # joined by commas; NULL: from everywhere
+    sa.Column("calls_per_minute", sa.BigInteger),  # NULL: no limit
+    sa.Column("open_streams", sa.BigInteger),  # likewise
 )
 
 key_customers = sa.Table(

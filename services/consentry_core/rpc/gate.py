@@ -48,9 +48,11 @@ def _over() -> NoReturn:
 class OpenCall:
     """One call that is under way."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, *, streaming: bool = False) -> None:
         self.method = method
         self.context = context
+        self.streaming = streaming
+        """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
         self.check_write: Check = _nothing_to_check
         self.on_request: Callable[[Any], Awaitable[None]] | None = None
@@ -215,9 +217,10 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
                 await call.write(serialize(message))
 
     answer: _Answer = stream if handler.response_streaming else reply
+    streaming = handler.request_streaming or handler.response_streaming
 
     async def answered(incoming: Any, context: Context) -> Any:
-        return await _answer_for(OpenCall(method, context), gate, answer, incoming)
+        return await _answer_for(OpenCall(method, context, streaming=streaming), gate, answer, incoming)
 
     shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -255,7 +258,9 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
 async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
     status = to_status(failure)
     try:
-        await context.abort(STATUS_OF[type(failure)], status.message, trailing_metadata(status))
+        # What the gate has set there goes with a refusal too.
+        trailing = (*context.trailing_metadata(), *trailing_metadata(status))
+        await context.abort(STATUS_OF[type(failure)], status.message, trailing)
     except grpc.aio.InternalError as error:
         raise asyncio.CancelledError from error  # the client went meanwhile
 

@@ -861,6 +861,9 @@ class CredentialFacts(_message.Message):
     REHEARSING_FIELD_NUMBER: _builtins.int
     LISTED_NUMBERS_FIELD_NUMBER: _builtins.int
     UNLISTED_FIELD_NUMBER: _builtins.int
+    ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    OPEN_STREAMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}` or `tokens/{token}`."""
     kind: Global___CredentialFacts.Kind.ValueType
@@ -871,6 +874,10 @@ class CredentialFacts(_message.Message):
     """Whether it is suspended."""
     rehearsing: _builtins.bool
     """Of a KIND_DEMO_KEY: whether its partner is rehearsing a withdrawal."""
+    calls_per_minute: _builtins.int
+    """Of a key: how many calls an enforcement point lets in a minute. 0: no limit."""
+    open_streams: _builtins.int
+    """Of a key: how many streams can be open at an enforcement point. 0: no limit."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
@@ -893,6 +900,10 @@ class CredentialFacts(_message.Message):
     def unlisted(self) -> _containers.RepeatedCompositeFieldContainer[Global___CredentialFacts.Unlisted]:
         """Those that were taken off the list. Decides nothing."""
 
+    @_builtins.property
+    def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a key: the networks that it can be used from, such as `192.0.2.0/24`. None: from everywhere."""
+
     def __init__(
         self,
         *,
@@ -906,10 +917,13 @@ class CredentialFacts(_message.Message):
         rehearsing: _builtins.bool = ...,
         listed_numbers: _abc.Iterable[_builtins.int] | None = ...,
         unlisted: _abc.Iterable[Global___CredentialFacts.Unlisted] | None = ...,
+        allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        calls_per_minute: _builtins.int = ...,
+        open_streams: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "calls_per_minute", b"calls_per_minute", "customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "open_streams", b"open_streams", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,6 +84,52 @@ class Key(_message.Message):
     """Past its end."""
 
     @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Quota(_message.Message):
+        """Quota limits a key at each enforcement point by itself. Answers tell what is left of it in their trailing metadata:
+        `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED, with the time to come back.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+        OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+        calls_per_minute: _builtins.int
+        """Calls, streams that are opened included. As many at once after a minute of quiet. 0: no limit."""
+        open_streams: _builtins.int
+        """Streams that are open at the same time. 0: no limit. One that is open goes on when the limit is lowered."""
+        def __init__(
+            self,
+            *,
+            calls_per_minute: _builtins.int = ...,
+            open_streams: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_minute", b"calls_per_minute", "open_streams", b"open_streams"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Secret(_message.Message):
         """Secret is the public side of one of a key's secrets."""
 
@@ -133,6 +179,9 @@ class Key(_message.Message):
     CREATOR_FIELD_NUMBER: _builtins.int
     LAST_USE_TIME_FIELD_NUMBER: _builtins.int
     SECRETS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}`."""
     display_name: _builtins.str
@@ -171,6 +220,22 @@ class Key(_message.Message):
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key.Secret]:
         """Its live secrets, newest first: two while it is rotated. Output only."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """For people and their programs; decide nothing. At most 32; names of 1 to 63 `a-z`, `0-9`, `-` and `_`, beginning with a letter, and
+        values of at most 63 characters.
+        """
+
+    @_builtins.property
+    def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The networks that it can be used from, such as `192.0.2.0/24` or `2001:db8::/32`: looked at anew at every call, by the address of
+        whoever connects or, behind a proxy that the service trusts, the one that this proxy names. None: from everywhere. At most 100.
+        """
+
+    @_builtins.property
+    def quota(self) -> Global___Key.Quota:
+        """How much may be asked with it."""
+
     def __init__(
         self,
         *,
@@ -186,10 +251,13 @@ class Key(_message.Message):
         creator: _builtins.str = ...,
         last_use_time: _timestamp_pb2.Timestamp | None = ...,
         secrets: _abc.Iterable[Global___Key.Secret] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        quota: Global___Key.Quota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "last_use_time", b"last_use_time", "name", b"name", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "labels", b"labels", "last_use_time", b"last_use_time", "name", b"name", "quota", b"quota", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -592,8 +660,8 @@ class UpdateKeyRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`display_name`, `expire_time`, `customers`: the fields to take from `key`. Required, so that a field that was left out by
-        mistake is never emptied.
+        """`display_name`, `expire_time`, `customers`, `labels`, `allowed_networks`, `quota`: the fields to take from `key`. Required, so that a
+        field that was left out by mistake is never emptied.
         """
 
     @_builtins.property

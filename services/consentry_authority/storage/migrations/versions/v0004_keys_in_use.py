@@ -1,4 +1,4 @@
-"""Requests that had an id, and when secrets were last used."""
+"""Requests that had an id; when secrets were last used; keys' labels, networks and quotas."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,4 +19,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("caller", "id", name="pk_requests"),
     )
     op.create_index("ix_requests_create_time", "requests", ["create_time"])
+    for name, kind in (
+        ("labels", sa.Text),
+        ("networks", sa.Text),
+        ("calls_per_minute", sa.BigInteger),
+        ("open_streams", sa.BigInteger),
+    ):
+        op.add_column("keys", sa.Column(name, kind))
     op.add_column("secrets", sa.Column("last_use_time", sa.BigInteger))
