@@ -28,7 +28,7 @@ from consentry.authority.v1 import (
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing
-from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored
+from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
 from consentry_authority.last_uses import LastUses
 from consentry_authority.passwords import Passwords
 from consentry_authority.rpc.consents import ConsentServicer
@@ -41,7 +41,7 @@ from consentry_authority.rpc.policies import POLICIES
 from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
-from consentry_authority.storage.opening import open_existing, page_token_key
+from consentry_authority.storage.opening import check_checksum_keys, open_existing, page_token_key
 from consentry_authority.storage.store import Store
 from consentry_core import logs
 from consentry_core.clock import Clock, SystemClock
@@ -54,7 +54,16 @@ from consentry_core.paging import PageTokens
 from consentry_core.rpc.peers import Peers, trusted_proxies
 from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
 
-__all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "restored", "run", "start"]
+__all__ = [
+    "Authority",
+    "AuthoritySettings",
+    "initialize",
+    "migrate_database",
+    "restored",
+    "rotate_checksum_key",
+    "run",
+    "start",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +94,9 @@ async def start(
         checksum_keys = read_checksum_keys(settings)
         passwords = Passwords(settings.cost, random)
         opened.callback(passwords.close)
-        store = Store(Database(engine), clock)
+        database = Database(engine)
+        database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
+        store = Store(database, clock)
         opened.callback(store.close)
         parts = _Parts(
             store=store,

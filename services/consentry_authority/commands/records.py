@@ -163,9 +163,10 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class SecretRecord:
-    """A secret at rest: the Argon2 hash, never the secret. `hint` is its public beginning."""
+    """A secret at rest: the Argon2 hash, never the secret. `hint` is its public beginning, `checksum_key` that key's id."""
 
     id: str
     argon2_hash: str
     hint: str
     expire_time: Instant | None = None
+    checksum_key: str = ""

@@ -209,6 +209,7 @@ def _add_secret(connection: sa.Connection, credential: str, secret: SecretRecord
             hint=secret.hint,
             create_time=now,
             expire_time=secret.expire_time,
+            checksum_key=secret.checksum_key or None,
         )
     )
 

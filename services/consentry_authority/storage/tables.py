@@ -131,6 +131,7 @@ secrets = sa.Table(
     sa.Column("hint", sa.Text, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
+    sa.Column("checksum_key", sa.Text),  # its id; NULL: any of those that there are
     sa.Column("last_use_time", sa.BigInteger),  # up to a minute late; no part of the history
     sa.Index(None, "credential"),
 )
@@ -206,6 +207,14 @@ requests = sa.Table(
     sa.Column("fingerprint", sa.Text, nullable=False),  # a hash of what was asked
     sa.Column("resource", sa.Text, nullable=False),  # what came of it, by name
     sa.Index(None, "create_time"),
+)
+
+# The keys of checksums that secrets were made with: by what is kept, one can be recognised and none be made.
+checksum_keys = sa.Table(
+    "checksum_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("mark", sa.Text, nullable=False),
 )
 
 # What this database has drawn for itself, in base64url.

@@ -26,4 +26,11 @@ def upgrade() -> None:
         ("open_streams", sa.BigInteger),
     ):
         op.add_column("keys", sa.Column(name, kind))
+    op.create_table(
+        "checksum_keys",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("mark", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_checksum_keys"),
+    )
+    op.add_column("secrets", sa.Column("checksum_key", sa.Text))
     op.add_column("secrets", sa.Column("last_use_time", sa.BigInteger))
