@@ -26,6 +26,7 @@ from consentry.authority.v1 import (
     tokens_pb2_grpc,
 )
 from consentry_authority.authentication import Authenticator, SecretMaker
+from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
@@ -108,6 +109,7 @@ async def start(
             news=News(),
             enforcing=Enforcing(store, clock),
             last_uses=LastUses(store),
+            current=CurrentFacts(store),
         )
         parts.last_uses.start()
         opened.push_async_callback(parts.last_uses.stop)
@@ -118,7 +120,12 @@ async def start(
         served = _served(parts)
         server = RpcServer(
             AuthorityGate(
-                parts.authenticator, store, POLICIES, parts.last_uses, Peers(trusted_proxies(settings.trusted_proxies))
+                authenticator=parts.authenticator,
+                current=parts.current,
+                policies=POLICIES,
+                last_uses=parts.last_uses,
+                peers=Peers(trusted_proxies(settings.trusted_proxies)),
+                clock=clock,
             ),
             [service for service, _ in served],
             partial(_add, served),
@@ -160,6 +167,7 @@ class _Parts:
     news: News
     enforcing: Enforcing
     last_uses: LastUses
+    current: CurrentFacts
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -178,6 +186,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
         authenticator=parts.authenticator,
         news=news,
         enforcing=parts.enforcing,
+        current=parts.current,
         last_uses=parts.last_uses,
         clock=clock,
     )

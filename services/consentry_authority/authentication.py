@@ -43,20 +43,20 @@ class Authenticator:
     async def identify(self, secret: str) -> Identity:
         """Whose secret this is. Unauthenticated, always the same, for malformed, forged, wrong, unknown and deleted.
 
-        1. Form and checksum: what was not made here dies here, without a database read and without Argon2.
-        2. Remembered: what was proved once stays proved. Whether the credential still lives is asked of current facts.
+        1. Remembered: what was proved once stays proved. Whether the credential still lives is asked of current facts.
+        2. Form and checksum: what was not made here dies here, without a database read and without Argon2.
         3. Together: callers with the same secret wait for one proof; different secrets of one public id, of which only one can
            be right, are proved a few at a time.
         4. Database: the hash that stands under the public id. For a dead secret there is none, and no Argon2 is run.
         5. Argon2, in the share of those who could be let in, or of all others. An unknown id costs as much as a wrong secret.
         6. Remember. A hash of another cost than is set now is replaced, while the secret is at hand.
         """
-        public_id = self._checksum_keys.public_id(secret)
-        if public_id is None:
-            raise invalid()
         remembered = self._memory.recall(secret)
         if remembered is not None:
             return remembered
+        public_id = self._checksum_keys.public_id(secret)
+        if public_id is None:
+            raise invalid()
         proving = self._proving.get(secret)
         if proving is None:
             proving = self._begin(public_id, secret)

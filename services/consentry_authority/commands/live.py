@@ -1,28 +1,29 @@
 """Whether a credential, and the secret of it that somebody came with, still let their holder in."""
 
-from consentry_authority.commands.ports import View
 from consentry_core.errors import denied
-from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
-from consentry_rule import Address, Deny, Key, Secret, Token, reachable, usable
+from consentry_rule import Address, Deny, Instant, Key, Secret, Token, reachable, usable
 
 
-def usable_credential(view: View, identity: Identity, address: Address | None) -> tuple[Key | Token, Secret]:
+def usable_credential(
+    facts: Key | Token | None, secret_id: str, address: Address | None, now: Instant
+) -> tuple[Key | Token, Secret]:
     """Both, as they are now; Unauthenticated or PermissionDenied unless both are usable, and from that address."""
-    facts, secret = live_credential(view, identity)
-    decisions = [usable(facts, view.now), usable(secret, view.now)]
-    if isinstance(facts, Key):
-        decisions.append(reachable(facts, address))
-    for decision in decisions:
+    credential, secret = live_credential(facts, secret_id)
+    for decision in (usable(credential, now), usable(secret, now)):
         if isinstance(decision, Deny):
             raise denied(decision)
-    return facts, secret
+    if isinstance(credential, Key):
+        decision = reachable(credential, address)
+        if isinstance(decision, Deny):
+            raise denied(decision)
+    return credential, secret
 
 
-def live_credential(view: View, identity: Identity) -> tuple[Key | Token, Secret]:
+def live_credential(facts: Key | Token | None, secret_id: str) -> tuple[Key | Token, Secret]:
     """Both, usable or not; Unauthenticated when either is gone for good."""
-    facts = view.facts.credential(identity.credential)
-    secret = next((each for each in facts.secrets if each.id == identity.secret_id), None) if facts is not None else None
-    if facts is None or secret is None:
-        raise invalid()
-    return facts, secret
+    if facts is not None:
+        for secret in facts.secrets:
+            if secret.id == secret_id:
+                return facts, secret
+    raise invalid()

@@ -90,7 +90,9 @@ class CoverageWatch:
         return events
 
     def _usable_key(self, view: View) -> tuple[Key, Secret]:
-        key, secret = usable_credential(view, self._watcher.identity, self._watcher.address)
+        key, secret = usable_credential(
+            view.facts.credential(self._key_name), self._watcher.secret_id, self._watcher.address, view.now
+        )
         if not isinstance(key, Key):
             raise denied(Deny(Reason.KEY_DELETED))
         return key, secret

@@ -10,6 +10,7 @@ from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
+from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing, PointStatus
@@ -40,9 +41,11 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         authenticator: Authenticator,
         news: News,
         enforcing: Enforcing,
+        current: CurrentFacts,
         last_uses: LastUses,
         clock: Clock,
     ) -> None:
+        self._current = current
         self._last_uses = last_uses
         self._clock = clock
         self._page_tokens = page_tokens
@@ -60,9 +63,11 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         except Unauthenticated as error:
             # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
             raise Unauthenticated(error.message, reason=SECRET_INVALID) from None
-        head = await self._store.read(lambda view: view.facts.head())
+        self._last_uses.used(identity.secret_id, self._clock.now())
         return enforcement_pb2.VerifyCredentialResponse(
-            credential=identity.credential, secret_id=identity.secret_id, revision=revision_to_wire(head)
+            credential=identity.credential,
+            secret_id=identity.secret_id,
+            revision=revision_to_wire(await self._current.head()),
         )
 
     async def Follow(  # noqa: N802 - the proto's name
@@ -73,9 +78,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         inbox: deque[FromGuard] = deque()
 
         def turn(view: View) -> list[FromAuthority]:
-            usable_credential(
-                view, caller.identity, caller.address
-            )  # the service's own token is a grant too: a deleted one follows nothing any more
+            # The service's own token is a grant too: a deleted one follows nothing any more.
+            token = view.facts.credential(caller.credential)
+            usable_credential(token, caller.secret_id, caller.address, view.now)
             return list(following.turn(view))
 
         with self._news.listening() as news, contextlib.ExitStack() as joined:

@@ -5,15 +5,16 @@ from typing import cast
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import live_credential, usable_credential
-from consentry_authority.commands.ports import View
+from consentry_authority.current import CurrentFacts
 from consentry_authority.last_uses import LastUses
-from consentry_authority.storage.store import Origin, Store
+from consentry_authority.storage.store import Origin
 from consentry_core import names
+from consentry_core.clock import Clock
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
-from consentry_rule import Instant, Key, Token
+from consentry_rule import Key, Token
 
 _REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105 - the name of a method
 
@@ -22,13 +23,21 @@ class AuthorityGate:
     """See `consentry_core.rpc.gate.Gate`."""
 
     def __init__(
-        self, authenticator: Authenticator, store: Store, policies: Policies, last_uses: LastUses, peers: Peers
+        self,
+        *,
+        authenticator: Authenticator,
+        current: CurrentFacts,
+        policies: Policies,
+        last_uses: LastUses,
+        peers: Peers,
+        clock: Clock,
     ) -> None:
-        self._peers = peers
         self._authenticator = authenticator
-        self._store = store
+        self._current = current
         self._policies = policies
         self._last_uses = last_uses
+        self._peers = peers
+        self._clock = clock
 
     async def admit(self, call: OpenCall) -> None:
         """Let the call in, as an `Actor` in `call.caller`.
@@ -42,14 +51,12 @@ class AuthorityGate:
         """
         metadata = call.context.invocation_metadata() or ()
         identity = await self._authenticator.identify(bearer_secret(metadata))
-        address = self._peers.address(call.context)
-
-        def look(view: View) -> tuple[Key | Token, Instant]:
-            if call.method == _REVOKE_SECRET:
-                return live_credential(view, identity)[0], view.now
-            return usable_credential(view, identity, address)[0], view.now
-
-        facts, now = await self._store.read(look)
+        facts, now = await self._current.credential(identity.credential), self._clock.now()
+        address = self._peers.address(call.context) if isinstance(facts, Key) else None
+        if call.method == _REVOKE_SECRET:
+            facts, _ = live_credential(facts, identity.secret_id)
+        else:
+            facts, _ = usable_credential(facts, identity.secret_id, address, now)
         self._last_uses.used(identity.secret_id, now)
         kind = caller_kind(facts)
         require_allowed(self._policies, call.method, kind)

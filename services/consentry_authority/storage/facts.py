@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -225,18 +226,17 @@ def _standing(row: Any) -> Standing:
     ) = row  # fmt: skip
     subscription = consent = None
     if plan is not None:
-        subscription = Subscription(subscription_cancel_time is not None, subscription_expire_time)
+        subscription = _subscription(subscription_cancel_time is not None, subscription_expire_time)
     if grant_time is not None:
         consent = Consent(data_start_time, revoke_time is not None, expire_time, data_classes(classes))
+    marks = class_numbers(numbers) if numbers else ()
     return Standing(
-        partner,
-        customer,
-        demo=demo,
-        connected=disconnect_time is None,
-        subscription=subscription,
-        consent=consent,
-        disconnect_time=disconnect_time,
-        opened_number=opened_number,
-        closed_number=closed_number,
-        class_numbers=class_numbers(numbers),
-    )
+        partner, customer, demo, disconnect_time is None, subscription, consent,
+        disconnect_time, opened_number, closed_number, marks,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _subscription(cancelled: bool, expire_time: Instant | None) -> Subscription:
+    """Most customers' are alike."""
+    return Subscription(cancelled, expire_time)

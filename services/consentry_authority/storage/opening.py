@@ -93,8 +93,8 @@ def _not_initialized(file: Path) -> SettingError:
 def check_checksum_keys(connection: sa.Connection, marks: Mapping[str, str]) -> None:
     """Hold the configured checksum keys, by their marks, to those that this database's secrets were made with.
 
-    SettingError for one that is not what it was, and when one is missing that a live secret names: nobody could use that secret,
-    and nobody would be told why. A new one is kept from now on; one that nothing names any more is let go.
+    SettingError for one that is not what it was, and when one is missing that a live secret names: nobody could use that
+    secret, and nobody would be told why. A new one is kept from now on; one that nothing names any more is let go.
     """
     columns = t.checksum_keys.c
     kept = {row.id: row.mark for row in connection.execute(sa.select(t.checksum_keys))}

@@ -1,6 +1,7 @@
 """The messages of `consentry_core.follow` on the wire: converters in pairs, used by both sides."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
 from consentry_core import names
@@ -47,9 +48,10 @@ DATA_CLASS_TO_WIRE: Mapping[DataClass, data_class_pb2.DataClass.ValueType] = {
 _DATA_CLASS_FROM_WIRE = {wire: data_class for data_class, wire in DATA_CLASS_TO_WIRE.items()}
 
 
-def data_classes_to_wire(classes: frozenset[DataClass]) -> list[data_class_pb2.DataClass.ValueType]:
-    """The classes, ordered."""
-    return sorted(DATA_CLASS_TO_WIRE[data_class] for data_class in classes)
+@lru_cache(maxsize=64)
+def data_classes_to_wire(classes: frozenset[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
+    """The classes, ordered. Asked for each of a partner's customers: there are not many different answers."""
+    return tuple(sorted(DATA_CLASS_TO_WIRE[data_class] for data_class in classes))
 
 
 def data_classes_from_wire(classes: list[data_class_pb2.DataClass.ValueType], field: str) -> frozenset[DataClass]:
