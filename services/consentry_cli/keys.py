@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,7 +11,8 @@ from consentry.authority.v1 import keys_pb2
 from consentry.authority.v1.keys_pb2_grpc import KeyServiceStub
 from consentry_cli.call import Call, authority_call
 from consentry_cli.output import secret, show, table
-from consentry_cli.params import CUSTOMER, KEY, LENGTH, PARTNER, TIME, EnumValue, request_id
+from consentry_cli.params import CUSTOMER, KEY, PARTNER, SPAN, TIME, EnumValue, request_id
+from consentry_core.rpc.times import to_duration
 
 _KIND = EnumValue(keys_pb2.Key.Kind.DESCRIPTOR)
 _COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time", "last_use_time"]
@@ -179,16 +179,16 @@ def delete(call: Call, key: str) -> None:
 @keys.command()
 @authority_call
 @click.argument("key", type=KEY)
-@click.option("--overlap", type=LENGTH, default="0", show_default=True, help="How long the former secret goes on: 0 to 30d.")
+@click.option("--overlap", type=SPAN, default="0s", show_default=True, help="How long the former secret goes on: 0 to 30d.")
 @click.option("--etag", default="", help="Refuse the rotation if the key is not as it was when this was read.")
 @request_id
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
-def rotate(call: Call, *, key: str, overlap: Duration, etag: str, request_id: str, quiet: bool) -> None:
+def rotate(call: Call, *, key: str, overlap: int, etag: str, request_id: str, quiet: bool) -> None:
     """Give a key a new secret.
 
     It is printed, alone on standard output, and can never be shown again. The key keeps its name, kind, list and history.
     """
-    request = keys_pb2.RotateKeyRequest(name=key, etag=etag, overlap=overlap, request_id=request_id)
+    request = keys_pb2.RotateKeyRequest(name=key, etag=etag, overlap=to_duration(overlap), request_id=request_id)
     answer = call.ask(KeyServiceStub(call.channel).RotateKey, request)
     secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json, verb="has a new secret")
 

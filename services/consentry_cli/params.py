@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 from google.protobuf.descriptor import EnumDescriptor
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import data_class_pb2
+from consentry.devices.v1 import telemetry_pb2
 from consentry_cli.output import enum_text
 from consentry_core import names
 from consentry_core.clock import SystemClock
@@ -20,6 +20,7 @@ PAGE_SIZE = 1000
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _relative = re.compile(r"([+-])(\d{1,9})([smhdw])").fullmatch
+_span = re.compile(r"(\d{1,9})(ms|[smhdw])").fullmatch
 
 
 class ResourceName(click.ParamType):  # type: ignore[type-arg] # generic only in newer versions of click
@@ -70,6 +71,22 @@ class Time(click.ParamType):  # type: ignore[type-arg] # likewise
         return timestamp
 
 
+class Span(click.ParamType):  # type: ignore[type-arg] # likewise
+    """A length of time: `500ms`, `90s`, `5m`, `1h`, `30d`."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Nanoseconds."""
+        if isinstance(value, int):
+            return value
+        found = _span(value)
+        if found is None:
+            self.fail(f"{value!r} is no length of time such as 500ms, 90s, 5m, 1h or 30d", param, ctx)
+        count, unit = found.groups()
+        return int(count) * (1_000_000 if unit == "ms" else _UNITS[unit] * 1_000_000_000)
+
+
 class EnumValue(click.Choice[str]):
     """A value of a protobuf enum, by its name without prefix: `specific-customers` for KIND_SPECIFIC_CUSTOMERS."""
 
@@ -83,21 +100,6 @@ class EnumValue(click.Choice[str]):
         return value if isinstance(value, int) else self._values[super().convert(value, param, ctx)]
 
 
-class Length(click.ParamType):  # type: ignore[type-arg] # likewise
-    """A length of time: `30d`, `90m`, with s, m, h, d, w; or `0`."""
-
-    name = "length"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Duration:
-        """The duration on the wire."""
-        if isinstance(value, Duration):
-            return value
-        found = _relative(f"+{value}")
-        if found is None and value != "0":
-            self.fail(f"{value!r} is no length of time such as 90m, 7d or 0", param, ctx)
-        return Duration(seconds=0 if found is None else int(found[2]) * _UNITS[found[3]])
-
-
 PARTNER = ResourceName(names.PARTNER)
 CUSTOMER = ResourceName(names.CUSTOMER)
 ORGANIZATION = ResourceName(names.PARTNER, names.CUSTOMER)
@@ -107,7 +109,8 @@ DEVICE = ResourceName(names.DEVICE)
 SENSOR = ResourceName(names.SENSOR)
 ALARM = ResourceName(names.ALARM)
 TIME = Time()
-LENGTH = Length()
+SPAN = Span()
+AGGREGATE = EnumValue(telemetry_pb2.QueryHistoryRequest.Aggregate.DESCRIPTOR)
 request_id = click.option(
     "--request-id", default="", help="Of your own choice: sent again under it, the command does nothing more."
 )

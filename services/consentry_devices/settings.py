@@ -5,6 +5,8 @@ from pathlib import Path
 
 from consentry_core.settings import SettingError, setting
 
+_LEAST_BYTES = 16 * 2**20
+
 
 @dataclass(frozen=True, kw_only=True)
 class DevicesSettings:
@@ -19,9 +21,19 @@ class DevicesSettings:
         env="CONSENTRY_DEVICES_TOKEN_FILE",
     )
     data_dir: Path = setting(Path(".consentry"), "folder for the service's data; one process at a time")
+    retention_days: int = setting(90, "how long device data is kept", env="CONSENTRY_DEVICES_RETENTION_DAYS")
+    retention_bytes: int = setting(
+        50 * 2**30, "how much device data is kept; the oldest goes first", env="CONSENTRY_DEVICES_RETENTION_BYTES"
+    )
     reflection: bool = setting(True, "let tools such as grpcurl ask what there is")
     admin_listen: str = setting(
         "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
+    )
+    ring_mib: int = setting(
+        64, "MiB of the newest readings that are kept in memory for readers", env="CONSENTRY_DEVICES_RING_MIB"
+    )
+    write_timeout: float = setting(
+        60.0, "seconds after which a client that has stopped reading is hung up on", env="CONSENTRY_DEVICES_WRITE_TIMEOUT"
     )
 
     trusted_proxies: str = setting(
@@ -31,6 +43,14 @@ class DevicesSettings:
     ready_file: Path | None = setting(
         None, "file to write the address to once it is served: for port 0", env="CONSENTRY_DEVICES_READY_FILE"
     )
+
+    def __post_init__(self) -> None:
+        if self.retention_days < 1 or self.retention_bytes < _LEAST_BYTES:
+            raise SettingError(
+                f"retention must be at least 1 day and {_LEAST_BYTES} bytes (--retention-days, --retention-bytes)"
+            )
+        if not self.write_timeout > 0 or self.ring_mib < 1:
+            raise SettingError("the write timeout must be above 0 s and the ring at least 1 MiB (--write-timeout, --ring-mib)")
 
     def __repr__(self) -> str:
         return f"DevicesSettings(listen={self.listen!r}, authority={self.authority!r}, data_dir={str(self.data_dir)!r})"

@@ -1,12 +1,12 @@
 """How things stand: the tables of current state, and history by time. A port; the engine is `consentry_devices.storage`."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.inventory import Device, Location, Sensor
-from consentry_rule import CustomerId, Instant
+from consentry_rule import CustomerId, DataClass, Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +19,10 @@ class Reading:
     value: float | str
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """How all that one customer has stands, exactly after the log's entry `seq`. All of it, whatever a consent opens.
+Thing: TypeAlias = Location | Device | Sensor | AlarmEvent | Reading
+"""What a snapshot is made of."""
 
-    Parents come before children. `alarms` are newest events; `latest` is ordered by device. Because entries are numbered before
-    subscribers see them, `seq` may be beyond the log's `tail()` for a moment.
-    """
-
-    seq: int
-    locations: tuple[Location, ...]
-    devices: tuple[Device, ...]
-    sensors: tuple[Sensor, ...]
-    alarms: tuple[AlarmEvent, ...]
-    latest: tuple[Reading, ...]
+Take = Callable[[Sequence[Thing]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +38,36 @@ BEGINNING = Position(-(2**63), -(2**63), 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """One block of a device's history: a serialised `DeviceTelemetry`."""
+class Blocks:
+    """Blocks of a device's history in order, as columns. Each payload is a serialised `DeviceTelemetry`."""
 
-    position: Position
-    payload: bytes
+    min_times: Sequence[int]
+    max_times: Sequence[int]
+    seqs: Sequence[int]
+    payloads: Sequence[bytes]
+    there_may_be_more: bool
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    @property
+    def end(self) -> Position:
+        """The place of the last one. Of blocks that are not empty."""
+        return Position(self.min_times[-1], self.max_times[-1], self.seqs[-1])
 
 
 class Snapshots(Protocol):
     """Of the current state what the feed needs."""
 
-    async def snapshot(self, customer: CustomerId) -> Snapshot:
-        """How the customer's things stand, read in one transaction."""
+    async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
+        """Tell `take` how the customer's things stand, exactly after the log's entry whose number is returned.
+
+        All of it is read in one transaction, whatever a consent opens; of these classes, and what concerns these devices (None:
+        everything). `take` is called on a thread of the database, with things of one kind at a time and not many: inventory
+        first, locations and devices with parents before children; then the newest event of each alarm; then the newest
+        reading of each sensor, ordered by device. The number may be beyond the log's `tail()` for a moment, because entries
+        are numbered before subscribers see them.
+        """
         ...
 
 
@@ -94,22 +102,30 @@ class State(Snapshots, Protocol):
         """An alarm's events by number, after the one given."""
         ...
 
-    async def latest(self, customer: CustomerId, devices: Set[str], sensors: Set[tuple[str, str]]) -> Sequence[Reading]:
+    async def latest(
+        self, customer: CustomerId, devices: Set[str], sensors: Set[str], *, after: str, limit: int
+    ) -> Sequence[Reading]:
         """The newest reading of each sensor, ordered by the sensor's name.
 
-        Of these devices only, and of these (device, sensor) only; an empty set means all.
+        Of these devices only, and of these sensors only; an empty set means all. `after` and `sensors` are
+        `{device}/sensors/{sensor}`.
         """
         ...
 
-    async def telemetry_devices(self, customer: CustomerId, *, up_to: int) -> Sequence[str]:
-        """The devices, by id in order, that have readings among the log's entries up to `up_to`."""
+    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
+        """The devices, by id in order, that may have readings. One that was deleted is not among them."""
         ...
 
     async def history(
         self, customer: CustomerId, device: str, start: Instant, end: Instant, *, after: Position, up_to: int, max_bytes: int
-    ) -> Sequence[Block]:
+    ) -> Blocks:
         """The blocks that hold something of [start, end), in order, after a position, among the entries up to `up_to`.
 
-        At least one if there is one, and no more once their payloads reach `max_bytes`.
+        At least one if there is one, and no more once their payloads reach `max_bytes`. Whether the device is still there does
+        not matter.
         """
+        ...
+
+    async def losses(self, customer: CustomerId, start: Instant, end: Instant, *, up_to: int, limit: int) -> Sequence[bytes]:
+        """What gateways have lost of [start, end): at most so many serialised `Gap`s, those that begin first first."""
         ...

@@ -16,6 +16,7 @@ from consentry_devices.inventory import InventoryChange
 from consentry_rule import CustomerId, DataClass, Instant
 from support.device_frames import KNOWN, NORTH, NOW, SECOND, SOUTH, device, frame, sensor, stream, telemetry
 from support.device_logs import ENGINES, Keeper, OpenLog
+from support.snapshots import snapshot_of
 
 _ALL: Any = {"taken_before": None, "max_entries": 10**6, "max_bytes": 10**9}
 
@@ -38,7 +39,7 @@ async def test_an_empty_log_begins_at_1(keeper: Keeper) -> None:
         assert log.run_of(1) != ""
         assert await log.removed(None) == {}
         assert await log.remove_oldest(**_ALL) == 0
-        assert (await opened.state.snapshot(NORTH)).seq == 0
+        assert (await snapshot_of(opened.state, NORTH)).seq == 0
 
 
 async def test_entries_are_numbered_from_1_without_holes_and_read_back_as_they_were(keeper: Keeper) -> None:
@@ -164,7 +165,7 @@ async def test_of_a_refused_frame_nothing_is_stored_and_the_others_of_its_group_
         answers = [await opened.log.submit(stream(), one) for one in (_frames(1, 1)[0], unknown, _frames(2, 2)[0])]
         results = await asyncio.gather(*answers, return_exceptions=True)
         assert [isinstance(result, InvalidArgument) for result in results] == [False, True, False]
-        assert [each.id for each in (await opened.state.snapshot(NORTH)).devices] == ["ups"]
+        assert [each.id for each in (await snapshot_of(opened.state, NORTH)).devices] == ["ups"]
         assert [entry.kind for entry in await opened.entries()] == [Kind.INVENTORY, Kind.TELEMETRY, Kind.TELEMETRY]
 
 
@@ -174,7 +175,7 @@ async def test_a_snapshot_is_exact_at_its_number(keeper: Keeper) -> None:
         writing = asyncio.create_task(_pour(opened, 200))
         seen = set()
         while not writing.done():
-            snapshot = await opened.state.snapshot(NORTH)
+            snapshot = await snapshot_of(opened.state, NORTH)
             seen.add(snapshot.seq)
             counted = {reading.sensor: reading.value for reading in snapshot.latest}
             entries = [entry for entry in await opened.entries() if entry.seq <= snapshot.seq]
@@ -183,7 +184,7 @@ async def test_a_snapshot_is_exact_at_its_number(keeper: Keeper) -> None:
             assert len(snapshot.devices) == sum(entry.kind is Kind.INVENTORY for entry in entries)
         await writing
         assert len(seen) > 1
-        assert (await opened.state.snapshot(NORTH)).seq == opened.log.tail()
+        assert (await snapshot_of(opened.state, NORTH)).seq == opened.log.tail()
 
 
 async def _pour(opened: OpenLog, count: int) -> None:
@@ -201,7 +202,7 @@ async def test_a_late_reading_is_logged_and_is_not_the_newest(keeper: Keeper) ->
     async with keeper.open() as opened:
         await opened.append(frame(1, telemetry(2.0, start=NOW + 2 * SECOND)), frame(2, telemetry(1.0)))
         await opened.append(frame(3, telemetry(0.0)))
-        assert [reading.value for reading in (await opened.state.snapshot(NORTH)).latest] == [2.0]
+        assert [reading.value for reading in (await snapshot_of(opened.state, NORTH)).latest] == [2.0]
         assert len(await opened.entries()) == 4
 
 
@@ -209,10 +210,10 @@ async def test_a_reopened_log_goes_on_where_it_was(keeper: Keeper) -> None:
     async with keeper.open() as opened:
         await opened.append(frame(1, telemetry(1.0)))
         store, tail = opened.log.store_id, opened.log.tail()
-        before = (await opened.entries(), await opened.state.snapshot(NORTH))
+        before = (await opened.entries(), await snapshot_of(opened.state, NORTH))
     async with keeper.open() as opened:
         assert (opened.log.store_id, opened.log.first(), opened.log.tail()) == (store, 1, tail)
-        assert (await opened.entries(), await opened.state.snapshot(NORTH)) == before
+        assert (await opened.entries(), await snapshot_of(opened.state, NORTH)) == before
         assert await opened.log.last_number(stream()) == 1
         await opened.append(frame(2, telemetry(2.0)))
         assert opened.log.tail() == tail + 1
@@ -233,7 +234,7 @@ async def test_retention_removes_the_oldest_and_remembers_what_by_customer_and_c
         alarm = Alarm("power", "ups", "Power Failure", "", 7, Instant(NOW - SECOND))
         await opened.append(frame(1, telemetry(1.0, start=NOW + 9 * SECOND), telemetry(2.0), alarms=(alarm,)))
         await opened.append(frame(1, telemetry(1.0, customer=SOUTH)), of=stream(SOUTH))
-        state = await opened.state.snapshot(NORTH)
+        state = await snapshot_of(opened.state, NORTH)
         assert await opened.log.remove_oldest(taken_before=None, max_entries=4, max_bytes=10**9) == 4
         assert (opened.log.first(), opened.log.tail(), await opened.seqs()) == (5, 6, [5, 6])
         north = {
@@ -244,7 +245,7 @@ async def test_retention_removes_the_oldest_and_remembers_what_by_customer_and_c
         assert await opened.log.removed(None) == {NORTH: north}
         assert await opened.log.removed([NORTH, CustomerId("other")]) == {NORTH: north}
         assert await opened.log.removed([SOUTH]) == {}
-        assert await opened.state.snapshot(NORTH) == state, "how things stand is not forgotten"
+        assert await snapshot_of(opened.state, NORTH) == state, "how things stand is not forgotten"
 
         assert await opened.log.remove_oldest(**_ALL) == 2
         assert (opened.log.first(), opened.log.tail(), await opened.seqs()) == (7, 6, [])

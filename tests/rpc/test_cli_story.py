@@ -86,7 +86,7 @@ async def test_the_life_of_a_key(pair: Pair) -> None:
     assert re.search(r"^quota.calls_per_minute +600$", out, re.MULTILINE)
     assert "allowed_networks" not in await shell.output(admin, "keys", "update", name, "--from-everywhere")
     secret = await shell.secret(admin, "keys", "rotate", name, "--overlap", "1h", "-q")
-    second = await shell.secret(admin, "keys", "rotate", name, "--overlap", "0", "-q")
+    second = await shell.secret(admin, "keys", "rotate", name, "--overlap", "0s", "-q")
     assert (await shell.refusal(secret, "whoami")).startswith("error: CREDENTIAL_INVALID: ")
     assert re.search(rf"^credential +{name}$", await shell.output(second, "keys", "revoke-secret"), re.MULTILINE)
     assert (await shell.refusal(second, "whoami")).startswith("error: CREDENTIAL_INVALID: ")
@@ -166,6 +166,23 @@ async def test_data_is_read_with_a_key(pair: Pair) -> None:
     ]
     lines = await shell.output(key, "telemetry", "history", "north", "--start-time", "-1h", "--json")
     assert [json.loads(line)["block"]["values"] for line in lines.splitlines()] == [[41.5, 42.0]]
+    steps = await shell.output(
+        key,
+        "telemetry",
+        "history",
+        "north",
+        "--start-time",
+        "-1h",
+        "--step",
+        "30d",
+        "--aggregate",
+        "mean",
+        "--aggregate",
+        "count",
+    )
+    assert [line.split()[1:] for line in steps.splitlines()] == [[f"{UPS}/sensors/load", "mean=41.75", "count=2"]]
+    lines = await shell.output(key, "telemetry", "history", "north", "--start-time", "-1h", "--step", "30d", "--json")
+    assert [json.loads(line)["lasts"] for line in lines.splitlines()] == [[42.0]]
 
 
 async def test_the_feed_is_told_and_gone_on_with(pair: Pair) -> None:
@@ -190,6 +207,11 @@ async def test_the_feed_is_told_and_gone_on_with(pair: Pair) -> None:
     assert messages[0]["telemetry"]["devices"][0]["block"]["values"] == [43.0]
     narrow = await shell.output(key, "watch", "--until-synced", "--customer", "north", "--data-class", "alarms")
     assert {line.split()[0] for line in narrow.splitlines()} == {"added", "alarm", "synced"}
+    await north.publish(load=[50.0, 51.0], device="pdu")
+    of_one = await shell.output(key, "watch", "--until-synced", "--device", f"{UPS.rpartition('/')[0]}/pdu")
+    assert {line.split()[0] for line in of_one.splitlines()} == {"added", "inventory", "reading", "synced"}
+    latest = await shell.output(key, "watch", "--until-synced", "--latest", "--strict", "--after-cursor", found[1])
+    assert "folded     1 readings" in latest.splitlines()
     foreign = await shell.run(key, "watch", "--after-cursor", found[1], "--customer", "north")
     assert (foreign.exit_code, foreign.stdout) == (1, "")
     assert "CURSOR_INVALID" in foreign.stderr

@@ -218,6 +218,9 @@ class RuleCall:
     def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
         return allowed(self._key, self._standing(customer), data_class, data_time, self._gate.clock.now())
 
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        return {customer for customer, data_class in accesses if isinstance(self.decide(customer, data_class), Deny)}
+
     def decide_covered(self, customer: CustomerId) -> Decision:
         return covered(self._key, self._standing(customer), self._gate.clock.now())
 

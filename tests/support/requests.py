@@ -107,7 +107,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_D}AlarmService/GetAlarm": lambda _: alarms_pb2.GetAlarmRequest(name=_POWER),
     f"{_D}AlarmService/ListAlarmEvents": lambda _: alarms_pb2.ListAlarmEventsRequest(parent=_POWER),
     f"{_D}AlarmService/ListAlarms": lambda _: alarms_pb2.ListAlarmsRequest(parent=NORTH),
-    f"{_D}FeedService/Watch": lambda _: feed_pb2.WatchRequest(customers=[NORTH, EAST], stop_when_synced=True),
+    f"{_D}FeedService/Watch": lambda _: feed_pb2.WatchRequest(customers=[NORTH, EAST], devices=[_UPS], stop_when_synced=True),
     f"{_D}GatewayService/Publish": _publish,
     f"{_D}InventoryService/GetDevice": lambda _: inventory_pb2.GetDeviceRequest(name=_UPS),
     f"{_D}InventoryService/ListDevices": lambda _: inventory_pb2.ListDevicesRequest(parent=NORTH),
@@ -116,6 +116,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_D}TelemetryService/QueryHistory": lambda world: telemetry_pb2.QueryHistoryRequest(
         parent=NORTH, devices=[_UPS], sensors=[_LOAD], start_time=to_timestamp(Instant(world.now - 3600 * SECOND))
     ),
+    f"{_D}TelemetryService/SimulateTelemetry": lambda _: telemetry_pb2.SimulateTelemetryRequest(),
     f"{_D}TelemetryService/QueryLatest": lambda _: telemetry_pb2.QueryLatestRequest(
         parent=NORTH, devices=[_UPS], sensors=[_LOAD]
     ),

@@ -5,7 +5,7 @@ It is the contract in its plainest form, for tests: a `MemoryStore` stands for t
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from consentry_devices.feed.log import Entry, Removal, Removals
 from consentry_devices.feed.runs import Runs
 from consentry_devices.frames import Encoder, StreamKey
 from consentry_devices.inventory import Inventory, parents_first
-from consentry_devices.state import Reading, Snapshot
+from consentry_devices.state import Reading, Take, Thing
 from consentry_rule import CustomerId, DataClass, Instant
 
 _T = TypeVar("_T")
@@ -127,19 +127,26 @@ class MemorySnapshots:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def snapshot(self, customer: CustomerId) -> Snapshot:
+    async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
         """See `Snapshots.snapshot`."""
         await asyncio.sleep(0)
-        store = self._store
-        known = store.inventories.get(customer, Inventory())
-        return Snapshot(
-            store.tail,
-            parents_first(known.locations[id_] for id_ in sorted(known.locations)),
-            parents_first(known.devices[id_] for id_ in sorted(known.devices)),
-            tuple(sorted(known.sensors.values(), key=lambda sensor: sensor.path)),
-            tuple(event for _, event in sorted(store.alarms.get(customer, {}).items())),
-            tuple(reading for _, reading in sorted(store.latest.get(customer, {}).items())),
-        )
+        store, known = self._store, self._store.inventories.get(customer, Inventory())
+        told: list[Sequence[Thing]] = []
+        if DataClass.INVENTORY in classes:
+            if devices is None:
+                told.append(parents_first(known.locations[id_] for id_ in sorted(known.locations)))
+            of_these = (known.devices[id_] for id_ in sorted(known.devices) if devices is None or id_ in devices)
+            sensors = sorted(known.sensors.values(), key=lambda sensor: sensor.path)
+            told += [parents_first(of_these), [each for each in sensors if devices is None or each.device in devices]]
+        if DataClass.ALARMS in classes:
+            alarms = sorted(store.alarms.get(customer, {}).items())
+            told.append([event for _, event in alarms if devices is None or event.alarm.device in devices])
+        if DataClass.TELEMETRY in classes:
+            latest = sorted(store.latest.get(customer, {}).items())
+            told.append([reading for _, reading in latest if devices is None or reading.device in devices])
+        for things in filter(None, told):
+            take(things)
+        return store.tail
 
 
 class _MemoryTransaction:

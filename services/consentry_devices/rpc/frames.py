@@ -14,6 +14,7 @@ from consentry_core.names import NamePattern
 from consentry_core.rpc.times import from_timestamp
 from consentry_devices import columns, limits
 from consentry_devices.alarms import Alarm
+from consentry_devices.blocks import take
 from consentry_devices.frames import Frame, TelemetryBlock
 from consentry_devices.inventory import Device, InventoryChange, Location, Sensor
 from consentry_devices.limits import check_count, check_length, check_time
@@ -124,18 +125,24 @@ def _to_alarm(alarm: alarms_pb2.Alarm, customer: CustomerId, now: Instant, at: s
 
 
 def _to_blocks(message: gateway_pb2.PublishRequest.Frame, customer: CustomerId, now: Instant) -> Sequence[TelemetryBlock]:
-    blocks = []
-    for index, told in enumerate(message.telemetry):
-        at = f"frame.telemetry[{index}]"
-        device = _own(names.DEVICE, told.device, customer, f"{at}.device")[0]
-        block = columns.canonical(told.block)
+    fields = [f"frame.telemetry[{index}]" for index in range(len(message.telemetry))]
+    devices = [
+        _own(names.DEVICE, told.device, customer, f"{at}.device")[0] for told, at in zip(message.telemetry, fields, strict=True)
+    ]
+    blocks = [columns.canonical(told.block) for told in message.telemetry]
+    for block, at in zip(blocks, fields, strict=True):
         check_count(len(block), f"{at}.block", limits.BLOCK_BYTES)
-        table = columns.read(block, f"{at}.block")
-        columns.check(table, now, f"{at}.block")
-        payload = columns.encode(told.device, table, historical=message.historical, block=block)
-        newest = tuple(Reading(device, sensor, time, value) for sensor, (time, value) in columns.newest(table).items())
-        blocks.append(TelemetryBlock(device, table.sensors, payload, *table.span(), newest))
-    return blocks
+    taken = take(blocks, now, [f"{at}.block" for at in fields])
+    return [
+        TelemetryBlock(
+            device,
+            of.sensors,
+            columns.enclose(told.device, block, of.count, of.span, historical=message.historical),
+            *of.span,
+            tuple(Reading(device, sensor, time, value) for sensor, time, value in of.newest),
+        )
+        for told, device, block, of in zip(message.telemetry, devices, blocks, taken, strict=True)
+    ]
 
 
 def _known(value: int, values: Iterable[int], field: str) -> int:

@@ -1,7 +1,7 @@
 """How things stand, read from SQL. The engine of `consentry_devices.state`."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,11 +9,14 @@ import sqlalchemy as sa
 from consentry_core.database import Database
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
-from consentry_devices.inventory import Device, Location, Sensor, parents_first, sensor_path
+from consentry_devices.inventory import Device, Location, Sensor, parents_first
 from consentry_devices.limits import NESTING
-from consentry_devices.state import Block, Position, Reading, Snapshot
+from consentry_devices.state import Blocks, Position, Reading, Take, Thing
 from consentry_devices.storage import rows, tables
-from consentry_rule import CustomerId, Instant
+from consentry_devices.storage.blocks import read_blocks
+from consentry_rule import CustomerId, DataClass, Instant
+
+_RUN = 100  # things of a snapshot that are told at a time
 
 
 class SqlState:
@@ -22,20 +25,9 @@ class SqlState:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def snapshot(self, customer: CustomerId) -> Snapshot:
+    async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
         """See `State.snapshot`."""
-
-        def question(connection: sa.Connection) -> Snapshot:
-            return Snapshot(
-                connection.scalar(sa.select(tables.store.c.tail)) or 0,
-                parents_first(read_locations(connection, customer)),
-                parents_first(read_devices(connection, customer)),
-                tuple(read_sensors(connection, customer)),
-                tuple(_events(connection, sa.select(tables.alarms).where(tables.alarms.c.customer == customer))),
-                tuple(_readings(connection, customer)),
-            )
-
-        return await self._database.read(question)
+        return await self._database.read(lambda connection: _tell(connection, customer, classes, devices, take))
 
     async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
         """See `State.locations`."""
@@ -84,17 +76,21 @@ class SqlState:
         query = sa.select(table).where(*of_alarm).order_by(table.c.number).limit(limit)
         return await self._database.read(lambda connection: _events(connection, query))
 
-    async def latest(self, customer: CustomerId, devices: Set[str], sensors: Set[tuple[str, str]]) -> Sequence[Reading]:
+    async def latest(
+        self, customer: CustomerId, devices: Set[str], sensors: Set[str], *, after: str, limit: int
+    ) -> Sequence[Reading]:
         """See `State.latest`."""
-        wanted = {device for device, _ in sensors}
-        only = (devices & wanted if devices else wanted) if sensors else devices
-        if sensors and not only:
-            return ()
-        found = await self._database.read(lambda connection: _readings(connection, customer, only))
-        asked = (reading for reading in found if not sensors or (reading.device, reading.sensor) in sensors)
-        return sorted(asked, key=lambda reading: sensor_path(reading.device, reading.sensor))
+        latest, named = tables.latest.c, tables.sensors.c
+        of_sensor = (latest.customer == named.customer) & (latest.device == named.device) & (latest.sensor == named.id)
+        query = sa.select(tables.latest).join(tables.sensors, of_sensor)
+        query = query.where(named.customer == customer, named.path > after).order_by(named.path).limit(limit)
+        if devices:
+            query = query.where(named.device.in_(devices))
+        if sensors:
+            query = query.where(named.path.in_(sensors))
+        return await self._database.read(lambda connection: [rows.reading_of(row) for row in connection.execute(query)])
 
-    async def telemetry_devices(self, customer: CustomerId, *, up_to: int) -> Sequence[str]:
+    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
         """See `State.telemetry_devices`. Those of the inventory: a device without readings costs one look into an index."""
         table = tables.devices
         query = sa.select(table.c.id).where(table.c.customer == customer).order_by(table.c.id)
@@ -102,28 +98,21 @@ class SqlState:
 
     async def history(
         self, customer: CustomerId, device: str, start: Instant, end: Instant, *, after: Position, up_to: int, max_bytes: int
-    ) -> Sequence[Block]:
+    ) -> Blocks:
         """See `State.history`."""
-        log = tables.log.c
-        query = (
-            sa.select(log.min_time, log.max_time, log.seq, log.payload)
-            .where(log.customer == customer, log.kind == Kind.TELEMETRY.value, log.device == device)
-            .where(log.min_time < end, log.max_time >= start, log.seq <= up_to)
-            .where(sa.tuple_(log.min_time, log.max_time, log.seq) > (after.min_time, after.max_time, after.seq))
-            .order_by(log.min_time, log.max_time, log.seq)
+        return await self._database.read(
+            lambda connection: read_blocks(
+                connection, customer, device, start, end, after=after, up_to=up_to, max_bytes=max_bytes
+            )
         )
 
-        def question(connection: sa.Connection) -> Sequence[Block]:
-            found: list[Block] = []
-            size = 0
-            for row in connection.execute(query):
-                found.append(Block(Position(row.min_time, row.max_time, row.seq), row.payload))
-                size += len(row.payload)
-                if size >= max_bytes:
-                    break
-            return found
-
-        return await self._database.read(question)
+    async def losses(self, customer: CustomerId, start: Instant, end: Instant, *, up_to: int, limit: int) -> Sequence[bytes]:
+        """See `State.losses`."""
+        log = tables.log.c
+        of_gateways = (log.customer == customer, log.kind == Kind.GAP.value, log.device.is_(None))
+        query = sa.select(log.payload).where(*of_gateways, log.min_time < end, log.max_time >= start, log.seq <= up_to)
+        query = query.order_by(log.min_time, log.seq).limit(limit)
+        return await self._database.read(lambda connection: connection.scalars(query).all())
 
 
 def read_locations(
@@ -180,9 +169,36 @@ def _devices(
     return [rows.device_of(row, tuple(gateways[row.id])) for row in found]
 
 
-def _readings(connection: sa.Connection, customer: CustomerId, devices: Set[str] = frozenset()) -> Iterable[Reading]:
+def _readings(connection: sa.Connection, customer: CustomerId) -> Iterable[Reading]:
     table = tables.latest
     query = sa.select(table).where(table.c.customer == customer).order_by(table.c.device, table.c.sensor)
-    if devices:
-        query = query.where(table.c.device.in_(devices))
     return [rows.reading_of(row) for row in connection.execute(query)]
+
+
+def _tell(
+    connection: sa.Connection, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take
+) -> int:
+    """See `State.snapshot`. Only what nests is held whole: of the rest there is a hundred times more."""
+
+    def tell(table: sa.Table, order: Sequence[str], made: Callable[[Any], Thing]) -> None:
+        query = sa.select(table).where(table.c.customer == customer).order_by(*(table.c[column] for column in order))
+        if devices is not None:
+            query = query.where(table.c.device.in_(devices))
+        for run in connection.execute(query).partitions(_RUN):
+            take([made(row) for row in run])
+
+    def tell_all(things: Sequence[Location] | Sequence[Device]) -> None:
+        for start in range(0, len(things), _RUN):
+            take(things[start : start + _RUN])
+
+    if DataClass.INVENTORY in classes:
+        if devices is None:
+            tell_all(parents_first(read_locations(connection, customer)))
+        known = read_devices(connection, customer)
+        tell_all(parents_first([device for device in known if devices is None or device.id in devices]))
+        tell(tables.sensors, ("path",), rows.sensor_of)
+    if DataClass.ALARMS in classes:
+        tell(tables.alarms, ("id",), rows.event_of)
+    if DataClass.TELEMETRY in classes:
+        tell(tables.latest, ("device", "sensor"), rows.reading_of)
+    return connection.scalar(sa.select(tables.store.c.tail)) or 0

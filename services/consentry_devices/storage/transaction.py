@@ -11,6 +11,7 @@ from consentry_devices.feed.group import REMEMBERED_FRAMES, Group
 from consentry_devices.frames import StreamKey
 from consentry_devices.inventory import Inventory, InventoryChange
 from consentry_devices.storage import rows, tables
+from consentry_devices.storage.inserting import add_new, insert, upsert
 from consentry_devices.storage.state import read_alarm, read_devices, read_locations, read_sensors
 from consentry_rule import CustomerId
 
@@ -48,23 +49,21 @@ class SqlTransaction:
         """See `Transaction.write`."""
         assert_run(self._connection, self._run, tail=group.tail, take_time=group.take_time)
         self._write_numberings(group)
-        if group.entries:
-            self._connection.execute(sa.insert(tables.log), [rows.entry_row(entry) for entry in group.entries])
+        insert(self._connection, tables.log, [rows.entry_row(entry) for entry in group.entries])
         for customer, change in group.changes:
             self._write_inventory(customer, change)
         alarms = [rows.event_row(customer, event) for (customer, _), event in group.alarms.items()]
-        tables.upsert(self._connection, tables.alarms, alarms)
-        if group.events:
-            events = [rows.event_row(customer, event) for customer, event in group.events]
-            self._connection.execute(sa.insert(tables.alarm_events), events)
+        upsert(self._connection, tables.alarms, alarms)
+        events = [rows.event_row(customer, event) for customer, event in group.events]
+        insert(self._connection, tables.alarm_events, events)
         latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in group.latest.items()]
-        tables.upsert(self._connection, tables.latest, latest, unless_older="time")
+        upsert(self._connection, tables.latest, latest, unless_older="time")
 
     def _write_numberings(self, group: Group) -> None:
         frames = [{**_key(stream), "number": number, "digest": digest} for (stream, number), digest in group.digests.items()]
-        self._connection.execute(sa.insert(tables.gateway_frames), frames)
+        insert(self._connection, tables.gateway_frames, frames)
         streams = [{**_key(stream), "last_number": number} for stream, number in group.last_numbers.items()]
-        tables.upsert(self._connection, tables.gateway_streams, streams)
+        upsert(self._connection, tables.gateway_streams, streams)
         table = tables.gateway_frames
         for stream, number in group.last_numbers.items():
             if number > REMEMBERED_FRAMES:
@@ -73,15 +72,15 @@ class SqlTransaction:
 
     def _write_inventory(self, customer: CustomerId, change: InventoryChange) -> None:
         connection = self._connection
-        tables.upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
-        tables.upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
+        upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
+        upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
         gateways = [
             {"customer": customer, "device": device.id, "gateway": gateway}
             for device in change.devices
             for gateway in device.gateways
         ]
-        tables.add_new(connection, tables.device_gateways, gateways)
-        tables.upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
+        add_new(connection, tables.device_gateways, gateways)
+        upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
 
 
 def assert_run(connection: sa.Connection, run: str, **values: int) -> None:
