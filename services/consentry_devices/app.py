@@ -97,9 +97,12 @@ async def start(
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
+        ingest = Ingest(store.log, clock, settings.quotas())
         ring = Ring(store.log.tail(), max_bytes=settings.ring_mib * 1024 * 1024)
         store.log.subscribe(ring.take)
-        add_servicers = partial(_add_servicers, store=store, ring=ring, clock=clock, random=random, folder=settings.data_dir)
+        add_servicers = partial(
+            _add_servicers, store=store, ingest=ingest, ring=ring, clock=clock, random=random, folder=settings.data_dir
+        )
         server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection)
         if guard is not None:
             parts.push_async_callback(guard.stop)
@@ -138,11 +141,11 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
 
 
 def _add_servicers(
-    server: grpc.aio.Server, *, store: Store, ring: Ring, clock: Clock, random: RandomBytes, folder: Path
+    server: grpc.aio.Server, *, store: Store, ingest: Ingest, ring: Ring, clock: Clock, random: RandomBytes, folder: Path
 ) -> None:
     state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
-    add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
+    add_GatewayServiceServicer_to_server(GatewayServicer(ingest, clock), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
     telemetry = TelemetryServicer(
         state, History(log, state), HistoryGaps(log, state), tokens=tokens, clock=clock, random=random

@@ -126,6 +126,7 @@ def _layout(payload: bytes) -> _Layout:
     for number, span in _fields(payload, block.start, block.stop):
         if number == _SENSORS:
             ids.append(payload[span].decode())
+            end = span.stop + 1  # with the tag of what follows: a block of nothing but texts is like no other
         elif number in columns:
             columns[number] = span
             end = span.stop

@@ -122,6 +122,10 @@ class RuleGate:
         self.standings[between] = _marked(before, standing, self.number, self.clock.now())
         self._tell({standing.customer})
 
+    def look(self, customers: Iterable[CustomerId]) -> None:
+        """An end of theirs has come."""
+        self._tell(customers)
+
     def _tell(self, customers: Iterable[CustomerId]) -> None:
         for open_call, call in tuple(self.calls.items()):
             for changes in call.changes:

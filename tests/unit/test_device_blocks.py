@@ -48,7 +48,7 @@ def test_every_span_has_a_class() -> None:
     assert span_class(-(2**63), 2**63 - 1) == len(LONGEST) - 1
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(_times, _spans), max_size=15), st.tuples(_times, _times), st.integers(1, 5), st.integers(0, 16))
 async def test_a_range_has_the_blocks_that_reach_into_it_in_order(
     store: Store, stored: list[tuple[int, int]], bounds: tuple[int, int], most: int, up_to: int

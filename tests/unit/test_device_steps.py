@@ -137,7 +137,7 @@ def same(one: Sequence[Told], other: Sequence[Told]) -> bool:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(readings, min_size=1, max_size=12),
     st.integers(1, 60),
@@ -217,7 +217,9 @@ async def test_cells_that_are_not_settled_are_bounded(monkeypatch: pytest.Monkey
     assert engine.reads > 30
 
 
+@settings(deadline=None)
 @given(st.lists(readings, min_size=1, max_size=8))
+@example([[("a", 1, ""), ("sensor-with-a-long-name", 1, "")], [("a", 1, 0.0), ("b", 1, 0.0)]])
 def test_the_numbers_of_many_blocks_are_those_of_each(lots: list[list[Row]]) -> None:
     payloads = [
         columns.encode(

@@ -14,13 +14,16 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.devices.v1 import feed_pb2
-from consentry_rule import CustomerId, Key, KeyKind
+from consentry_devices.alarms import Alarm
+from consentry_devices.feed import folding
+from consentry_rule import CustomerId, DataClass, Instant, Key, KeyKind
 from support.device_frames import NORTH, NOW, SECOND, SOUTH
 from support.devices import ACME, RuleCall
-from support.watched_feed import LIVE, Request, WatchedFeed, watched_memory
+from support.watched_feed import LIVE, Request, WatchedFeed, change_consent, consent_to, watched_memory
 
 EAST = CustomerId("east")
 CUSTOMERS = (NORTH, SOUTH, EAST)
+CLASSES = ((), (), (DataClass.TELEMETRY,), (DataClass.INVENTORY,), (DataClass.TELEMETRY, DataClass.ALARMS))
 DELIVERIES: tuple[dict[str, Any], ...] = (
     {},
     {"delivery": Request.DELIVERY_LATEST},
@@ -85,9 +88,11 @@ class Script:
         """One of them."""
         feed, dice = self.feed, self.dice
         what = dice.choices(
-            ["publish", "consent", "revoke", "list", "key", "remove", "restart", "restore"], [60, 6, 6, 4, 2, 6, 4, 1]
+            ["publish", "consent", "revoke", "classes", "end", "list", "key", "remove", "restart", "restore", "time"],
+            [60, 6, 5, 5, 2, 4, 2, 6, 4, 1, 5],
         )[0]
         customer = dice.choice(CUSTOMERS)
+        consents = customer in await covered_by(feed, "the-key")
         match what:
             case "publish":
                 for _ in range(dice.randint(1, 3)):
@@ -96,6 +101,14 @@ class Script:
                 feed.gate.consent(customer)
             case "revoke" if (ACME, customer) in feed.gate.standings:
                 feed.gate.revoke(customer)
+            case "classes" if consents:
+                consent_to(feed.gate, customer, *dice.choice(CLASSES))
+            case "end" if consents:
+                change_consent(feed.gate, customer, expire_time=Instant(feed.clock.now() + SECOND))
+                feed.clock.advance(1)
+                feed.gate.look({customer})
+            case "time":
+                feed.clock.advance(60)
             case "list":
                 self.listed ^= {customer}
                 feed.gate.list_customers(*self.listed)
@@ -111,7 +124,9 @@ class Script:
 
     async def publish(self, customer: CustomerId) -> None:
         number = self.published[customer] = self.published[customer] + 1
-        await self.feed.publish(customer, float(number), start=NOW + number * SECOND)
+        alarm = Alarm(f"a{number}", "ups", "Power Failure", "", 7, NOW)
+        alarms = [alarm] if self.dice.random() < 0.3 else []  # what is not folded makes cursors while readings are pending
+        await self.feed.publish(customer, float(number), start=NOW + number * SECOND, alarms=alarms)
 
     async def stream(self, *, cut: bool, **delivery: Any) -> None:
         """A pull, with things happening while its messages are written; broken off somewhere."""
@@ -133,7 +148,10 @@ class Script:
 
 
 @pytest.mark.parametrize("seed", range(60))
-async def test_nothing_is_lost_in_silence_and_nothing_comes_twice(seed: int, tmp_path: Path) -> None:
+async def test_nothing_is_lost_in_silence_and_nothing_comes_twice(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "_MESSAGE_BYTES", 1)  # a message a device
     dice = random.Random(seed)  # noqa: S311 - dice, to be thrown again
     async with watched_memory(tmp_path) as feed:
         feed.gate.list_customers(*CUSTOMERS)
@@ -148,7 +166,9 @@ async def test_nothing_is_lost_in_silence_and_nothing_comes_twice(seed: int, tmp
             told = script.client.told.get(f"customers/{customer}", Told())
             covered = customer in await covered_by(feed, script.key)
             assert told.member == covered
-            if covered and not told.gap and told.last is not None:
+            consent = feed.gate.standings[ACME, customer].consent if covered else None
+            closed = consent is not None and consent.data_classes and DataClass.TELEMETRY not in consent.data_classes
+            if covered and not closed and not told.gap and told.last is not None:
                 assert told.last == script.published[customer]
         before = script.client.seen.copy()
         await script.stream(cut=False)

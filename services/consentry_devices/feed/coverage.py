@@ -12,10 +12,6 @@ from consentry_rule import CustomerId, DataClass, Decision, Instant, Standing
 class Coverage(Protocol):
     """What a reader asks about its coverage: the part of `consentry_guard.GuardedCall` that it needs."""
 
-    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
-        """The customers, of these accesses, of whom `decide` denies one."""
-        ...
-
     def decide_covered(self, customer: CustomerId) -> Decision:
         """Whether the key covers the customer now."""
         ...

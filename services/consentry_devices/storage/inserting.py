@@ -1,4 +1,4 @@
-"""Inserting many rows. The one place that knows what SQLite and PostgreSQL spell differently.
+"""Inserting many rows, and deleting some. The one place that knows what SQLite and PostgreSQL spell differently.
 
 With SQLite a statement takes many rows at once. The driver gives Python's lock away for each step of a statement and waits to
 get it back; row by row, beside an event loop that is busy taking frames in, the waiting cost more than the inserting.
@@ -32,6 +32,14 @@ def add_new(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
 def upsert(connection: sa.Connection, table: sa.Table, rows: Rows, *, unless_older: str | None = None) -> None:
     """Insert rows, or replace those with the same primary key; with `unless_older`, only if that column is not lower."""
     _run(connection, _Kind(table, "replace", unless_older), rows)
+
+
+def delete(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
+    """Delete the rows with these values, all of the same columns."""
+    if rows:
+        same = [table.c[column] == sa.bindparam(f"of_{column}") for column in rows[0]]
+        values = [{f"of_{column}": value for column, value in row.items()} for row in rows]
+        connection.execute(sa.delete(table).where(*same), values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,12 @@ def read_alarm(connection: sa.Connection, customer: CustomerId, alarm: str) -> A
     return next(iter(_events(connection, query)), None)
 
 
+def read_active_alarms(connection: sa.Connection, customer: CustomerId) -> Sequence[AlarmEvent]:
+    """The newest event of each alarm that is active."""
+    table = tables.alarms
+    return _events(connection, sa.select(table).where(table.c.customer == customer, table.c.clear_time.is_(None)))
+
+
 def _events(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[AlarmEvent]:
     return [rows.event_of(row) for row in connection.execute(query)]
 

@@ -1,6 +1,6 @@
 """The appender's transaction in SQL: log, current state and the gateways' numberings change together or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,10 +9,10 @@ from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.engine import Fenced
 from consentry_devices.feed.group import REMEMBERED_FRAMES, Group
 from consentry_devices.frames import StreamKey
-from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.inventory import Inventory, InventoryChange, sensor_path
 from consentry_devices.storage import rows, tables
-from consentry_devices.storage.inserting import add_new, insert, upsert
-from consentry_devices.storage.state import read_alarm, read_devices, read_locations, read_sensors
+from consentry_devices.storage.inserting import add_new, delete, insert, upsert
+from consentry_devices.storage.state import read_active_alarms, read_alarm, read_devices, read_locations, read_sensors
 from consentry_rule import CustomerId
 
 
@@ -45,6 +45,10 @@ class SqlTransaction:
         """See `Known.alarm`."""
         return read_alarm(self._connection, customer, alarm)
 
+    def active_alarms(self, customer: CustomerId) -> Iterable[AlarmEvent]:
+        """See `Known.active_alarms`."""
+        return read_active_alarms(self._connection, customer)
+
     def write(self, group: Group) -> None:
         """See `Transaction.write`."""
         assert_run(self._connection, self._run, tail=group.tail, take_time=group.take_time)
@@ -74,6 +78,8 @@ class SqlTransaction:
         connection = self._connection
         upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
         upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
+        told_or_gone = (*(device.id for device in change.devices), *change.deleted_devices)
+        delete(connection, tables.device_gateways, [{"customer": customer, "device": id_} for id_ in told_or_gone])
         gateways = [
             {"customer": customer, "device": device.id, "gateway": gateway}
             for device in change.devices
@@ -81,6 +87,12 @@ class SqlTransaction:
         ]
         add_new(connection, tables.device_gateways, gateways)
         upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
+        delete(connection, tables.locations, [{"customer": customer, "id": id_} for id_ in change.deleted_locations])
+        delete(connection, tables.devices, [{"customer": customer, "id": id_} for id_ in change.deleted_devices])
+        paths = [sensor_path(device, sensor) for device, sensor in change.deleted_sensors]
+        delete(connection, tables.sensors, [{"customer": customer, "path": path} for path in paths])
+        gone = [{"customer": customer, "device": device, "sensor": sensor} for device, sensor in change.deleted_sensors]
+        delete(connection, tables.latest, gone)
 
 
 def assert_run(connection: sa.Connection, run: str, **values: int) -> None:
