@@ -1,6 +1,7 @@
 """The messages of `consentry_core.follow` on the wire: converters in pairs, used by both sides."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
@@ -48,9 +49,14 @@ DATA_CLASS_TO_WIRE: Mapping[DataClass, data_class_pb2.DataClass.ValueType] = {
 _DATA_CLASS_FROM_WIRE = {wire: data_class for data_class, wire in DATA_CLASS_TO_WIRE.items()}
 
 
+def data_classes_to_wire(classes: AbstractSet[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
+    """The classes, ordered."""
+    return _data_classes_to_wire(frozenset(classes))
+
+
 @lru_cache(maxsize=64)
-def data_classes_to_wire(classes: frozenset[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
-    """The classes, ordered. Asked for each of a partner's customers: there are not many different answers."""
+def _data_classes_to_wire(classes: frozenset[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
+    """Asked for each of a partner's customers, and there are not many different answers."""
     return tuple(sorted(DATA_CLASS_TO_WIRE[data_class] for data_class in classes))
 
 
