@@ -15,6 +15,7 @@ from consentry_authority.storage.credentials import SqlKeys, SqlTokens
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.history import Origin, Touched
 from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
+from consentry_authority.storage.requests import SqlRequests
 from consentry_core.clock import Clock
 from consentry_core.database import Database
 from consentry_core.follow import Revision
@@ -55,7 +56,12 @@ class SqlTransaction:
         self.keys = SqlKeys(connection, self.touched, now)
         self.tokens = SqlTokens(connection, self.touched, now)
         self.audit = audit.SqlAudit(connection, now)
+        self.requests = SqlRequests(connection, now)
         self._connection = connection
+
+    def kill_secret(self, credential: str, secret_id: str) -> str | None:
+        """See `ports.Transaction.kill_secret`."""
+        return credentials.kill_secret(self._connection, self.touched, credential, secret_id)
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
         """See `ports.Transaction.rehash`."""

@@ -26,7 +26,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from consentry_core import errors
-from consentry_core.rpc.errors import STATUS_OF, to_status, trailing_metadata
+from consentry_core.rpc.errors import STATUS_OF, told
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -48,9 +48,11 @@ def _over() -> NoReturn:
 class OpenCall:
     """One call that is under way."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, *, streaming: bool = False) -> None:
         self.method = method
         self.context = context
+        self.streaming = streaming
+        """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
         self.message_bytes = 0
         """The size of the message that is checked; for who counts what is handed out."""
@@ -228,9 +230,10 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
                 await call.write(serialize(message))
 
     answer: _Answer = stream if handler.response_streaming else reply
+    streaming = handler.request_streaming or handler.response_streaming
 
     async def answered(incoming: Any, context: Context) -> Any:
-        return await _answer_for(OpenCall(method, context), gate, answer, incoming)
+        return await _answer_for(OpenCall(method, context, streaming=streaming), gate, answer, incoming)
 
     shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -262,6 +265,8 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
             gate.release(call)
             call.close()
     except errors.ConsentryError as error:
+        if isinstance(error, errors.Unauthenticated) and not call.streaming:
+            return _turn_away(call.context, error)
         await _refuse(call.context, error)
     except grpc.aio.AbortError:
         raise
@@ -270,11 +275,25 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
 
 
 async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
-    status = to_status(failure)
+    message, details = told(failure)
     try:
-        await context.abort(STATUS_OF[type(failure)], status.message, trailing_metadata(status))
+        # What the gate has set there goes with a refusal too.
+        await context.abort(STATUS_OF[type(failure)], message, (*context.trailing_metadata(), *details))
     except grpc.aio.InternalError as error:
         raise asyncio.CancelledError from error  # the client went meanwhile
+
+
+def _turn_away(context: Context, failure: errors.Unauthenticated) -> bytes:
+    """`_refuse` for who tries secrets by the thousand: without `abort`, which costs as much again as all that was looked at.
+
+    The answer is an empty message that no client looks at. Others are refused without one: a client tries again by itself only
+    when nothing of an answer has come.
+    """
+    message, details = told(failure)
+    context.set_code(STATUS_OF[type(failure)])
+    context.set_details(message)
+    context.set_trailing_metadata((*context.trailing_metadata(), *details))
+    return b""
 
 
 async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:
