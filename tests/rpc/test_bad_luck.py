@@ -122,6 +122,7 @@ def disk() -> Iterator[Disk]:
 async def test_while_the_disk_takes_nothing_changes_ask_to_come_back_and_questions_are_answered(
     world: World, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
+<<<<<<< HEAD
     changing = (
         "Create",
         "Set",
@@ -136,6 +137,10 @@ async def test_while_the_disk_takes_nothing_changes_ask_to_come_back_and_questio
         "Delete",
         "Rotate",
     )
+=======
+    changing = ("Create", "Set", "Cancel", "Connect", "Disconnect", "Grant", "Revoke", "Update", "Disable", "Enable", "Delete",
+                "Rotate", "Report")  # fmt: skip
+>>>>>>> audit5
     outcomes = {}
     disk.full = True
     with world.nothing_written():
