@@ -31,6 +31,7 @@ from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
+from consentry_authority.enforcement.proving import Prover
 from consentry_authority.enforcing import Enforcing
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
 from consentry_authority.last_uses import LastUses
@@ -102,12 +103,14 @@ async def start(
         database = Database(engine)
         database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
         store = Store(database, clock, audit_keys)
+        shared_key = page_token_key(engine)
         opened.callback(store.close)
         parts = _Parts(
             store=store,
             clock=clock,
             random=random,
-            page_tokens=PageTokens(page_token_key(engine)),
+            page_tokens=PageTokens(shared_key),
+            prover=Prover(shared_key),
             authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
@@ -171,6 +174,7 @@ class _Parts:
     clock: Clock
     random: RandomBytes
     page_tokens: PageTokens
+    prover: Prover
     authenticator: Authenticator
     secret_maker: SecretMaker
     news: News
@@ -200,6 +204,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
         current=parts.current,
         last_uses=parts.last_uses,
         clock=clock,
+        prover=parts.prover,
     )
     return (
         (

@@ -133,6 +133,7 @@ class KeyRecord:
     quota: Quota = NO_QUOTA
     secrets: tuple[LiveSecret, ...] = ()
     last_use_time: Instant | None = None
+    audiences: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -142,7 +143,7 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A token. `organization` is a partner's or customer's resource name, or empty."""
+    """A token. `organization` is a partner's or customer's resource name, or empty; so are `partners`, that a service is limited to."""
 
     id: str
     role: TokenRole
@@ -154,6 +155,8 @@ class TokenRecord:
     expire_time: Instant | None = None
     delete_time: Instant | None = None
     last_use_time: Instant | None = None
+    audience: str = ""
+    partners: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

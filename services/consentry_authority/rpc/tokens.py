@@ -49,6 +49,8 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
         """See the proto."""
         _check_organization(request.organization)
+        for index, name in enumerate(request.partners):
+            names.PARTNER.parse(name, f"partners[{index}]")
         actor = calling()
         new = NewToken(
             id=new_public_id(self._random),
@@ -56,6 +58,8 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
             organization=request.organization,
             display_name=request.display_name,
             expire_time=optional_instant(request, "expire_time", "expire_time"),
+            audience=request.audience,
+            partners=tuple(request.partners),
         )
         asked = asked_once(request)
         text, secret = await self._secret_maker.make(TOKEN_PREFIX)
