@@ -46,6 +46,7 @@ from consentry_authority.rpc.policies import POLICIES
 from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
+from consentry_authority.signed_in import signed_in
 from consentry_authority.storage.opening import check_checksum_keys, open_existing, page_token_key
 from consentry_authority.storage.store import Store
 from consentry_core import logs
@@ -138,6 +139,7 @@ async def start(
                 peers=Peers(trusted_proxies(settings.trusted_proxies)),
                 clock=clock,
                 auditing=auditing,
+                signed_in=signed_in(settings, clock),
             ),
             [service for service, _ in served],
             partial(_add, served),

@@ -11,6 +11,7 @@ from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import live_credential, usable_credential
 from consentry_authority.current import CurrentFacts
 from consentry_authority.last_uses import LastUses
+from consentry_authority.signed_in import LONGEST_TOKEN, SignedIn, is_signed
 from consentry_authority.storage.store import Origin
 from consentry_core import names
 from consentry_core.clock import Clock
@@ -39,7 +40,9 @@ class AuthorityGate:
         peers: Peers,
         clock: Clock,
         auditing: Auditing,
+        signed_in: SignedIn | None,
     ) -> None:
+        self._signed_in = signed_in
         self._authenticator = authenticator
         self._current = current
         self._policies = policies
@@ -51,7 +54,7 @@ class AuthorityGate:
     async def admit(self, call: OpenCall) -> None:
         """Let the call in, as an `Actor` in `call.caller`.
 
-        1. Exactly one credential in the metadata.
+        1. Exactly one credential in the metadata. One that an identity provider signed is for `SignedIn` to verify, in place of 2 to 4.
         2. Whose it is: `Authenticator.identify`.
         3. The credential's current facts: still there, and this secret still among its live ones.
         4. Both usable now and from there: not disabled, not past their end, from a network that the key allows. One that is not
@@ -61,7 +64,12 @@ class AuthorityGate:
         metadata = call.context.invocation_metadata() or ()
         call.request_id = next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
         call.on_request = partial(_remember_request_id, call)
-        identity = await self._authenticator.identify(bearer_secret(metadata))
+        secret = bearer_secret(metadata, longest=LONGEST_TOKEN)
+        if self._signed_in is not None and is_signed(secret):
+            call.caller = identified = await self._signed_in.identify(secret)
+            require_allowed(self._policies, call.method, identified.kind)
+            return
+        identity = await self._authenticator.identify(secret)
         facts, now = await self._current.credential(identity.credential), self._clock.now()
         address = self._peers.address(call.context) if isinstance(facts, Key) else None
         if facts is not None:  # known to the audit log from here on, let in or not
