@@ -107,7 +107,7 @@ class Follower:
         self._connected = False
 
     def verified(self, credential: str, proof: bytes) -> None:
-        """The authority has verified a secret of this credential: it tells of it, and of its partner's customers, if it is wanted."""
+        """The authority has verified a secret of this credential, so it tells of it, and of its partner's customers."""
         self._proofs[credential] = proof
 
     def want(self, wanted: Iterable[str]) -> list[FromGuard]:

@@ -8,7 +8,18 @@ no field is forgotten. Where it cannot tell, it says yes: a barrier too many cos
 
 from ipaddress import IPv4Network, IPv6Network
 
-from consentry_rule.facts import ALL_DATA_CLASSES, Consent, Instant, Key, Network, Secret, Standing, Subscription, Token, TokenRole
+from consentry_rule.facts import (
+    ALL_DATA_CLASSES,
+    Consent,
+    Instant,
+    Key,
+    Network,
+    Secret,
+    Standing,
+    Subscription,
+    Token,
+    TokenRole,
+)
 from consentry_rule.rule import Deny, usable, valid
 
 

@@ -1,6 +1,7 @@
 """Administrators whom a real identity provider on this machine signed in."""
 
 import base64
+import hmac
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -79,13 +80,12 @@ async def test_a_partners_administrator_manages_its_own_keys_and_nobody_elses(pl
         metadata=bearer(token),
     )
     assert created.key.creator == who.name
-    for call, request in (
-        (place.authority.keys.ListKeys, keys_pb2.ListKeysRequest(parent="partners/rival")),
-        (place.authority.directory.ListPartners, directory_pb2.ListPartnersRequest()),
-    ):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(request, metadata=bearer(token))
-        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await place.authority.keys.ListKeys(keys_pb2.ListKeysRequest(parent="partners/rival"), metadata=bearer(token))
+    assert refusal(caught.value).reason == "NOT_YOUR_ORGANIZATION"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await place.authority.directory.ListPartners(directory_pb2.ListPartnersRequest(), metadata=bearer(token))
+    assert refusal(caught.value).reason == "CALLER_NOT_ALLOWED"
 
 
 async def test_a_customers_administrator_sees_its_consents_and_what_was_done_in_its_name(place: Place) -> None:
@@ -97,7 +97,7 @@ async def test_a_customers_administrator_sees_its_consents_and_what_was_done_in_
     events = await consents.ListConsentEvents(
         consent_pb2.ListConsentEventsRequest(parent="customers/north"), metadata=bearer(token)
     )
-    assert any("identities/ada" in str(event) for event in events.events)
+    assert "identities/ada%7C1" in {event.actor for event in events.consent_events}
 
 
 async def test_an_operator_operates_whatever_organisation_its_token_names(place: Place) -> None:
@@ -119,8 +119,13 @@ def _unsigned(issuer: Issuer) -> str:
 
 def _signed_with_the_public_key(issuer: Issuer) -> str:
     """What a library takes that lets the token choose: the public key, which everybody has, as a shared one."""
-    secret = json.dumps(issuer.jwk).encode()
-    return jwt.encode(issuer.claims(consentry_role="operator"), secret, algorithm="HS256", headers={"kid": issuer.key_id})
+    header, claims = {"alg": "HS256", "kid": issuer.key_id}, issuer.claims(consentry_role="operator")
+    signed = ".".join(_part(json.dumps(part).encode()) for part in (header, claims))
+    return f"{signed}.{_part(hmac.digest(json.dumps(issuer.jwk).encode(), signed.encode(), 'sha256'))}"
+
+
+def _part(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _with_its_own_key(issuer: Issuer) -> str:
@@ -136,7 +141,7 @@ def _with_its_own_key(issuer: Issuer) -> str:
 def _changed(issuer: Issuer) -> str:
     head, _, signature = issuer.token(consentry_role="customer_admin", consentry_organization="customers/north").split(".")
     claims = json.dumps(issuer.claims(consentry_role="operator")).encode()
-    return ".".join((head, base64.urlsafe_b64encode(claims).rstrip(b"=").decode(), signature))
+    return ".".join((head, _part(claims), signature))
 
 
 async def test_what_does_not_count_is_refused_with_one_answer_and_never_logged(
@@ -174,7 +179,7 @@ async def test_what_does_not_count_is_refused_with_one_answer_and_never_logged(
         "an organisation that is no text": place.partner_admin(consentry_organization=["partners/acme"]),
         "no header": "a.b.c",
         "empty parts": "..",
-        "deep": ".".join((base64.urlsafe_b64encode(b"[" * 3000).decode().rstrip("="), "e30", "x")),
+        "deep": f"{_part(b'[' * 3000)}.e30.x",
         "too long": place.partner_admin(padding="x" * 6000),
     }
     for what, token in wrong.items():
@@ -286,7 +291,7 @@ async def test_without_a_provider_no_such_token_counts(tmp_path: Path, clock: Fa
     ],
     ids=str,
 )
-async def test_settings_that_cannot_be_meant_are_refused_at_the_start(tmp_path: Path, settings: dict[str, str]) -> None:
+async def test_settings_that_cannot_be_meant_are_refused_at_the_start(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
         async with running_authority(tmp_path, **settings):
             pass

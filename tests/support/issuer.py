@@ -1,8 +1,8 @@
 """A real identity provider on this machine: discovery and JWKS over HTTP, keys that rotate, tokens that it signs.
 
-    with running_issuer() as issuer:
-        issuer.token(consentry_role="operator")
-        issuer.rotate()
+with running_issuer() as issuer:
+    issuer.token(consentry_role="operator")
+    issuer.rotate()
 """
 
 import contextlib

@@ -15,8 +15,8 @@ SIGNED_IN = "identities/"
 class Actor:
     """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty).
 
-    `secret_id` says which of the credential's secrets it came with, `address` from where. One that an identity provider signed in
-    has no credential here, and no secret: it is named `identities/{subject}`, and `expire_time` is its token's.
+    `secret_id` says which of the credential's secrets it came with, `address` from where. One that an identity provider signed
+    in has no credential here, and no secret: it is named `identities/{subject}`, and `expire_time` is its token's.
     """
 
     credential: str

@@ -143,7 +143,10 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A token. `organization` is a partner's or customer's resource name, or empty; so are `partners`, that a service is limited to."""
+    """A token. `organization` is a partner's or customer's resource name, or empty.
+
+    A service's has an `audience`; `partners` are those that it is limited to, by name.
+    """
 
     id: str
     role: TokenRole

@@ -50,7 +50,7 @@ class _Snapshot:
 
 
 class Following:
-    """What one guard follows, and how much of it has been told. A credential that is not `within_reach` is told as a deleted one."""
+    """What one guard follows, and how much of it has been told. A credential not `within_reach` is told as a deleted one."""
 
     def __init__(self, within_reach: Callable[[Key | Token], bool] = lambda _: True) -> None:
         self._within_reach = within_reach

@@ -38,7 +38,7 @@ class Prover:
 
 
 class Proved:
-    """What was proved on one `Follow` stream, and so may be followed there. `service` is its token's name, `facts` what it is."""
+    """What was proved on one `Follow` stream, and may be followed there. `service` is its token's name, `facts` what it is."""
 
     def __init__(self, prover: Prover, service: str, facts: Token) -> None:
         self._prover = prover
@@ -82,7 +82,7 @@ class Proved:
 
 def _not_verified() -> PermissionDenied:
     return PermissionDenied(
-        "a service can follow only what it has verified with its own token; verify the credential, or one of the partner's keys, "
-        "and show the proof first",
+        "a service can follow only what it has verified with its own token; verify the credential, or one of the partner's "
+        "keys, and show the proof first",
         reason="NOT_VERIFIED",
     )

@@ -1,1 +1,1 @@
-"""Administrators who were signed in by an OpenID Connect provider: their bearer token is a signed JWT instead of one of ours."""
+"""Administrators whom an OpenID Connect provider signed in: their bearer token is a signed JWT instead of one of ours."""

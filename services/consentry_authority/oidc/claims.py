@@ -88,7 +88,7 @@ def _seconds(claims: Mapping[str, Any], claim: str) -> float | None:
 
 
 def _role(claim: Any, roles: Mapping[str, Caller]) -> Caller:
-    """The one role that a text, or a list of texts such as groups, stands for. Several are refused: nobody chose between them."""
+    """The one role that a text, or a list of texts such as groups, stands for. Of several, nobody has chosen one: refused."""
     values = [claim] if isinstance(claim, str) else claim if isinstance(claim, list) else []
     found = {roles[value] for value in values if isinstance(value, str) and value in roles}
     if len(found) != 1:

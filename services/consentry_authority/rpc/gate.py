@@ -54,7 +54,8 @@ class AuthorityGate:
     async def admit(self, call: OpenCall) -> None:
         """Let the call in, as an `Actor` in `call.caller`.
 
-        1. Exactly one credential in the metadata. One that an identity provider signed is for `SignedIn` to verify, in place of 2 to 4.
+        1. Exactly one credential in the metadata. One that an identity provider signed is verified by `SignedIn`, in place of 2
+           to 4.
         2. Whose it is: `Authenticator.identify`.
         3. The credential's current facts: still there, and this secret still among its live ones.
         4. Both usable now and from there: not disabled, not past their end, from a network that the key allows. One that is not

@@ -194,9 +194,7 @@ class SqlFacts:
 
     def _token(self, name: str, token: str) -> Token | None:
         row = self._connection.execute(
-            sa.select(*_TOKEN_COLUMNS).where(
-                t.tokens.c.id == token, t.tokens.c.delete_time.is_(None)
-            )
+            sa.select(*_TOKEN_COLUMNS).where(t.tokens.c.id == token, t.tokens.c.delete_time.is_(None))
         ).one_or_none()
         if row is None:
             return None
