@@ -196,7 +196,7 @@ class Key(_message.Message):
     etag: _builtins.str
     """Changes whenever the key does. Sent back in an update, it makes the update ABORT if somebody else's came first."""
     creator: _builtins.str
-    """The token that issued it. Output only."""
+    """Who issued it: `tokens/{token}`, or `identities/{subject}` for who was signed in by an identity provider. Output only."""
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """KIND_SPECIFIC_CUSTOMERS only: `customers/{customer}`, without doubles, ordered. A customer that is not valid now stays on the

@@ -85,7 +85,7 @@ class Token(_message.Message):
     hint: _builtins.str
     """The public beginning of its secret, to tell which secret in a drawer this is."""
     creator: _builtins.str
-    """The token that issued it; empty for those made by `consentry init`."""
+    """Who issued it, `tokens/{token}` or `identities/{subject}`; empty for those made by `consentry init`."""
     audience: _builtins.str
     """Of ROLE_SERVICE: what the service is to keys that are limited to audiences. Empty: a token of before there were any; no such
     key is let in there.
