@@ -9,7 +9,7 @@ PROTOS := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test model test-fast check gen fire bench clean
+.PHONY: help setup demo run test model test-fast check gen fire kills bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -35,6 +35,10 @@ test: $(SETUP) ## the whole test suite
 FIRE_SECONDS ?= 600
 fire: $(SETUP) ## the barrier under fire: processes killed, stopped and cut off for ten minutes; FIRE_SECONDS= for another time
 	FIRE_SECONDS=$(FIRE_SECONDS) $(BIN)/python -m pytest -q -s tests/e2e/test_barrier_under_fire.py
+
+FEED_KILLS ?= 120
+kills: $(SETUP) ## the feed under kills: gateway, device-data service and reader killed more than a hundred times; FEED_KILLS= for another number
+	FEED_KILLS=$(FEED_KILLS) $(BIN)/python -m pytest -q -s tests/e2e/test_feed_under_kills.py
 
 model: $(SETUP) ## the model of the enforcement protocol: a hundred times the runs of `make test`
 	CONSENTRY_MODEL_TIMES=100 $(BIN)/python -m pytest tests/model
