@@ -17,9 +17,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
 
-__all__ = ["Database", "check_writable", "open_sqlite"]
+__all__ = ["PRAGMAS", "Database", "check_writable", "open_sqlite"]
 
 _T = TypeVar("_T")
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
+"""How each connection to an SQLite file is set up."""
 _log = logging.getLogger(__name__)
 
 # What is the machine's state and not our mistake: it passes, by itself or once somebody has made room.
@@ -105,7 +107,7 @@ def open_sqlite(path: Path) -> sa.Engine:
 def _prepare_connection(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     # No isolation level: the driver begins nothing by itself, so that `_begin` below decides how a transaction begins.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 
@@ -30,6 +31,7 @@ from consentry_devices.rpc.gateway import GatewayServicer
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
+from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.telemetry import TelemetryServicer
 from consentry_devices.settings import DevicesSettings
 from consentry_devices.storage.store import Store, open_store
@@ -89,7 +91,12 @@ async def start(
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
-        server = RpcServer(gate, SERVICES, lambda server: _add_servicers(server, store, clock), reflection=settings.reflection)
+        server = RpcServer(
+            gate,
+            SERVICES,
+            lambda server: _add_servicers(server, store, clock, settings.data_dir),
+            reflection=settings.reflection,
+        )
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
@@ -113,14 +120,14 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
     )
 
 
-def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock) -> None:
+def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock, folder: Path) -> None:
     state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
     add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
     telemetry = TelemetryServicer(state, History(log, state), clock)
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
-    feed = FeedServicer(log, state, _ring(log), store.cursor_key, clock)
+    feed = FeedServicer(Feed(log, state, _ring(log), clock, folder), store.cursor_key)
     add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], feed)
 
 

@@ -4,6 +4,7 @@ Ids are the last part of a name; parents, locations and devices are referred to 
 """
 
 from collections import ChainMap
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -143,6 +144,19 @@ class InventoryDraft:
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _Nested = TypeVar("_Nested", Location, Device)
+
+
+def parents_first(things: Iterable[_Nested]) -> tuple[_Nested, ...]:
+    """One customer's locations or devices, each after what it is part of, else in the order in which they come."""
+    by_id = {thing.id: thing for thing in things}
+
+    def depth(thing: _Nested) -> int:
+        above, steps = by_id.get(thing.parent), 0
+        while above is not None and steps <= NESTING:
+            above, steps = by_id.get(above.parent), steps + 1
+        return steps
+
+    return tuple(sorted(by_id.values(), key=depth))
 
 
 def _put(things: ChainMap[_K, _V], key: _K, thing: _V) -> None:

@@ -1,12 +1,12 @@
 """How things stand: the tables of current state, and history by time. A port; the engine is `consentry_devices.storage`."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.inventory import Device, Location, Sensor
-from consentry_rule import CustomerId, Instant
+from consentry_rule import CustomerId, DataClass, Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +19,10 @@ class Reading:
     value: float | str
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """How all that one customer has stands, exactly after the log's entry `seq`. All of it, whatever a consent opens.
+Thing: TypeAlias = Location | Device | Sensor | AlarmEvent | Reading
+"""What a snapshot is made of."""
 
-    Parents come before children. `alarms` are newest events; `latest` is ordered by device. Because entries are numbered before
-    subscribers see them, `seq` may be beyond the log's `tail()` for a moment.
-    """
-
-    seq: int
-    locations: tuple[Location, ...]
-    devices: tuple[Device, ...]
-    sensors: tuple[Sensor, ...]
-    alarms: tuple[AlarmEvent, ...]
-    latest: tuple[Reading, ...]
+Take = Callable[[Sequence[Thing]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +45,23 @@ class Block:
     payload: bytes
 
 
-class State(Protocol):
-    """Reads. Lists are ordered by name and begin after the id given ("" for the first)."""
+class Snapshots(Protocol):
+    """Of the current state what the feed needs."""
 
-    async def snapshot(self, customer: CustomerId) -> Snapshot:
-        """How the customer's things stand, read in one transaction."""
+    async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
+        """Tell `take` how the customer's things stand, exactly after the log's entry whose number is returned.
+
+        All of it is read in one transaction, whatever a consent opens; of these classes, and what concerns these devices (None:
+        everything). `take` is called on a thread of the database, with things of one kind at a time and not many: inventory
+        first, locations and devices with parents before children; then the newest event of each alarm; then the newest
+        reading of each sensor, ordered by device. The number may be beyond the log's `tail()` for a moment, because entries
+        are numbered before subscribers see them.
+        """
         ...
+
+
+class State(Snapshots, Protocol):
+    """Reads. Lists are ordered by name and begin after the id given ("" for the first)."""
 
     async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
         """The customer's locations."""

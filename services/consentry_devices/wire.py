@@ -14,3 +14,8 @@ def varint(number: int) -> bytes:
 def delimited(field_number: int, payload: bytes) -> bytes:
     """A field that holds a submessage, a string or packed numbers."""
     return b"".join((varint(field_number << 3 | 2), varint(len(payload)), payload))
+
+
+def number(field_number: int, value: int) -> bytes:
+    """A field that holds a number of variable length."""
+    return varint(field_number << 3) + varint(value)

@@ -86,8 +86,24 @@ class GuardedCall(Protocol):
         """How all customers that are followed stand towards the partner."""
         ...
 
+    def listed_number(self, customer: CustomerId) -> int:
+        """The number of the change that put the customer on the key's list; 0 when it is not there, or the kind has no list."""
+        ...
+
+    def unlisted(self) -> Iterable[tuple[CustomerId, int, int]]:
+        """The customers that were taken off the key's list, each with the numbers of two changes: listed and unlisted.
+
+        The first change that put it there, and the last that took it off: between them it may have been there or not. One that
+        is on the list again is among them too.
+        """
+        ...
+
     def revision_number(self) -> int:
         """The number of the last change of the authority that has been applied here."""
+        ...
+
+    def authority_epoch(self) -> str:
+        """Of which history of the authority all numbers are. Another one, after a restore: none can be compared with them."""
         ...
 
     def now(self) -> Instant:

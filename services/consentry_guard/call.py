@@ -8,8 +8,9 @@ from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable,
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.gate import OpenCall
-from consentry_core.waking import Bell, Waking
+from consentry_core.waking import Waking
 from consentry_guard.access import Access, CoverageChanges
+from consentry_guard.changes import Changes
 from consentry_guard.follower import Follower
 from consentry_rule import (
     Allow,
@@ -35,45 +36,6 @@ _MAY_KNOW_FOR = 90 * 24 * 3600 * SECOND  # how long after a connection ended its
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
 
 Follow = Callable[["Call", Sequence[str]], Awaitable[None]]
-
-
-class Changes:
-    """See `CoverageChanges`. What is added can be taken at once; `waking` rings the bell a little later, with many others."""
-
-    def __init__(self, customers: frozenset[CustomerId] | None, waking: Waking | None = None) -> None:
-        self._customers = customers  # None: all of the partner's
-        self._changed: set[CustomerId] = set()
-        self._waking = waking or Waking()
-        self._bell = Bell()
-
-    async def wait(self) -> None:
-        """See `CoverageChanges.wait`."""
-        while not self._changed:
-            self._bell.clear()
-            await self._bell.wait()
-
-    def ring(self, bell: Bell) -> None:
-        """See `CoverageChanges.ring`."""
-        self._bell = bell
-        if self._changed:
-            bell.ring()
-
-    def __bool__(self) -> bool:
-        return bool(self._changed)
-
-    def take(self) -> frozenset[CustomerId]:
-        """See `CoverageChanges.take`."""
-        if not self._changed:
-            return frozenset()
-        taken = frozenset(self._changed)
-        self._changed.clear()
-        return taken
-
-    def add(self, customer: CustomerId) -> None:
-        """Something has changed about this customer."""
-        if self._customers is None or customer in self._customers:
-            self._changed.add(customer)
-            self._waking.ring((self._bell,))
 
 
 class Call:
@@ -196,10 +158,23 @@ class Call:
         """See `GuardedCall.standings`."""
         return self._standings(self.key)
 
+    def listed_number(self, customer: CustomerId) -> int:
+        """See `GuardedCall.listed_number`."""
+        return self.key.listed_numbers.get(customer, 0)
+
+    def unlisted(self) -> Iterable[tuple[CustomerId, int, int]]:
+        """See `GuardedCall.unlisted`."""
+        return self.key.unlisted
+
     def revision_number(self) -> int:
         """See `GuardedCall.revision_number`."""
         revision = self._follower.revision()
         return 0 if revision is None else revision.number
+
+    def authority_epoch(self) -> str:
+        """See `GuardedCall.authority_epoch`."""
+        revision = self._follower.revision()
+        return "" if revision is None else revision.epoch
 
     def now(self) -> Instant:
         """See `GuardedCall.now`."""
@@ -271,7 +246,8 @@ class Call:
 
     def _standings(self, key: Key) -> Iterable[Standing]:
         if self._all and key.kind is not KeyKind.DEMO:
-            return self._follower.standings(key.partner)
+            # The demo customer's is known when another key of the partner reads it.
+            return (standing for standing in self._follower.standings(key.partner) if not standing.demo)
         return [self._standing(key, customer) for customer in self._followed]
 
 

@@ -12,7 +12,9 @@
    former connection are in use.
 5. The authority's time now is at most `authority_time + (clock - stamp)`: it read its clock after the stamp was taken.
    Deadlines are held against that, so an end comes early by at most a round trip and never late.
-6. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
+6. Within an epoch the authority's history only grows. A lease that stands on less than what was in use when the connection was
+   made is of a database that was taken back to an older state without anybody saying so: it is refused, and nothing is served.
+7. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
    is known again only by a new snapshot.
 """
 
@@ -39,6 +41,10 @@ from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
 
 NAMES_PER_INTEREST = 5_000
 """The most names in one message: at some 100 bytes each, well below what the authority takes in one."""
+
+
+class HistoryWentBack(Exception):
+    """The authority has forgotten changes that were applied here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Follower:
         self._early: dict[tuple[PartnerId, CustomerId], None] = {}
         self._candidate: Lease | None = None
         self._lease: Lease | None = None
+        self._least: Revision | None = None  # what was in use when the connection was made
         self._left = False
         self._latest_now = Instant(0)
 
@@ -81,6 +88,7 @@ class Follower:
     def connected(self, now: BootTime) -> list[FromGuard]:
         """A connection was made: what to say first."""
         self._connected, self._incoming = True, Known()
+        self._least = self._in_use.revision
         self._candidate = None
         self._interests.clear()
         self._unheard.clear()
@@ -126,8 +134,9 @@ class Follower:
         return [Farewell()] if self._connected else []
 
     def received(self, message: Lease | Facts) -> Applied:
-        """The authority said something: apply it, in one step."""
+        """The authority said something: apply it, in one step. HistoryWentBack when it has forgotten what it said before."""
         if isinstance(message, Lease):
+            self._refuse_if_older(message.revision)
             # One that was on its way when the lease was given back: nobody waits for this incarnation any more.
             self._candidate = None if self._left else message
             return self._adopt()
@@ -152,6 +161,14 @@ class Follower:
             answered + adopted.answered,
             reply + adopted.reply,
         )
+
+    def _refuse_if_older(self, head: Revision) -> None:
+        least = self._least
+        if least is not None and head.epoch == least.epoch and head.number < least.number:
+            raise HistoryWentBack(
+                f"the authority's history ends at {head}, and {least} was applied here: its database is an older copy; run "
+                "`consentry restored` on it"
+            )
 
     def _changes(self, credentials: Iterable[Credential], standings: Iterable[Standing]) -> Applied:
         """What of these facts differs from what is in use; what is told again is no news."""

@@ -31,11 +31,12 @@ from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_core.waking import Waking
 from consentry_guard.access import Access, GuardedCall
 from consentry_guard.call import Call, lease_lost
+from consentry_guard.changes import touched_customers
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
 from consentry_guard.rpc.authority import Authority, Verified
-from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Token, next_end
+from consentry_rule import CustomerId, Instant, Key, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)
 _IDLE_NAMES = 10_000  # that no call uses, and that are followed all the same: some megabytes
@@ -47,7 +48,6 @@ Scopes = Mapping[str, Callable[[Any], Iterable[Access]]]
 _NO_SCOPES: Scopes = MappingProxyType({})
 
 _Subject = str | tuple[PartnerId, CustomerId]
-_DEMO = CustomerId("demo")
 
 
 def guarded_call() -> GuardedCall:
@@ -221,7 +221,7 @@ class Guard:
             self._deadlines.add(next_end(facts, None, None, now), name)
             for secret in facts.secrets:
                 self._deadlines.add(next_end(None, secret, None, now), name)
-        touched = _touched(former, facts)
+        touched = touched_customers(former, facts)
         for call in tuple(self._by_credential.get(name, ())):
             if self._end_if_denied(call):
                 continue
@@ -299,12 +299,3 @@ async def _require(call: Call, scope: Callable[[Any], Iterable[Access]], request
     await call.follow(customer for customer, _ in accesses)
     for customer, data_class in accesses:
         call.require(customer, data_class)
-
-
-def _touched(former: Key | Token | None, facts: Key | Token | None) -> frozenset[CustomerId]:
-    """The customers whose coverage may differ between two versions of a key."""
-    if not isinstance(former, Key) or not isinstance(facts, Key):
-        return frozenset()
-    if facts.kind is KeyKind.DEMO:
-        return frozenset({_DEMO}) if former.rehearsing != facts.rehearsing else frozenset()
-    return former.customers ^ facts.customers

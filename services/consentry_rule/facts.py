@@ -1,5 +1,6 @@
 """What the rule reads. Frozen values; where they come from is not their business."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
@@ -51,7 +52,12 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A partner's API key. `customers` is the list of a SPECIFIC_CUSTOMERS key; `rehearsing` matters to a DEMO key."""
+    """A partner's API key. `customers` is the list of a SPECIFIC_CUSTOMERS key; `rehearsing` matters to a DEMO key.
+
+    `listed_numbers` and `unlisted` decide nothing. They say what a reader missed that comes back: by customer on the list, the
+    change that put it there; and of each that was taken off it, even if it is on it again, the first change that put it there
+    and the last that took it off.
+    """
 
     kind: KeyKind
     partner: PartnerId
@@ -61,6 +67,8 @@ class Key:
     customers: frozenset[CustomerId] = frozenset()
     rehearsing: bool = False
     secrets: tuple[Secret, ...] = ()
+    listed_numbers: Mapping[CustomerId, int] = field(default_factory=dict, hash=False)
+    unlisted: tuple[tuple[CustomerId, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,8 @@ class Standing:
 
     `disconnect_time` and the numbers decide nothing. They say what a denial may tell, and what a reader missed that comes back:
     the last changes by which the customer became valid, and was seen to have ceased to be (0: never), and by which each data
-    class was opened or closed while it was valid (not there: never).
+    class was opened or closed while it was valid (not there: never). The demo customer is valid from the first change on, and
+    is not while the partner rehearses a withdrawal.
     """
 
     partner: PartnerId

@@ -1,6 +1,6 @@
 """A simulated database: the history, members and receipts, as the authority's storage keeps them; and views that may lag."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -119,9 +119,8 @@ class Shown:
     def head(self) -> Revision:
         return Revision(self._history.epoch, self._number)
 
-    def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-        lines = self._history.lines
-        return [Change(line[0], line[2], line[1]) for line in lines if number < line[0] <= self._number][:limit]
+    def changes_after(self, number: int) -> Iterator[Change]:
+        return (Change(line[0], line[2], line[1]) for line in self._history.lines if number < line[0] <= self._number)
 
     def commit_time_of(self, number: int) -> Instant | None:
         return max((line[2] for line in self._history.lines if line[0] <= number), default=None)

@@ -281,6 +281,13 @@ class _TakesOldAnswers(Follower):
         return name in self._wanted
 
 
+class _TakesAnyHistory(Follower):
+    """Does not look whether the authority has forgotten something: that alone would give the wrong lease away."""
+
+    def _refuse_if_older(self, head: Revision) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A world in which one thing is wrong.
@@ -310,7 +317,12 @@ MUTATIONS = (
     Mutation(
         "the authority's time counted from receipt of the answer", guard=_CountsTimeFromReceipt, trouble="ends and clocks"
     ),
-    Mutation("committed head left out of the lease", replica=_LeavesOutTheHead, trouble="copies that lag"),
+    Mutation(
+        "committed head left out of the lease",
+        replica=_LeavesOutTheHead,
+        guard=_guard(_TakesAnyHistory),
+        trouble="copies that lag",
+    ),
     Mutation("a late snapshot told", replica=_replica(_TellsWhatIsOld), trouble="copies that lag", within=300),
     Mutation("a late snapshot applied", guard=_guard(_AppliesWhatIsOld), trouble="copies that lag"),
     Mutation("acknowledging while facts of a former connection are in use", guard=_guard(_AcknowledgesOnTheWay)),

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
-from consentry.authority.v1 import coverage_pb2
+from consentry.authority.v1 import coverage_pb2, keys_pb2
+from consentry_authority.commands.ports import Transaction
 from consentry_core.rpc.client import bearer
-from support.authority import RunningAuthority, running_authority
+from consentry_rule import PartnerId
+from support.authority import IssuedKey, RunningAuthority, running_authority
 from support.clocks import FakeClock
 
 PATIENCE = 10.0
@@ -77,3 +81,81 @@ async def test_who_comes_back_hears_nothing_of_a_customer_that_had_left_before(
     told = await until(again, "synced")
     assert [event.covered.customer for event in told[:-1]] == ["customers/north"]
     again.cancel()
+
+
+def said(told: list[coverage_pb2.WatchCoverageResponse]) -> list[tuple[str, str]]:
+    """What is told of customers: `covered`, or why not."""
+    return [
+        (event.covered.customer, "covered") if event.HasField("covered") else (event.uncovered.customer, event.uncovered.reason)
+        for event in told
+        if event.WhichOneof("event") in ("covered", "uncovered")
+    ]
+
+
+async def synced_after(authority: RunningAuthority, secret: str, after: str = "") -> tuple[list[tuple[str, str]], str]:
+    """What a watch begins with, and the revision to come back after."""
+    call = watch(authority, secret, after)
+    told = await until(call, "synced")
+    call.cancel()
+    return said(told), told[-1].revision
+
+
+async def change_list(authority: RunningAuthority, key: IssuedKey, *customers: str) -> None:
+    changed = keys_pb2.Key(name=key.name, customers=[f"customers/{customer}" for customer in customers])
+    await authority.keys.UpdateKey(
+        keys_pb2.UpdateKeyRequest(key=changed, update_mask=FieldMask(paths=["customers"])),
+        metadata=bearer(await authority.admin("partners/acme")),
+    )
+
+
+async def test_who_comes_back_hears_who_was_taken_off_its_list_and_who_was_put_on_it(authority: RunningAuthority) -> None:
+    """And nothing else: neither of who stays, nor of the partner's other customers, which this key never covered."""
+    for customer in ("south", "east", "west"):
+        await authority.valid_customer(customer, "acme")
+    key = await authority.key("acme", keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, ["north", "south"])
+    _, before = await synced_after(authority, key.secret)
+    await change_list(authority, key, "north", "east")
+    told, taken_off = await synced_after(authority, key.secret, before)
+    assert told == [("customers/east", "covered"), ("customers/south", "NOT_ON_KEY")]
+    assert await synced_after(authority, key.secret, taken_off) == ([], taken_off)
+    await change_list(authority, key, "north", "east", "south")
+    told, back = await synced_after(authority, key.secret, taken_off)
+    assert told == [("customers/south", "covered")]
+    await change_list(authority, key, "north", "east")
+    await change_list(authority, key, "north", "east", "south")
+    assert (await synced_after(authority, key.secret, back))[0] == [("customers/south", "covered")], "told again"
+
+
+async def test_who_was_on_the_list_only_meanwhile_is_not_spoken_of(authority: RunningAuthority) -> None:
+    await authority.valid_customer("south", "acme")
+    key = await authority.key("acme", keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, ["north"])
+    _, before = await synced_after(authority, key.secret)
+    await change_list(authority, key, "north", "south")
+    await change_list(authority, key, "north")
+    assert (await synced_after(authority, key.secret, before))[0] == []
+
+
+async def test_a_rehearsal_is_told_live_and_to_who_comes_back(authority: RunningAuthority) -> None:
+    def rehearse(tx: Transaction) -> None:
+        partner = tx.partners.get(PartnerId("acme"))
+        assert partner is not None
+        tx.partners.save(replace(partner, rehearsing=not partner.rehearsing))
+
+    key = await authority.key("acme", keys_pb2.Key.KIND_DEMO)
+    all_key = await authority.key("acme")
+    live, of_all = watch(authority, key.secret), watch(authority, all_key.secret)
+    before = (await until(live, "synced"))[-1].revision
+    await until(of_all, "synced")
+    withdrawn, given = ("customers/demo", "REHEARSING_WITHDRAWAL"), ("customers/demo", "covered")
+    await authority.store.write(rehearse)
+    assert said(await until(live, "uncovered")) == [withdrawn]
+    told, meanwhile = await synced_after(authority, key.secret, before)
+    assert told == [withdrawn]
+    await authority.store.write(rehearse)
+    assert said(await until(live, "covered")) == [given]
+    assert (await synced_after(authority, key.secret, meanwhile))[0] == [given]
+    assert (await synced_after(authority, all_key.secret, before))[0] == []
+    await authority.revoke("north", "acme")
+    assert said(await until(of_all, "uncovered")) == [("customers/north", "CONSENT_REVOKED")]
+    live.cancel()
+    of_all.cancel()

@@ -18,6 +18,7 @@ from consentry_rule import CustomerId, Instant
 from support.clocks import START, FakeClock
 from support.devices import RuleGate, RunningDevices, running_devices
 from support.gateways import EPOCH, SECOND, Frame, Publishing, alarm, block, inventory, publish, publishing, readings
+from support.snapshots import snapshot_of
 
 NORTH = CustomerId("north")
 Request = gateway_pb2.PublishRequest
@@ -249,8 +250,8 @@ async def test_a_frame_that_makes_no_sense_is_refused_and_nothing_of_it_is_store
         await stream.send(frame)
         check_error(await stream.error(), grpc.StatusCode.INVALID_ARGUMENT, reason, frame.number)
     assert await logged(service) == []
-    snapshot = await service.devices.store.state.snapshot(NORTH)
-    assert (snapshot.seq, snapshot.devices, snapshot.latest) == (0, (), ())
+    snapshot = await snapshot_of(service.devices.store.state, NORTH)
+    assert (snapshot.seq, snapshot.devices, snapshot.latest) == (0, [], [])
 
 
 _THEIRS = "customers/south/devices/ups"

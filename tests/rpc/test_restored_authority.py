@@ -51,6 +51,10 @@ async def test_a_restored_authority_begins_a_new_epoch_and_waits_for_former_leas
         began = time.monotonic()
         revoked = await authority.revoke("north", "acme")
         took = time.monotonic() - began
+        epoch, _, number = revoked.enforcement.revision.partition(".")
+        lost_epoch, _, lost_number = lost.partition(".")
+        assert number == lost_number, "numbers go on from the backup's, so one that was told once comes again"
+        assert epoch not in ("", lost_epoch), "and means nothing that it meant before"
         (point,) = revoked.enforcement.points
         assert point.state == enforcement_pb2.EnforcementPointReceipt.STATE_EXPIRED
         assert BOUND_SECONDS - 0.5 < took < BOUND_SECONDS + 0.5

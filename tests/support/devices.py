@@ -21,7 +21,7 @@ from consentry_core.rpc.policy import caller_kind
 from consentry_devices.app import Devices, DevicesSettings, start
 from consentry_devices.rpc.policies import POLICIES
 from consentry_guard import Access, CoverageChanges
-from consentry_guard.call import Changes
+from consentry_guard.changes import Changes
 from consentry_rule import (
     Allow,
     Consent,
@@ -41,18 +41,21 @@ from consentry_rule import (
     covered,
     opened_classes,
     usable,
+    valid,
 )
 
-ACME = PartnerId("acme")
+ACME, DEMO = PartnerId("acme"), CustomerId("demo")
 KEY = bearer("the-key")
 """Credential of a key of the partner acme over all its customers."""
 
 
 @dataclass(eq=False)
 class RuleGate:
-    """A gate and the facts that it decides by."""
+    """A gate and the facts that it decides by. Changes are numbered, and mark the facts, as the authority's storage does it."""
 
     clock: Clock
+    epoch: str = "e1"
+    number: int = 0
     credentials: dict[str, Key | Token] = field(default_factory=dict)
     standings: dict[tuple[PartnerId, CustomerId], Standing] = field(default_factory=dict)
     calls: dict[OpenCall, "RuleCall"] = field(default_factory=dict)
@@ -67,7 +70,6 @@ class RuleGate:
 
     def consent(self, customer: str, *classes: DataClass, start: int = 0, partner: PartnerId = ACME) -> None:
         """The customer is valid, and consents to these classes (none: all), from `start` on."""
-        known = self.standings.get((partner, CustomerId(customer)))
         self.set(
             Standing(
                 partner,
@@ -75,7 +77,6 @@ class RuleGate:
                 connected=True,
                 subscription=Subscription(),
                 consent=Consent(Instant(start), data_classes=frozenset(classes)),
-                opened_number=known.opened_number + 1 if known else 1,
             )
         )
 
@@ -85,12 +86,47 @@ class RuleGate:
         assert standing.consent is not None
         self.set(replace(standing, consent=replace(standing.consent, revoked=True)))
 
+    def list_customers(self, *customers: str, key: str = "the-listed-key") -> tuple[tuple[str, str], ...]:
+        """The credential of a key of the partner acme over a list: it is new, or its list is changed to these."""
+        self.number += 1
+        before = self.credentials.get(key, Key(KeyKind.SPECIFIC_CUSTOMERS, ACME))
+        assert isinstance(before, Key)
+        after = replace(before, customers=frozenset(map(CustomerId, customers)))
+        first = {**before.listed_numbers} | {customer: listed for customer, listed, _ in before.unlisted}
+        unlisted = {customer: (listed, off) for customer, listed, off in before.unlisted}
+        unlisted |= {customer: (first[customer], self.number) for customer in before.customers - after.customers}
+        self.credentials[key] = replace(
+            after,
+            listed_numbers={customer: before.listed_numbers.get(customer, self.number) for customer in after.customers},
+            unlisted=tuple((customer, *numbers) for customer, numbers in sorted(unlisted.items())),
+        )
+        self._tell(before.customers ^ after.customers)
+        return bearer(key)
+
+    def rehearse(self, rehearsing: bool) -> tuple[tuple[str, str], ...]:
+        """The credential of acme's demo key, whose partner begins or ends a rehearsal."""
+        self.number += 1
+        self.credentials["the-demo-key"] = Key(KeyKind.DEMO, ACME, rehearsing=rehearsing)
+        demo = self.standings.get((ACME, DEMO), Standing(ACME, DEMO, demo=True, opened_number=1))
+        self.standings[ACME, DEMO] = (
+            replace(demo, closed_number=self.number) if rehearsing else replace(demo, opened_number=self.number)
+        )
+        self._tell({DEMO})
+        return bearer("the-demo-key")
+
     def set(self, standing: Standing) -> None:
         """The customer stands so from now on."""
-        self.standings[standing.partner, standing.customer] = standing
+        self.number += 1
+        between = standing.partner, standing.customer
+        before = self.standings.get(between, Standing(*between))
+        self.standings[between] = _marked(before, standing, self.number, self.clock.now())
+        self._tell({standing.customer})
+
+    def _tell(self, customers: Iterable[CustomerId]) -> None:
         for open_call, call in tuple(self.calls.items()):
             for changes in call.changes:
-                changes.add(standing.customer)
+                for customer in customers:
+                    changes.add(customer)
             if call.changes:
                 continue  # it narrows by itself
             try:
@@ -113,6 +149,19 @@ class RuleGate:
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
         self.calls.pop(call, None)
+
+
+def _marked(before: Standing, after: Standing, number: int, now: Instant) -> Standing:
+    """See `consentry_authority.storage.history`."""
+    was_valid, is_valid = (isinstance(valid(standing, now), Allow) for standing in (before, after))
+    opened, closed, classes = before.opened_number, before.closed_number, dict(before.class_numbers)
+    if (was_valid and not is_valid) or (not was_valid and opened > closed):
+        closed = number
+    if is_valid and not was_valid:
+        opened = number
+    if is_valid and was_valid:
+        classes |= dict.fromkeys(opened_classes(before) ^ opened_classes(after), number)
+    return replace(after, opened_number=opened, closed_number=closed, class_numbers=tuple(classes.items()))
 
 
 class RuleCall:
@@ -180,10 +229,25 @@ class RuleCall:
         return self._standing(customer)
 
     def standings(self) -> Iterable[Standing]:
-        return self._gate.standings.values()
+        key = self._key
+        return [
+            standing
+            for (partner, customer), standing in self._gate.standings.items()
+            if partner == key.partner and standing.demo == (key.kind is KeyKind.DEMO)
+            if self._all or customer in self._followed
+        ]
+
+    def listed_number(self, customer: CustomerId) -> int:
+        return self._key.listed_numbers.get(customer, 0)
+
+    def unlisted(self) -> Iterable[tuple[CustomerId, int, int]]:
+        return self._key.unlisted
 
     def revision_number(self) -> int:
-        return max((standing.opened_number for standing in self._gate.standings.values()), default=0)
+        return self._gate.number
+
+    def authority_epoch(self) -> str:
+        return self._gate.epoch
 
     def now(self) -> Instant:
         return self._gate.clock.now()

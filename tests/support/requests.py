@@ -104,7 +104,7 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_D}AlarmService/GetAlarm": lambda _: alarms_pb2.GetAlarmRequest(name=_POWER),
     f"{_D}AlarmService/ListAlarmEvents": lambda _: alarms_pb2.ListAlarmEventsRequest(parent=_POWER),
     f"{_D}AlarmService/ListAlarms": lambda _: alarms_pb2.ListAlarmsRequest(parent=NORTH),
-    f"{_D}FeedService/Watch": lambda _: feed_pb2.WatchRequest(customers=[NORTH, EAST], stop_when_synced=True),
+    f"{_D}FeedService/Watch": lambda _: feed_pb2.WatchRequest(customers=[NORTH, EAST], devices=[_UPS], stop_when_synced=True),
     f"{_D}GatewayService/Publish": _publish,
     f"{_D}InventoryService/GetDevice": lambda _: inventory_pb2.GetDeviceRequest(name=_UPS),
     f"{_D}InventoryService/ListDevices": lambda _: inventory_pb2.ListDevicesRequest(parent=NORTH),

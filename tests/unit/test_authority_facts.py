@@ -29,7 +29,7 @@ def test_nothing_to_do_with_each_other_is_an_empty_standing(kept: StoreUnderTest
 
 def test_the_demo_customer_stands_towards_everybody(kept: StoreUnderTest) -> None:
     demo = kept.ask(lambda tx: tx.facts.demo_standing(OTHER))
-    assert demo == Standing(OTHER, CustomerId(names.DEMO_CUSTOMER), demo=True)
+    assert demo == Standing(OTHER, CustomerId(names.DEMO_CUSTOMER), demo=True, opened_number=1)
 
 
 def test_standings_come_in_pages_and_are_not_filtered_by_validity(kept: StoreUnderTest) -> None:

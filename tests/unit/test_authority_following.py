@@ -1,6 +1,7 @@
 """The authority's side of Follow, over a real store."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -62,6 +63,26 @@ def test_a_change_between_the_wish_and_its_snapshot_is_in_one_of_them(kept: Stor
     (changes,) = turn(kept, guard)
     assert isinstance(changes, Facts)
     assert [standing.customer for standing in changes.standings] == [NORTH]
+
+
+def test_a_rehearsal_is_told_to_who_follows_the_demo_customer_and_to_nobody_else(kept: StoreUnderTest) -> None:
+    """All of a partner's customers are told without it, in a snapshot and in what changes."""
+    of_all, of_demo = following("partners/acme"), following("customers/demo/consents/acme")
+    turn(kept, of_all)
+    turn(kept, of_demo)
+    kept.do(lambda tx: tx.partners.save(replace(tx.partners.get(ACME) or pytest.fail("it is there"), rehearsing=True)))
+    kept.connect(ACME, NORTH)
+    told = [
+        [
+            (standing.customer, standing.closed_number)
+            for said in turn(kept, guard)
+            for standing in getattr(said, "standings", ())
+        ]
+        for guard in (of_all, of_demo)
+    ]
+    rehearsed = kept.ask(lambda view: view.facts.demo_standing(ACME)).closed_number
+    assert told == [[(NORTH, 0)], [("demo", rehearsed)]]
+    assert rehearsed > 0
 
 
 def test_nothing_of_another_history_is_mixed_with_what_was_told(kept: StoreUnderTest, tmp_path: Path) -> None:

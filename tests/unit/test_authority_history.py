@@ -21,8 +21,8 @@ from consentry_authority.commands.records import (
 from consentry_authority.storage import tables
 from consentry_authority.storage.store import Origin
 from consentry_core.database import open_sqlite
-from consentry_rule import CustomerId, Deny, Key, KeyId, KeyKind, Reason, Standing, valid
-from support.stores import ACME, NORTH, OTHER, StoreUnderTest, open_store
+from consentry_rule import CustomerId, Deny, Key, KeyId, KeyKind, PartnerId, Reason, Standing, valid
+from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def consent(tx: Transaction) -> ConsentRecord:
 
 
 def subjects(kept: StoreUnderTest, after: int) -> list[str]:
-    return [change.subject for change in kept.ask(lambda tx: tx.facts.changes_after(after, 100))]
+    return [change.subject for change in kept.ask(lambda tx: list(tx.facts.changes_after(after)))]
 
 
 def head(kept: StoreUnderTest) -> int:
@@ -60,6 +60,18 @@ def save_subscription(kept: StoreUnderTest, subscription: SubscriptionRecord | N
         tx.customers.save(replace(customer, subscription=subscription))
 
     kept.do(save)
+
+
+def rehearse(kept: StoreUnderTest, *rehearsing: bool) -> int:
+    """The partner's rehearsing is set to these, one after the other, in one transaction; the number of the change."""
+
+    def save(tx: Transaction) -> None:
+        for each in rehearsing:
+            partner = tx.partners.get(ACME)
+            assert isinstance(partner, PartnerRecord)
+            tx.partners.save(replace(partner, rehearsing=each))
+
+    return kept.do(save).revision.number
 
 
 class TestNumbers:
@@ -140,19 +152,14 @@ class TestSubjects:
 
         assert not kept.do(rename).changed
 
-    def test_a_rehearsal_touches_the_partners_demo_keys(self, kept: StoreUnderTest) -> None:
+    def test_a_rehearsal_touches_the_partners_demo_keys_and_the_demo_customers_standing(self, kept: StoreUnderTest) -> None:
         kept.key(ACME, "demo1", KeyKind.DEMO)
         kept.key(ACME, "all1")
         kept.key(OTHER, "demo2", KeyKind.DEMO)
         before = head(kept)
 
-        def rehearse(tx: Transaction) -> None:
-            partner = tx.partners.get(ACME)
-            assert isinstance(partner, PartnerRecord)
-            tx.partners.save(replace(partner, rehearsing=True))
-
-        kept.do(rehearse)
-        assert subjects(kept, before) == ["partners/acme/keys/demo1"]
+        rehearse(kept, True)
+        assert subjects(kept, before) == ["customers/demo/consents/acme", "partners/acme/keys/demo1"]
         key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/demo1"))
         assert isinstance(key, Key)
         assert key.rehearsing
@@ -219,6 +226,134 @@ class TestOpenedNumber:
         after = standing(kept)
         assert (after.connected, after.disconnect_time) == (False, kept.clock.now())
         assert after.opened_number == before.opened_number
+
+
+class TestRehearsals:
+    """The demo customer's numbers, which change as those of one that withdraws and consents again."""
+
+    def numbers(self, kept: StoreUnderTest, partner: PartnerId = ACME) -> tuple[int, int]:
+        demo = kept.ask(lambda tx: tx.facts.standing(partner, CustomerId("demo")))
+        assert demo == kept.ask(lambda tx: tx.facts.standings_to(partner, [NORTH, CustomerId("demo")]))[1]
+        return demo.opened_number, demo.closed_number
+
+    def test_it_is_open_from_before_the_first_key(self, kept: StoreUnderTest) -> None:
+        kept.key(ACME, "demo1", KeyKind.DEMO)
+        assert self.numbers(kept) == (1, 0)
+        assert head(kept) >= 1
+
+    def test_a_rehearsal_closes_it_and_its_end_opens_it(self, kept: StoreUnderTest) -> None:
+        began = rehearse(kept, True)
+        assert self.numbers(kept) == (1, began)
+        ended = rehearse(kept, False)
+        assert self.numbers(kept) == (ended, began)
+        again = rehearse(kept, True)
+        assert self.numbers(kept) == (ended, again)
+        assert ended < again
+        assert self.numbers(kept, OTHER) == (1, 0), "each partner rehearses for itself"
+
+    def test_one_that_is_over_within_one_transaction_closes_nothing(self, kept: StoreUnderTest) -> None:
+        rehearse(kept, True, False)
+        assert self.numbers(kept) == (1, 0)
+
+    def test_one_without_a_demo_key_is_a_change_all_the_same(self, kept: StoreUnderTest) -> None:
+        before = head(kept)
+        assert rehearse(kept, True) == before + 1
+
+
+class TestListings:
+    """Since when a customer is on a key's list, and who was taken off it."""
+
+    @pytest.fixture
+    def listed(self, kept: StoreUnderTest) -> StoreUnderTest:
+        for customer in (NORTH, SOUTH, EAST):
+            kept.customer(customer)
+        kept.key(ACME, "spec", KeyKind.SPECIFIC_CUSTOMERS, frozenset({NORTH, SOUTH}))
+        return kept
+
+    def list_(self, kept: StoreUnderTest, *lists: set[CustomerId]) -> int:
+        """The key's list becomes these, one after the other, in one transaction; the number of the change."""
+
+        def save(tx: Transaction) -> None:
+            for customers in lists:
+                key = tx.keys.get(ACME, KeyId("spec"))
+                assert key is not None
+                tx.keys.save(replace(key, customers=frozenset(customers)))
+
+        return kept.do(save).revision.number
+
+    def key(self, kept: StoreUnderTest) -> Key:
+        key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/spec"))
+        assert isinstance(key, Key)
+        return key
+
+    def test_the_first_list_is_numbered_by_the_keys_creation(self, listed: StoreUnderTest) -> None:
+        assert self.key(listed).listed_numbers == {NORTH: head(listed), SOUTH: head(listed)}
+        assert self.key(listed).unlisted == ()
+
+    def test_who_comes_later_has_a_number_of_its_own(self, listed: StoreUnderTest) -> None:
+        created = head(listed)
+        number = self.list_(listed, {NORTH, SOUTH, EAST})
+        assert self.key(listed).listed_numbers == {NORTH: created, SOUTH: created, EAST: number}
+
+    def test_who_is_taken_off_is_remembered_with_both_numbers(self, listed: StoreUnderTest) -> None:
+        created = head(listed)
+        number = self.list_(listed, {NORTH})
+        assert self.key(listed).listed_numbers == {NORTH: created}
+        assert self.key(listed).unlisted == ((SOUTH, created, number),)
+
+    def test_who_comes_back_has_a_new_number_and_is_remembered_all_the_same(self, listed: StoreUnderTest) -> None:
+        """From the first change that listed it: whoever was away since then cannot be told that it never was there."""
+        created = head(listed)
+        self.list_(listed, {NORTH})
+        back = self.list_(listed, {NORTH, SOUTH})
+        off = self.list_(listed, {NORTH})
+        again = self.list_(listed, {NORTH, SOUTH})
+        assert created < back < off < again
+        assert self.key(listed).listed_numbers == {NORTH: created, SOUTH: again}
+        assert self.key(listed).unlisted == ((SOUTH, created, off),)
+
+    def test_what_is_undone_within_one_transaction_numbers_nothing(self, listed: StoreUnderTest) -> None:
+        before = self.key(listed)
+        self.list_(listed, {NORTH}, {NORTH, SOUTH, EAST}, {NORTH, SOUTH})
+        assert self.key(listed) == before
+
+    def test_another_change_of_the_key_leaves_the_numbers(self, listed: StoreUnderTest) -> None:
+        before = self.key(listed)
+
+        def disable(tx: Transaction) -> None:
+            key = tx.keys.get(ACME, KeyId("spec"))
+            assert key is not None
+            tx.keys.save(replace(key, disabled=True))
+
+        listed.do(disable)
+        assert self.key(listed) == replace(before, disabled=True)
+
+    def test_a_key_without_a_list_has_none(self, listed: StoreUnderTest) -> None:
+        listed.key(ACME, "all1")
+        key = listed.ask(lambda tx: tx.facts.credential("partners/acme/keys/all1"))
+        assert isinstance(key, Key)
+        assert (key.listed_numbers, key.unlisted) == ({}, ())
+
+
+def test_changes_are_read_to_their_end(kept: StoreUnderTest) -> None:
+    """However many pages that takes, and whether one change has more lines than a page or there are many changes."""
+    many = [PartnerId(f"partner{number:04}") for number in range(1, 1_101)]
+
+    def fill(tx: Transaction) -> None:
+        tx.customers.add(CustomerRecord(NORTH, "North", tx.now))
+        for partner in many:
+            tx.partners.add(PartnerRecord(partner, "", tx.now))
+            tx.connections.save(ConnectionRecord(partner, NORTH, tx.now))
+
+    first = kept.do(fill).revision.number
+    kept.customer(SOUTH)
+    last = kept.connect(ACME, SOUTH).revision.number
+    changes = kept.ask(lambda tx: list(tx.facts.changes_after(first - 1)))
+    assert [(change.number, change.subject) for change in changes] == [
+        *((first, f"customers/north/consents/{partner}") for partner in many),
+        (last, "customers/south/consents/acme"),
+    ]
+    assert kept.ask(lambda tx: [change.number for change in tx.facts.changes_after(first)]) == [last]
 
 
 class TestListeners:

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from consentry_authority.storage.migrations import is_current, migrate
-from consentry_authority.storage.tables import metadata
+from consentry_authority.storage.tables import key_listings, metadata, partners
 from consentry_core.database import open_sqlite
 
 
@@ -46,6 +46,27 @@ def test_migrating_twice_changes_nothing(engine: sa.Engine) -> None:
     migrate(engine)
     migrate(engine)
     assert is_current(engine)
+
+
+def test_the_lists_of_older_keys_are_numbered_by_their_creation(engine: sa.Engine) -> None:
+    """And by 0 where the history does not tell it."""
+    migrate(engine, "0002")
+    with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
+        for statement in (
+            "INSERT INTO partners VALUES ('acme', '', 0, FALSE)",
+            "INSERT INTO customers VALUES ('north', '', 0, FALSE, NULL, NULL, NULL)",
+            "INSERT INTO keys VALUES ('acme', 'k1', '', 'specific_customers', 0, '', NULL, FALSE, NULL, 1)",
+            "INSERT INTO keys VALUES ('acme', 'k2', '', 'specific_customers', 0, '', NULL, FALSE, NULL, 1)",
+            "INSERT INTO key_customers VALUES ('acme', 'k1', 'north'), ('acme', 'k2', 'north')",
+            "INSERT INTO changes VALUES (7, 'partners/acme/keys/k1', 0, '', ''), (9, 'partners/acme/keys/k1', 0, '', '')",
+        ):
+            connection.exec_driver_sql(statement)
+    migrate(engine)
+    with engine.connect() as connection:
+        listings = connection.execute(sa.select(key_listings).order_by(key_listings.c.key)).all()
+        demo = connection.execute(sa.select(partners.c.demo_opened_number, partners.c.demo_closed_number)).one()
+    assert [tuple(row) for row in listings] == [("acme", "k1", "north", 7, 7, 0), ("acme", "k2", "north", 0, 0, 0)]
+    assert tuple(demo) == (1, 0)
 
 
 def _keys_and_checks(engine: sa.Engine) -> dict[str, object]:

@@ -18,15 +18,16 @@ from consentry_core.database import open_sqlite
 from consentry_core.errors import InvalidArgument, Unavailable
 from consentry_core.settings import SettingError
 from consentry_devices.alarms import Alarm
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.feed.log import Entry
 from consentry_devices.inventory import InventoryChange, Location
 from consentry_devices.state import BEGINNING
-from consentry_devices.storage import group, tables
+from consentry_devices.storage import tables, transaction
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.store import Store, open_store
 from consentry_rule import Instant
 from support.clocks import FakeClock
-from support.device_frames import KNOWN, NORTH, NOW, SECOND, SOUTH, PlainEncoder, device, frame, sensor, stream, telemetry
+from support.device_frames import NORTH, NOW, SOUTH, PlainEncoder, device, frame, sensor, stream, telemetry
+from support.snapshots import snapshot_of
 
 
 def opened(folder: Path) -> Store:
@@ -113,35 +114,6 @@ async def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_snapshot_is_exact_at_its_number(store: Store) -> None:
-    """While frames pour in: what the snapshot says is what the log says up to its `seq`, and nothing else."""
-    writing = asyncio.create_task(_pour(store, 300))
-    seen = set()
-    while not writing.done():
-        snapshot = await store.state.snapshot(NORTH)
-        seen.add(snapshot.seq)
-        counted = {reading.sensor: reading.value for reading in snapshot.latest}
-        entries = [entry for entry in await _entries(store) if entry.seq <= snapshot.seq]
-        blocks = sum(entry.kind is Kind.TELEMETRY for entry in entries)
-        assert counted == ({"load": float(blocks)} if blocks else {})
-        assert len(snapshot.devices) == sum(entry.kind is Kind.INVENTORY for entry in entries)
-    await writing
-    assert len(seen) > 1
-    assert (await store.state.snapshot(NORTH)).seq == store.log.tail()
-
-
-async def _pour(store: Store, count: int) -> None:
-    pending = []
-    for number in range(1, count + 1):
-        told = InventoryChange(NOW, (), (device(), device(f"d{number:03}")), (sensor(),))
-        first = KNOWN if number == 1 else told
-        block = telemetry(float(number), start=NOW + number * SECOND)
-        pending.append(await store.log.submit(stream(), frame(number, block, inventory=first)))
-        await asyncio.sleep(0)
-    for answer in pending:
-        await answer
-
-
 async def test_a_snapshot_holds_one_customers_things_parents_first(store: Store) -> None:
     told = InventoryChange(
         NOW,
@@ -152,7 +124,7 @@ async def test_a_snapshot_holds_one_customers_things_parents_first(store: Store)
     alarm = Alarm("power", "zz", "Power Failure", "", 7, NOW)
     await (await store.log.submit(stream(), frame(1, telemetry(1.0, "text", of="zz"), inventory=told, alarms=(alarm,))))
     await (await store.log.submit(stream(SOUTH), frame(1, telemetry(1.0, customer=SOUTH))))
-    snapshot = await store.state.snapshot(NORTH)
+    snapshot = await snapshot_of(store.state, NORTH)
     assert [location.id for location in snapshot.locations] == ["z", "a"]
     assert [(each.id, each.gateways) for each in snapshot.devices] == [("zz", ("gw",)), ("mm", ("gw",)), ("aa", ("gw",))]
     assert [event.alarm for event in snapshot.alarms] == [alarm]
@@ -171,14 +143,14 @@ async def test_in_one_group_the_refused_frame_alone_is_left_out(store: Store) ->
     answers = [await store.log.submit(of, one) for of, one in frames]
     results = await asyncio.gather(*answers, return_exceptions=True)
     assert [isinstance(result, InvalidArgument) for result in results] == [False, True, False, False]
-    assert "new" not in {each.id for each in (await store.state.snapshot(NORTH)).devices}
+    assert "new" not in {each.id for each in (await snapshot_of(store.state, NORTH)).devices}
 
 
 async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await (await store.log.submit(stream(), frame(1, telemetry(1.0))))
-    before = (await _entries(store), await store.state.snapshot(NORTH))
+    before = (await _entries(store), await snapshot_of(store.state, NORTH))
     told = InventoryChange(NOW, (), (device("new"),))
 
     def full_disk(*_: object, **__: object) -> None:
@@ -188,14 +160,14 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_aga
         patched.setattr(tables, "upsert", full_disk)
         with pytest.raises(Unavailable):
             await (await store.log.submit(stream(), frame(2, telemetry(2.0), inventory=told)))
-    assert (await _entries(store), await store.state.snapshot(NORTH)) == before
+    assert (await _entries(store), await snapshot_of(store.state, NORTH)) == before
     assert await store.log.last_number(stream()) == 1
     await (await store.log.submit(stream(), frame(2, telemetry(2.0), inventory=told)))
     assert store.log.tail() == before[1].seq + 2
 
 
 async def test_of_old_frames_only_the_number_is_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group, "REMEMBERED_FRAMES", 5)
+    monkeypatch.setattr(transaction, "REMEMBERED_FRAMES", 5)
     for number in range(1, 21):
         await (await store.log.submit(stream(), frame(number, telemetry(1.0))))
     with store.database.engine.connect() as connection:

@@ -14,6 +14,7 @@ from consentry_core.rpc.gate import current_call
 from consentry_devices.feed.ring import Ring
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
+from consentry_devices.rpc.shared import Feed as SharedFeed
 from consentry_devices.storage.store import open_store
 from consentry_rule import CustomerId, DataClass
 from support.clocks import FakeClock
@@ -96,7 +97,9 @@ async def feed(tmp_path: Path) -> AsyncIterator[Feed]:
     gate = RuleGate(clock)
     gate.consent(NORTH)
     gate.consent(SOUTH)
-    yield Feed(FeedServicer(store.log, store.state, ring, store.cursor_key, clock), gate, store.log.submit)
+    yield Feed(
+        FeedServicer(SharedFeed(store.log, store.state, ring, clock, tmp_path), store.cursor_key), gate, store.log.submit
+    )
     await store.close()
 
 

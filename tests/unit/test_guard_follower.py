@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Renewal, Revision
 from consentry_guard.deadlines import Deadlines
-from consentry_guard.follower import NAMES_PER_INTEREST, Follower
+from consentry_guard.follower import NAMES_PER_INTEREST, Follower, HistoryWentBack
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
 
 ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
@@ -258,3 +260,26 @@ def test_deadlines_come_in_order_and_once_each() -> None:
     assert deadlines.next() == 30
     assert list(deadlines.due(Instant(99))) == ["c"]
     assert deadlines.next() is None
+
+
+def test_an_older_copy_of_the_same_history_is_not_served_by() -> None:
+    """A backup was put back, and nobody ran `consentry restored`: what was revoked since would be open again."""
+    follower = started(7)
+    follower.disconnected()
+    follower.connected(at(1))
+    follower.received(Facts(revision(5)))
+    follower.received(Facts(revision(5), interest=1))
+    with pytest.raises(HistoryWentBack, match="consentry restored"):
+        follower.received(lease(5, asked=1))
+    assert follower.may_serve(at(4.9)), "the lease from before lasts"
+    assert not follower.may_serve(at(5.1))
+
+
+def test_another_epoch_may_begin_anywhere() -> None:
+    follower = started(7)
+    follower.disconnected()
+    follower.connected(at(1))
+    follower.received(Facts(revision(5, "e2")))
+    follower.received(Facts(revision(5, "e2"), interest=1))
+    follower.received(lease(5, asked=1, epoch="e2"))
+    assert follower.may_serve(at(5.9))

@@ -99,6 +99,22 @@ def test_no_change_of_a_credential_is_forgotten(before: Key | Token, after: Key 
         assert narrows_credential(before, after, NOW)
 
 
+numbers = st.integers(0, 9)
+listings = st.dictionaries(st.sampled_from([NORTH, SOUTH]), numbers)
+unlistings = st.lists(st.tuples(st.sampled_from([NORTH, SOUTH]), numbers, numbers), max_size=2).map(tuple)
+
+
+@given(keys, keys, listings, unlistings)
+def test_the_numbers_of_a_list_decide_nothing(
+    before: Key, after: Key, listed: dict[CustomerId, int], unlisted: tuple[tuple[CustomerId, int, int], ...]
+) -> None:
+    """Neither what is allowed nor what is narrowing."""
+    renumbered = dataclasses.replace(after, listed_numbers=listed, unlisted=unlisted)
+    assert reaches(renumbered) == reaches(after)
+    assert narrows_credential(before, renumbered, NOW) == narrows_credential(before, after, NOW)
+    assert not narrows_credential(after, renumbered, NOW)
+
+
 @given(standings, keys)
 def test_what_does_not_change_takes_nothing_away(standing: Standing, key: Key) -> None:
     assert not narrows_standing(standing, standing, NOW)

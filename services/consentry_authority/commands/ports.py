@@ -4,7 +4,7 @@ Looking and changing are apart: a `View` has no way to change anything. Nothing 
 `Transaction` does that by itself for whatever was saved through it, so no use case can forget it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,8 +49,8 @@ class Facts(Protocol):
         """The last committed change."""
         ...
 
-    def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-        """What changed after a number, ordered by it. With `limit` or more lines the last number's lines can be incomplete."""
+    def changes_after(self, number: int) -> Iterator[Change]:
+        """What changed after a number, all of it, ordered by it. Read in pages: only what the asker keeps is kept."""
         ...
 
     def commit_time_of(self, number: int) -> Instant | None:

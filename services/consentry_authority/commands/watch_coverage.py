@@ -5,6 +5,7 @@ Ends come with no change in the database: the watch knows when the next one is (
 """
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,7 +21,6 @@ from consentry_rule import (
     Deny,
     Instant,
     Key,
-    KeyKind,
     PartnerId,
     Reason,
     Standing,
@@ -31,7 +31,6 @@ from consentry_rule import (
 )
 
 _PAGE = 1000
-_ALL_CHANGES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +100,18 @@ class CoverageWatch:
         if self._after is None:
             return [*(event for event in self._look(view, key, _all(view, key)) if isinstance(event, Covered)), Synced()]
         check_shows(head, self._after)
-        changed = {change.subject for change in view.facts.changes_after(self._after.number, _ALL_CHANGES)}
-        since = view.facts.commit_time_of(self._after.number) or Instant(0)
+        number = self._after.number
+        since = view.facts.commit_time_of(number) or Instant(0)
+        unlisted = {customer for customer, listed, unlisted in key.unlisted if listed <= number < unlisted}
+        changed = _changed_after(view, number, key.partner) | unlisted
+        changed |= {customer for customer, listed in key.listed_numbers.items() if listed > number}
         events: list[CoverageEvent] = []
-        for standing in _all(view, key) if self._key_name not in changed else _everybody(view, key):
+        off_the_list = view.facts.standings_to(key.partner, sorted(unlisted - key.customers))
+        for standing in itertools.chain(_all(view, key), off_the_list):
             if standing.disconnect_time is not None and standing.disconnect_time < since:
                 continue  # they had parted before: what the customer does since is none of the partner's business
             (event,) = self._look(view, key, (standing,))
-            name = names.CONSENT.format(standing.customer, standing.partner)
-            if self._key_name in changed or name in changed or _ended_between(standing, since, view.now):
+            if standing.customer in changed or _ended_between(standing, since, view.now):
                 events.append(event)
         return [*events, Synced()]
 
@@ -117,19 +119,11 @@ class CoverageWatch:
         """What differs from what was said."""
         assert self.revision is not None  # noqa: S101 - a turn came before
         assert self._key is not None  # noqa: S101
-        touched: dict[CustomerId, None] = {}
-        for change in view.facts.changes_after(self.revision.number, _ALL_CHANGES):
-            if names.CONSENT.matches(change.subject):
-                customer, partner = names.CONSENT.parse(change.subject, "subject")
-                if partner == key.partner:
-                    touched[CustomerId(customer)] = None
-        touched |= dict.fromkeys(sorted(self._key.customers ^ key.customers))
-        if self._key.rehearsing != key.rehearsing:
-            touched[view.facts.demo_standing(key.partner).customer] = None
+        touched = _changed_after(view, self.revision.number, key.partner) | (self._key.customers ^ key.customers)
         while self._ends and self._ends[0][0] <= view.now:
-            touched[heapq.heappop(self._ends)[1]] = None
+            touched.add(heapq.heappop(self._ends)[1])
         before = {customer: self._said.get(customer) for customer in touched}
-        events = self._look(view, key, view.facts.standings_to(key.partner, list(touched)))
+        events = self._look(view, key, view.facts.standings_to(key.partner, sorted(touched)))
         return [event for event in events if _differs(event, before)]
 
     def _look(self, view: View, key: Key, standings: Iterable[Standing]) -> list[CoverageEvent]:
@@ -160,18 +154,15 @@ def _all(view: View, key: Key) -> Iterator[Standing]:
             return
 
 
-def _everybody(view: View, key: Key) -> Iterator[Standing]:
-    """All standings towards the key's partner: after a change of the key nobody knows which of them it covered before."""
-    if key.kind is KeyKind.DEMO:
-        yield view.facts.demo_standing(key.partner)
-        return
-    listed = set(key.customers)
-    after: CustomerId | None = None
-    while standings := view.facts.standings_of(PartnerId(key.partner), after=after, limit=_PAGE):
-        yield from standings
-        listed.difference_update(standing.customer for standing in standings)
-        after = standings[-1].customer
-    yield from view.facts.standings_to(key.partner, sorted(listed))
+def _changed_after(view: View, number: int, partner: PartnerId) -> set[CustomerId]:
+    """The customers that have stood otherwise towards the partner at some moment since."""
+    changed: set[CustomerId] = set()
+    for change in view.facts.changes_after(number):
+        if names.CONSENT.matches(change.subject):
+            customer, towards = names.CONSENT.parse(change.subject, "subject")
+            if towards == partner:
+                changed.add(CustomerId(customer))
+    return changed
 
 
 def _differs(event: CoverageEvent, before: dict[CustomerId, frozenset[DataClass] | None]) -> bool:

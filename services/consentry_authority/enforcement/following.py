@@ -34,7 +34,6 @@ PIECE = 500
 """The most facts in one message, and the most snapshot facts in one turn: what a guard applies in one step stays short."""
 
 _SHORTEST_INCARNATION = 16
-_ALL_CHANGES = 1_000_000  # a stream that is further behind starts again with snapshots
 
 _FOLLOWABLE = (names.KEY, names.TOKEN, names.CONSENT, names.PARTNER)
 
@@ -145,9 +144,7 @@ class Following:
         if self._told.number == head.number and self._renewal is None:
             return
         subjects = dict.fromkeys(
-            change.subject
-            for change in view.facts.changes_after(self._told.number, _ALL_CHANGES)
-            if self._concerns(change.subject)
+            change.subject for change in view.facts.changes_after(self._told.number) if self._concerns(change.subject)
         )
         facts = [_read(view, subject) for subject in subjects]
         for start in range(0, max(len(facts), 1), PIECE):
@@ -157,7 +154,11 @@ class Following:
     def _concerns(self, subject: str) -> bool:
         if subject in self._names:
             return True
-        return names.CONSENT.matches(subject) and PartnerId(names.CONSENT.parse(subject, "subject")[1]) in self._partners
+        if not names.CONSENT.matches(subject):
+            return False
+        customer, partner = names.CONSENT.parse(subject, "subject")
+        # Like its snapshot, news of a whole partner leaves the demo customer out: it is nobody's customer.
+        return PartnerId(partner) in self._partners and customer != names.DEMO_CUSTOMER
 
     def _piece(self, view: View, head: Revision) -> Facts:
         """The next piece of the oldest snapshot that is owed."""

@@ -1,7 +1,8 @@
 """What decisions are made of, out of the tables. Joins, and never filters by validity."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,8 @@ from consentry_rule import (
 )
 
 _AT_ONCE = 1000  # names in one query; databases have a limit
+_PAGE = 1000
+_DEMO = CustomerId(names.DEMO_CUSTOMER)
 
 _STANDINGS = (
     sa.select(
@@ -64,15 +67,19 @@ class SqlFacts:
         row = self._connection.execute(sa.select(t.revision.c.epoch, t.revision.c.number)).one()
         return Revision(row.epoch, row.number)
 
-    def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-        """See `ports.Facts.changes_after`."""
-        found = self._connection.execute(
-            sa.select(t.changes.c.number, t.changes.c.commit_time, t.changes.c.subject)
-            .where(t.changes.c.number > number)
-            .order_by(t.changes.c.number, t.changes.c.subject)
-            .limit(limit)
-        )
-        return [Change(row.number, Instant(row.commit_time), row.subject) for row in found]
+    def changes_after(self, number: int) -> Iterator[Change]:
+        """See `ports.Facts.changes_after`. Walks the primary key of `changes`."""
+        columns = t.changes.c
+        query = sa.select(columns.number, columns.commit_time, columns.subject).order_by(columns.number, columns.subject)
+        after = (number + 1, "")  # before every line of the next number: no subject is empty
+        while True:
+            where = sa.tuple_(columns.number, columns.subject) > sa.tuple_(*after)
+            page = self._connection.execute(query.where(where).limit(_PAGE)).all()
+            for row in page:
+                yield Change(row.number, Instant(row.commit_time), row.subject)
+            if len(page) < _PAGE:
+                return
+            after = (page[-1].number, page[-1].subject)
 
     def commit_time_of(self, number: int) -> Instant | None:
         """See `ports.Facts.commit_time_of`."""
@@ -131,11 +138,18 @@ class SqlFacts:
                 query = _STANDINGS.where(one == anchor, many.in_(others[start : start + _AT_ONCE]))
                 for standing in map(_standing, self._connection.execute(query)):
                     found[standing.partner, standing.customer] = standing
-        return [found.get(between) or _no_standing(*between) for between in pairs]
+        for partner, customer in pairs:
+            if customer == names.DEMO_CUSTOMER:
+                found[partner, customer] = self.demo_standing(partner)
+        return [found.get(between) or Standing(*between) for between in pairs]
 
     def demo_standing(self, partner: PartnerId) -> Standing:
         """See `ports.Facts.demo_standing`."""
-        return self.standing(partner, CustomerId(names.DEMO_CUSTOMER))
+        columns = t.partners.c
+        query = sa.select(columns.demo_opened_number, columns.demo_closed_number).where(columns.id == partner)
+        row = self._connection.execute(query).one_or_none()
+        opened, closed = (0, 0) if row is None else row
+        return Standing(partner, _DEMO, demo=True, opened_number=opened, closed_number=closed)
 
     def _key(self, name: str, partner: PartnerId, key: str) -> Key | None:
         row = self._connection.execute(
@@ -145,17 +159,27 @@ class SqlFacts:
         ).one_or_none()
         if row is None:
             return None
-        listed = self._connection.scalars(
-            sa.select(t.key_customers.c.customer).where(t.key_customers.c.partner == partner, t.key_customers.c.key == key)
-        )
-        return Key(
+        found = Key(
             kind=KeyKind(row.kind),
             partner=partner,
             disabled=row.disabled,
             expire_time=instant(row.expire_time),
-            customers=frozenset(map(CustomerId, listed)),
             rehearsing=row.rehearsing,
             secrets=self._secrets(name),
+        )
+        return self._with_list(found, key) if found.kind is KeyKind.SPECIFIC_CUSTOMERS else found
+
+    def _with_list(self, key: Key, key_id: str) -> Key:
+        on_it = sa.select(t.key_customers.c.customer).where(_of(t.key_customers, key.partner, key_id))
+        customers = frozenset(map(CustomerId, self._connection.scalars(on_it)))
+        columns = t.key_listings.c
+        query = sa.select(columns.customer, columns.first_number, columns.listed_number, columns.unlisted_number)
+        rows = self._connection.execute(query.where(_of(t.key_listings, key.partner, key_id)).order_by(columns.customer)).all()
+        return replace(
+            key,
+            customers=customers,
+            listed_numbers={customer: listed for customer, _, listed, _ in rows if customer in customers},
+            unlisted=tuple((customer, first, unlisted) for customer, first, _, unlisted in rows if unlisted),
         )
 
     def _token(self, name: str, token: str) -> Token | None:
@@ -182,8 +206,8 @@ class SqlFacts:
         return tuple(Secret(row.id, instant(row.expire_time)) for row in found)
 
 
-def _no_standing(partner: PartnerId, customer: CustomerId) -> Standing:
-    return Standing(partner, customer, demo=customer == names.DEMO_CUSTOMER)
+def _of(table: sa.Table, partner: PartnerId, key: str) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.partner == partner, table.c.key == key)
 
 
 def _standing(row: Any) -> Standing:

@@ -12,11 +12,12 @@ Repositories touch what they are about to save, before they do; use cases know n
    denied now is not denied everywhere.
 5. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
    it. One that had ended by itself is found closed when it is touched. Of one that stays allowed, the classes that differ are
-   marked by it. Readers that resume learn from all of these what they missed.
+   marked by it. A rehearsal closes the demo customer's, and its end opens it. A customer that came onto a key's list, or left
+   it, is marked by the number there. Readers that resume learn from all of these what they missed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -28,6 +29,8 @@ from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing, Token, opened_classes, valid
 from consentry_rule.narrowing import narrows_credential, narrows_standing
+
+_DEMO = CustomerId(names.DEMO_CUSTOMER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Touched:
         self._facts = facts
         self.credentials: dict[str, Key | Token | None] = {}
         self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
+        self.rehearsals: dict[PartnerId, bool] = {}
 
     def credential(self, name: str) -> None:
         """A key or token is about to change. The first touch counts."""
@@ -65,6 +69,11 @@ class Touched:
         """How a customer stands towards a partner is about to change. The first touch counts: it sees the state before all."""
         if (partner, customer) not in self.standings:
             self.standings[partner, customer] = self._facts.standing(partner, customer)
+
+    def rehearsal(self, partner: PartnerId, rehearsing: bool) -> None:
+        """A partner begins or ends a rehearsal; `rehearsing` is how it was before. So the demo customer stands otherwise."""
+        self.rehearsals.setdefault(partner, rehearsing)
+        self.standing(partner, _DEMO)
 
     def subjects(self) -> list[str]:
         """The names of everything touched."""
@@ -97,7 +106,9 @@ def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Or
     narrowed = sorted({*_narrowed(touched, after, commit_time), *pending_subjects(connection, subjects)})
     if narrowed:
         open_receipt(connection, number, commit_time, origin.organization, narrowed)
-    _mark(connection, touched, after, number, now=commit_time)
+    _mark_standings(connection, touched, after, number, now=commit_time)
+    _mark_rehearsals(connection, touched, number)
+    _mark_lists(connection, touched, after, number)
     return Recorded(number, commit_time, bool(narrowed))
 
 
@@ -110,7 +121,7 @@ def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:
             yield names.CONSENT.format(customer, partner)
 
 
-def _mark(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int, *, now: Instant) -> None:
+def _mark_standings(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int, *, now: Instant) -> None:
     for (partner, customer), before in touched.standings.items():
         after = facts.standing(partner, customer)
         was_valid = isinstance(valid(before, now), Allow)
@@ -127,3 +138,35 @@ def _mark(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: 
         if marks:
             row = (t.connections.c.partner == partner, t.connections.c.customer == customer)
             connection.execute(sa.update(t.connections).where(*row).values(marks))
+
+
+def _mark_rehearsals(connection: sa.Connection, touched: Touched, number: int) -> None:
+    columns = t.partners.c
+    for partner, before in touched.rehearsals.items():
+        now = connection.execute(sa.select(columns.rehearsing).where(columns.id == partner)).scalar_one()
+        if now != before:
+            mark = columns.demo_closed_number if now else columns.demo_opened_number
+            connection.execute(sa.update(t.partners).where(columns.id == partner).values({mark: number}))
+
+
+def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int) -> None:
+    columns = t.key_listings.c
+    for name, before in touched.credentials.items():
+        after = facts.credential(name)
+        if not isinstance(after, Key):
+            continue
+        former = before if isinstance(before, Key) else replace(after, customers=frozenset())
+        known = {customer for customer, _, _ in former.unlisted}
+        entering, leaving = after.customers - former.customers, former.customers - after.customers
+        key = dict(zip(("partner", "key"), names.KEY.parse(name, "name"), strict=True))
+        new = [
+            {**key, "customer": customer, "first_number": number, "listed_number": number, "unlisted_number": 0}
+            for customer in sorted(entering - known)
+        ]
+        if new:
+            connection.execute(sa.insert(t.key_listings), new)
+        for mark, customers in ((columns.listed_number, entering & known), (columns.unlisted_number, leaving)):
+            row = (columns.partner == key["partner"], columns.key == key["key"], columns.customer == sa.bindparam("marked"))
+            if customers:
+                update = sa.update(t.key_listings).where(*row).values({mark: number})
+                connection.execute(update, [{"marked": customer} for customer in sorted(customers)])

@@ -49,9 +49,10 @@ class SqlPartners:
         )
 
     def save(self, partner: PartnerRecord) -> None:
-        """See `ports.Partners.save`. A rehearsal touches the partner's demo keys."""
+        """See `ports.Partners.save`. A rehearsal touches the partner's demo keys and how the demo customer stands to it."""
         before = self.get(partner.id)
         if before is not None and before.rehearsing != partner.rehearsing:
+            self._touched.rehearsal(partner.id, before.rehearsing)
             demo_keys = sa.select(t.keys.c.id).where(
                 t.keys.c.partner == partner.id, t.keys.c.kind == KeyKind.DEMO.value, t.keys.c.delete_time.is_(None)
             )

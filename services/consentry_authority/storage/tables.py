@@ -1,7 +1,8 @@
 """The tables. A test holds the migrations to them.
 
 Times are nanoseconds since the Unix epoch. Rows of partners, customers, connections, keys and tokens are never deleted: ids are
-not used twice, and a standing keeps its anchor (`connections.opened_number`) when the two part.
+not used twice, and a standing keeps its anchor (`connections.opened_number`) when the two part, as `key_listings` keeps that of
+a customer that is taken off a list.
 """
 
 import sqlalchemy as sa
@@ -21,6 +22,9 @@ partners = sa.Table(
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("rehearsing", sa.Boolean, nullable=False),
+    # `opened_number` and `closed_number` of the demo customer: it is open from before the first key until a rehearsal.
+    sa.Column("demo_opened_number", sa.BigInteger, nullable=False, server_default="1"),
+    sa.Column("demo_closed_number", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 customers = sa.Table(
@@ -83,6 +87,20 @@ key_customers = sa.Table(
     sa.Column("partner", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("customer", sa.Text, sa.ForeignKey("customers.id"), primary_key=True),
+    sa.ForeignKeyConstraint(["partner", "key"], ["keys.partner", "keys.id"]),
+)
+
+# What readers that come back ask of a list: one row for each customer that is or was on it. Written with the number of the
+# change, when that is known; `key_customers` says who is on the list now.
+key_listings = sa.Table(
+    "key_listings",
+    metadata,
+    sa.Column("partner", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("customer", sa.Text, sa.ForeignKey("customers.id"), primary_key=True),
+    sa.Column("first_number", sa.BigInteger, nullable=False),  # of the change that first put it on the list
+    sa.Column("listed_number", sa.BigInteger, nullable=False),  # of the last one that did
+    sa.Column("unlisted_number", sa.BigInteger, nullable=False),  # of the last one that took it off; 0: none did
     sa.ForeignKeyConstraint(["partner", "key"], ["keys.partner", "keys.id"]),
 )
 

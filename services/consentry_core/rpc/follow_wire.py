@@ -8,7 +8,6 @@ from consentry_core.clock import BootTime
 from consentry_core.errors import InvalidArgument
 from consentry_core.follow import (
     Acknowledgement,
-    Credential,
     Facts,
     Farewell,
     Forget,
@@ -20,35 +19,24 @@ from consentry_core.follow import (
     Renewal,
     Revision,
 )
-from consentry_core.rpc.times import from_duration, from_timestamp, optional_timestamp, to_duration, to_timestamp
+from consentry_core.rpc.credential_wire import credential_from_wire, credential_to_wire
+from consentry_core.rpc.times import (
+    from_duration,
+    from_timestamp,
+    optional_instant,
+    optional_timestamp,
+    to_duration,
+    to_timestamp,
+)
 from consentry_rule import (
     Consent,
     CustomerId,
     DataClass,
     Instant,
-    Key,
-    KeyKind,
     PartnerId,
-    Secret,
     Standing,
     Subscription,
-    Token,
-    TokenRole,
 )
-
-_Kind = enforcement_pb2.CredentialFacts
-
-_KIND_TO_WIRE: Mapping[KeyKind | TokenRole, enforcement_pb2.CredentialFacts.Kind.ValueType] = {
-    KeyKind.DEMO: _Kind.KIND_DEMO_KEY,
-    KeyKind.ALL_CUSTOMERS: _Kind.KIND_ALL_CUSTOMERS_KEY,
-    KeyKind.SPECIFIC_CUSTOMERS: _Kind.KIND_SPECIFIC_CUSTOMERS_KEY,
-    TokenRole.OPERATOR: _Kind.KIND_OPERATOR_TOKEN,
-    TokenRole.PARTNER_ADMIN: _Kind.KIND_PARTNER_ADMIN_TOKEN,
-    TokenRole.CUSTOMER_ADMIN: _Kind.KIND_CUSTOMER_ADMIN_TOKEN,
-    TokenRole.GATEWAY: _Kind.KIND_GATEWAY_TOKEN,
-    TokenRole.SERVICE: _Kind.KIND_SERVICE_TOKEN,
-}
-_KIND_FROM_WIRE = {wire: kind for kind, wire in _KIND_TO_WIRE.items()}
 
 DATA_CLASS_TO_WIRE: Mapping[DataClass, data_class_pb2.DataClass.ValueType] = {
     DataClass.INVENTORY: data_class_pb2.DATA_CLASS_INVENTORY,
@@ -137,7 +125,7 @@ def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:
             revision=revision_to_wire(message.revision),
             interest=message.interest,
             more=message.more,
-            credentials=[_credential_to_wire(credential) for credential in message.credentials],
+            credentials=[credential_to_wire(credential) for credential in message.credentials],
             standings=[_standing_to_wire(standing) for standing in message.standings],
         )
     )
@@ -160,54 +148,11 @@ def from_response(response: enforcement_pb2.FollowResponse) -> FromAuthority | N
                 revision_from_wire(facts.revision),
                 facts.interest,
                 facts.more,
-                tuple(_credential_from_wire(credential) for credential in facts.credentials),
+                tuple(credential_from_wire(credential) for credential in facts.credentials),
                 tuple(_standing_from_wire(standing) for standing in facts.standings),
             )
         case _:
             return None
-
-
-def _credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFacts:
-    facts = credential.facts
-    if facts is None or facts.deleted:
-        return enforcement_pb2.CredentialFacts(name=credential.name)
-    wire = enforcement_pb2.CredentialFacts(
-        name=credential.name,
-        kind=_KIND_TO_WIRE[facts.kind if isinstance(facts, Key) else facts.role],
-        disabled=facts.disabled,
-        expire_time=optional_timestamp(facts.expire_time),
-        secrets=[
-            enforcement_pb2.CredentialFacts.Secret(id=secret.id, expire_time=optional_timestamp(secret.expire_time))
-            for secret in facts.secrets
-        ],
-    )
-    if isinstance(facts, Key):
-        wire.organization = names.PARTNER.format(facts.partner)
-        wire.customers.extend(sorted(names.CUSTOMER.format(customer) for customer in facts.customers))
-        wire.rehearsing = facts.rehearsing
-    else:
-        wire.organization = facts.organization
-    return wire
-
-
-def _credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
-    kind = _KIND_FROM_WIRE.get(wire.kind)
-    expire_time = _optional_instant(wire, "expire_time")
-    secrets = tuple(Secret(secret.id, _optional_instant(secret, "expire_time")) for secret in wire.secrets)
-    facts: Key | Token | None = None  # also for a kind that this guard does not know: it lets nobody in
-    if isinstance(kind, KeyKind):
-        facts = Key(
-            kind=kind,
-            partner=PartnerId(names.PARTNER.parse(wire.organization, "organization")[0]),
-            disabled=wire.disabled,
-            expire_time=expire_time,
-            customers=frozenset(CustomerId(names.CUSTOMER.parse(name, "customers")[0]) for name in wire.customers),
-            rehearsing=wire.rehearsing,
-            secrets=secrets,
-        )
-    elif isinstance(kind, TokenRole):
-        facts = Token(kind, wire.organization, disabled=wire.disabled, expire_time=expire_time, secrets=secrets)
-    return Credential(wire.name, facts)
 
 
 def _standing_to_wire(standing: Standing) -> enforcement_pb2.Standing:
@@ -239,14 +184,9 @@ def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
     customer, partner = names.CONSENT.parse(wire.name, "name")
     subscription = consent = None
     if wire.HasField("subscription"):
-        subscription = Subscription(wire.subscription.cancelled, _optional_instant(wire.subscription, "expire_time"))
+        subscription = Subscription(wire.subscription.cancelled, optional_instant(wire.subscription, "expire_time"))
     if wire.HasField("consent"):
-        consent = Consent(
-            from_timestamp(wire.consent.data_start_time, "data_start_time"),
-            wire.consent.revoked,
-            _optional_instant(wire.consent, "expire_time"),
-            data_classes_from_wire(list(wire.consent.data_classes), "data_classes"),
-        )
+        consent = _consent_from_wire(wire.consent)
     return Standing(
         partner=PartnerId(partner),
         customer=CustomerId(customer),
@@ -254,24 +194,28 @@ def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
         connected=wire.connected,
         subscription=subscription,
         consent=consent,
-        disconnect_time=_optional_instant(wire, "disconnect_time"),
+        disconnect_time=optional_instant(wire, "disconnect_time"),
         opened_number=wire.opened_number,
         closed_number=wire.closed_number,
-        class_numbers=tuple((_DATA_CLASS_FROM_WIRE[each.data_class], each.number) for each in wire.class_numbers),
+        class_numbers=tuple(
+            (_DATA_CLASS_FROM_WIRE[each.data_class], each.number)
+            for each in wire.class_numbers
+            if each.data_class in _DATA_CLASS_FROM_WIRE
+        ),
     )
 
 
-_WithExpireTime = (
-    enforcement_pb2.CredentialFacts
-    | enforcement_pb2.CredentialFacts.Secret
-    | enforcement_pb2.Standing
-    | enforcement_pb2.Standing.SubscriptionFacts
-    | enforcement_pb2.Standing.ConsentFacts
-)
+def _consent_from_wire(wire: enforcement_pb2.Standing.ConsentFacts) -> Consent | None:
+    """The consent as far as this guard knows it: a data class of a newer authority opens nothing here.
 
-
-def _optional_instant(message: _WithExpireTime, field: str) -> Instant | None:
-    return from_timestamp(getattr(message, field), field) if message.HasField(field) else None  # type: ignore[arg-type]
+    None for a consent to such classes alone: in a `Consent`, no classes would mean all of them.
+    """
+    known = frozenset(_DATA_CLASS_FROM_WIRE[each] for each in wire.data_classes if each in _DATA_CLASS_FROM_WIRE)
+    if wire.data_classes and not known:
+        return None
+    return Consent(
+        from_timestamp(wire.data_start_time, "data_start_time"), wire.revoked, optional_instant(wire, "expire_time"), known
+    )
 
 
 def _set_time(

@@ -1,6 +1,7 @@
 """Instants and protobuf's times, both ways."""
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry_core.errors import InvalidArgument
@@ -26,6 +27,11 @@ def from_timestamp(timestamp: Timestamp, field: str) -> Instant:
         raise InvalidArgument(field, "must be a time between the years 1970 and 9999", reason="TIME_INVALID")
     # Within 64 bits of nanoseconds, which is what is stored: up to the year 2262. Later is as good as that.
     return Instant(min(timestamp.seconds * _NANOS + timestamp.nanos, 2**63 - 1))
+
+
+def optional_instant(message: Message, field: str) -> Instant | None:
+    """The instant that a field holds; None when it is left out. InvalidArgument as `from_timestamp`."""
+    return from_timestamp(getattr(message, field), field) if message.HasField(field) else None
 
 
 def to_duration(nanoseconds: int) -> Duration:

@@ -1,76 +1,185 @@
 """Cursors: opaque positions in the feed, authenticated, and bound to store, partner and filter.
 
-Bound to the partner and not to the key, so that a reader whose key was replaced goes on where it was.
+Bound to the partner and not to the key, so that a reader whose key was replaced goes on where it was. Bound also to the run
+that wrote the entry it stands at: a store that was restored from an older copy of itself has lost what a cursor from before has
+told, and gives its numbers once more.
 """
 
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
 
 from consentry_core.encoding import base64url, from_base64url
 from consentry_core.errors import InvalidArgument, OutOfRange
+from consentry_devices.feed.log import Entry, Kind
 from consentry_rule import Instant
 
-_FIELDS = struct.Struct(">B8s8sQQq?")
-_VERSION = 1
+_FIELDS = struct.Struct(">B8s8s8sBQQqQQq8s8s8s")
+_VERSION = 2
 _TAG_BYTES = 16
+_DIGEST_BYTES = 8
+NOTHING = bytes(_DIGEST_BYTES)
+"""The digest of no members."""
+
+
+class Phase(Enum):
+    """How far the start of the stream had got that a cursor is of."""
+
+    STARTED = 0
+    """All who enter at the start have been told."""
+    ENTERING = 1
+    """Not all of them, in a stream that began without the current state."""
+    IN_SNAPSHOT = 2
+    """The first snapshot was not complete; resuming begins it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of coverage: the authority's changes up to `number` of its epoch, and ends up to `time` by its clock.
+
+    `key` is whose coverage it was, `members` who was told about. Epoch, key and members as digests; of the members those of
+    all, one laid over the other.
+    """
+
+    epoch: bytes = NOTHING
+    number: int = 0
+    time: Instant = Instant(0)  # noqa: RUF009 - a number
+    key: bytes = NOTHING
+    members: bytes = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What of the log a reader has dealt with.
+
+    `seq`: the entries up to this one. `telemetry`: of blocks of readings only those up to this one, because some of the values
+    after it are still to be told; and, up to `seq`, those of the devices that come no later than `device`, see `device_key`.
+    `folded`: readings up to `telemetry` that were folded and that no message has counted yet. `take_time`: when the last entry
+    was taken in up to which everything has been dealt with.
+    """
+
+    seq: int
+    telemetry: int
+    take_time: Instant
+    folded: int = 0
+    device: str = ""
+
+    @classmethod
+    def at(cls, seq: int, take_time: Instant) -> "Place":
+        """Everything up to this entry."""
+        return cls(seq, seq, take_time)
+
+    def is_past(self, entry: Entry) -> bool:
+        """Whether an entry, one after `telemetry`, has been dealt with."""
+        if entry.seq > self.seq:
+            return False
+        return entry.kind is not Kind.TELEMETRY or device_key(entry) <= self.device
+
+    def moved_to(self, seq: int, take_time: Instant) -> "Place":
+        """The place of a reader that tells everything, once it has told what was left up to this entry."""
+        if seq < self.seq:
+            return replace(self, telemetry=seq, take_time=take_time)
+        return Place.at(seq, take_time)
+
+
+def device_key(entry: Entry) -> str:
+    """What devices are ordered by when their values are told after having been folded."""
+    return f"{entry.customer}/{entry.device}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What a reader has dealt with.
+    """Where a reader stands: in the log, towards coverage, and in its start."""
 
-    `seq`: the log's entries up to this one. `coverage`: the authority's changes of coverage up to this number, and the ends up
-    to `time`, by the clock that decides; 0 until those who enter at the start have been told. `in_snapshot`: the first snapshot
-    was not complete; resuming begins it again.
-    """
+    place: Place
+    known: Known
+    phase: Phase = Phase.STARTED
 
-    seq: int
-    coverage: int
-    time: Instant
-    in_snapshot: bool = False
+
+class Numbering(Protocol):
+    """What tells the entries apart that had the same number: the part of `Log` that is needed here."""
+
+    @property
+    def store_id(self) -> str:
+        """See `Log.store_id`."""
+        ...
+
+    def tail(self) -> int:
+        """See `Log.tail`."""
+        ...
+
+    def run_of(self, seq: int) -> str:
+        """See `Log.run_of`."""
+        ...
 
 
 class Cursors:
-    """Makes and reads the cursors of one reader: of one store, one partner, one filter (any text that tells filters apart)."""
+    """Makes and reads the cursors of one reader: of one log, one partner, one filter (any text that tells filters apart)."""
 
-    def __init__(self, key: bytes, store_id: str, partner: str, filter_text: str) -> None:
+    def __init__(self, key: bytes, log: Numbering, partner: str, filter_text: str) -> None:
         self._key = key
-        self._store = _digest(store_id.encode())
-        self._reader = _digest(partner.encode() + b"\0" + filter_text.encode())
+        self._log = log
+        self._store = digest(log.store_id)
+        self._reader = digest(f"{partner}\0{filter_text}")
+        self._run = ("", digest(""))
 
     def make(self, cursor: Cursor) -> str:
         """The text form."""
-        fields = _FIELDS.pack(_VERSION, self._store, self._reader, cursor.seq, cursor.coverage, cursor.time, cursor.in_snapshot)
+        place, known = cursor.place, cursor.known
+        fields = _FIELDS.pack(
+            _VERSION, self._store, self._reader, self._run_of(place.seq), cursor.phase.value, place.seq, place.telemetry,
+            place.take_time, place.folded, known.number, known.time, known.epoch, known.key, known.members,
+        )  # fmt: skip
+        if place.device:
+            fields += place.device.encode()
         return base64url(fields + self._tag(fields))
 
     def read(self, text: str) -> Cursor:
         """Read a text form.
 
-        OutOfRange for a cursor of another store; InvalidArgument for a damaged or forged one, and for one of another partner or
-        filter.
+        OutOfRange for a cursor of another store, or of what this one has lost; InvalidArgument for a damaged or forged one, and
+        for one of another partner or filter.
         """
         data = from_base64url(text)
-        if data is None or len(data) != _FIELDS.size + _TAG_BYTES or data[0] != _VERSION:
+        if data is None or len(data) < _FIELDS.size + _TAG_BYTES or data[0] != _VERSION:
             raise _invalid("must be the cursor of an earlier message")
-        fields, tag = data[: _FIELDS.size], data[_FIELDS.size :]
-        _, store, reader, seq, coverage, time, in_snapshot = _FIELDS.unpack(fields)
+        told, tag = data[:-_TAG_BYTES], data[-_TAG_BYTES:]
+        fields = _FIELDS.unpack_from(told)
+        _, store, reader, run, phase, seq, telemetry, take_time, folded, number, time, epoch, key, members = fields
         if store != self._store:
             # Another store has another key, so this comes before the tag: what is refused needs no proof.
             raise OutOfRange("the cursor is of another store, which this one has replaced; start again with a snapshot")
-        if not hmac.compare_digest(tag, self._tag(fields)):
+        if not hmac.compare_digest(tag, self._tag(told)):
             raise _invalid("must be the cursor of an earlier message")
         if reader != self._reader:
-            raise _invalid("must come from a stream of the same partner with the same customers and data classes")
-        return Cursor(seq, coverage, Instant(time), in_snapshot)
+            raise _invalid("must come from a stream of the same partner with the same customers, data classes and devices")
+        if seq > self._log.tail() or run != self._run_of(seq):
+            raise OutOfRange("the store was restored from a copy that is older than the cursor; start again with a snapshot")
+        known = Known(epoch, number, Instant(time), key, members)
+        place = Place(seq, telemetry, Instant(take_time), folded, told[_FIELDS.size :].decode())
+        return Cursor(place, known, Phase(phase))
+
+    def _run_of(self, seq: int) -> bytes:
+        run = self._log.run_of(seq)
+        if run != self._run[0]:
+            self._run = (run, digest(run))
+        return self._run[1]
 
     def _tag(self, fields: bytes) -> bytes:
         return hashlib.blake2b(fields, key=self._key, digest_size=_TAG_BYTES).digest()
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=8).digest()
+def digest(text: str) -> bytes:
+    """Eight bytes that tell texts apart."""
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def laid_over(one: bytes, other: bytes) -> bytes:
+    """Two digests, one over the other: in whichever order they are laid, and taken off by laying them over once more."""
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 def _invalid(description: str) -> InvalidArgument:

@@ -5,73 +5,36 @@ was withdrawn and is valid again is removed and added, with a gap between, wheth
 with a cursor.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from consentry_core.errors import ConsentryError
 from consentry_devices.columns import since
-from consentry_devices.feed.cursor import Cursor
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.feed.coverage import Added, Change, Coverage, Removed
+from consentry_devices.feed.cursor import NOTHING, Cursor, Known, Phase, digest, laid_over
+from consentry_devices.feed.filter import Filter
+from consentry_devices.feed.joining import Extent
+from consentry_devices.feed.log import Entry, Kind, Removals
+from consentry_devices.feed.returning import Away, Fate
 from consentry_guard import Access
-from consentry_rule import Allow, CustomerId, DataClass, Decision, Deny, Instant, Reason, Standing, valid
+from consentry_rule import Allow, CustomerId, DataClass, Deny, Instant
 
-
-class Coverage(Protocol):
-    """What a reader asks about its coverage: the part of `consentry_guard.GuardedCall` that it needs."""
-
-    def decide_covered(self, customer: CustomerId) -> Decision:
-        """Whether the key covers the customer now."""
-        ...
-
-    def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
-        """Whether data of this class may be handed out now."""
-        ...
-
-    def standing(self, customer: CustomerId) -> Standing:
-        """How the customer stands towards the reader's partner."""
-        ...
-
-    def standings(self) -> Iterable[Standing]:
-        """How all customers that are followed stand."""
-        ...
-
-    def opened_from(self, customer: CustomerId) -> Instant:
-        """The earliest data that is open."""
-        ...
-
-    def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
-        """The error for a denial, telling no more than the caller may know."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """Say that the customer enters, or that its classes are others now.
-
-    `opened` are the classes that were not open to this reader before: a snapshot says how they stand. `missed`: the customer
-    was covered before and not meanwhile, so say that there is a gap.
-    """
-
-    customer: CustomerId
-    data_classes: frozenset[DataClass]
-    opened: frozenset[DataClass]
-    missed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """Say that the customer leaves, and why. `denial` None: it was withdrawn and granted again before anybody looked."""
-
-    customer: CustomerId
-    denial: ConsentryError | None
-
-
-Change: TypeAlias = Added | Removed
-
+InventoryPart: TypeAlias = Callable[[CustomerId, bytes], bytes | None]
+"""What of a customer's stored inventory change concerns the devices that were asked for; None: nothing."""
 
 _NOT_TOLD = 2**63
 """Beyond every entry: of this class nothing is handed out."""
+_NO_CLASSES: frozenset[DataClass] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Say that some of a member's data was removed from the log before it was told, of these classes, up to an instant."""
+
+    customer: CustomerId
+    data_classes: frozenset[DataClass]
+    until: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,70 +46,118 @@ class _Member:
 
 
 class Reader:
-    """Membership and filtering of one `Watch`. `wanted` None: every data class."""
+    """Membership and filtering of one `Watch`. `key` is the name of the key that it came with."""
 
-    def __init__(self, coverage: Coverage, wanted: frozenset[DataClass] | None) -> None:
+    def __init__(self, coverage: Coverage, key: str, wanted: Filter, inventory_part: InventoryPart) -> None:
         self._coverage = coverage
+        self._key = digest(key)
         self._wanted = wanted
+        self._inventory_part = inventory_part
         self._members: dict[CustomerId, _Member] = {}
+        self._digest = NOTHING
         self._left: set[CustomerId] = set()
+        self._closed: dict[CustomerId, frozenset[DataClass]] = {}  # members' classes that were open once
 
     @property
     def members(self) -> Iterable[CustomerId]:
         """Who is told about."""
         return self._members.keys()
 
-    def start(self, named: Iterable[CustomerId], position: int) -> Iterator[Change]:
+    def known(self, time: Instant) -> Known:
+        """What the members were decided by, in this step, not before `time`."""
+        epoch = digest(self._coverage.authority_epoch())
+        return Known(epoch, self._coverage.revision_number(), time, self._key, self._digest)
+
+    # Who enters and who leaves
+
+    def start(self, position: int) -> Iterator[Change]:
         """Begin at a position of the log; of named customers, those that are not covered are said to be removed."""
-        for customer in self._candidates(named):
-            yield from self._look(customer, position, say_missing=bool(named))
+        for customer in self._candidates():
+            yield from self._look(customer, position, say_missing=bool(self._wanted.customers))
 
-    def resume(self, named: Iterable[CustomerId], cursor: Cursor) -> Iterator[Change]:
-        """Go on after a cursor: what was covered then and still is goes on in silence."""
-        if cursor.coverage == 0:
-            # Of a start without a snapshot that was cut off before all who enter had been told: it is told from there.
-            for change in self.start(named, cursor.seq):
-                yield replace(change, opened=frozenset()) if isinstance(change, Added) else change
-            return
-        for customer in self._candidates(named):
-            standing = self._coverage.standing(customer)
-            classes = self._open_classes(customer)
-            if classes and standing.opened_number <= cursor.coverage:
-                self._members[customer] = _Member(dict.fromkeys(classes, cursor.seq), standing.opened_number)
-                changed = self._changed_classes(standing, cursor)
-                if changed:
-                    yield Added(customer, classes, classes & changed, missed=False)
+    def resume(self, cursor: Cursor, position: int) -> Iterator[Change]:
+        """Go on after a cursor, at a position: what was covered then and still is goes on in silence.
+
+        If the start that the cursor is of was not complete, those who have stayed enter once more.
+        """
+        away = Away(self._coverage, self._wanted, self._open_classes, cursor.known, self._key)
+        for customer, fate in away.fates(self._candidates()).items():
+            if fate is Fate.STAYED and cursor.phase is Phase.STARTED:
+                yield from self._stay(customer, position, away)
                 continue
-            if classes and standing.closed_number > 0:
-                # It was covered before and it was not meanwhile, before the cursor or after it.
+            if fate in {Fate.INTERRUPTED, Fate.RETURNED}:
                 self._left.add(customer)
-                if standing.closed_number > cursor.coverage:
-                    yield Removed(customer, None)
-            yield from self._look(customer, cursor.seq, say_missing=bool(named) or self._left_since(standing, cursor))
-
-    def _candidates(self, named: Iterable[CustomerId]) -> Sequence[CustomerId]:
-        return sorted(named) or sorted(standing.customer for standing in self._coverage.standings())
-
-    def _left_since(self, standing: Standing, cursor: Cursor) -> bool:
-        """Whether a customer that is not covered now was covered at the cursor."""
-        if not 0 < standing.opened_number <= cursor.coverage:
-            return False
-        decision = self._coverage.decide_covered(standing.customer)
-        if isinstance(decision, Allow):
-            return bool(self._changed_classes(standing, cursor))  # none is open that this reader wants
-        if decision.reason is Reason.NOT_ON_KEY:
-            return False  # not of this key: another one of the partner's may cover it
-        if standing.closed_number > standing.opened_number:
-            return standing.closed_number > cursor.coverage
-        return isinstance(valid(standing, cursor.time), Allow)  # an end has come since
-
-    def _changed_classes(self, standing: Standing, cursor: Cursor) -> frozenset[DataClass]:
-        return self._wants({data_class for data_class, number in standing.class_numbers if number > cursor.coverage})
+            if fate is Fate.INTERRUPTED:
+                yield Removed(customer, None)
+            as_then = cursor.phase is Phase.ENTERING and fate in {Fate.STAYED, Fate.ENTERED}
+            for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or fate is Fate.LEFT):
+                yield replace(change, opened=_NO_CLASSES) if as_then and isinstance(change, Added) else change
 
     def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
         """What to say, now that something may have changed about these customers."""
         for customer in sorted(customers):
             yield from self._look(customer, position, say_missing=False)
+
+    def _candidates(self) -> Sequence[CustomerId]:
+        return sorted(self._wanted.customers or (standing.customer for standing in self._coverage.standings()))
+
+    def _stay(self, customer: CustomerId, position: int, away: Away) -> Iterator[Change]:
+        classes = self._open_classes(customer)
+        self._enter(customer, _Member(dict.fromkeys(classes, position), self._opened(customer)))
+        changed = away.changed_classes(self._coverage.standing(customer))
+        if changed:
+            # Whether they were open at the cursor, and not meanwhile, nobody remembers.
+            yield Added(customer, classes, classes & changed, missed=classes & changed)
+
+    def _look(self, customer: CustomerId, position: int, *, say_missing: bool) -> Iterator[Change]:
+        member = self._members.get(customer)
+        classes = self._open_classes(customer)
+        opened = self._opened(customer)
+        if member is not None and (not classes or opened != member.opened):
+            self._leave(customer)
+            yield Removed(customer, self._denial(customer))
+            member = None
+        if not classes:
+            if say_missing:
+                yield Removed(customer, self._denial(customer))
+            return
+        if member is None:
+            self._enter(customer, _Member(dict.fromkeys(classes, position), opened))
+            yield Added(customer, classes, classes, missed=classes if customer in self._left else _NO_CLASSES)
+            return
+        going_on = {data_class: seq for data_class, seq in member.after.items() if data_class in classes and seq != _NOT_TOLD}
+        if going_on.keys() != classes or member.after.keys() != classes:
+            self._members[customer] = replace(member, after=dict.fromkeys(classes, position) | going_on)
+            closed, entered = self._closed.get(customer, _NO_CLASSES), classes - going_on.keys()
+            self._closed[customer] = (closed | member.after.keys()) - classes
+            yield Added(customer, classes, entered, missed=entered & closed)
+
+    def _enter(self, customer: CustomerId, member: _Member) -> None:
+        self._members[customer] = member
+        self._digest = laid_over(self._digest, digest(customer))
+
+    def _leave(self, customer: CustomerId) -> None:
+        del self._members[customer]
+        self._digest = laid_over(self._digest, digest(customer))
+        self._closed.pop(customer, None)
+        self._left.add(customer)
+
+    def _opened(self, customer: CustomerId) -> int:
+        """By which change it was covered last."""
+        return max(self._coverage.standing(customer).opened_number, self._coverage.listed_number(customer))
+
+    def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
+        wanted = self._wanted.data_classes
+        return frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
+
+    def _denial(self, customer: CustomerId) -> ConsentryError | None:
+        decision = self._coverage.decide_covered(customer)
+        if isinstance(decision, Allow):
+            wanted = sorted(self._wanted.data_classes, key=lambda data_class: data_class.value)
+            decision = self._coverage.decide(customer, wanted[0])
+        return self._coverage.denial(customer, decision) if isinstance(decision, Deny) else None
+
+    # From where on
 
     def told(self, customer: CustomerId, data_class: DataClass, seq: int) -> None:
         """A snapshot of this class of a member was said, exact at `seq`."""
@@ -160,53 +171,64 @@ class Reader:
         member = self._members[customer]
         self._members[customer] = replace(member, after={**member.after, data_class: seq})
 
-    def _look(self, customer: CustomerId, position: int, *, say_missing: bool) -> Iterator[Change]:
-        member = self._members.get(customer)
-        classes = self._open_classes(customer)
-        opened = self._coverage.standing(customer).opened_number
-        if member is not None and (not classes or opened != member.opened):
-            del self._members[customer]
-            self._left.add(customer)
-            yield Removed(customer, self._denial(customer))
-            member = None
-        if not classes:
-            if say_missing:
-                yield Removed(customer, self._denial(customer))
-            return
-        if member is None:
-            self._members[customer] = _Member(dict.fromkeys(classes, position), opened)
-            yield Added(customer, classes, classes, customer in self._left)
-            return
-        going_on = {data_class: seq for data_class, seq in member.after.items() if data_class in classes and seq != _NOT_TOLD}
-        if going_on.keys() != classes or member.after.keys() != classes:
-            self._members[customer] = replace(member, after=dict.fromkeys(classes, position) | going_on)
-            yield Added(customer, classes, classes - going_on.keys(), missed=False)
+    def missing(self, removals: Removals, seq: int, telemetry: int) -> Iterator[Missing]:
+        """What members have missed that were told everything up to `seq`, and of readings up to `telemetry`."""
+        for customer, removed in removals.items():
+            member = self._members.get(customer)
+            if member is None:
+                continue
+            opened_from = self._coverage.opened_from(customer)
+            missed = [
+                data_class
+                for data_class, after in member.after.items()
+                if (removal := removed.get(data_class)) is not None
+                and removal.seq > max(after, telemetry if data_class is DataClass.TELEMETRY else seq)
+                and (data_class is DataClass.INVENTORY or removal.until >= opened_from)
+            ]
+            if missed:
+                for data_class in missed:
+                    self._tell_from(customer, data_class, removed[data_class].seq)
+                until = max(removed[data_class].until for data_class in missed)
+                yield Missing(customer, frozenset(missed), until)
 
-    def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
-        wanted = self._wants(DataClass)
-        return frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
-
-    def _wants(self, classes: Iterable[DataClass]) -> frozenset[DataClass]:
-        return frozenset(classes) if self._wanted is None else self._wanted.intersection(classes)
-
-    def _denial(self, customer: CustomerId) -> ConsentryError | None:
-        decision = self._coverage.decide_covered(customer)
-        if isinstance(decision, Allow):
-            wanted = sorted(self._wanted or DataClass, key=lambda data_class: data_class.value)
-            decision = self._coverage.decide(customer, wanted[0])
-        return self._coverage.denial(customer, decision) if isinstance(decision, Deny) else None
+    # What of an entry
 
     def open_payload(self, entry: Entry) -> bytes | None:
         """What of an entry may be handed out: its payload, a part of it (never older than the consent opens), or None."""
         member = self._members.get(entry.customer)
         if member is None or entry.seq <= member.after.get(entry.data_class, entry.seq):
             return None
-        if entry.kind is Kind.INVENTORY:
-            return entry.payload  # how things are, whenever they became so
+        if entry.kind is Kind.INVENTORY:  # how things are, whenever they became so
+            return self._inventory_part(entry.customer, entry.payload) if self._wanted.devices else entry.payload
+        if entry.device is not None and not self._wanted.has_device(entry.customer, entry.device):
+            return None
         opened_from = self._coverage.opened_from(entry.customer)
         if entry.min_time >= opened_from:
             return entry.payload
+        if entry.kind is Kind.GAP:  # also one that began before: what of it lies after is missing
+            return entry.payload if entry.max_time >= opened_from else None
         return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None
+
+    def open_wholly(self, extents: Mapping[Access, Extent]) -> frozenset[Access] | None:
+        """Of a run of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.
+
+        None when it gives a part of one of them: then it has to be asked entry by entry.
+        """
+        if self._wanted.devices:
+            return None
+        opened = []
+        for access, extent in extents.items():
+            customer, data_class = access
+            member = self._members.get(customer)
+            told = extent.last if member is None else member.after.get(data_class, extent.last)
+            if extent.last <= told:
+                continue
+            if extent.first <= told:
+                return None
+            if data_class is not DataClass.INVENTORY and extent.min_time < self._coverage.opened_from(customer):
+                return None
+            opened.append(access)
+        return frozenset(opened)
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
         """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""

@@ -1,46 +1,115 @@
 """The newest entries of the log in memory, shared by all readers, and the bell that tells them of more.
 
-Bounded: at `max_entries` or `max_bytes` the oldest go. A reader that falls further behind reads from the log.
+They are kept in *runs*: entries one after the other, about as many as make one message. Readers take what is left of the run
+that they stand in, so all that have caught up, and all that follow one another, take the same entries together: what is made
+of them is made once (`joining`).
+
+Bounded: at `max_entries` or `max_bytes` the oldest runs go. A reader that falls further behind reads from the log.
 """
 
 import contextlib
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 
 from consentry_core.waking import Bell, Waking
 from consentry_devices.feed.log import Entry
+
+RUN_BYTES = 128 * 1024
+"""Where a run ends, unless a single entry is longer; telemetry is joined up to it.
+
+Cost is per message: to 20 readers, messages of 64 KiB took 40 to 70 % more processor time a byte than these, and those of
+256 KiB a quarter less. But one message is what a reader that has stopped reading holds on to, and what it is still sent after
+a cut.
+"""
+_RUN_ENTRIES = 1_000
+
+
+class Run:
+    """Entries one after the other, those after number `after`; grows at its end until it is full."""
+
+    __slots__ = ("after", "bytes", "entries")
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.entries: list[Entry] = []
+        self.bytes = 0
+
+    def has_room(self, entry: Entry) -> bool:
+        """Whether this one still belongs to it."""
+        return len(self.entries) < _RUN_ENTRIES and self.bytes + len(entry.payload) <= RUN_BYTES
+
+    def add(self, entry: Entry) -> None:
+        """The next one."""
+        self.entries.append(entry)
+        self.bytes += len(entry.payload)
+
+    def rest(self, seq: int) -> Sequence[Entry]:
+        """The entries after `seq`, which is not before `after`."""
+        return self.entries[seq - self.after :]  # numbers have no holes
+
+
+class Runs:
+    """Runs one after the other, from number `after` on."""
+
+    def __init__(self, after: int) -> None:
+        self._runs: deque[Run] = deque()
+        self.begin = after
+        """Number of the last entry before them."""
+        self.tail = after
+        """Number of the newest entry."""
+        self.length = 0
+        self.bytes = 0
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """The next entries."""
+        for entry in entries:
+            if not self._runs or not self._runs[-1].has_room(entry):
+                self._runs.append(Run(entry.seq - 1))
+            self._runs[-1].add(entry)
+            self.length += 1
+            self.bytes += len(entry.payload)
+            self.tail = entry.seq
+
+    def drop_first(self) -> None:
+        """Forget the oldest run."""
+        run = self._runs.popleft()
+        self.length -= len(run.entries)
+        self.bytes -= run.bytes
+        self.begin = run.after + len(run.entries)
+
+    def after(self, seq: int) -> Sequence[Entry] | None:
+        """The entries after `seq` up to the end of their run; None when the first of them is not here."""
+        if not self.begin <= seq < self.tail:
+            return None
+        return self._runs[bisect_right(self._runs, seq, key=lambda run: run.after) - 1].rest(seq)
 
 
 class Ring:
     """See the module. `take` is the log's subscriber; `tail` is the log's tail when it was subscribed."""
 
     def __init__(self, tail: int, *, max_entries: int = 50_000, max_bytes: int = 64 * 1024 * 1024) -> None:
-        self._entries: deque[Entry] = deque()
-        self._bytes = 0
+        self._runs = Runs(tail)
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._bells: set[Bell] = set()
         self._waking = Waking()
-        self.tail = tail
+
+    @property
+    def tail(self) -> int:
         """Number of the newest entry."""
+        return self._runs.tail
 
     def take(self, entries: tuple[Entry, ...]) -> None:
         """New entries were committed."""
-        self._entries.extend(entries)
-        self._bytes += sum(len(entry.payload) for entry in entries)
-        while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
-            self._bytes -= len(self._entries.popleft().payload)
-        self.tail = entries[-1].seq
+        self._runs.extend(entries)
+        while self._runs.length > self._max_entries or self._runs.bytes > self._max_bytes:
+            self._runs.drop_first()
         self._waking.ring(self._bells)
 
-    def after(self, seq: int, limit: int) -> Sequence[Entry] | None:
-        """At most `limit` entries after `seq`; None when the ring no longer, or not yet, holds the first of them."""
-        if seq >= self.tail:
-            return ()
-        # Numbers have no holes, so the place of an entry is its distance from the newest.
-        skip = len(self._entries) - (self.tail - seq)
-        return None if skip < 0 else tuple(islice(self._entries, skip, skip + limit))
+    def after(self, seq: int) -> Sequence[Entry] | None:
+        """Entries after `seq`, some if there are any; None when the ring no longer, or not yet, holds the first of them."""
+        return () if seq >= self.tail else self._runs.after(seq)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Bell]:

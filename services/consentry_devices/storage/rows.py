@@ -23,6 +23,7 @@ def entry_row(entry: Entry) -> dict[str, object]:
         "device": entry.device,
         "min_time": entry.min_time,
         "max_time": entry.max_time,
+        "take_time": entry.take_time,
         "historical": entry.historical,
         "payload": entry.payload,
     }
@@ -38,6 +39,7 @@ def entry_of(row: Row) -> Entry:
         row.device,
         Instant(row.min_time),
         Instant(row.max_time),
+        Instant(row.take_time),
         row.historical,
         row.payload,
     )

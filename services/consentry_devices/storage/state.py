@@ -1,19 +1,21 @@
 """How things stand, read from SQL. The engine of `consentry_devices.state`."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence, Set
+from typing import Any
 
 import sqlalchemy as sa
 
 from consentry_core.database import Database
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
-from consentry_devices.inventory import Device, Location, Sensor, sensor_path
+from consentry_devices.inventory import Device, Location, Sensor, parents_first, sensor_path
 from consentry_devices.limits import NESTING
-from consentry_devices.state import Block, Position, Reading, Snapshot
+from consentry_devices.state import Block, Position, Reading, Take, Thing
 from consentry_devices.storage import rows, tables
-from consentry_rule import CustomerId, Instant
+from consentry_rule import CustomerId, DataClass, Instant
+
+_RUN = 500  # things of a snapshot that are told at a time
 
 
 class SqlState:
@@ -22,20 +24,9 @@ class SqlState:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def snapshot(self, customer: CustomerId) -> Snapshot:
+    async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
         """See `State.snapshot`."""
-
-        def question(connection: sa.Connection) -> Snapshot:
-            return Snapshot(
-                connection.scalar(sa.select(tables.store.c.tail)) or 0,
-                _parents_first(read_locations(connection, customer)),
-                _parents_first(read_devices(connection, customer)),
-                tuple(read_sensors(connection, customer)),
-                tuple(_events(connection, sa.select(tables.alarms).where(tables.alarms.c.customer == customer))),
-                tuple(_readings(connection, customer)),
-            )
-
-        return await self._database.read(question)
+        return await self._database.read(lambda connection: _tell(connection, customer, classes, devices, take))
 
     async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
         """See `State.locations`."""
@@ -188,16 +179,30 @@ def _readings(connection: sa.Connection, customer: CustomerId, devices: Set[str]
     return [rows.reading_of(row) for row in connection.execute(query)]
 
 
-_Nested = TypeVar("_Nested", Location, Device)
+def _tell(
+    connection: sa.Connection, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take
+) -> int:
+    """See `State.snapshot`. Only what nests is held whole: of the rest there is a hundred times more."""
 
+    def tell(table: sa.Table, order: Sequence[str], made: Callable[[Any], Thing]) -> None:
+        query = sa.select(table).where(table.c.customer == customer).order_by(*(table.c[column] for column in order))
+        if devices is not None:
+            query = query.where(table.c.device.in_(devices))
+        for run in connection.execute(query).partitions(_RUN):
+            take([made(row) for row in run])
 
-def _parents_first(things: Sequence[_Nested]) -> tuple[_Nested, ...]:
-    by_id: Mapping[str, _Nested] = {thing.id: thing for thing in things}
+    def tell_all(things: Sequence[Location] | Sequence[Device]) -> None:
+        for start in range(0, len(things), _RUN):
+            take(things[start : start + _RUN])
 
-    def depth(thing: _Nested) -> int:
-        above, steps = by_id.get(thing.parent), 0
-        while above is not None and steps <= NESTING:
-            above, steps = by_id.get(above.parent), steps + 1
-        return steps
-
-    return tuple(sorted(things, key=depth))
+    if DataClass.INVENTORY in classes:
+        if devices is None:
+            tell_all(parents_first(read_locations(connection, customer)))
+        known = read_devices(connection, customer)
+        tell_all(parents_first([device for device in known if devices is None or device.id in devices]))
+        tell(tables.sensors, ("path",), rows.sensor_of)
+    if DataClass.ALARMS in classes:
+        tell(tables.alarms, ("id",), rows.event_of)
+    if DataClass.TELEMETRY in classes:
+        tell(tables.latest, ("device", "sensor"), rows.reading_of)
+    return connection.scalar(sa.select(tables.store.c.tail)) or 0

@@ -32,7 +32,15 @@ store = sa.Table(
     sa.Column("page_token_key", sa.LargeBinary, nullable=False),
     sa.Column("cursor_key", sa.LargeBinary, nullable=False),
     _number("tail"),  # of the log, so that it never falls, whatever is removed from the log
+    _number("take_time"),  # of the entry `tail`, for the same reason
+    _text("run"),  # of the one appender; who finds another one here writes nothing
 )
+
+# Which run wrote which entries: each from its first on, up to the next one's.
+runs = sa.Table("runs", metadata, sa.Column("first_seq", _SEQ, primary_key=True, autoincrement=False), _text("name"))
+
+# What retention has removed from the log.
+removals = sa.Table("removals", metadata, _id("customer"), _id("data_class"), _number("seq"), _number("until"))
 
 log = sa.Table(
     "log",
@@ -44,6 +52,7 @@ log = sa.Table(
     sa.Column("device", sa.Text),
     _number("min_time"),
     _number("max_time"),
+    _number("take_time"),
     sa.Column("historical", sa.Boolean, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     # History: finds a device's blocks of a time range, in order, without touching a payload.

@@ -19,7 +19,7 @@ from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
-from consentry_guard.follower import Applied, Follower
+from consentry_guard.follower import Applied, Follower, HistoryWentBack
 
 _FollowCall: TypeAlias = "grpc.aio.StreamStreamCall[enforcement_pb2.FollowRequest, enforcement_pb2.FollowResponse]"
 
@@ -109,6 +109,8 @@ class Authority:
                 backoff = 0.05
             except grpc.aio.AioRpcError as error:
                 _complain(error)
+            except HistoryWentBack as error:
+                _log.error("nothing is served until this is mended: %s", error)
             except Exception:  # noqa: BLE001 - whatever it was, a guard that gave up would never serve again
                 _log.exception("the conversation with the authority broke down; beginning anew")
             finally:

@@ -767,6 +767,34 @@ class CredentialFacts(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Unlisted(_message.Message):
+        """Unlisted says that a customer was on the list, and was taken off it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CUSTOMER_FIELD_NUMBER: _builtins.int
+        LISTED_NUMBER_FIELD_NUMBER: _builtins.int
+        UNLISTED_NUMBER_FIELD_NUMBER: _builtins.int
+        customer: _builtins.str
+        """`customers/{customer}`. It can be on the list again."""
+        listed_number: _builtins.int
+        """The first change that put it there."""
+        unlisted_number: _builtins.int
+        """The last change that took it off."""
+        def __init__(
+            self,
+            *,
+            customer: _builtins.str = ...,
+            listed_number: _builtins.int = ...,
+            unlisted_number: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "listed_number", b"listed_number", "unlisted_number", b"unlisted_number"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     ORGANIZATION_FIELD_NUMBER: _builtins.int
@@ -775,6 +803,8 @@ class CredentialFacts(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     CUSTOMERS_FIELD_NUMBER: _builtins.int
     REHEARSING_FIELD_NUMBER: _builtins.int
+    LISTED_NUMBERS_FIELD_NUMBER: _builtins.int
+    UNLISTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}` or `tokens/{token}`."""
     kind: Global___CredentialFacts.Kind.ValueType
@@ -797,6 +827,16 @@ class CredentialFacts(_message.Message):
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The list of a KIND_SPECIFIC_CUSTOMERS_KEY."""
 
+    @_builtins.property
+    def listed_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Since which change each of `customers` is on the list, in their order. Decides nothing: whoever has dealt with everything up
+        to a change before it has not seen the customer there since.
+        """
+
+    @_builtins.property
+    def unlisted(self) -> _containers.RepeatedCompositeFieldContainer[Global___CredentialFacts.Unlisted]:
+        """Those that were taken off the list. Decides nothing."""
+
     def __init__(
         self,
         *,
@@ -808,10 +848,12 @@ class CredentialFacts(_message.Message):
         secrets: _abc.Iterable[Global___CredentialFacts.Secret] | None = ...,
         customers: _abc.Iterable[_builtins.str] | None = ...,
         rehearsing: _builtins.bool = ...,
+        listed_numbers: _abc.Iterable[_builtins.int] | None = ...,
+        unlisted: _abc.Iterable[Global___CredentialFacts.Unlisted] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "name", b"name", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -928,10 +970,13 @@ class Standing(_message.Message):
     """Whether the two work together."""
     opened_number: _builtins.int
     """The last change by which the customer became valid for the partner, or 0: whoever has dealt with everything up to a change
-    before it has missed what came between.
+    before it has missed what came between. The demo customer is valid from the first change on, and is opened by the end of a
+    rehearsal.
     """
     closed_number: _builtins.int
-    """The last change by which it ceased to be valid or, for one that had ended by itself, that found it so. 0: none."""
+    """The last change by which it ceased to be valid or, for one that had ended by itself, that found it so; the demo customer is closed
+    by the beginning of a rehearsal. 0: none.
+    """
     @_builtins.property
     def subscription(self) -> Global___Standing.SubscriptionFacts:
         """The customer's subscription. Absent: it has none."""

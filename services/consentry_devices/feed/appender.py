@@ -1,18 +1,16 @@
-"""The log in SQL, and its one appender. The engine of `consentry_devices.feed.log`."""
+"""The log of one run: its one appender, those who read it, and those whom it tells of what is new. Over any `Engine`."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
-from consentry_core.database import Database
 from consentry_core.errors import ConsentryError, Unavailable
-from consentry_devices.feed.log import Entry, Subscriber
+from consentry_devices.feed.engine import Engine, Fenced, Opened, Transaction
+from consentry_devices.feed.group import Group, Memory
+from consentry_devices.feed.log import Entry, Removals, Subscriber
 from consentry_devices.frames import Encoder, Frame, StreamKey
-from consentry_devices.storage import rows, tables
-from consentry_devices.storage.group import Group, Memory
+from consentry_rule import CustomerId, Instant
 
 _log = logging.getLogger(__name__)
 
@@ -28,14 +26,20 @@ class _Item:
     answer: asyncio.Future[int]
 
 
-class SqlLog:
-    """See `Log`. Frames are committed in groups: whatever has queued up while the group before was being written."""
+_Answers = list[int | ConsentryError]
 
-    def __init__(self, database: Database, encoder: Encoder, *, store_id: str, tail: int) -> None:
-        self._database = database
+
+class AppendedLog:
+    """See `Log` and `RetainedLog`. Frames are committed in groups: whatever has queued up while the one before was written."""
+
+    def __init__(self, engine: Engine, encoder: Encoder, opened: Opened) -> None:
+        self._engine = engine
         self._encoder = encoder
-        self._store_id = store_id
-        self._tail = tail
+        self._store_id = opened.store_id
+        self._runs = opened.runs
+        self._first = opened.first
+        self._tail = opened.tail
+        self._take_time = opened.take_time
         self._memory = Memory()
         self._subscribers: list[Subscriber] = []
         self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(_QUEUED_FRAMES)
@@ -51,26 +55,39 @@ class SqlLog:
         """See `Log.tail`."""
         return self._tail
 
+    def first(self) -> int:
+        """See `Log.first`."""
+        return self._first
+
+    def run_of(self, seq: int) -> str:
+        """See `Log.run_of`."""
+        return self._runs.of(seq)
+
+    async def removed(self, customers: Iterable[CustomerId] | None) -> Removals:
+        """See `Log.removed`."""
+        return await self._engine.removed(customers)
+
     async def read_after(self, seq: int, limit: int, *, max_bytes: int) -> Sequence[Entry]:
         """See `Log.read_after`."""
-        query = sa.select(tables.log).where(tables.log.c.seq > seq).order_by(tables.log.c.seq).limit(limit)
-
-        def question(connection: sa.Connection) -> Sequence[Entry]:
-            found: list[Entry] = []
-            size = 0
-            for row in connection.execute(query):
-                found.append(rows.entry_of(row))
-                size += len(row.payload)
-                if size >= max_bytes:
-                    break
-            return found
-
-        return await self._database.read(question)
+        return await self._engine.read_after(seq, limit, max_bytes=max_bytes)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """See `Log.subscribe`."""
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
+
+    async def size(self) -> int:
+        """See `RetainedLog.size`."""
+        return await self._engine.size()
+
+    async def remove_oldest(self, *, taken_before: Instant | None, max_entries: int, max_bytes: int) -> int:
+        """See `RetainedLog.remove_oldest`."""
+        first = self._first
+        last = await self._engine.remove_oldest(
+            up_to=self._tail, taken_before=taken_before, max_entries=max_entries, max_bytes=max_bytes
+        )
+        self._first = max(self._first, last + 1)
+        return self._first - first
 
     async def submit(self, stream: StreamKey, frame: Frame) -> asyncio.Future[int]:
         """Queue a frame; waits while the queue is full.
@@ -111,19 +128,22 @@ class SqlLog:
                 size += queued.frame.size if queued.frame else 0
             await self._commit(group)
 
-    async def _commit(self, group: list[_Item]) -> None:
+    async def _commit(self, items: list[_Item]) -> None:
         try:
-            entries, answers = await self._database.write(lambda connection: self._write(connection, group))
+            entries, answers = await self._engine.transact(lambda transaction: self._write(transaction, items))
         except Exception as error:  # noqa: BLE001 - the one appender must outlive whatever goes wrong
             # A full disk, say: nothing of the group is stored, and the next one may go better.
-            _log.exception("a group of frames could not be committed")
+            if isinstance(error, Fenced):
+                _log.error("another process has opened the store of this log; nothing more is taken in here")
+            else:
+                _log.exception("a group of frames could not be committed")
             self._memory.forget()
-            entries, answers = (), [_not_stored(error)] * len(group)
+            entries, answers = (), [_not_stored(error)] * len(items)
         if entries:
-            self._tail = entries[-1].seq
+            self._tail, self._take_time = entries[-1].seq, entries[-1].take_time
             for subscriber in tuple(self._subscribers):
                 subscriber(entries)
-        for item, answer in zip(group, answers, strict=True):
+        for item, answer in zip(items, answers, strict=True):
             if item.answer.done():  # its stream is gone
                 continue
             if isinstance(answer, ConsentryError):
@@ -132,10 +152,10 @@ class SqlLog:
             else:
                 item.answer.set_result(answer)
 
-    def _write(self, connection: sa.Connection, items: list[_Item]) -> tuple[tuple[Entry, ...], list[int | ConsentryError]]:
+    def _write(self, transaction: Transaction, items: list[_Item]) -> tuple[tuple[Entry, ...], _Answers]:
         self._memory.shrink()
-        group = Group(connection, self._memory, self._encoder, self._tail)
-        answers: list[int | ConsentryError] = []
+        group = Group(transaction, self._memory, self._encoder, tail=self._tail, take_time=self._take_time)
+        answers: _Answers = []
         for item in items:
             try:
                 if item.frame is not None:
@@ -145,7 +165,9 @@ class SqlLog:
                     answers.append(group.last_number(item.stream))
             except ConsentryError as error:
                 answers.append(error)
-        return group.write(), answers
+        if group.digests:
+            transaction.write(group)
+        return tuple(group.entries), answers
 
 
 def _not_stored(error: Exception) -> ConsentryError:

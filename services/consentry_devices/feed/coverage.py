@@ -1,0 +1,77 @@
+"""What a reader asks about its coverage, and what it says of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from consentry_core.errors import ConsentryError
+from consentry_rule import CustomerId, DataClass, Decision, Instant, Standing
+
+
+class Coverage(Protocol):
+    """What a reader asks about its coverage: the part of `consentry_guard.GuardedCall` that it needs."""
+
+    def decide_covered(self, customer: CustomerId) -> Decision:
+        """Whether the key covers the customer now."""
+        ...
+
+    def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
+        """Whether data of this class may be handed out now."""
+        ...
+
+    def standing(self, customer: CustomerId) -> Standing:
+        """How the customer stands towards the reader's partner."""
+        ...
+
+    def standings(self) -> Iterable[Standing]:
+        """How all customers that are followed stand."""
+        ...
+
+    def listed_number(self, customer: CustomerId) -> int:
+        """The number of the change that put the customer on the key's list; 0 when its kind has none."""
+        ...
+
+    def unlisted(self) -> Iterable[tuple[CustomerId, int, int]]:
+        """Who was taken off the list, with the numbers of the first change that put it there and the last that took it off."""
+        ...
+
+    def revision_number(self) -> int:
+        """The number of the last change of the authority that has been applied here."""
+        ...
+
+    def authority_epoch(self) -> str:
+        """The epoch that the number is of."""
+        ...
+
+    def opened_from(self, customer: CustomerId) -> Instant:
+        """The earliest data that is open."""
+        ...
+
+    def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
+        """The error for a denial, telling no more than the caller may know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Say that the customer enters, or that its classes are others now.
+
+    `opened` are the classes that were not open to this reader before: a snapshot says how they stand. `missed` are those among
+    them that were open before and not meanwhile, so say that there is a gap.
+    """
+
+    customer: CustomerId
+    data_classes: frozenset[DataClass]
+    opened: frozenset[DataClass]
+    missed: frozenset[DataClass]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Say that the customer leaves, and why. `denial` None: it was withdrawn and granted again before anybody looked."""
+
+    customer: CustomerId
+    denial: ConsentryError | None
+
+
+Change: TypeAlias = Added | Removed

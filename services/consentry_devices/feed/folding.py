@@ -1,0 +1,148 @@
+"""Of what came, only the newest: the readings that a reader of LATEST or SAMPLE has yet to be told. No I/O.
+
+Each sensor has at most one value pending, so memory is bounded by the number of sensors. Readings that are folded are counted,
+and every one that is looked at is told or counted once, also when the reader comes back with a cursor in between: a cursor
+stands before the first value that is pending. When the values are too many for one message they go out device by device, in
+order, and the cursor says how far that has got.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from consentry_core import names
+from consentry_devices import columns
+from consentry_devices.feed.cursor import Place, device_key
+from consentry_devices.feed.log import Entry
+from consentry_guard import Access
+from consentry_rule import CustomerId, DataClass, Instant
+
+_MESSAGE_BYTES = 64 * 1024
+_LONG_AGO = Instant(-(2**63))
+
+OpenedFrom = Callable[[CustomerId], Instant | None]
+"""The earliest data of a customer's telemetry that is open now; None when none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The newest readings, a serialised `DeviceTelemetry` a device, and how many were folded since the message before."""
+
+    blocks: tuple[bytes, ...]
+    folded_count: int
+    accesses: frozenset[Access]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What one device has to tell: by sensor, the newest reading; and how many came that will not be told."""
+
+    customer: CustomerId
+    device: str
+    values: dict[str, tuple[Instant, float | str]] = field(default_factory=dict)
+    folded: int = 0
+
+
+class Folding:
+    """See the module. `place` is where the reader stands; what comes first is what it has not dealt with of that."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._behind = place.seq  # up to here it has been dealt with in part
+        self._devices: dict[str, _Pending] = {}
+        self._values = 0
+        self._uncounted = place.folded
+        self._order: list[str] = []  # devices that remain to be told, the next one last
+        self._newest: dict[str, dict[str, Instant]] = {}  # told, by device and sensor
+
+    @property
+    def place(self) -> Place:
+        """What has been dealt with, as if nothing that is pending had been looked at."""
+        return self._place
+
+    def __bool__(self) -> bool:
+        """Whether there is a value to tell."""
+        return self._values > 0
+
+    def add(self, entry: Entry, payload: bytes) -> None:
+        """Look at a block: all of the entry's payload, or what is open of it. `moved_to` comes after each entry."""
+        _, table = columns.read_telemetry(payload)
+        key = device_key(entry)
+        pending = self._devices.get(key)
+        if pending is None:
+            assert entry.device is not None  # noqa: S101 - a block is of a device
+            pending = self._devices[key] = _Pending(entry.customer, entry.device)
+        before = len(pending.values)
+        if not entry.historical:  # what fills in what was missed is no news
+            told = self._newest.get(key, {})
+            for sensor, (time, value) in columns.newest(table).items():
+                known = pending.values.get(sensor)
+                if time >= told.get(sensor, _LONG_AGO) and (known is None or time >= known[0]):
+                    pending.values[sensor] = (time, value)
+        new = len(pending.values) - before
+        self._values += new
+        pending.folded += len(table) - new
+
+    def moved_to(self, seq: int, take_time: Instant) -> None:
+        """Everything up to this entry has been looked at."""
+        if self._values or self._order or seq < self._behind:
+            self._place = replace(self._place, seq=max(seq, self._place.seq))
+            return
+        self._uncounted += sum(pending.folded for pending in self._devices.values())
+        self._devices.clear()
+        self._place = replace(Place.at(seq, take_time), folded=self._uncounted)
+
+    def told(self, customer: CustomerId, block: bytes) -> None:
+        """A snapshot has told this block: what is older is no news."""
+        device, table = columns.read_telemetry(block)
+        key = f"{customer}/{names.DEVICE.parse(device, 'device')[1]}"
+        newest = self._newest.setdefault(key, {})
+        newest |= {sensor: time for sensor, (time, _) in columns.newest(table).items()}
+
+    def drop(self, customer: CustomerId) -> None:
+        """Nothing that is pending of this customer is to be told: it has left, or a snapshot says it anew."""
+        for key in [key for key, pending in self._devices.items() if pending.customer == customer]:
+            self._values -= len(self._devices.pop(key).values)
+        if not self._values:
+            self._order.clear()
+
+    def take(self, opened_from: OpenedFrom, take_time: Instant) -> Folded | None:
+        """The next message, made in the step that hands it over; None when all is told.
+
+        Until then nothing is added. `take_time` is that of the entry up to which all have been looked at.
+        """
+        if not self._order:
+            if not self._values:
+                return None
+            self._order = sorted(self._devices, reverse=True)
+        blocks: list[bytes] = []
+        accesses: set[Access] = set()
+        count, size = self._uncounted, 0
+        self._uncounted = 0
+        while self._order and (size < _MESSAGE_BYTES or not self._values):  # what is left then only counts
+            key = self._order.pop()
+            pending = self._devices.pop(key, None)
+            if pending is None:
+                continue  # dropped meanwhile
+            self._values -= len(pending.values)
+            block = self._block(key, pending, opened_from(pending.customer))
+            count += pending.folded
+            if block is not None:
+                blocks.append(block)
+                size += len(block)
+                accesses.add((pending.customer, DataClass.TELEMETRY))
+            self._place = replace(self._place, device=key, folded=0)
+        if not blocks:
+            self._uncounted = count
+        if not self._order:
+            self._place = replace(Place.at(self._place.seq, take_time), folded=self._uncounted)
+        return Folded(tuple(blocks), count, frozenset(accesses)) if blocks else None
+
+    def _block(self, key: str, pending: _Pending, start: Instant | None) -> bytes | None:
+        if start is None:
+            return None
+        rows = [(sensor, time, value) for sensor, (time, value) in pending.values.items() if time >= start]
+        if not rows:
+            return None
+        self._newest.setdefault(key, {}).update((sensor, time) for sensor, time, _ in rows)
+        name = names.DEVICE.format(pending.customer, pending.device)
+        return columns.encode(name, columns.of_rows(rows), historical=False)

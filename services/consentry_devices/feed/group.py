@@ -1,0 +1,148 @@
+"""One group of frames, put together: what is appended to the log, and what changes with it, all of it or nothing.
+
+No I/O: what is known is asked of the transaction (`Known`), and what happened is there to be written by the engine.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consentry_devices.alarms import AlarmEvent
+from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.frames import Encoder, Frame, Happened, StreamKey, check_number, check_same, take_in
+from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.state import Reading
+from consentry_rule import CustomerId, DataClass, Instant
+
+REMEMBERED_FRAMES = 1_000
+"""Of how many of its last frames a numbering keeps the digest."""
+
+_LARGEST_MEMORY = 1_000
+
+
+class Known(Protocol):
+    """What is stored, as the transaction finds it."""
+
+    def last_number(self, stream: StreamKey) -> int:
+        """The number of the numbering's last frame; 0 when there is none."""
+        ...
+
+    def digest(self, stream: StreamKey, number: int) -> bytes | None:
+        """The digest of a frame that was taken in; None when it is no longer kept."""
+        ...
+
+    def inventory(self, customer: CustomerId) -> Inventory:
+        """Everything that the customer has; the caller may change it."""
+        ...
+
+    def alarm(self, customer: CustomerId, alarm: str) -> AlarmEvent | None:
+        """The newest event of an alarm."""
+        ...
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the one appender need not read again, because nobody else changes it. To be forgotten when a transaction fails."""
+
+    inventories: dict[CustomerId, Inventory] = field(default_factory=dict)
+    last_numbers: dict[StreamKey, int] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Know nothing, so that everything is read again."""
+        self.inventories.clear()
+        self.last_numbers.clear()
+
+    def shrink(self) -> None:
+        """Keep it bounded, between transactions. All at once is good enough: reading again is cheap, and rare."""
+        if len(self.inventories) > _LARGEST_MEMORY or len(self.last_numbers) > _LARGEST_MEMORY:
+            self.forget()
+
+
+class Group:
+    """What a transaction is going to write. `add` frames, then let the engine write the rest of the attributes."""
+
+    def __init__(self, known: Known, memory: Memory, encoder: Encoder, *, tail: int, take_time: Instant) -> None:
+        self._known = known
+        self._memory = memory
+        self._encoder = encoder
+        self.tail = tail
+        """Number of the last entry, with those of the group."""
+        self.take_time = take_time
+        """When the last entry was taken in."""
+        self.entries: list[Entry] = []
+        self.digests: dict[tuple[StreamKey, int], bytes] = {}
+        self.last_numbers: dict[StreamKey, int] = {}
+        self.changes: list[tuple[CustomerId, InventoryChange]] = []
+        self.events: list[tuple[CustomerId, AlarmEvent]] = []
+        self.alarms: dict[tuple[CustomerId, str], AlarmEvent] = {}
+        """Of the alarms that something happened to, the newest event."""
+        self.latest: dict[tuple[CustomerId, str, str], Reading] = {}
+        """Of the sensors that there are readings of, the newest; the one that is stored may be newer."""
+
+    def last_number(self, stream: StreamKey) -> int:
+        """The number of the last frame of the stream's epoch that was taken in; 0 when there is none."""
+        known = self._memory.last_numbers.get(stream)
+        if known is None:
+            known = self._memory.last_numbers[stream] = self._known.last_number(stream)
+        return known
+
+    def add(self, stream: StreamKey, frame: Frame) -> None:
+        """Take a frame in. A ConsentryError refuses it, and nothing of it is in the group."""
+        if not check_number(frame.number, self.last_number(stream)):
+            stored = self.digests.get((stream, frame.number)) or self._known.digest(stream, frame.number)
+            check_same(frame.digest, stored)
+            return
+        customer = stream.customer
+
+        def known_alarm(alarm: str) -> AlarmEvent | None:
+            return self.alarms.get((customer, alarm)) or self._known.alarm(customer, alarm)
+
+        self._log(customer, frame, take_in(frame, stream.gateway, self._inventory(customer), known_alarm))
+        self.digests[stream, frame.number] = frame.digest
+        self.last_numbers[stream] = self._memory.last_numbers[stream] = frame.number
+
+    def _inventory(self, customer: CustomerId) -> Inventory:
+        known = self._memory.inventories.get(customer)
+        if known is None:
+            known = self._memory.inventories[customer] = self._known.inventory(customer)
+        return known
+
+    def _log(self, customer: CustomerId, frame: Frame, happened: Happened) -> None:
+        self.take_time = max(self.take_time, frame.time)
+        if happened.inventory:
+            payload = self._encoder.inventory_change(customer, happened.inventory)
+            self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
+            self.changes.append((customer, happened.inventory))
+        for event in happened.alarms:
+            payload = self._encoder.alarm_event(customer, event)
+            self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=frame.historical)
+            self.events.append((customer, event))
+            self.alarms[customer, event.alarm.id] = event
+        for block in frame.telemetry:
+            span = (block.min_time, block.max_time)
+            self._append(customer, Kind.TELEMETRY, block.device, span, block.payload, late=frame.historical)
+            for reading in block.newest:
+                place = (customer, reading.device, reading.sensor)
+                before = self.latest.get(place)
+                if before is None or reading.time >= before.time:
+                    self.latest[place] = reading
+
+    def _append(
+        self,
+        customer: CustomerId,
+        kind: Kind,
+        device: str | None,
+        span: tuple[Instant, Instant],
+        payload: bytes,
+        *,
+        late: bool = False,
+    ) -> None:
+        self.tail += 1
+        self.entries.append(Entry(self.tail, customer, _CLASS_OF[kind], kind, device, *span, self.take_time, late, payload))
+
+
+_CLASS_OF = {
+    Kind.INVENTORY: DataClass.INVENTORY,
+    Kind.ALARM: DataClass.ALARMS,
+    Kind.TELEMETRY: DataClass.TELEMETRY,
+    Kind.GAP: DataClass.TELEMETRY,
+}

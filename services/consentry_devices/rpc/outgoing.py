@@ -1,0 +1,37 @@
+"""Messages on their way out."""
+
+from consentry.devices.v1 import feed_pb2
+from consentry_core.clock import SECOND, Clock
+from consentry_devices.feed.cursor import Cursor, Cursors
+from consentry_devices.wire import delimited
+from consentry_guard import Access, GuardedCall
+
+_CURSOR = feed_pb2.WatchResponse.CURSOR_FIELD_NUMBER
+
+
+class Outgoing:
+    """Puts a cursor on each message, and tells the guard what is in it. `cursor` is where the reader stands once it has it."""
+
+    def __init__(self, call: GuardedCall, cursors: Cursors, clock: Clock, cursor: Cursor) -> None:
+        self.cursor = cursor
+        self.count = 0
+        """How many there were."""
+        self._call = call
+        self._cursors = cursors
+        self._clock = clock
+        self._last_at = clock.boot()
+
+    def message(self, event: bytes, accesses: frozenset[Access]) -> bytes:
+        """The message with this event, to be handed over in this step."""
+        self._call.next_write(accesses)
+        self.count += 1
+        self._last_at = self._clock.boot()
+        return delimited(_CURSOR, self._cursors.make(self.cursor).encode()) + event
+
+    def own(self, response: feed_pb2.WatchResponse) -> bytes:
+        """A message that holds nobody's data."""
+        return self.message(response.SerializeToString(), frozenset())
+
+    def quiet_for(self) -> float:
+        """Seconds since the last message."""
+        return (self._clock.boot() - self._last_at) / SECOND

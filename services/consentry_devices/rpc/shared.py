@@ -1,0 +1,47 @@
+"""What all readers of the feed share."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from consentry_core.clock import Clock
+from consentry_devices.feed.behind import Behind
+from consentry_devices.feed.joining import Joining
+from consentry_devices.feed.log import Entry, Log
+from consentry_devices.feed.ring import Ring
+from consentry_devices.rpc.events import FIELDS
+from consentry_devices.rpc.snapshot import Snapshot
+from consentry_devices.state import State
+from consentry_rule import CustomerId
+
+_SNAPSHOTS = 2  # that are read from the database at the same time
+
+
+class Feed:
+    """The log, newest entries at hand, and how things stand. `folder` is where snapshots wait for those who are told them."""
+
+    def __init__(self, log: Log, state: State, ring: Ring, clock: Clock, folder: Path) -> None:
+        self.log = log
+        self.state = state
+        self.ring = ring
+        self.clock = clock
+        self.joining = Joining(FIELDS)
+        """Makes messages."""
+        self.few_at_once = asyncio.Semaphore(_SNAPSHOTS)
+        """For reading snapshots, so that whoever asks something small gets on meanwhile."""
+        self._behind = Behind(log)
+        self._folder = folder
+
+    async def entries_after(self, seq: int) -> Sequence[Entry]:
+        """From the ring if it has them, else from the log; beginning beyond the next one when that is no longer kept."""
+        entries = self.ring.after(seq)
+        return await self._behind.after(seq) if entries is None else entries
+
+    def new_snapshot(self, customer: CustomerId) -> Snapshot:
+        """An empty one, to be filled."""
+        return Snapshot(customer, self._folder)
+
+    @property
+    def tail(self) -> int:
+        """Number of the newest entry."""
+        return self.ring.tail

@@ -1,0 +1,284 @@
+"""One `Watch` under way: carries what a `Reader` decides.
+
+The order of things, and why none is missed: the reader's coverage is followed and its bell is hung up before it is asked where
+it stands; before each message, with nothing awaited in between, the changes of coverage are taken, so that whoever has left is
+in no message; and the guard checks every (customer, data class) of the message in the step that hands it over.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from consentry_core import names
+from consentry_core.clock import SECOND
+from consentry_core.errors import ConsentryError, OutOfRange
+from consentry_core.waking import Bell
+from consentry_devices.feed.coverage import Added, Change
+from consentry_devices.feed.cursor import Cursor, Cursors, Known, Phase, Place
+from consentry_devices.feed.folding import Folding
+from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.feed.reader import Reader
+from consentry_devices.rpc import events
+from consentry_devices.rpc.inventory_part import part
+from consentry_devices.rpc.outgoing import Outgoing
+from consentry_devices.rpc.shared import Feed
+from consentry_devices.rpc.snapshot import ORDER
+from consentry_devices.rpc.watch_question import Question
+from consentry_guard import CoverageChanges, GuardedCall
+from consentry_rule import Allow, CustomerId, DataClass, Instant
+
+_FOLDED_AT_ONCE = 64  # entries: some milliseconds of the event loop
+
+
+class Watching:
+    """See the module. `messages` is the stream."""
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        question: Question,
+        call: GuardedCall,
+        changes: CoverageChanges,
+        bell: Bell,
+        cursors: Cursors,
+        after: Cursor | None,
+    ) -> None:
+        self._feed = feed
+        self._question = question
+        self._call = call
+        self._changes = changes
+        self._bell = bell
+        self._after = after
+        self._snapshots = question.start != "live"
+        self._reader = Reader(call, call.identity.credential, question.filter, self._inventory_part)
+        # Of coverage cursors say what was known before, until everything up to the newest snapshot has been told: before that,
+        # a reader that came back would be told things that the snapshot has told it already.
+        self._out = Outgoing(call, cursors, feed.clock, self._stand_at_first())
+        self._known = self._out.cursor.known
+        self._position = self._out.cursor.place.telemetry
+        self._settled_at = self._position
+        self._take_time = self._out.cursor.place.take_time
+        self._folding = None if question.fold_every is None else Folding(self._out.cursor.place)
+        self._behind = self._out.cursor.place.seq  # up to here something has been told already, by the stream of the cursor
+        self._fold_up_to = self._behind
+        self._fold_at = 0
+
+    def _stand_at_first(self) -> Cursor:
+        here = Place.at(self._feed.tail, self._feed.clock.now())
+        if self._after is None:
+            return Cursor(here, Known(), Phase.IN_SNAPSHOT if self._snapshots else Phase.ENTERING)
+        return replace(self._after, place=here) if self._after.phase is Phase.IN_SNAPSHOT else self._after
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """All messages of the stream, encoded."""
+        synced = False
+        self._changes.take()
+        changes, known = self._decide(self._start())
+        if self._after is None:
+            self._out.cursor = replace(self._out.cursor, known=known)
+        async for message in self._tell(changes, known):
+            yield message
+        catch_up = self._fold_up_to = max(self._feed.tail, self._settled_at, self._behind)
+        while True:
+            async for message in self._tell_news():
+                yield message
+            if not synced and self._position >= catch_up:
+                async for message in self._tell_folded():
+                    yield message
+                synced = True
+                yield self._out.own(events.synced())
+                if self._question.stop_when_synced:
+                    return
+                continue
+            async for message in self._go_on():
+                yield message
+            if self._out.quiet_for() >= self._question.heartbeat:  # also when what happens all the time is not for this reader
+                yield self._out.own(events.heartbeat(self._feed.clock.now()))
+
+    async def _go_on(self) -> AsyncIterator[bytes]:
+        """Look at the next entries, or wait for them."""
+        tail, told = self._feed.tail, self._out.count
+        entries = await self._feed.entries_after(self._position)
+        begin = entries[0].seq if entries else tail + 1
+        if begin > self._position + 1:
+            async for message in self._tell_missing(begin, entries[0].take_time if entries else self._feed.clock.now()):
+                yield message
+            return
+        async for message in self._hand_out(entries) if self._folding is None else self._fold(self._folding, entries):
+            yield message
+        if not entries:
+            await self._anything_new()
+        elif told == self._out.count:
+            await asyncio.sleep(0)  # nothing of it was for this reader, and others wait
+
+    def _start(self) -> Iterator[Change]:
+        return self._reader.start(self._position) if self._after is None else self._reader.resume(self._after, self._position)
+
+    # Where it stands
+
+    def _move_to(self, seq: int, take_time: Instant) -> None:
+        """Everything up to this entry has been told or folded."""
+        self._position, self._take_time = seq, take_time
+        if self._folding is None:
+            self._stand(self._out.cursor.place.moved_to(seq, take_time))
+        else:
+            self._folding.moved_to(seq, take_time)
+            self._stand(self._folding.place)
+
+    def _stand(self, place: Place) -> None:
+        settled = place.telemetry >= self._settled_at
+        self._out.cursor = Cursor(place, self._known) if settled else replace(self._out.cursor, place=place)
+
+    # Coverage
+
+    def _decide(self, changes: Iterable[Change]) -> tuple[Sequence[Change], Known]:
+        """What to say, and what was known when that was decided: ends that come from then on are still to be told."""
+        now = self._call.now()
+        decided = tuple(changes)
+        return decided, self._reader.known(now)
+
+    async def _tell_news(self) -> AsyncIterator[bytes]:
+        """Say what has changed about coverage, if anything has. With nothing to say, nothing is awaited."""
+        while news := self._changes.take():
+            async for message in self._tell_changed(news):
+                yield message
+
+    async def _tell_changed(self, customers: Iterable[CustomerId]) -> AsyncIterator[bytes]:
+        async for message in self._tell(*self._decide(self._reader.changed(customers, self._position))):
+            yield message
+
+    async def _tell(self, changes: Sequence[Change], known: Known) -> AsyncIterator[bytes]:
+        """Say who enters and who leaves, as of now; whoever enters is followed by how its things stand."""
+        gone: ConsentryError | None = None
+        for change in changes:
+            if self._folding is not None and (not isinstance(change, Added) or DataClass.TELEMETRY in change.opened):
+                self._folding.drop(change.customer)
+            if isinstance(change, Added):
+                yield self._out.own(events.added(change))
+                if change.missed:
+                    yield self._out.own(events.not_covered(change))
+                if self._snapshots and change.opened:
+                    async for message in self._snapshot(change):
+                        yield message
+            else:
+                gone = change.denial or gone
+                yield self._out.own(events.removed(change.customer, change.denial))
+        if self._question.filter.customers and not tuple(self._reader.members) and gone is not None:
+            raise gone
+        self._known = known
+        self._stand(self._out.cursor.place if self._folding is None else self._folding.place)
+
+    async def _snapshot(self, added: Added) -> AsyncIterator[bytes]:
+        customer, devices = added.customer, None
+        if self._question.filter.devices:
+            devices = self._question.filter.devices_of(customer)
+        with self._feed.new_snapshot(customer) as snapshot:
+            async with self._feed.few_at_once:
+                seq = await self._feed.state.snapshot(customer, added.opened, devices, snapshot.take)
+            self._settled_at = max(self._settled_at, seq)
+            for data_class in (each for each in ORDER if each in added.opened):
+                accesses = frozenset({(customer, data_class)})
+                # Each piece is made in the step that hands it over: what is open may change while the one before is written.
+                for piece in snapshot.pieces(data_class, lambda: self._call.opened_from(customer)):
+                    if self._reader.denied(accesses):
+                        self._reader.not_told(customer, data_class)  # it has left meanwhile; the next look says so
+                        break
+                    if self._folding is not None:
+                        for block in piece.blocks:
+                            self._folding.told(customer, block)
+                    yield self._out.message(piece.event, accesses)
+                else:
+                    self._reader.told(customer, data_class, seq)
+
+    def _inventory_part(self, customer: CustomerId, payload: bytes) -> bytes | None:
+        devices = self._question.filter.devices_of(customer)
+        return part(payload, {names.DEVICE.format(customer, device) for device in devices})
+
+    # Entries
+
+    def _open_payload(self, entry: Entry) -> bytes | None:
+        return None if self._out.cursor.place.is_past(entry) else self._reader.open_payload(entry)
+
+    async def _hand_out(self, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
+        """Hand out what of these entries the reader may have; stop early when coverage has changed."""
+        if self._position >= self._behind:
+            messages = self._feed.joining.messages(entries, self._reader)
+        else:
+            messages = self._feed.joining.one_by_one(entries, self._open_payload)
+        for message in messages:
+            denied = self._reader.denied(message.accesses)
+            news = self._changes.take() | denied
+            if news:
+                async for told in self._tell_changed(news):
+                    yield told
+                return  # the rest is looked at again, with other eyes
+            self._move_to(message.seq, entries[message.seq - entries[0].seq].take_time)
+            yield self._out.message(message.event, message.accesses)
+        if entries:
+            self._move_to(entries[-1].seq, entries[-1].take_time)
+
+    async def _fold(self, folding: Folding, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
+        """Fold readings, hand out everything else, and then the newest readings if it is time for them."""
+        for index, entry in enumerate(entries):
+            if self._position < self._behind < entry.seq:
+                break  # what the stream of the cursor had begun to tell comes first
+            payload = self._open_payload(entry)
+            if payload is not None and entry.kind is Kind.TELEMETRY:
+                folding.add(entry, payload)
+            elif payload is not None:
+                message = self._feed.joining.alone(entry, payload)
+                news = self._changes.take() | self._reader.denied(message.accesses)
+                if news:
+                    async for told in self._tell_changed(news):
+                        yield told
+                    return
+                self._move_to(entry.seq, entry.take_time)
+                yield self._out.message(message.event, message.accesses)
+                continue
+            self._move_to(entry.seq, entry.take_time)
+            if index % _FOLDED_AT_ONCE == _FOLDED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        caught_up = self._position >= self._fold_up_to and self._feed.clock.boot() >= self._fold_at
+        if folding and (caught_up or self._position == self._behind):
+            async for told in self._tell_folded():
+                yield told
+
+    async def _tell_folded(self) -> AsyncIterator[bytes]:
+        """Hand out the newest readings, all that are pending."""
+        while self._folding:
+            async for told in self._tell_news():
+                yield told
+            message = self._folding.take(self._telemetry_opened_from, self._take_time)
+            self._stand(self._folding.place)
+            if message is not None:
+                yield self._out.message(events.folded(message), message.accesses)
+        self._fold_at = self._feed.clock.boot() + (self._question.fold_every or 0)
+        self._fold_up_to = self._feed.tail
+
+    def _telemetry_opened_from(self, customer: CustomerId) -> Instant | None:
+        is_open = isinstance(self._call.decide(customer, DataClass.TELEMETRY), Allow)
+        return self._call.opened_from(customer) if is_open else None
+
+    async def _tell_missing(self, begin: int, take_time: Instant) -> AsyncIterator[bytes]:
+        """Say what was removed before this reader came to it; entry `begin` is the first that there may be."""
+        removals = await self._feed.log.removed(tuple(self._reader.members))
+        place = self._out.cursor.place
+        for missing in tuple(self._reader.missing(removals, max(place.seq, self._position), self._position)):
+            if self._question.strict:
+                raise OutOfRange("what follows the cursor is no longer kept; start again with a snapshot")
+            yield self._out.own(events.not_kept(missing, place.take_time))
+        self._move_to(begin - 1, take_time)
+
+    # Waiting
+
+    async def _anything_new(self) -> None:
+        """Wait for entries, a change of coverage, the time of a heartbeat, or that of a sample."""
+        self._bell.clear()
+        if self._feed.tail > self._position or self._changes:
+            return
+        wait = self._question.heartbeat - self._out.quiet_for()
+        if self._folding:
+            wait = min(wait, (self._fold_at - self._feed.clock.boot()) / SECOND)
+        # One bell for both kinds of news. (A task for each, as `asyncio.wait` wants them, was half of a waking's cost.)
+        await self._bell.wait(max(wait, 0))

@@ -1,0 +1,68 @@
+"""The log in SQL. An engine of `consentry_devices.feed.engine`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from consentry_core.database import Database
+from consentry_devices.feed.engine import Transaction
+from consentry_devices.feed.log import Entry, Removals
+from consentry_devices.storage import rows, tables
+from consentry_devices.storage.removals import read_removals, remove_oldest
+from consentry_devices.storage.transaction import SqlTransaction
+from consentry_rule import CustomerId, Instant
+
+_T = TypeVar("_T")
+
+
+class SqlEngine:
+    """See `Engine`."""
+
+    def __init__(self, database: Database, run: str) -> None:
+        self._database = database
+        self._run = run
+
+    async def transact(self, change: Callable[[Transaction], _T]) -> _T:
+        """See `Engine.transact`."""
+        return await self._database.write(lambda connection: change(SqlTransaction(connection, self._run)))
+
+    async def read_after(self, seq: int, limit: int, *, max_bytes: int) -> Sequence[Entry]:
+        """See `Log.read_after`."""
+        query = sa.select(tables.log).where(tables.log.c.seq > seq).order_by(tables.log.c.seq).limit(limit)
+
+        def question(connection: sa.Connection) -> Sequence[Entry]:
+            found: list[Entry] = []
+            size = 0
+            for row in connection.execute(query):
+                found.append(rows.entry_of(row))
+                size += len(row.payload)
+                if size >= max_bytes:
+                    break
+            return found
+
+        return await self._database.read(question)
+
+    async def removed(self, customers: Iterable[CustomerId] | None) -> Removals:
+        """See `Log.removed`."""
+        wanted = None if customers is None else set(customers)
+        return await self._database.read(lambda connection: read_removals(connection, wanted))
+
+    async def remove_oldest(self, *, up_to: int, taken_before: Instant | None, max_entries: int, max_bytes: int) -> int:
+        """See `Engine.remove_oldest`."""
+        return await self._database.write(
+            lambda connection: remove_oldest(
+                connection, self._run, up_to=up_to, taken_before=taken_before, max_entries=max_entries, max_bytes=max_bytes
+            )
+        )
+
+    async def size(self) -> int:
+        """See `RetainedLog.size`: what the file's pages hold. Pages that are free are used again before the file grows."""
+        return await self._database.read(_used_bytes)
+
+
+def _used_bytes(connection: sa.Connection) -> int:
+    pages, free, page_bytes = (
+        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * page_bytes)

@@ -1,0 +1,100 @@
+"""The appender's transaction in SQL: log, current state and the gateways' numberings change together or not at all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from consentry_devices.alarms import AlarmEvent
+from consentry_devices.feed.engine import Fenced
+from consentry_devices.feed.group import REMEMBERED_FRAMES, Group
+from consentry_devices.frames import StreamKey
+from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.storage import rows, tables
+from consentry_devices.storage.state import read_alarm, read_devices, read_locations, read_sensors
+from consentry_rule import CustomerId
+
+
+class SqlTransaction:
+    """See `Transaction`."""
+
+    def __init__(self, connection: sa.Connection, run: str) -> None:
+        self._connection = connection
+        self._run = run
+
+    def last_number(self, stream: StreamKey) -> int:
+        """See `Known.last_number`."""
+        table = tables.gateway_streams
+        return self._connection.scalar(sa.select(table.c.last_number).where(*_of(table, stream))) or 0
+
+    def digest(self, stream: StreamKey, number: int) -> bytes | None:
+        """See `Known.digest`."""
+        table = tables.gateway_frames
+        return self._connection.scalar(sa.select(table.c.digest).where(*_of(table, stream), table.c.number == number))
+
+    def inventory(self, customer: CustomerId) -> Inventory:
+        """See `Known.inventory`."""
+        return Inventory(
+            {location.id: location for location in read_locations(self._connection, customer)},
+            {device.id: device for device in read_devices(self._connection, customer)},
+            {(sensor.device, sensor.id): sensor for sensor in read_sensors(self._connection, customer)},
+        )
+
+    def alarm(self, customer: CustomerId, alarm: str) -> AlarmEvent | None:
+        """See `Known.alarm`."""
+        return read_alarm(self._connection, customer, alarm)
+
+    def write(self, group: Group) -> None:
+        """See `Transaction.write`."""
+        assert_run(self._connection, self._run, tail=group.tail, take_time=group.take_time)
+        self._write_numberings(group)
+        if group.entries:
+            self._connection.execute(sa.insert(tables.log), [rows.entry_row(entry) for entry in group.entries])
+        for customer, change in group.changes:
+            self._write_inventory(customer, change)
+        alarms = [rows.event_row(customer, event) for (customer, _), event in group.alarms.items()]
+        tables.upsert(self._connection, tables.alarms, alarms)
+        if group.events:
+            events = [rows.event_row(customer, event) for customer, event in group.events]
+            self._connection.execute(sa.insert(tables.alarm_events), events)
+        latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in group.latest.items()]
+        tables.upsert(self._connection, tables.latest, latest, unless_older="time")
+
+    def _write_numberings(self, group: Group) -> None:
+        frames = [{**_key(stream), "number": number, "digest": digest} for (stream, number), digest in group.digests.items()]
+        self._connection.execute(sa.insert(tables.gateway_frames), frames)
+        streams = [{**_key(stream), "last_number": number} for stream, number in group.last_numbers.items()]
+        tables.upsert(self._connection, tables.gateway_streams, streams)
+        table = tables.gateway_frames
+        for stream, number in group.last_numbers.items():
+            if number > REMEMBERED_FRAMES:
+                too_old = table.c.number <= number - REMEMBERED_FRAMES
+                self._connection.execute(sa.delete(table).where(*_of(table, stream), too_old))
+
+    def _write_inventory(self, customer: CustomerId, change: InventoryChange) -> None:
+        connection = self._connection
+        tables.upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
+        tables.upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
+        gateways = [
+            {"customer": customer, "device": device.id, "gateway": gateway}
+            for device in change.devices
+            for gateway in device.gateways
+        ]
+        tables.add_new(connection, tables.device_gateways, gateways)
+        tables.upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
+
+
+def assert_run(connection: sa.Connection, run: str, **values: int) -> None:
+    """Write something into the store's own row, or Fenced when another run has opened the store since."""
+    ours = sa.update(tables.store).where(tables.store.c.run == run)
+    if connection.execute(ours.values(run=run, **values)).rowcount != 1:
+        raise Fenced
+
+
+def _key(stream: StreamKey) -> dict[str, str]:
+    return {"customer": stream.customer, "gateway": stream.gateway, "epoch": stream.epoch}
+
+
+def _of(table: sa.Table, stream: StreamKey) -> list[sa.ColumnElement[bool]]:
+    values: Mapping[str, Any] = _key(stream)
+    return [table.c[column] == value for column, value in values.items()]

@@ -1,0 +1,114 @@
+"""Facts on the wire between authority and guard, between versions of both."""
+
+from dataclasses import replace
+
+import pytest
+
+from consentry.authority.v1 import data_class_pb2, enforcement_pb2
+from consentry_core.follow import Credential, Facts, Revision
+from consentry_core.rpc.follow_wire import from_response, to_response
+from consentry_guard.follower import Follower
+from consentry_rule import (
+    Consent,
+    CustomerId,
+    DataClass,
+    Deny,
+    Instant,
+    Key,
+    KeyKind,
+    PartnerId,
+    Reason,
+    Secret,
+    Standing,
+    Subscription,
+    Token,
+    TokenRole,
+    allowed,
+    opened_classes,
+)
+
+ACME, NORTH, SOUTH, EAST = PartnerId("acme"), CustomerId("north"), CustomerId("south"), CustomerId("east")
+KEY, CONSENT = "partners/acme/keys/k1", "customers/north/consents/acme"
+NOW = Instant(10**18)
+LISTED = Key(
+    KeyKind.SPECIFIC_CUSTOMERS,
+    ACME,
+    customers=frozenset({SOUTH, NORTH}),
+    listed_numbers={NORTH: 7, SOUTH: 12},
+    unlisted=((EAST, 3, 9), (SOUTH, 2, 11)),
+)
+CONSENTED = Standing(
+    ACME,
+    NORTH,
+    connected=True,
+    subscription=Subscription(),
+    consent=Consent(Instant(5), data_classes=frozenset({DataClass.TELEMETRY})),
+    opened_number=3,
+    closed_number=2,
+    class_numbers=((DataClass.ALARMS, 8),),
+)
+A_LATER_CLASS = max(data_class_pb2.DataClass.values()) + 1
+
+
+def there(facts: Facts) -> enforcement_pb2.FollowResponse:
+    """The message as it comes off the wire."""
+    return enforcement_pb2.FollowResponse.FromString(to_response(facts).SerializeToString())
+
+
+def told(response: enforcement_pb2.FollowResponse) -> Facts:
+    """What a guard makes of it, from its bytes."""
+    facts = from_response(enforcement_pb2.FollowResponse.FromString(response.SerializeToString()))
+    assert isinstance(facts, Facts)
+    return facts
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        Credential(KEY, LISTED),
+        Credential(KEY, Key(KeyKind.DEMO, ACME, rehearsing=True, secrets=(Secret("s", Instant(9)),))),
+        Credential("tokens/t", Token(TokenRole.GATEWAY, "customers/north", expire_time=Instant(7))),
+        Credential(KEY, None),
+    ],
+)
+def test_a_credential_comes_as_it_was_said(credential: Credential) -> None:
+    facts = Facts(Revision("e1", 12), credentials=(credential,))
+    assert told(there(facts)) == facts
+
+
+@pytest.mark.parametrize("standing", [CONSENTED, Standing(ACME, NORTH, demo=True, opened_number=9, closed_number=8)])
+def test_a_standing_comes_as_it_was_said(standing: Standing) -> None:
+    facts = Facts(Revision("e1", 12), standings=(standing,))
+    assert told(there(facts)) == facts
+
+
+def test_an_older_authority_tells_no_numbers_of_a_list() -> None:
+    response = there(Facts(Revision("e1", 12), credentials=(Credential(KEY, LISTED),)))
+    (wire,) = response.facts.credentials
+    wire.ClearField("listed_numbers")
+    wire.ClearField("unlisted")
+    assert told(response).credentials == (Credential(KEY, replace(LISTED, listed_numbers={}, unlisted=())),)
+
+
+@pytest.mark.parametrize(("known", "opened"), [((), frozenset()), ((DataClass.TELEMETRY,), frozenset({DataClass.TELEMETRY}))])
+def test_a_data_class_of_a_newer_authority_opens_nothing_here(
+    known: tuple[DataClass, ...], opened: frozenset[DataClass]
+) -> None:
+    """Nor does it break what is followed; least of all is a consent to nothing but it taken for one to everything."""
+    consent = Consent(Instant(5), data_classes=frozenset(known))
+    response = there(Facts(Revision("e1", 12), standings=(replace(CONSENTED, consent=consent),)))
+    (wire,) = response.facts.standings
+    wire.consent.data_classes.append(A_LATER_CLASS)  # type: ignore[arg-type]
+    wire.class_numbers.add(data_class=A_LATER_CLASS, number=11)
+    follower = Follower("incarnation", "devices")
+    follower.want([CONSENT])
+    for said in (Facts(Revision("e1", 12)), replace(told(response), interest=1)):
+        follower.received(said)
+    standing = follower.standing(ACME, NORTH)
+    assert standing is not None
+    assert (opened_classes(standing), standing.class_numbers) == (opened, CONSENTED.class_numbers)
+    key = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    for data_class in set(DataClass) - opened:
+        assert isinstance(allowed(key, standing, data_class, None, NOW), Deny)
+    reason = allowed(key, standing, DataClass.ALARMS, None, NOW)
+    assert reason == Deny(Reason.DATA_CLASS_NOT_CONSENTED if known else Reason.CONSENT_MISSING)
