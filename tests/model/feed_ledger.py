@@ -36,6 +36,7 @@ class Wrong(AssertionError):
 
 
 Told: TypeAlias = tuple[Line, int]
+Counts: TypeAlias = Mapping[Line, int]
 
 
 @dataclass
@@ -57,6 +58,10 @@ class Published:
             for line, value, time in _contents(entry):
                 self.kept.setdefault(line, []).append(Item(value, time, entry.seq))
 
+    def counts(self) -> Counts:
+        """How many there are."""
+        return {line: len(items) for line, items in self.kept.items()}
+
     def of(self, line: Line) -> list[Item]:
         """A line, from its beginning."""
         return self.kept.get(line, [])
@@ -67,6 +72,15 @@ class Published:
             if item.value == value:
                 return index
         raise Wrong(f"{line}: {value} was told, and is not there")
+
+
+@dataclass(frozen=True)
+class Made:
+    """When a message was made: how many items of each line there were, at the earliest and at the latest, and what was open."""
+
+    earliest: Counts
+    latest: Counts
+    opened_from: Mapping[CustomerId, Instant]
 
 
 class Access(Protocol):
@@ -92,8 +106,8 @@ class Ledger:
     members: dict[CustomerId, frozenset[DataClass]] = field(default_factory=dict)
     last: dict[Line, int] = field(default_factory=dict)
     """By line, the value that was told last since the customer, or its class, entered."""
-    entered: dict[Line, int] = field(default_factory=dict)
-    """By line, how many items there were when the customer, or its class, entered."""
+    entered: dict[tuple[CustomerId, DataClass], Made] = field(default_factory=dict)
+    """By class, when the customer, or its class, entered."""
     reopened: set[tuple[CustomerId, DataClass]] = field(default_factory=set)
     """Said to be open again: its lines may be told from where they stand now."""
     missing: dict[tuple[CustomerId, DataClass], int] = field(default_factory=dict)
@@ -101,11 +115,11 @@ class Ledger:
     restores: int = 0
     synced: bool = False
 
-    def take(self, message: feed_pb2.WatchResponse, access: Access, published: Published) -> None:
+    def take(self, message: feed_pb2.WatchResponse, made: Made, published: Published) -> None:
         """The next message."""
         match message.WhichOneof("event"):
             case "customer_added":
-                self._added(message.customer_added, published)
+                self._added(message.customer_added, made)
             case "customer_removed":
                 self._removed(CustomerId(message.customer_removed.customer.partition("/")[2]))
             case "gap":
@@ -116,7 +130,7 @@ class Ledger:
                 pass
             case _:
                 for line, value in _told(message):
-                    self._tell(line, value, access, published)
+                    self._tell(line, value, made, published)
         self.cursor = message.cursor
         self.restores = published.restores
 
@@ -130,7 +144,7 @@ class Ledger:
         for line, items in published.kept.items():
             if line.data_class not in self.members.get(line.customer, ()):
                 continue
-            begin = 0 if self.snapshots else self.entered[line]
+            begin = 0 if self.snapshots else self.entered[line.customer, line.data_class].latest.get(line, 0)
             due = [item for item in items[begin:] if item.time >= access.opened_from(line.customer)]
             if due and self.last.get(line) != due[-1].value and not self._is_gone(line, due[-1]):
                 raise Wrong(f"{line}: {due[-1].value} was never told; {self.last.get(line)} was the last")
@@ -141,17 +155,16 @@ class Ledger:
 
     # Coverage
 
-    def _added(self, added: feed_pb2.WatchResponse.CustomerAdded, published: Published) -> None:
+    def _added(self, added: feed_pb2.WatchResponse.CustomerAdded, made: Made) -> None:
         customer = CustomerId(added.customer.partition("/")[2])
         classes = frozenset(_CLASSES[data_class] for data_class in added.data_classes)
         before = self.members.get(customer, frozenset())
-        self._forget(customer, DataClass) if not before else self._forget(customer, before - classes)
+        self._forget(customer, before - classes if before else DataClass)
         for data_class in classes:
             if data_class in before:
                 self.reopened.add((customer, data_class))
             else:
-                for line in _lines(customer, data_class):
-                    self.entered[line] = len(published.of(line))
+                self.entered[customer, data_class] = made
         self.members[customer] = classes
 
     def _removed(self, customer: CustomerId) -> None:
@@ -162,9 +175,9 @@ class Ledger:
         for data_class in classes:
             self.reopened.discard((customer, data_class))
             self.missing.pop((customer, data_class), None)
-            for line in _lines(customer, data_class):
-                self.last.pop(line, None)
-                self.entered.pop(line, None)
+            self.entered.pop((customer, data_class), None)
+            for what in _WHAT[data_class]:
+                self.last.pop(Line(customer, data_class, what), None)
 
     def _gap(self, gap: gap_pb2.Gap, published: Published) -> None:
         customer = CustomerId(gap.customer.partition("/")[2])
@@ -176,11 +189,11 @@ class Ledger:
 
     # Items
 
-    def _tell(self, line: Line, value: int, access: Access, published: Published) -> None:
+    def _tell(self, line: Line, value: int, made: Made, published: Published) -> None:
         if line.data_class not in self.members.get(line.customer, ()):
             raise Wrong(f"{line}: {value} was told to who is not covered")
         items, index = published.of(line), published.index(line, value)
-        opened_from = access.opened_from(line.customer)
+        opened_from = made.opened_from[line.customer]
         if line.data_class is not DataClass.INVENTORY and items[index].time < opened_from:
             raise Wrong(f"{line}: {value} is older than what is open")
         if line in self.last:
@@ -203,23 +216,22 @@ class Ledger:
         return items[last + 1 : index]
 
     def _since_entering(self, line: Line, items: list[Item], index: int) -> list[Item]:
-        """A snapshot tells how things stand when it is read: never an older state than that when the customer entered."""
-        stood = self.entered[line]
-        if self.snapshots:
-            if index < stood - 1:
-                raise Wrong(f"{line}: {items[index].value} was told, and {items[stood - 1].value} was so")
-            return []
-        if index < stood:
-            raise Wrong(f"{line}: {items[index].value} is from before the start")
-        return items[stood:index]
+        """What was left out before the first that is told.
+
+        A snapshot tells how things stand when it is read: never an older state than when it was said that the customer enters.
+        Without snapshots, what comes from then on is told, and maybe some of what came while that waited to be said.
+        """
+        made = self.entered[line.customer, line.data_class]
+        if not self.snapshots:
+            return items[made.latest.get(line, 0) : index]
+        stood = made.earliest.get(line, 0)
+        if index < stood - 1:
+            raise Wrong(f"{line}: {items[index].value} was told, and {items[stood - 1].value} was so")
+        return []
 
 
 _CLASSES = {data_class_pb2.DataClass.Value(f"DATA_CLASS_{data_class.name}"): data_class for data_class in DataClass}
 _WHAT = {DataClass.INVENTORY: ("name",), DataClass.ALARMS: ("alarm",), DataClass.TELEMETRY: ("load", "volt")}
-
-
-def _lines(customer: CustomerId, data_class: DataClass) -> Iterator[Line]:
-    return (Line(customer, data_class, what) for what in _WHAT[data_class])
 
 
 def _contents(entry: Entry) -> Iterator[tuple[Line, int, Instant]]:

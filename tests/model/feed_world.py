@@ -27,7 +27,7 @@ from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.shared import Feed
 from consentry_rule import CustomerId
-from model.feed_ledger import Ledger, Published
+from model.feed_ledger import Counts, Ledger, Made, Published
 from support.clocks import FakeClock
 from support.device_frames import device, sensor, stream, telemetry
 from support.devices import RuleCall, RuleGate
@@ -52,6 +52,10 @@ class Reader:
         """What of it would survive the client's end."""
         self.stream: AsyncGenerator[bytes] | None = None
         self.awaited: asyncio.Future[bytes] | None = None
+        self.earliest: Counts = {}
+        """What was published when the message that is awaited may have been made."""
+        self.made: Made | None = None
+        """What was so when it had been made."""
         self.call = RuleCall(cast("Any", None), secret)
         self._asked = asked
         self._new = copy.deepcopy(ledger)
@@ -74,8 +78,9 @@ class Gateway:
 
     customer: CustomerId
     counted: dict[str, int] = field(default_factory=dict)
-    alarms: int = 0
     names: int = 0
+    untold: bool = True
+    """Whether the service may not know the device."""
 
 
 class FeedWorld:
@@ -155,6 +160,8 @@ class FeedWorld:
         restores = self.published.restores + 1
         self._store, self.published = copy.deepcopy(self._backup)
         self.published.restores = restores
+        for gateway in self._gateways.values():
+            gateway.untold = True
         await self._start()
 
     def back_up(self) -> None:
@@ -182,13 +189,12 @@ class FeedWorld:
         now = self.clock.now()
         alarms: tuple[Alarm, ...] = ()
         inventory = InventoryChange(now, (), (), ())
-        if not gateway.names or choice % 5 == 0:
-            gateway.names += 1
+        if gateway.untold or choice % 5 == 0:
+            gateway.names, gateway.untold = gateway.names + 1, False
             inventory = replace(
                 inventory, devices=(device(name=str(gateway.names)),), sensors=tuple(sensor(id=each) for each in SENSORS)
             )
         if choice % 7 == 0:
-            gateway.alarms += 1
             alarms = (Alarm("power", "ups", "Power Failure", "", 7, now),)
         blocks: list[TelemetryBlock] = []
         for index, each in enumerate(SENSORS):
@@ -242,6 +248,7 @@ class FeedWorld:
         while reader.stream is not None:
             if reader.awaited is None:
                 current_call.set(_open_call(reader))
+                reader.earliest, reader.made = self.published.counts(), None
                 reader.awaited = asyncio.ensure_future(anext(reader.stream))
             for _ in range(_TURNS):
                 if reader.awaited.done():
@@ -260,9 +267,22 @@ class FeedWorld:
             except PermissionDenied:
                 await self.hang_up(reader)
                 break
-            reader.ledger.take(feed_pb2.WatchResponse.FromString(message), reader.call, self.published)
+            made = reader.made or self._made(reader)
+            reader.ledger.take(feed_pb2.WatchResponse.FromString(message), made, self.published)
             taken += 1
         return taken
+
+    def look(self) -> None:
+        """A step is over: which messages have been made by now."""
+        for reader in self.readers:
+            if reader.awaited is not None and reader.awaited.done() and reader.made is None:
+                reader.made = self._made(reader)
+
+    def _made(self, reader: Reader) -> Made:
+        """What is so now."""
+        standings = self.gate.standings.items()
+        starts = {customer: standing.consent.data_start_time for (_, customer), standing in standings if standing.consent}
+        return Made(reader.earliest, self.published.counts(), starts)
 
     async def catch_up(self) -> None:
         """Every reader comes back, and takes all that there is; then it has to have everything."""
