@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2
 from consentry_client.readings import DeviceReadings, Reading, datetime_of
+from consentry_client.requests import timestamp
 from consentry_rule import DataClass
 
 _NANOS = 10**9
@@ -17,10 +20,11 @@ _FROM_WIRE = {wire: data_class for data_class, wire in _TO_WIRE.items()}
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Readings, each device's as one table."""
+    """Readings, each device's as one table. `folded_count`: how many are not here, because newer ones of their sensors are."""
 
     cursor: str
     devices: tuple[DeviceReadings, ...]
+    folded_count: int = 0
 
     def readings(self) -> Iterator[Reading]:
         """All of them as rows."""
@@ -49,6 +53,11 @@ class InventoryChange:
     def sensors(self) -> Sequence[inventory_pb2.Sensor]:
         """New or changed."""
         return self.change.sensors
+
+    @property
+    def deleted(self) -> Sequence[str]:
+        """Gone, by name: locations, devices, sensors."""
+        return (*self.change.deleted_locations, *self.change.deleted_devices, *self.change.deleted_sensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +113,30 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something is missing here. `customer` empty: it may concern any. `cause`: `NOT_COVERED`, ..."""
+    """Something is missing here.
+
+    `cause`: `NOT_COVERED` meanwhile, `NOT_KEPT` any longer, or `GATEWAY_LOST`, and then `gateway` says by which.
+    `data_classes`: what may be missing; none: any. Of the times from `start_time_unix_nano` on, up to and without
+    `end_time_unix_nano`, in ns since the Unix epoch, UTC; None: not known.
+    """
 
     cursor: str
     customer: str
     cause: str
+    data_classes: frozenset[DataClass] = frozenset()
+    start_time_unix_nano: int | None = None
+    end_time_unix_nano: int | None = None
+    gateway: str = ""
+
+    @property
+    def start_time(self) -> datetime | None:
+        """From here on, to the microsecond, in UTC."""
+        return None if self.start_time_unix_nano is None else datetime_of(self.start_time_unix_nano)
+
+    @property
+    def end_time(self) -> datetime | None:
+        """Up to here."""
+        return None if self.end_time_unix_nano is None else datetime_of(self.end_time_unix_nano)
 
 
 Event: TypeAlias = Telemetry | InventoryChange | AlarmChange | CustomerAdded | CustomerRemoved | Synced | Heartbeat | Gap
@@ -119,7 +147,8 @@ def event_of(message: feed_pb2.WatchResponse) -> Event | None:
     cursor = message.cursor
     match message.WhichOneof("event"):
         case "telemetry":
-            return Telemetry(cursor, tuple(DeviceReadings(device) for device in message.telemetry.devices))
+            devices = tuple(DeviceReadings(device) for device in message.telemetry.devices)
+            return Telemetry(cursor, devices, message.telemetry.folded_count)
         case "inventory_change":
             return InventoryChange(cursor, message.inventory_change)
         case "alarm_change":
@@ -132,10 +161,9 @@ def event_of(message: feed_pb2.WatchResponse) -> Event | None:
         case "synced":
             return Synced(cursor)
         case "heartbeat":
-            time = message.heartbeat.time
-            return Heartbeat(cursor, time.seconds * _NANOS + time.nanos)
+            return Heartbeat(cursor, _unix_nano(message.heartbeat.time))
         case "gap":
-            return Gap(cursor, message.gap.customer, _cause(message.gap.cause))
+            return gap_of(message.gap, cursor)
         case _:
             return None
 
@@ -146,7 +174,8 @@ def message_of(event: Event) -> feed_pb2.WatchResponse:
     message = w(cursor=event.cursor)
     match event:
         case Telemetry():
-            message.telemetry.devices.extend(device.message for device in event.devices)
+            devices = (device.message for device in event.devices)
+            message.telemetry.CopyFrom(w.Telemetry(devices=devices, folded_count=event.folded_count))
             message.telemetry.SetInParent()
         case InventoryChange():
             message.inventory_change.CopyFrom(event.change)
@@ -160,11 +189,38 @@ def message_of(event: Event) -> feed_pb2.WatchResponse:
         case Synced():
             message.synced.SetInParent()
         case Heartbeat():
-            time = message.heartbeat.time
-            time.seconds, time.nanos = divmod(event.time_unix_nano, _NANOS)
+            message.heartbeat.time.CopyFrom(timestamp(event.time_unix_nano))
         case Gap():
-            message.gap.CopyFrom(gap_pb2.Gap(customer=event.customer, cause=gap_pb2.Gap.Cause.Value(f"CAUSE_{event.cause}")))
+            message.gap.CopyFrom(_gap_message(event))
     return message
+
+
+def gap_of(message: gap_pb2.Gap, cursor: str = "") -> Gap:
+    """A gap in the feed, or in history."""
+    return Gap(
+        cursor,
+        message.customer,
+        _cause(message.cause),
+        data_classes_of(message.data_classes),
+        _unix_nano(message.start_time) if message.HasField("start_time") else None,
+        _unix_nano(message.end_time) if message.HasField("end_time") else None,
+        message.gateway,
+    )
+
+
+def _gap_message(gap: Gap) -> gap_pb2.Gap:
+    return gap_pb2.Gap(
+        customer=gap.customer,
+        cause=gap_pb2.Gap.Cause.Value(f"CAUSE_{gap.cause}"),
+        data_classes=data_classes_to_wire(gap.data_classes),
+        start_time=None if gap.start_time_unix_nano is None else timestamp(gap.start_time_unix_nano),
+        end_time=None if gap.end_time_unix_nano is None else timestamp(gap.end_time_unix_nano),
+        gateway=gap.gateway,
+    )
+
+
+def _unix_nano(time: Timestamp) -> int:
+    return time.seconds * _NANOS + time.nanos
 
 
 def data_classes_of(wire: Iterable[data_class_pb2.DataClass.ValueType]) -> frozenset[DataClass]:

@@ -30,6 +30,7 @@ Told = TypeVar("Told")
 Random = Callable[[], float]
 """Numbers from 0 up to 1."""
 
+_W = feed_pb2.WatchRequest
 _FIRST_STEP = 0.2
 _LONGEST_STEP = 10.0
 _log = logging.getLogger("consentry_client")
@@ -103,26 +104,37 @@ class FeedWatch(Watch[feed_pb2.WatchRequest, feed_pb2.WatchResponse, Event]):
         *,
         customers: Iterable[str] = (),
         data_classes: Iterable[DataClass] = (),
+        devices: Iterable[str] = (),
         after_cursor: str | None = None,
         live: bool = False,
         stop_when_synced: bool = False,
+        latest: bool = False,
+        sample_interval: timedelta | None = None,
+        strict: bool = False,
         heartbeat_interval: timedelta | None = None,
         patience: float | None = None,
     ) -> None:
         super().__init__(random, patience=patience)
         if live and after_cursor is not None:
             raise ValueError("a watch starts either live or after a cursor")
+        if latest and sample_interval is not None:
+            raise ValueError("a watch tells either the latest or a sample in each interval")
         self._cursor = after_cursor
-        self._start = feed_pb2.WatchRequest(
+        self._start = _W(
             customers=customers,
             data_classes=data_classes_to_wire(data_classes),
-            live=feed_pb2.WatchRequest.Live() if live else None,
+            devices=devices,
+            live=_W.Live() if live else None,
             stop_when_synced=stop_when_synced,
+            delivery=_W.DELIVERY_LATEST
+            if latest
+            else _W.DELIVERY_UNSPECIFIED
+            if sample_interval is None
+            else _W.DELIVERY_SAMPLE,
+            sample_interval=_duration(sample_interval),
+            strict=strict,
+            heartbeat_interval=_duration(heartbeat_interval),
         )
-        if heartbeat_interval is not None:
-            interval = Duration()
-            interval.FromTimedelta(heartbeat_interval)
-            self._start.heartbeat_interval.CopyFrom(interval)
 
     def request(self) -> feed_pb2.WatchRequest:
         """See `Watch.request`."""
@@ -138,6 +150,20 @@ class FeedWatch(Watch[feed_pb2.WatchRequest, feed_pb2.WatchResponse, Event]):
         event = event_of(message)
         self.done = self._start.stop_when_synced and isinstance(event, Synced)
         return event
+
+
+def _delivery(latest: bool, sample_interval: timedelta | None) -> feed_pb2.WatchRequest.Delivery.ValueType:
+    if latest:
+        return _W.DELIVERY_LATEST
+    return _W.DELIVERY_UNSPECIFIED if sample_interval is None else _W.DELIVERY_SAMPLE
+
+
+def _duration(interval: timedelta | None) -> Duration | None:
+    if interval is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(interval)
+    return duration
 
 
 class CoverageWatch(Watch[coverage_pb2.WatchCoverageRequest, coverage_pb2.WatchCoverageResponse, CoverageEvent]):

@@ -166,13 +166,19 @@ class Client:
         after_cursor: str | None = None,
         stop_when_synced: bool = False,
         *,
+        devices: Iterable[str] = (),
         live: bool = False,
+        latest: bool = False,
+        sample_interval: timedelta | None = None,
+        strict: bool = False,
         heartbeat_interval: timedelta | None = None,
         patience: float | None = None,
     ) -> Iterator[Event]:
-        """The feed of these customers, or of all that the key covers as coverage changes.
+        """The feed of these customers, or of all that the key covers as coverage changes; of these devices only, if any.
 
         Starts with the current state; `after_cursor` with exactly what came after that event; `live` with what happens next.
+        All readings are told, or the newest of each sensor: as fast as they are taken (`latest`), or once in an interval.
+        What is no longer kept is a `Gap`; with `strict` it is `OutOfRange`.
         When the service goes away the watch comes back by itself after the last event, and nothing is lost and nothing comes
         twice; a state that was being told just then is told again. `patience` gives up (`Unavailable`) after so many seconds
         of waiting. Any other failure ends it: what it raises says why.
@@ -181,9 +187,13 @@ class Client:
             self._random,
             customers=customers,
             data_classes=data_classes,
+            devices=devices,
             after_cursor=after_cursor,
             live=live,
             stop_when_synced=stop_when_synced,
+            latest=latest,
+            sample_interval=sample_interval,
+            strict=strict,
             heartbeat_interval=heartbeat_interval,
             patience=patience,
         )

@@ -177,6 +177,11 @@ async def test_the_feed_is_told_and_gone_on_with(pair: Pair) -> None:
     assert messages[0]["telemetry"]["devices"][0]["block"]["values"] == [43.0]
     narrow = await shell.output(key, "watch", "--until-synced", "--customer", "north", "--data-class", "alarms")
     assert {line.split()[0] for line in narrow.splitlines()} == {"added", "alarm", "synced"}
+    await north.publish(load=[50.0, 51.0], device="pdu")
+    of_one = await shell.output(key, "watch", "--until-synced", "--device", f"{UPS.rpartition('/')[0]}/pdu")
+    assert {line.split()[0] for line in of_one.splitlines()} == {"added", "inventory", "reading", "synced"}
+    latest = await shell.output(key, "watch", "--until-synced", "--latest", "--strict", "--after-cursor", found[1])
+    assert "folded     1 readings" in latest.splitlines()
     foreign = await shell.run(key, "watch", "--after-cursor", found[1], "--customer", "north")
     assert (foreign.exit_code, foreign.stdout) == (1, "")
     assert "CURSOR_INVALID" in foreign.stderr

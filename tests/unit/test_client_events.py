@@ -100,10 +100,18 @@ def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
         customer="customers/north", data_classes=[data_class_pb2.DATA_CLASS_TELEMETRY, data_class_pb2.DATA_CLASS_ALARMS]
     )
     removed = W.CustomerRemoved(customer="customers/north", reason="CONSENT_REVOKED")
-    gap = gap_pb2.Gap(customer="customers/north", cause=gap_pb2.Gap.CAUSE_NOT_COVERED)
+    gap = gap_pb2.Gap(
+        customer="customers/north",
+        cause=gap_pb2.Gap.CAUSE_GATEWAY_LOST,
+        data_classes=[data_class_pb2.DATA_CLASS_TELEMETRY],
+        start_time=Timestamp(seconds=1),
+        end_time=Timestamp(seconds=2, nanos=3),
+        gateway="gw",
+    )
+    told = Gap("c", "customers/north", "GATEWAY_LOST", frozenset({DataClass.TELEMETRY}), 10**9, 2 * 10**9 + 3, "gw")
     events: dict[bytes, Event] = {
-        W(cursor="c", telemetry=W.Telemetry(devices=[device_telemetry()])).SerializeToString(): Telemetry(
-            "c", (DeviceReadings(device_telemetry()),)
+        W(cursor="c", telemetry=W.Telemetry(devices=[device_telemetry()], folded_count=7)).SerializeToString(): Telemetry(
+            "c", (DeviceReadings(device_telemetry()),), 7
         ),
         W(cursor="c", inventory_change=inventory).SerializeToString(): InventoryChange("c", inventory),
         W(cursor="c", alarm_change=alarm_event).SerializeToString(): AlarmChange("c", alarm_event),
@@ -113,11 +121,24 @@ def test_every_kind_of_message_of_the_feed_has_an_event() -> None:
         W(cursor="c", customer_removed=removed).SerializeToString(): CustomerRemoved("c", "customers/north", "CONSENT_REVOKED"),
         W(cursor="c", synced=W.Synced()).SerializeToString(): Synced("c"),
         W(cursor="c", heartbeat=W.Heartbeat(time=Timestamp(seconds=1))).SerializeToString(): Heartbeat("c", 10**9),
-        W(cursor="c", gap=gap).SerializeToString(): Gap("c", "customers/north", "NOT_COVERED"),
+        W(cursor="c", gap=gap).SerializeToString(): told,
     }
     assert {wire: event_of(W.FromString(wire)) for wire in events} == events
     assert len(events) == len(W.DESCRIPTOR.oneofs_by_name["event"].fields)
     assert [message_of(event) for event in events.values()] == [W.FromString(wire) for wire in events]
+
+
+def test_a_gap_says_from_when_to_when_if_it_is_known() -> None:
+    gap = Gap("c", "customers/north", "NOT_KEPT", end_time_unix_nano=1_500_000_000)
+    assert (gap.start_time, gap.end_time) == (None, datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC))
+    assert event_of(message_of(gap)) == gap
+
+
+def test_what_is_deleted_is_told_by_name() -> None:
+    change = inventory_pb2.InventoryChange(
+        deleted_devices=["customers/north/devices/d"], deleted_locations=["customers/north/locations/l"]
+    )
+    assert InventoryChange("c", change).deleted == ("customers/north/locations/l", "customers/north/devices/d")
 
 
 def test_every_kind_of_message_of_the_coverage_has_an_event() -> None:

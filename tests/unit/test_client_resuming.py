@@ -82,6 +82,18 @@ def test_the_first_request_is_as_the_caller_asked() -> None:
     assert request.heartbeat_interval.ToTimedelta() == timedelta(seconds=1.5)
 
 
+def test_devices_and_deliveries_are_asked_for_again_after_the_newest_cursor() -> None:
+    watch = FeedWatch(lowest, devices=["customers/north/devices/ups"], sample_interval=timedelta(seconds=2.5), strict=True)
+    watch.receive(heartbeat("c1"))
+    request = watch.request()
+    assert (list(request.devices), request.after_cursor, request.strict) == (["customers/north/devices/ups"], "c1", True)
+    assert request.delivery == feed_pb2.WatchRequest.DELIVERY_SAMPLE
+    assert request.sample_interval.ToTimedelta() == timedelta(seconds=2.5)
+    assert FeedWatch(lowest, latest=True).request().delivery == feed_pb2.WatchRequest.DELIVERY_LATEST
+    with pytest.raises(ValueError, match="either the latest or a sample"):
+        FeedWatch(lowest, latest=True, sample_interval=timedelta(seconds=1))
+
+
 def test_without_a_start_nothing_is_chosen_and_the_service_starts_with_a_snapshot() -> None:
     assert FeedWatch(lowest).request() == feed_pb2.WatchRequest()
 

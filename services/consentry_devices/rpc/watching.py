@@ -252,8 +252,8 @@ class Watching:
             message = self._folding.take(self._telemetry_opened_from, self._take_time)
             self._stand(self._folding.place)
             if message is not None:
+                self._fold_at = self._feed.clock.boot() + (self._question.fold_every or 0)
                 yield self._out.message(events.folded(message), message.accesses)
-        self._fold_at = self._feed.clock.boot() + (self._question.fold_every or 0)
         self._fold_up_to = self._feed.tail
 
     def _telemetry_opened_from(self, customer: CustomerId) -> Instant | None:

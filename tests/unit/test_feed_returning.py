@@ -1,0 +1,347 @@
+"""What a reader that comes back is told of what happened meanwhile to its coverage, and of what retention took."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consentry.devices.v1 import feed_pb2, gap_pb2
+from consentry_core import names
+from consentry_core.errors import OutOfRange
+from consentry_devices.alarms import Alarm
+from consentry_devices.feed.filter import Filter
+from consentry_devices.feed.log import Entry, Kind, Removal
+from consentry_devices.feed.reader import Missing, Reader
+from consentry_devices.inventory import Device, Sensor
+from consentry_devices.rpc.snapshot import Snapshot
+from consentry_devices.state import Reading
+from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass, Instant, Key, KeyKind
+from support.device_frames import NORTH, NOW, SECOND, SOUTH
+from support.devices import ACME, RuleCall
+from support.watched_feed import LIVE, Request, WatchedFeed, Watching, change_consent, watched_feed
+
+EAST = CustomerId("east")
+LIST = "the-listed-key"
+TELEMETRY, ALARMS, INVENTORY = DataClass.TELEMETRY, DataClass.ALARMS, DataClass.INVENTORY
+AGAIN = ["customer_added", "gap", "inventory_change", "telemetry"]
+
+
+@pytest.fixture
+async def feed(tmp_path: Path) -> AsyncIterator[WatchedFeed]:
+    async with watched_feed(tmp_path) as opened:
+        for customer in (NORTH, SOUTH):
+            await opened.publish(customer, 1.0)
+        yield opened
+
+
+async def synced(feed: WatchedFeed, key: str = "the-key") -> str:
+    """The cursor of a reader that has been told everything."""
+    return (await feed.watch(key=key).until("synced")).cursor
+
+
+def of(watching: Watching, event: str) -> list[str]:
+    """The customers of the events of a kind."""
+    return [getattr(each, event).customer.removeprefix("customers/") for each in watching.received if each.HasField(event)]  # type: ignore[arg-type]
+
+
+# Keys over a list
+
+
+async def test_a_customer_that_was_put_on_the_list_enters_with_its_state(feed: WatchedFeed) -> None:
+    feed.gate.list_customers(NORTH)
+    cursor = await synced(feed, LIST)
+    feed.gate.list_customers(NORTH, SOUTH)
+    back = await feed.pull(cursor, key=LIST)
+    assert back.events() == ["customer_added", "inventory_change", "telemetry", "synced"]
+    assert of(back, "customer_added") == [SOUTH]
+    assert (await feed.pull(back.cursor, key=LIST)).events() == ["synced"]
+
+
+async def test_a_customer_that_was_taken_off_the_list_is_removed(feed: WatchedFeed) -> None:
+    feed.gate.list_customers(NORTH, SOUTH)
+    cursor = await synced(feed, LIST)
+    feed.gate.list_customers(NORTH)
+    back = await feed.pull(cursor, key=LIST)
+    assert back.events() == ["customer_removed", "synced"]
+    assert back.received[0].customer_removed.reason == "NOT_ON_KEY"
+    assert (await feed.pull(back.cursor, key=LIST)).events() == ["synced"]
+    feed.gate.list_customers(NORTH, SOUTH)
+    assert (await feed.pull(back.cursor, key=LIST)).events() == [*AGAIN, "synced"]
+    assert (await feed.pull(cursor, key=LIST)).events() == ["customer_removed", *AGAIN, "synced"]
+
+
+async def test_a_customer_that_was_never_on_the_list_is_not_removed(feed: WatchedFeed) -> None:
+    feed.gate.list_customers(NORTH)
+    cursor = await synced(feed, LIST)
+    feed.gate.revoke(SOUTH)
+    assert (await feed.pull(cursor, key=LIST)).events() == ["synced"]
+    feed.gate.number += 1
+    feed.gate.epoch = "e2"
+    assert of(await feed.pull(cursor, key=LIST), "customer_removed") == [NORTH]
+
+
+async def test_a_rehearsed_withdrawal_is_told_like_any(feed: WatchedFeed) -> None:
+    feed.gate.rehearse(False)
+    cursor = await synced(feed, "the-demo-key")
+    feed.gate.rehearse(True)
+    back = await feed.pull(cursor, key="the-demo-key")
+    assert back.events() == ["customer_removed", "synced"]
+    feed.gate.rehearse(False)
+    assert (await feed.pull(back.cursor, key="the-demo-key")).events() == ["customer_added", "gap", "synced"]
+
+
+# Other keys
+
+
+async def test_with_another_key_over_the_same_customers_all_go_on_in_silence(feed: WatchedFeed) -> None:
+    cursor = await synced(feed)
+    feed.gate.credentials["a-new-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    await feed.publish(NORTH, 2.0)
+    back = await feed.pull(cursor, key="a-new-key")
+    assert (back.events(), back.values()) == (["telemetry", "synced"], [2.0])
+    feed.gate.list_customers(NORTH, SOUTH)
+    assert (await feed.pull(cursor, key=LIST)).events() == ["telemetry", "synced"]
+
+
+async def test_with_another_key_what_changed_about_consents_is_told_as_with_the_same(feed: WatchedFeed) -> None:
+    cursor = await synced(feed)
+    feed.gate.credentials["a-new-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    feed.gate.revoke(SOUTH)
+    feed.gate.consent(EAST)
+    back = await feed.pull(cursor, key="a-new-key")
+    assert (of(back, "customer_removed"), of(back, "customer_added"), back.gaps()) == ([SOUTH], [EAST], [])
+
+
+async def test_with_another_key_over_other_customers_all_enter_anew(feed: WatchedFeed) -> None:
+    """Whom the former covered nobody remembers: nothing may be missing in silence, and nobody stay for ever."""
+    cursor = await synced(feed)
+    feed.gate.list_customers(NORTH)
+    back = await feed.pull(cursor, key=LIST)
+    assert back.events() == ["customer_removed", *AGAIN, "customer_removed", "synced"]
+    assert (of(back, "customer_removed"), of(back, "customer_added")) == ([NORTH, SOUTH], [NORTH])
+    assert (await feed.pull(back.cursor, key=LIST)).events() == ["synced"]
+    more = await feed.pull(back.cursor)
+    assert of(more, "customer_removed") == of(more, "customer_added") == [NORTH, SOUTH]
+
+
+# Another history
+
+
+async def test_after_a_restore_of_the_authority_every_member_is_removed_and_added(feed: WatchedFeed) -> None:
+    feed.gate.consent(EAST)
+    cursor = await synced(feed)
+    feed.gate.revoke(EAST)
+    feed.gate.epoch = "e2"
+    back = await feed.pull(cursor)
+    assert of(back, "customer_removed") == [EAST, NORTH, SOUTH]
+    assert of(back, "customer_added") == of(back, "gap") == [NORTH, SOUTH]
+    assert {each.cause for each in back.gaps()} == {gap_pb2.Gap.CAUSE_NOT_COVERED}
+    assert (await feed.pull(back.cursor)).events() == ["synced"]
+
+
+# The start
+
+
+async def test_a_cursor_inside_a_snapshot_begins_it_again_and_says_who_has_left(feed: WatchedFeed) -> None:
+    watching = feed.watch()
+    await watching.until("telemetry")
+    inside = watching.received
+    assert inside[-1].telemetry.devices[0].device.startswith("customers/north/")
+    feed.gate.revoke(NORTH)
+    await feed.publish(SOUTH, 2.0, start=NOW + SECOND)
+    for response in inside:
+        back = await feed.pull(response.cursor)
+        assert (of(back, "customer_removed"), of(back, "customer_added")) == ([NORTH], [SOUTH])
+        assert back.values() == [2.0]
+    feed.gate.consent(NORTH)
+    back = await feed.pull(inside[-1].cursor)
+    assert back.events() == ["customer_removed", *AGAIN, "customer_added", "inventory_change", "telemetry", "synced"]
+
+
+async def test_every_cursor_around_a_snapshot_leads_to_everything(feed: WatchedFeed) -> None:
+    """Whatever one stops after: the newest of each sensor, then all that came later, each once."""
+    watching = feed.watch()
+    await watching.until("customer_added")
+    await feed.publish(NORTH, 2.0, start=NOW + SECOND)
+    await feed.publish(SOUTH, 20.0, start=NOW + SECOND)
+    await watching.until("synced")
+    await feed.publish(NORTH, 3.0, start=NOW + 2 * SECOND)
+    await watching.until("telemetry")
+    for response in watching.received:
+        settled = response.HasField("synced") or response is watching.received[-1]
+        back = await feed.pull(response.cursor)
+        if not settled:
+            assert sorted(back.values()) == [3.0, 20.0]
+        else:
+            assert back.values() == ([3.0] if response.HasField("synced") else [])
+
+
+# Retention
+
+
+def gap_of(gap: gap_pb2.Gap) -> tuple[str, list[int], int, int]:
+    assert gap.cause == gap_pb2.Gap.CAUSE_NOT_KEPT
+    return gap.customer, list(gap.data_classes), gap.start_time.ToNanoseconds(), gap.end_time.ToNanoseconds()
+
+
+async def test_what_retention_took_before_a_reader_came_back_is_a_gap(feed: WatchedFeed) -> None:
+    cursor = await synced(feed)
+    feed.clock.advance(60)
+    for value in (2.0, 3.0, 4.0):
+        await feed.publish(NORTH, value, start=NOW + int(value) * SECOND, alarms=[Alarm(f"a{value}", "ups", "", "", 7, NOW)])
+    await feed.remove(4 + 3)  # all until the second alarm
+    feed.restart()
+    back = await feed.pull(cursor)
+    assert back.events() == ["gap", "telemetry", "alarm_change", "telemetry", "synced"]
+    assert back.values() == [3.0, 4.0]
+    (gap,) = back.gaps()
+    customer, classes, start, end = gap_of(gap)
+    assert (customer, classes) == ("customers/north", [2, 3])
+    assert end == NOW + 2 * SECOND + 1
+    assert start < end
+    assert (await feed.pull(back.received[0].cursor)).events()[-2:] == ["telemetry", "synced"]
+    assert (await feed.pull(back.cursor)).events() == ["synced"]
+
+
+async def test_who_misses_nothing_of_what_is_gone_is_told_of_no_gap(feed: WatchedFeed) -> None:
+    """South's were removed up to where the reader was, and north's after it."""
+    cursor = await synced(feed)
+    await feed.publish(NORTH, 2.0)
+    await feed.remove(5)
+    feed.restart()
+    assert of(await feed.pull(cursor), "gap") == [NORTH]
+    await feed.publish(SOUTH, 3.0)
+    everything = await synced(feed)
+    await feed.remove(1)
+    assert (await feed.pull(everything)).events() == ["synced"]
+
+
+async def test_strict_refuses_a_cursor_of_which_something_is_gone(feed: WatchedFeed) -> None:
+    cursor = await synced(feed)
+    await feed.publish(NORTH, 2.0)
+    await feed.publish(NORTH, 3.0)
+    assert (await feed.pull(cursor, strict=True)).values() == [2.0, 3.0]
+    await feed.remove(5)
+    feed.restart()
+    with pytest.raises(OutOfRange) as caught:
+        await feed.pull(cursor, strict=True)
+    assert caught.value.reason == "RESYNC_REQUIRED"
+    assert (await feed.pull(cursor)).values() == [3.0]
+
+
+async def test_everything_may_be_gone(feed: WatchedFeed) -> None:
+    cursor = await synced(feed)
+    await feed.publish(NORTH, 2.0)
+    await feed.remove(5)
+    feed.restart()
+    back = await feed.pull(cursor)
+    assert back.events() == ["gap", "synced"]
+    assert (await feed.pull(back.cursor)).events() == ["synced"]
+
+
+@pytest.mark.parametrize("delivery", [Request.DELIVERY_LOSSLESS, Request.DELIVERY_LATEST])
+async def test_a_reader_that_retention_overtakes_is_told_while_it_is_open(
+    feed: WatchedFeed, delivery: feed_pb2.WatchRequest.Delivery.ValueType
+) -> None:
+    """It stands in a write, and the ring no longer has what comes next."""
+    cursor = await synced(feed)
+    for value in range(2, 5):
+        await feed.publish(NORTH, float(value), start=NOW + value * SECOND)
+    feed.restart()
+    feed.gate.consent(EAST)
+    watching = feed.watch(after_cursor=cursor, delivery=delivery)
+    await watching.until("customer_added")
+    await feed.remove(6)
+    await watching.until("synced")
+    assert (of(watching, "gap"), watching.values()) == ([NORTH], [4.0])
+
+
+async def test_a_gap_is_told_for_what_was_open_only(feed: WatchedFeed) -> None:
+    """Nothing that was removed is as new as what the consent opens."""
+    change_consent(feed.gate, NORTH, data_start_time=Instant(NOW + 100 * SECOND))
+    cursor = await synced(feed)
+    await feed.publish(NORTH, 2.0)
+    await feed.publish(NORTH, 3.0, start=NOW + 200 * SECOND)
+    await feed.remove(5)
+    feed.restart()
+    back = await feed.pull(cursor)
+    assert (back.events(), back.values()) == (["telemetry", "synced"], [3.0])
+
+
+# Without a stream
+
+
+@pytest.fixture
+async def reader(feed: WatchedFeed) -> Reader:
+    call = RuleCall(feed.gate, "the-key")
+    await call.follow_all()
+    reader = Reader(call, "the-key", Filter(), lambda _, payload: payload)
+    assert len(list(reader.start(10))) == 2
+    return reader
+
+
+def test_what_is_missing_depends_on_where_the_reader_stands(reader: Reader) -> None:
+    removals = {
+        NORTH: {TELEMETRY: Removal(20, Instant(NOW)), ALARMS: Removal(25, Instant(NOW + 5))},
+        SOUTH: {INVENTORY: Removal(10, Instant(NOW))},
+        EAST: {TELEMETRY: Removal(99, Instant(NOW))},
+    }
+    assert list(reader.missing(removals, seq=25, telemetry=15)) == [Missing(NORTH, frozenset({TELEMETRY}), Instant(NOW))]
+    assert list(reader.missing(removals, seq=15, telemetry=15)) == [Missing(NORTH, frozenset({ALARMS}), Instant(NOW + 5))]
+    assert list(reader.missing(removals, seq=10, telemetry=10)) == [], "it has been told"
+
+
+def test_a_gateways_loss_is_handed_on_unless_it_is_older_than_the_consent_opens(reader: Reader, feed: WatchedFeed) -> None:
+    lost = Entry(
+        11, NORTH, TELEMETRY, Kind.GAP, None, Instant(NOW), Instant(NOW + SECOND), Instant(NOW), historical=False, payload=b"x"
+    )
+    assert reader.open_payload(lost) == b"x"
+    change_consent(feed.gate, NORTH, data_start_time=Instant(NOW + SECOND))
+    assert reader.open_payload(lost) == b"x"
+    change_consent(feed.gate, NORTH, data_start_time=Instant(NOW + SECOND + 1))
+    assert reader.open_payload(lost) is None
+    assert reader.open_payload(replace(lost, customer=EAST)) is None
+
+
+# Snapshots
+
+
+def test_a_large_snapshot_is_kept_in_a_file_and_told_in_bounded_pieces(tmp_path: Path) -> None:
+    devices = [Device(f"d{n:03}", "D", 1, "", "", "", "") for n in range(300)]
+    sensors = [Sensor(each.id, f"s{n}", "S", "ups.load", "%") for each in devices for n in range(50)]
+    readings = [Reading(each.device, each.id, Instant(NOW), 1.0) for each in sensors]
+    with Snapshot(NORTH, tmp_path) as snapshot:
+        for things in (devices, sensors, [], readings):
+            for start in range(0, len(things), 500):
+                snapshot.take(things[start : start + 500])
+        told: dict[DataClass, list[bytes]] = {}
+        for data_class in (TELEMETRY, INVENTORY, ALARMS):
+            told[data_class] = [piece.event for piece in snapshot.pieces(data_class, lambda: Instant(0))]
+        assert list(snapshot.pieces(TELEMETRY, lambda: Instant(NOW + 1))) == []
+        assert list(tmp_path.iterdir()) == [], "it has no name"
+    assert max(len(event) for events in told.values() for event in events) < 130_000
+    changes = [feed_pb2.WatchResponse.FromString(event).inventory_change for event in told[INVENTORY]]
+    assert [each.name for change in changes for each in change.devices] == [names.DEVICE.format(NORTH, d.id) for d in devices]
+    assert sum(len(change.sensors) for change in changes) == len(sensors)
+    telemetry = [feed_pb2.WatchResponse.FromString(event).telemetry for event in told[TELEMETRY]]
+    assert sum(len(block.block.values) for message in telemetry for block in message.devices) == len(readings)
+    assert told[ALARMS] == []
+    assert len(told[TELEMETRY]) > 3
+
+
+async def test_the_event_loop_goes_on_while_a_snapshot_is_read(feed: WatchedFeed, tmp_path: Path) -> None:
+    """It is filled on a thread of the database."""
+    with Snapshot(NORTH, tmp_path) as snapshot:
+        telling = asyncio.create_task(feed.store.state.snapshot(NORTH, ALL_DATA_CLASSES, None, snapshot.take))
+        await asyncio.sleep(0)
+        assert not telling.done()
+        assert await telling == feed.store.log.tail()
+
+
+async def test_a_live_start_that_was_cut_off_goes_on_without_the_current_state(feed: WatchedFeed) -> None:
+    live = feed.watch(live=LIVE)
+    cursor = (await live.until("customer_added")).cursor
+    back = await feed.pull(cursor)
+    assert back.events() == ["customer_added", "customer_added", "synced"]
