@@ -76,10 +76,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Made:
-    """When a message was made: how many items of each line there were, at the earliest and at the latest, and what was open."""
+    """When a message was made: how many items of each line there were, at the earliest and at the latest, and what was open.
+
+    `resumed`: on a stream that was opened after a cursor.
+    """
 
     earliest: Counts
     latest: Counts
+    resumed: bool
     opened_from: Mapping[CustomerId, Instant]
 
 
@@ -97,10 +101,13 @@ class Access(Protocol):
 
 @dataclass
 class Ledger:
-    """What one client knows. `folding`: of readings only the newest are due. `snapshots`: how things stand is due at first."""
+    """What one client knows. `folding`: of readings only the newest are due. `live`: it began with what happened next.
+
+    A stream that is opened again tells how things stand of whoever enters, also when the first one did not.
+    """
 
     folding: bool = False
-    snapshots: bool = True
+    live: bool = False
     only: frozenset[CustomerId] = frozenset()
     cursor: str = ""
     members: dict[CustomerId, frozenset[DataClass]] = field(default_factory=dict)
@@ -144,7 +151,7 @@ class Ledger:
         for line, items in published.kept.items():
             if line.data_class not in self.members.get(line.customer, ()):
                 continue
-            begin = 0 if self.snapshots else self.entered[line.customer, line.data_class].latest.get(line, 0)
+            begin = 0 if not self.live else self.entered[line.customer, line.data_class].latest.get(line, 0)
             due = [item for item in items[begin:] if item.time >= access.opened_from(line.customer)]
             if due and self.last.get(line) != due[-1].value and not self._is_gone(line, due[-1]):
                 raise Wrong(f"{line}: {due[-1].value} was never told; {self.last.get(line)} was the last")
@@ -206,14 +213,13 @@ class Ledger:
         self.last[line] = value
 
     def _since_last(self, line: Line, items: list[Item], index: int, published: Published) -> list[Item]:
+        is_reopened = (line.customer, line.data_class) in self.reopened
+        if is_reopened and all(item.value != self.last[line] for item in items):
+            return []  # of a snapshot that was begun before an older copy of the store took its place, and is told anew
         last = published.index(line, self.last[line])
-        if (line.customer, line.data_class) in self.reopened:
-            if index < last:
-                raise Wrong(f"{line}: {items[index].value} was told after {items[last].value}")
-            return []
-        if index <= last:
-            raise Wrong(f"{line}: {items[index].value} was told again, after {items[last].value}")
-        return items[last + 1 : index]
+        if index < last or (index == last and not is_reopened):
+            raise Wrong(f"{line}: {items[index].value} was told after {items[last].value}")
+        return [] if is_reopened else items[last + 1 : index]
 
     def _since_entering(self, line: Line, items: list[Item], index: int) -> list[Item]:
         """What was left out before the first that is told.
@@ -222,8 +228,8 @@ class Ledger:
         Without snapshots, what comes from then on is told, and maybe some of what came while that waited to be said.
         """
         made = self.entered[line.customer, line.data_class]
-        if not self.snapshots:
-            return items[made.latest.get(line, 0) : index]
+        if self.live:
+            return [] if made.resumed else items[made.latest.get(line, 0) : index]
         stood = made.earliest.get(line, 0)
         if index < stood - 1:
             raise Wrong(f"{line}: {items[index].value} was told, and {items[stood - 1].value} was so")

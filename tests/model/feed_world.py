@@ -52,6 +52,7 @@ class Reader:
         """What of it would survive the client's end."""
         self.stream: AsyncGenerator[bytes] | None = None
         self.awaited: asyncio.Future[bytes] | None = None
+        self.resumed = False
         self.earliest: Counts = {}
         """What was published when the message that is awaited may have been made."""
         self.made: Made | None = None
@@ -109,7 +110,7 @@ class FeedWorld:
         self.readers += [
             Reader("the-key", Ledger()),
             Reader("the-key", Ledger(only=named), customers=only),
-            Reader("the-key", Ledger(snapshots=False), live=live),
+            Reader("the-key", Ledger(live=True), live=live),
             Reader("the-key", Ledger(folding=True), delivery=latest),
             Reader(LISTED, Ledger()),
             Reader(LISTED, Ledger(only=named), devices=[f"{name}/devices/ups" for name in only]),
@@ -219,6 +220,7 @@ class FeedWorld:
         if reader.stream is None:
             reader.call = RuleCall(self.gate, reader.secret)
             self.gate.calls[_open_call(reader)] = reader.call
+            reader.resumed = bool(reader.ledger.cursor)
             reader.stream = cast("AsyncGenerator[bytes]", self._servicer.Watch(reader.request(), cast("Any", None)))
             await self.take(reader, 0)
 
@@ -282,7 +284,7 @@ class FeedWorld:
         """What is so now."""
         standings = self.gate.standings.items()
         starts = {customer: standing.consent.data_start_time for (_, customer), standing in standings if standing.consent}
-        return Made(reader.earliest, self.published.counts(), starts)
+        return Made(reader.earliest, self.published.counts(), reader.resumed, starts)
 
     async def catch_up(self) -> None:
         """Every reader comes back, and takes all that there is; then it has to have everything."""

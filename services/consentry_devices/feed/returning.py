@@ -26,6 +26,7 @@ class Fate(Enum):
     ENTERED = "covered now, and never before"
     LEFT = "covered at the cursor, and not now"
     OUT = "covered neither at the cursor nor now"
+    UNSURE = "not covered now; covered once since, and maybe at the cursor"
 
 
 class Away:
@@ -41,12 +42,13 @@ class Away:
         self._unlisted = {customer: (on, off) for customer, on, off in coverage.unlisted()} if self._same_key else {}
 
     def fates(self, customers: Iterable[CustomerId]) -> dict[CustomerId, Fate]:
-        """The fate of each."""
+        """The fate of each; who may have left has."""
         fates = {customer: self._fate(customer) for customer in customers}
         if self._trusted and not self._same_key and _members(fates) != self._known.members:
             self._trusted = False
             fates = {customer: self._fate(customer) for customer in fates}
-        return fates
+        # Better to be told of who left and never came than to take somebody for covered for ever.
+        return {customer: Fate.LEFT if fate is Fate.UNSURE else fate for customer, fate in fates.items()}
 
     def changed_classes(self, standing: Standing) -> frozenset[DataClass]:
         """The classes, of those asked for, that were opened or closed meanwhile, while the customer was covered."""
@@ -58,7 +60,7 @@ class Away:
         if not self._trusted:
             return Fate.INTERRUPTED if is_open else Fate.LEFT if self._may_have_been_covered(standing) else Fate.OUT
         if not is_open:
-            return Fate.LEFT if self._was_covered(standing) else Fate.OUT
+            return self._fate_of_absent(standing)
         then = self._known.number
         listed = self._coverage.listed_number(customer) if self._same_key else 0
         if max(standing.opened_number, listed) <= then:
@@ -68,21 +70,23 @@ class Away:
             return Fate.INTERRUPTED
         return Fate.RETURNED if standing.closed_number > 0 or off > 0 else Fate.ENTERED
 
-    def _was_covered(self, standing: Standing) -> bool:
-        """Whether a customer of which nothing is open now was covered at the cursor."""
+    def _fate_of_absent(self, standing: Standing) -> Fate:
+        """Of a customer of which nothing is open now."""
         then = self._known.number
-        if not 0 < standing.opened_number <= then:
-            return False
         decision = self._coverage.decide_covered(standing.customer)
+        not_on_key = isinstance(decision, Deny) and decision.reason is Reason.NOT_ON_KEY
+        on, off = self._unlisted.get(standing.customer, (0, 0))
+        if standing.opened_number == 0 or (not_on_key and not on <= then < off):
+            return Fate.OUT
+        if standing.opened_number > then:
+            return Fate.UNSURE
         if isinstance(decision, Allow):
-            return bool(self.changed_classes(standing))  # none is open that this reader wants
-        if decision.reason is Reason.NOT_ON_KEY:
-            on, off = self._unlisted.get(standing.customer, (0, 0))
-            if not on <= then < off:
-                return False
-        if standing.closed_number > standing.opened_number:
-            return standing.closed_number > then
-        return isinstance(valid(standing, self._known.time), Allow)  # an end has come since, or the list has changed
+            was_covered = bool(self.changed_classes(standing))  # none is open that this reader wants
+        elif standing.closed_number > standing.opened_number:
+            was_covered = standing.closed_number > then
+        else:
+            was_covered = isinstance(valid(standing, self._known.time), Allow)  # an end has come since, or the list has changed
+        return Fate.LEFT if was_covered else Fate.OUT
 
     def _may_have_been_covered(self, standing: Standing) -> bool:
         decision = self._coverage.decide_covered(standing.customer)
