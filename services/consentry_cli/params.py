@@ -8,6 +8,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import data_class_pb2
+from consentry.devices.v1 import telemetry_pb2
 from consentry_cli.output import enum_text
 from consentry_core import names
 from consentry_core.clock import SystemClock
@@ -19,6 +20,7 @@ PAGE_SIZE = 1000
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _relative = re.compile(r"([+-])(\d{1,9})([smhdw])").fullmatch
+_span = re.compile(r"(\d{1,9})(ms|[smhdw])").fullmatch
 
 
 class ResourceName(click.ParamType):  # type: ignore[type-arg] # generic only in newer versions of click
@@ -69,6 +71,22 @@ class Time(click.ParamType):  # type: ignore[type-arg] # likewise
         return timestamp
 
 
+class Span(click.ParamType):  # type: ignore[type-arg] # likewise
+    """A length of time: `500ms`, `90s`, `5m`, `1h`, `30d`."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Nanoseconds."""
+        if isinstance(value, int):
+            return value
+        found = _span(value)
+        if found is None:
+            self.fail(f"{value!r} is no length of time such as 500ms, 90s, 5m, 1h or 30d", param, ctx)
+        count, unit = found.groups()
+        return int(count) * (1_000_000 if unit == "ms" else _UNITS[unit] * 1_000_000_000)
+
+
 class EnumValue(click.Choice[str]):
     """A value of a protobuf enum, by its name without prefix: `specific-customers` for KIND_SPECIFIC_CUSTOMERS."""
 
@@ -91,4 +109,6 @@ DEVICE = ResourceName(names.DEVICE)
 SENSOR = ResourceName(names.SENSOR)
 ALARM = ResourceName(names.ALARM)
 TIME = Time()
+SPAN = Span()
+AGGREGATE = EnumValue(telemetry_pb2.QueryHistoryRequest.Aggregate.DESCRIPTOR)
 DATA_CLASS = EnumValue(data_class_pb2.DataClass.DESCRIPTOR)

@@ -1,5 +1,7 @@
 """`consentry telemetry`: what was measured. With an API key."""
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -9,8 +11,8 @@ from consentry.devices.v1 import telemetry_pb2
 from consentry.devices.v1.telemetry_pb2_grpc import TelemetryServiceStub
 from consentry_cli.call import Call, devices_call
 from consentry_cli.output import field, rows, show, to_json
-from consentry_cli.params import CUSTOMER, DEVICE, SENSOR, TIME
-from consentry_client import Client, Reading
+from consentry_cli.params import AGGREGATE, CUSTOMER, DEVICE, SENSOR, SPAN, TIME
+from consentry_client import Aggregate, Client, DeviceReadings, DeviceSteps, HistoryGap, Reading, Step
 
 _device = click.option("--device", "devices", type=DEVICE, multiple=True, help="Only of this device, by its whole name.")
 _sensor = click.option("--sensor", "sensors", type=SENSOR, multiple=True, help="Only this sensor, by its whole name.")
@@ -32,7 +34,7 @@ def telemetry() -> None:
 def latest(call: Call, customer: str, devices: tuple[str, ...], sensors: tuple[str, ...]) -> None:
     """Show the newest reading of each sensor."""
     request = telemetry_pb2.QueryLatestRequest(parent=customer, devices=devices, sensors=sensors)
-    answer = call.ask(TelemetryServiceStub(call.channel).QueryLatest, request)
+    answer = call.ask_all(TelemetryServiceStub(call.channel).QueryLatest, request)
     if call.as_json:
         show(answer, None, as_json=True)
         return
@@ -47,6 +49,8 @@ def latest(call: Call, customer: str, devices: tuple[str, ...], sensors: tuple[s
 @click.option("--end-time", type=TIME, help="Up to here, this instant left out. Else: up to now.")
 @_device
 @_sensor
+@click.option("--step", type=SPAN, help="One line per sensor and step of time (5m, 1h) instead of every reading.")
+@click.option("--aggregate", "aggregates", type=AGGREGATE, multiple=True, help="What to say of a step. Else: everything.")
 def history(
     call: Call,
     *,
@@ -55,11 +59,48 @@ def history(
     end_time: Timestamp | None,
     devices: tuple[str, ...],
     sensors: tuple[str, ...],
+    step: int | None,
+    aggregates: tuple[telemetry_pb2.QueryHistoryRequest.Aggregate.ValueType, ...],
 ) -> None:
-    """Print the readings of a time range: a line a reading or, with --json, a line a table of one device."""
-    end = None if end_time is None else end_time.ToNanoseconds()
+    """Print the readings of a time range, or what they come to per step.
+
+    A line a reading or step or, with --json, a line a table of one device. What is missing comes first, on standard error.
+    """
+    if aggregates and step is None:
+        raise click.UsageError("--aggregate goes with --step")
+    start, end = start_time.ToNanoseconds(), None if end_time is None else end_time.ToNanoseconds()
     with Client(devices=call.channel, secret=call.secret) as client:
-        for table in client.history(customer, start_time.ToNanoseconds(), end, devices=devices, sensors=sensors):
+        told: Iterable[DeviceReadings | DeviceSteps | HistoryGap] = (
+            client.history(customer, start, end, devices=devices, sensors=sensors)
+            if step is None
+            else client.history_in_steps(
+                customer, start, end, step=step, aggregates=map(Aggregate, aggregates), devices=devices, sensors=sensors
+            )
+        )
+        for table in told:
+            if isinstance(table, HistoryGap):
+                click.echo(_gap_line(table), err=True)
+            elif call.as_json:
+                click.echo(to_json(table.message, one_line=True))
+            else:
+                lines = (
+                    map(_step_line, table.steps()) if isinstance(table, DeviceSteps) else map(reading_line, table.readings())
+                )
+                for line in lines:
+                    click.echo(line)
+
+
+@telemetry.command()
+@devices_call
+@click.option("--rate", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Readings per second in all.")
+@click.option("--sensors", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many they come from.")
+def simulate(call: Call, rate: int, sensors: int) -> None:
+    """Print made-up readings until Ctrl-C: a line a reading or, with --json, a line a table of one device.
+
+    They are nobody's, and any API key may ask for them, so that a program can be tried before there is a customer.
+    """
+    with Client(devices=call.channel, secret=call.secret) as client, contextlib.suppress(KeyboardInterrupt):
+        for table in client.simulate(rate, sensors):
             if call.as_json:
                 click.echo(to_json(table.message, one_line=True))
                 continue
@@ -69,9 +110,26 @@ def history(
 
 def reading_line(reading: Reading) -> str:
     """Time, sensor, value."""
+    return f"{_time(reading.time_unix_nano)}  {reading.sensor}  {_number(reading.value)}"
+
+
+def _step_line(step: Step) -> str:
+    """Time, sensor, and what was asked for."""
+    told = {"min": step.min, "max": step.max, "mean": step.mean, "last": step.last, "count": step.count}
+    values = "  ".join(f"{name}={_number(value)}" for name, value in told.items() if value is not None)
+    return f"{_time(step.time_unix_nano)}  {step.sensor}  {values}"
+
+
+def _gap_line(gap: HistoryGap) -> str:
+    start, end = ("?" if time is None else _time(time) for time in (gap.start_unix_nano, gap.end_unix_nano))
+    by = f" by gateway {gap.gateway}" if gap.gateway else ""
+    return f"gap  {gap.cause}{by}  from {start} to {end}"
+
+
+def _time(unix_nano: int) -> str:
     time = Timestamp()
-    time.FromNanoseconds(reading.time_unix_nano)
-    return f"{time.ToJsonString()}  {reading.sensor}  {_number(reading.value)}"
+    time.FromNanoseconds(unix_nano)
+    return time.ToJsonString()
 
 
 def _value(reading: Any) -> str:

@@ -44,6 +44,7 @@ from consentry_client.events import (
     Synced,
     Telemetry,
 )
+from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, Step, StepColumns
 from consentry_client.readings import Columns, DeviceReadings, Reading
 from consentry_client.sync import Client
 from consentry_core.errors import Violation
@@ -51,6 +52,7 @@ from consentry_rule import DataClass
 
 __all__ = [
     "Aborted",
+    "Aggregate",
     "AlarmChange",
     "AlreadyExists",
     "AsyncClient",
@@ -68,10 +70,12 @@ __all__ = [
     "DataClass",
     "DeadlineExceeded",
     "DeviceReadings",
+    "DeviceSteps",
     "Event",
     "FailedPrecondition",
     "Gap",
     "Heartbeat",
+    "HistoryGap",
     "InvalidArgument",
     "InventoryChange",
     "NotFound",
@@ -79,6 +83,8 @@ __all__ = [
     "PermissionDenied",
     "Reading",
     "ResourceExhausted",
+    "Step",
+    "StepColumns",
     "Synced",
     "Telemetry",
     "Unauthenticated",

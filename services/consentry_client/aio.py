@@ -1,12 +1,9 @@
 """The client for asyncio. The same as `consentry_client.sync`, method by method."""
 
-import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 import grpc
 
@@ -19,13 +16,13 @@ from consentry.devices.v1 import (
     inventory_pb2_grpc,
     telemetry_pb2_grpc,
 )
+from consentry_client.aio_calls import AsyncCalls
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
-from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.events import Event
+from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
 from consentry_client.readings import DeviceReadings, Reading, reading_of
-from consentry_client.requests import PageRequestT, PageT, Time, history_request, latest_request
-from consentry_client.resuming import CoverageWatch, FeedWatch, Message, Question, Random, Told, Watch
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_client.requests import Span, Time, history_request, in_steps, latest_request, simulate_request
+from consentry_client.resuming import CoverageWatch, FeedWatch, Random
 from consentry_rule import DataClass
 
 _A = TypeVar("_A")
@@ -33,7 +30,7 @@ _Q = TypeVar("_Q")
 _S = TypeVar("_S")
 
 
-class AsyncClient:
+class AsyncClient(AsyncCalls):
     """A partner's access, with one API key.
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
@@ -50,10 +47,8 @@ class AsyncClient:
         timeout: float = 30.0,
         random: Random = random.random,
     ) -> None:
-        self._metadata = bearer(secret.strip())
-        self._timeout = timeout
+        super().__init__(secret, timeout)
         self._random = random
-        self._own: list[grpc.aio.Channel] = []
         # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
         channel = self._channel(authority)
         self._coverage = None if channel is None else coverage_pb2_grpc.CoverageServiceStub(channel)
@@ -62,24 +57,6 @@ class AsyncClient:
         self._alarms = None if channel is None else alarms_pb2_grpc.AlarmServiceStub(channel)
         self._telemetry = None if channel is None else telemetry_pb2_grpc.TelemetryServiceStub(channel)
         self._feed = None if channel is None else feed_pb2_grpc.FeedServiceStub(channel)
-        self._calls: set[grpc.aio.Call] = set()
-        self._closed = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """End what is open: whoever is iterating gets `Cancelled`."""
-        self._closed.set()
-        for call in tuple(self._calls):
-            call.cancel()
-        for channel in self._own:
-            await channel.close()
 
     # What the key covers
 
@@ -150,8 +127,10 @@ class AsyncClient:
     async def latest(self, customer: str, *, devices: Iterable[str] = (), sensors: Iterable[str] = ()) -> tuple[Reading, ...]:
         """The newest reading of each sensor; of all the customer's, unless devices or sensors are named."""
         stub = _given(self._telemetry, "devices")
-        answer = await self._ask(stub.QueryLatest, latest_request(customer, devices, sensors))
-        return tuple(map(reading_of, answer.readings))
+        readings: list[Reading] = []
+        async for page in self._pages(stub.QueryLatest, latest_request(customer, devices, sensors)):
+            readings += map(reading_of, page.readings)
+        return tuple(readings)
 
     async def history(
         self,
@@ -161,10 +140,38 @@ class AsyncClient:
         *,
         devices: Iterable[str] = (),
         sensors: Iterable[str] = (),
-    ) -> AsyncIterator[DeviceReadings]:
-        """The readings from `start` on, up to and without `end`; `end` None: up to now."""
+    ) -> AsyncIterator[DeviceReadings | HistoryGap]:
+        """The readings from `start` on, up to and without `end` (None: up to now); first of all, what of them is missing."""
         stub = _given(self._telemetry, "devices")
         with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
+            async for message in messages:
+                for told in readings_of(message):
+                    yield told
+
+    async def history_in_steps(
+        self,
+        customer: str,
+        start: Time,
+        end: Time | None = None,
+        *,
+        step: Span,
+        aggregates: Iterable[Aggregate] = (),
+        devices: Iterable[str] = (),
+        sensors: Iterable[str] = (),
+    ) -> AsyncIterator[DeviceSteps | HistoryGap]:
+        """What each sensor's readings come to per step of time; see `history`. `aggregates` empty: all of them."""
+        stub = _given(self._telemetry, "devices")
+        request = in_steps(history_request(customer, start, end, devices, sensors), step, aggregates)
+        with self._open(stub.QueryHistory, request) as messages:
+            async for message in messages:
+                for told in steps_of(message):
+                    yield told
+
+    async def simulate(self, measurements_per_second: int = 1_000, sensor_count: int = 100) -> AsyncIterator[DeviceReadings]:
+        """Made-up readings at that rate until it is left, to try a program with: they are nobody's."""
+        stub = _given(self._telemetry, "devices")
+        request = simulate_request(measurements_per_second, sensor_count)
+        with self._open(stub.SimulateTelemetry, request) as messages:
             async for message in messages:
                 for device in message.telemetry:
                     yield DeviceReadings(device)
@@ -210,85 +217,6 @@ class AsyncClient:
             patience=patience,
         )
         return self._watch(_given(self._feed, "devices").Watch, watch)
-
-    # How
-
-    def _channel(self, target: str | grpc.aio.Channel | None) -> grpc.aio.Channel | None:
-        if not isinstance(target, str):
-            return target
-        channel = open_channel(target)
-        self._own.append(channel)
-        return channel
-
-    async def _ask(self, method: Callable[..., Awaitable[_A]], request: object) -> _A:
-        self._refuse_if_closed()
-        with self._failures():
-            return await method(request, metadata=self._metadata, timeout=self._timeout)
-
-    async def _pages(
-        self, method: "grpc.aio.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT
-    ) -> AsyncIterator[PageT]:
-        while True:
-            page = await self._ask(method, request)
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
-    @contextmanager
-    def _open(self, method: "grpc.aio.UnaryStreamMultiCallable[_Q, _A]", request: _Q) -> Iterator[AsyncIterator[_A]]:
-        """A stream, cancelled when it is left: gRPC does not collect calls that were abandoned."""
-        self._refuse_if_closed()
-        call: Any = method(request, metadata=self._metadata)
-        self._calls.add(call)
-        try:
-            with self._failures():
-                yield call
-        finally:
-            self._calls.discard(call)
-            call.cancel()
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.RpcError as error:
-            raise failure_of(error) from error
-        except asyncio.CancelledError:
-            # Either the caller's task was cancelled, or `close` cancelled the call under it.
-            task = asyncio.current_task()
-            if self._closed.is_set() and not (task and task.cancelling()):
-                raise closed() from None
-            raise
-
-    async def _watch(
-        self, method: "grpc.aio.UnaryStreamMultiCallable[Question, Message]", watch: Watch[Question, Message, Told]
-    ) -> AsyncIterator[Told]:
-        while True:
-            try:
-                with self._open(method, watch.request()) as messages:
-                    async for message in messages:
-                        event = watch.receive(message)
-                        if event is not None:
-                            yield event
-                        if watch.done:
-                            return
-                raise ended_early()
-            except CallFailed as failure:
-                wait = watch.lost(failure)
-            await self._pause(wait)
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closed.wait()
-        except TimeoutError:
-            return
-        raise closed()
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed.is_set():
-            raise closed()
 
 
 def _given(stub: _S | None, name: str) -> _S:

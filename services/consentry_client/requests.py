@@ -1,15 +1,20 @@
 """Requests out of Python's values; shared by both clients."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias, TypeVar
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.devices.v1 import telemetry_pb2
+from consentry_client.history import Aggregate
 
 Time: TypeAlias = datetime | int
 """An instant: a datetime with a time zone, or nanoseconds since the Unix epoch, UTC."""
+
+Span: TypeAlias = timedelta | int
+"""A length of time: a timedelta, or nanoseconds."""
 
 
 class Page(Protocol):
@@ -41,9 +46,18 @@ def timestamp(time: Time) -> Timestamp:
     return wire
 
 
+def duration(step: Span) -> Duration:
+    """The length of time on the wire."""
+    if isinstance(step, int):
+        return Duration(seconds=step // _NANOS, nanos=step % _NANOS)
+    wire = Duration()
+    wire.FromTimedelta(step)
+    return wire
+
+
 def latest_request(customer: str, devices: Iterable[str], sensors: Iterable[str]) -> telemetry_pb2.QueryLatestRequest:
     """The newest readings of a customer's devices or sensors."""
-    return telemetry_pb2.QueryLatestRequest(parent=customer, devices=devices, sensors=sensors)
+    return telemetry_pb2.QueryLatestRequest(parent=customer, devices=devices, sensors=sensors, page_size=1000)
 
 
 def history_request(
@@ -57,3 +71,19 @@ def history_request(
         start_time=timestamp(start),
         end_time=None if end is None else timestamp(end),
     )
+
+
+def in_steps(
+    request: telemetry_pb2.QueryHistoryRequest, step: Span, aggregates: Iterable[Aggregate]
+) -> telemetry_pb2.QueryHistoryRequest:
+    """The same, per step."""
+    request.step.CopyFrom(duration(step))
+    request.aggregates.extend(aggregate.value for aggregate in aggregates)
+    return request
+
+
+def simulate_request(measurements_per_second: int, sensor_count: int) -> telemetry_pb2.SimulateTelemetryRequest:
+    """Made-up readings."""
+    return telemetry_pb2.SimulateTelemetryRequest(
+        measurements_per_second=measurements_per_second, sensor_count=sensor_count
+    )  # fmt: skip

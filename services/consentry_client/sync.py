@@ -1,12 +1,9 @@
 """The client for programs without an event loop. The same as `consentry_client.aio`, method by method."""
 
 import random
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 import grpc
 
@@ -20,12 +17,12 @@ from consentry.devices.v1 import (
     telemetry_pb2_grpc,
 )
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
-from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.events import Event
+from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
 from consentry_client.readings import DeviceReadings, Reading, reading_of
-from consentry_client.requests import PageRequestT, PageT, Time, history_request, latest_request
-from consentry_client.resuming import CoverageWatch, FeedWatch, Message, Question, Random, Told, Watch
-from consentry_core.rpc.client import bearer, open_sync_channel
+from consentry_client.requests import Span, Time, history_request, in_steps, latest_request, simulate_request
+from consentry_client.resuming import CoverageWatch, FeedWatch, Random
+from consentry_client.sync_calls import Calls
 from consentry_rule import DataClass
 
 _A = TypeVar("_A")
@@ -33,7 +30,7 @@ _Q = TypeVar("_Q")
 _S = TypeVar("_S")
 
 
-class Client:
+class Client(Calls):
     """A partner's access, with one API key.
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
@@ -50,10 +47,8 @@ class Client:
         timeout: float = 30.0,
         random: Random = random.random,
     ) -> None:
-        self._metadata = bearer(secret.strip())
-        self._timeout = timeout
+        super().__init__(secret, timeout)
         self._random = random
-        self._own: list[grpc.Channel] = []
         # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
         channel = self._channel(authority)
         self._coverage = None if channel is None else coverage_pb2_grpc.CoverageServiceStub(channel)
@@ -62,22 +57,6 @@ class Client:
         self._alarms = None if channel is None else alarms_pb2_grpc.AlarmServiceStub(channel)
         self._telemetry = None if channel is None else telemetry_pb2_grpc.TelemetryServiceStub(channel)
         self._feed = None if channel is None else feed_pb2_grpc.FeedServiceStub(channel)
-        self._calls: set[grpc.Call] = set()
-        self._closed = threading.Event()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End what is open: whoever is iterating gets `Cancelled`."""
-        self._closed.set()
-        for call in tuple(self._calls):
-            call.cancel()
-        for channel in self._own:
-            channel.close()
 
     # What the key covers
 
@@ -139,8 +118,10 @@ class Client:
     def latest(self, customer: str, *, devices: Iterable[str] = (), sensors: Iterable[str] = ()) -> tuple[Reading, ...]:
         """The newest reading of each sensor; of all the customer's, unless devices or sensors are named."""
         stub = _given(self._telemetry, "devices")
-        answer = self._ask(stub.QueryLatest, latest_request(customer, devices, sensors))
-        return tuple(map(reading_of, answer.readings))
+        readings: list[Reading] = []
+        for page in self._pages(stub.QueryLatest, latest_request(customer, devices, sensors)):
+            readings += map(reading_of, page.readings)
+        return tuple(readings)
 
     def history(
         self,
@@ -150,10 +131,36 @@ class Client:
         *,
         devices: Iterable[str] = (),
         sensors: Iterable[str] = (),
-    ) -> Iterator[DeviceReadings]:
-        """The readings from `start` on, up to and without `end`; `end` None: up to now."""
+    ) -> Iterator[DeviceReadings | HistoryGap]:
+        """The readings from `start` on, up to and without `end` (None: up to now); first of all, what of them is missing."""
         stub = _given(self._telemetry, "devices")
         with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
+            for message in messages:
+                yield from readings_of(message)
+
+    def history_in_steps(
+        self,
+        customer: str,
+        start: Time,
+        end: Time | None = None,
+        *,
+        step: Span,
+        aggregates: Iterable[Aggregate] = (),
+        devices: Iterable[str] = (),
+        sensors: Iterable[str] = (),
+    ) -> Iterator[DeviceSteps | HistoryGap]:
+        """What each sensor's readings come to per step of time; see `history`. `aggregates` empty: all of them."""
+        stub = _given(self._telemetry, "devices")
+        request = in_steps(history_request(customer, start, end, devices, sensors), step, aggregates)
+        with self._open(stub.QueryHistory, request) as messages:
+            for message in messages:
+                yield from steps_of(message)
+
+    def simulate(self, measurements_per_second: int = 1_000, sensor_count: int = 100) -> Iterator[DeviceReadings]:
+        """Made-up readings at that rate until it is left, to try a program with: they are nobody's."""
+        stub = _given(self._telemetry, "devices")
+        request = simulate_request(measurements_per_second, sensor_count)
+        with self._open(stub.SimulateTelemetry, request) as messages:
             for message in messages:
                 yield from map(DeviceReadings, message.telemetry)
 
@@ -198,70 +205,6 @@ class Client:
             patience=patience,
         )
         return self._watch(_given(self._feed, "devices").Watch, watch)
-
-    # How
-
-    def _channel(self, target: str | grpc.Channel | None) -> grpc.Channel | None:
-        if not isinstance(target, str):
-            return target
-        channel = open_sync_channel(target)
-        self._own.append(channel)
-        return channel
-
-    def _ask(self, method: Callable[..., _A], request: object) -> _A:
-        self._refuse_if_closed()
-        try:
-            return method(request, metadata=self._metadata, timeout=self._timeout)
-        except grpc.RpcError as error:
-            raise failure_of(error) from error
-        except ValueError:  # what gRPC says when the channel is closed just now, by another thread
-            self._refuse_if_closed()
-            raise
-
-    def _pages(self, method: "grpc.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT) -> Iterator[PageT]:
-        while True:
-            page = self._ask(method, request)
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
-    @contextmanager
-    def _open(self, method: "grpc.UnaryStreamMultiCallable[_Q, _A]", request: _Q) -> Iterator[Iterator[_A]]:
-        """A stream, cancelled when it is left: an abandoned call would stay open."""
-        self._refuse_if_closed()
-        call: Any = method(request, metadata=self._metadata)
-        self._calls.add(call)
-        try:
-            self._refuse_if_closed()
-            yield call
-        except grpc.RpcError as error:
-            raise failure_of(error) from error
-        finally:
-            self._calls.discard(call)
-            call.cancel()
-
-    def _watch(
-        self, method: "grpc.UnaryStreamMultiCallable[Question, Message]", watch: Watch[Question, Message, Told]
-    ) -> Iterator[Told]:
-        while True:
-            try:
-                with self._open(method, watch.request()) as messages:
-                    for message in messages:
-                        event = watch.receive(message)
-                        if event is not None:
-                            yield event
-                        if watch.done:
-                            return
-                raise ended_early()
-            except CallFailed as failure:
-                wait = watch.lost(failure)
-            if self._closed.wait(wait):
-                raise closed()
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed.is_set():
-            raise closed()
 
 
 def _given(stub: _S | None, name: str) -> _S:

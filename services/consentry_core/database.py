@@ -6,13 +6,12 @@ SQLite has one writer. One thread writes, so that writers queue here, in order, 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
@@ -95,19 +94,22 @@ class Database:
         self.engine.dispose()
 
 
-def open_sqlite(path: Path) -> sa.Engine:
-    """An engine for an SQLite file: WAL, every commit on disk before it returns. SettingError when it cannot be written."""
+def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:
+    """An engine for an SQLite file: WAL, every commit on disk before it returns. SettingError when it cannot be written.
+
+    `pragmas` come first: some count only until the file is written to.
+    """
     check_writable(path.parent)
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
-    sa.event.listen(engine, "connect", _prepare_connection)
+    sa.event.listen(engine, "connect", lambda connection, _: _prepare_connection(connection, (*pragmas, *PRAGMAS)))
     sa.event.listen(engine, "begin", _begin)
     return engine
 
 
-def _prepare_connection(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+def _prepare_connection(connection: sqlite3.Connection, pragmas: Sequence[str]) -> None:
     # No isolation level: the driver begins nothing by itself, so that `_begin` below decides how a transaction begins.
     connection.isolation_level = None
-    for pragma in PRAGMAS:
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -58,7 +58,8 @@ class AlarmEvent:
 def events(known: AlarmEvent | None, told: Alarm, now: Instant) -> Iterator[AlarmEvent]:
     """What happened, given the newest event before and what a gateway tells now; oldest first.
 
-    Beginnings and ends have the gateway's time. A change of words has none of its own: it counts from `now`.
+    Beginnings and ends have the gateway's time. A change of words has none of its own: it counts from `now`, or from the event
+    before, if the gateway's clock is ahead of ours.
     """
     if known is None or told.activate_time > known.alarm.activate_time:
         number = 1 if known is None else known.number + 1
@@ -76,4 +77,10 @@ def events(known: AlarmEvent | None, told: Alarm, now: Instant) -> Iterator[Alar
     if before.clear_time is None and told.clear_time is not None:
         yield AlarmEvent(known.number + 1, EventKind.CLEARED, told.clear_time, told)
     elif before.clear_time is None or told.clear_time is not None:
-        yield AlarmEvent(known.number + 1, EventKind.CHANGED, now, told)
+        yield AlarmEvent(known.number + 1, EventKind.CHANGED, max(now, known.time), told)
+
+
+def cleared(known: AlarmEvent, now: Instant) -> AlarmEvent:
+    """The end of an active alarm whose device is gone: nobody else says when it was over."""
+    end = max(now, known.time)
+    return AlarmEvent(known.number + 1, EventKind.CLEARED, end, replace(known.alarm, clear_time=end))

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -14,13 +15,14 @@ from consentry.devices.v1.alarms_pb2_grpc import add_AlarmServiceServicer_to_ser
 from consentry.devices.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
 from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer_to_server
 from consentry_core import logs
-from consentry_core.clock import Clock, SystemClock
+from consentry_core.clock import SECOND, Clock, SystemClock
 from consentry_core.encoding import RandomBytes
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
-from consentry_devices.feed.log import Log
+from consentry_core.rpc.stuck import StuckWrites
+from consentry_devices.feed.retention import Retention
 from consentry_devices.feed.ring import Ring
 from consentry_devices.history import History
 from consentry_devices.ingest import Ingest
@@ -28,6 +30,7 @@ from consentry_devices.rpc.alarms import AlarmServicer
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.gateway import GatewayServicer
+from consentry_devices.rpc.history_gaps import HistoryGaps
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
@@ -40,6 +43,7 @@ from consentry_guard import Guard
 __all__ = ["Devices", "DevicesSettings", "run", "start"]
 
 _log = logging.getLogger(__name__)
+DAY = 24 * 60 * 60 * SECOND
 
 SERVICES = [
     pb.DESCRIPTOR.services_by_name[name]
@@ -88,24 +92,38 @@ async def start(
             gate = guard = _guard(settings, clock, random, on_serving)
         store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random)
         parts.push_async_callback(store.close)
+        parts.push_async_callback(_end, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
-        server = RpcServer(
-            gate,
-            SERVICES,
-            lambda server: _add_servicers(server, store, clock, settings.data_dir),
-            reflection=settings.reflection,
+        ingest = Ingest(store.log, clock, settings.quotas())
+        ring = Ring(store.log.tail(), max_bytes=settings.ring_mib * 1024 * 1024)
+        store.log.subscribe(ring.take)
+        add_servicers = partial(
+            _add_servicers, store=store, ingest=ingest, ring=ring, clock=clock, random=random, folder=settings.data_dir
         )
+        server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection)
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
+        stuck = StuckWrites(server.open_calls, clock, settings.write_timeout)
+        parts.push_async_callback(_end, asyncio.create_task(stuck.run(), name="stuck-writes"))
         address = await server.start(settings.listen, healthy=guard is None)
         if guard is not None:
             await guard.start()
         _log.info("serving on %s", address)
         return Devices(address, store, parts.pop_all())
     raise AssertionError("unreachable")
+
+
+def _retention(settings: DevicesSettings, store: Store, clock: Clock) -> Retention:
+    age = settings.retention_days * DAY
+    return Retention(store.log, store.tidying, clock, age=age, size=settings.retention_bytes)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serving: Callable[[bool], None]) -> Guard:
@@ -120,21 +138,19 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
     )
 
 
-def _add_servicers(server: grpc.aio.Server, store: Store, clock: Clock, folder: Path) -> None:
+def _add_servicers(
+    server: grpc.aio.Server, *, store: Store, ingest: Ingest, ring: Ring, clock: Clock, random: RandomBytes, folder: Path
+) -> None:
     state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
-    add_GatewayServiceServicer_to_server(GatewayServicer(Ingest(log), clock), server)
+    add_GatewayServiceServicer_to_server(GatewayServicer(ingest, clock), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
-    telemetry = TelemetryServicer(state, History(log, state), clock)
+    telemetry = TelemetryServicer(
+        state, History(log, state), HistoryGaps(log, state), tokens=tokens, clock=clock, random=random
+    )  # fmt: skip
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
-    feed = FeedServicer(Feed(log, state, _ring(log), clock, folder), store.cursor_key)
+    feed = FeedServicer(Feed(log, state, ring, clock, folder), store.cursor_key)
     add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], feed)
-
-
-def _ring(log: Log) -> Ring:
-    ring = Ring(log.tail())
-    log.subscribe(ring.take)
-    return ring
 
 
 def run(settings: DevicesSettings) -> None:

@@ -8,9 +8,8 @@ that come unpacked none, and unknown fields would travel on unseen. So blocks fr
 only its bytes are ever read through a twin. For 1,000 readings it takes some microseconds, so it is simply always done.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_TELEMETRY
 from consentry_devices.wire import delimited
 from consentry_rule import Instant
 
-_INDEX, _TIME, _VALUE = np.dtype("<u4"), np.dtype("<i8"), np.dtype("<f8")
+INDEX, TIME, VALUE = np.dtype("<u4"), np.dtype("<i8"), np.dtype("<f8")
 
 
 class Text(NamedTuple):
@@ -42,7 +41,7 @@ class Text(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """A block's content. Row i of the numbers is (sensors[indexes[i]], times[i], values[i]); columns have the same length."""
 
@@ -57,10 +56,6 @@ class Table:
 
     def span(self) -> tuple[Instant, Instant]:
         """The earliest and the latest time. Of a table that is not empty."""
-        return self._span
-
-    @cached_property
-    def _span(self) -> tuple[Instant, Instant]:
         times = [text.time for text in self.texts]
         if len(self.times):
             times += [int(self.times.min()), int(self.times.max())]
@@ -89,11 +84,7 @@ def check(table: Table, now: Instant, field: str = "block") -> None:
     if len(table) == 0:
         raise InvalidArgument(field, "holds no reading; leave the block out", reason="BLOCK_EMPTY")
     check_count(len(table), field, READINGS_PER_BLOCK)
-    check_count(len(table.sensors), f"{field}.sensors", SENSORS_PER_BLOCK)
-    for index, sensor in enumerate(table.sensors):
-        resource_id(sensor, f"{field}.sensors[{index}]")
-    if len(set(table.sensors)) < len(table.sensors):
-        raise InvalidArgument(f"{field}.sensors", "must name each sensor once", reason="SENSOR_TWICE")
+    check_sensors(table.sensors, f"{field}.sensors")
     if len(table.indexes) and int(table.indexes.max()) >= len(table.sensors):
         raise _out_of_range(f"{field}.sensor_indexes")
     if not np.isfinite(table.values).all():
@@ -106,25 +97,36 @@ def check(table: Table, now: Instant, field: str = "block") -> None:
         check_time(time, f"{field}.times_unix_nano", now)
 
 
+def check_sensors(sensors: Sequence[str], field: str = "block.sensors") -> None:
+    """Refuse what are no ids, or too many, or not each only once."""
+    check_count(len(sensors), field, SENSORS_PER_BLOCK)
+    for index, sensor in enumerate(sensors):
+        resource_id(sensor, f"{field}[{index}]")
+    if len(set(sensors)) < len(sensors):
+        raise InvalidArgument(field, "must name each sensor once", reason="SENSOR_TWICE")
+
+
 def write(table: Table) -> bytes:
     """The canonical block with this content."""
     return _block(table).SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 
-def encode(device: str, table: Table, *, historical: bool, block: bytes | None = None) -> bytes:
-    """A serialised `DeviceTelemetry`, all around the block written here.
+def encode(device: str, table: Table, *, historical: bool) -> bytes:
+    """A serialised `DeviceTelemetry`. `device` is its name; the table must not be empty."""
+    return enclose(device, write(table), len(table), table.span(), historical=historical)
 
-    `device` is its name; the table must not be empty; `block`, if it is at hand, is `write(table)`.
-    """
-    earliest, latest = table.span()
+
+def enclose(device: str, block: bytes, count: int, span: tuple[Instant, Instant], *, historical: bool) -> bytes:
+    """A serialised `DeviceTelemetry`: a canonical block as it is, and all around it written here."""
+    earliest, latest = span
     around = TWIN_TELEMETRY(
         device=device,
-        reading_count=len(table),
+        reading_count=count,
         min_time_unix_nano=earliest,
         max_time_unix_nano=latest,
         historical=historical,
     )
-    return around.SerializeToString() + delimited(BLOCK_FIELD, write(table) if block is None else block)  # type: ignore[no-any-return]
+    return around.SerializeToString() + delimited(BLOCK_FIELD, block)  # type: ignore[no-any-return]
 
 
 def since(payload: bytes, instant: Instant) -> bytes | None:
@@ -155,12 +157,10 @@ def trim(
 
 def newest(table: Table) -> dict[str, tuple[Instant, float | str]]:
     """Each sensor's newest reading; of those with the same time, the last."""
-    last = _last_rows(table.indexes, table.times, len(table.sensors))
+    indexes, rows = last_rows(table.indexes, table.times, len(table.sensors))
     found: dict[str, tuple[Instant, float | str]] = {
         table.sensors[index]: (Instant(time), value)
-        for index, time, value in zip(
-            table.indexes[last].tolist(), table.times[last].tolist(), table.values[last].tolist(), strict=True
-        )
+        for index, time, value in zip(indexes.tolist(), table.times[rows].tolist(), table.values[rows].tolist(), strict=True)
     }
     for index, time, text in table.texts:
         known = found.get(table.sensors[index])
@@ -169,16 +169,25 @@ def newest(table: Table) -> dict[str, tuple[Instant, float | str]]:
     return found
 
 
-def _last_rows(indexes: NDArray[np.uint32], times: NDArray[np.int64], sensors: int) -> NDArray[np.int64]:
-    """Each sensor's newest row; of those with the same time, the last."""
-    rows = np.arange(len(times))
-    if bool((times[1:] >= times[:-1]).all()):  # as gateways send them
+def last_rows(
+    indexes: NDArray[Any], times: NDArray[np.int64], sensors: int, starts: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The sensors that there are rows of, ascending, and each one's newest row; of those with the same time, the last.
+
+    `starts`: where the rows of a table begin, of several with different sensors.
+    """
+    in_order = times[1:] >= times[:-1]
+    if starts is not None:
+        in_order[starts[1:] - 1] = True
+    if bool(in_order.all()):  # as gateways send them
         last = np.full(sensors, -1)
-        last[indexes] = rows  # of a sensor's rows, the last one stays
-        return last[last >= 0]
+        last[indexes] = np.arange(len(times))  # of a sensor's rows, the last one stays
+        found = np.flatnonzero(last >= 0)
+        return found, last[found]
     order = np.lexsort((times, indexes))
     ranked = indexes[order]
-    return order[np.append(ranked[1:] != ranked[:-1], True)]
+    is_last = np.append(ranked[1:] != ranked[:-1], True)
+    return ranked[is_last].astype(np.int64), order[is_last]
 
 
 def of_rows(rows: Iterable[tuple[str, Instant, float | str]]) -> Table:
@@ -194,7 +203,7 @@ def of_rows(rows: Iterable[tuple[str, Instant, float | str]]) -> Table:
             numbers.append((index, time, value))
     columns = list(zip(*numbers, strict=True)) or [(), (), ()]
     return Table(
-        tuple(indexes), np.array(columns[0], _INDEX), np.array(columns[1], _TIME), np.array(columns[2], _VALUE), tuple(texts)
+        tuple(indexes), np.array(columns[0], INDEX), np.array(columns[1], TIME), np.array(columns[2], VALUE), tuple(texts)
     )
 
 
@@ -205,7 +214,7 @@ def _only(table: Table, asked: NDArray[np.bool_], low: int, high: int) -> Table:
     used = np.zeros(len(table.sensors), np.bool_)
     used[indexes] = True
     used[[text.sensor for text in texts]] = True
-    renumbered = (np.cumsum(used) - 1).astype(_INDEX)
+    renumbered = (np.cumsum(used) - 1).astype(INDEX)
     return Table(
         tuple(name for name, is_used in zip(table.sensors, used.tolist(), strict=True) if is_used),
         renumbered[indexes],
@@ -217,9 +226,9 @@ def _only(table: Table, asked: NDArray[np.bool_], low: int, high: int) -> Table:
 
 def _table(block: Any, field: str = "block") -> Table:
     # A canonical block's columns are whole numbers of elements: the public type was parsed from them or wrote them.
-    indexes = np.frombuffer(block.sensor_indexes, _INDEX)
-    times = np.frombuffer(block.times_unix_nano, _TIME)
-    values = np.frombuffer(block.values, _VALUE)
+    indexes = np.frombuffer(block.sensor_indexes, INDEX)
+    times = np.frombuffer(block.times_unix_nano, TIME)
+    values = np.frombuffer(block.values, VALUE)
     if not len(indexes) == len(times) == len(values):
         raise InvalidArgument(
             field,
@@ -234,9 +243,9 @@ def _table(block: Any, field: str = "block") -> Table:
 def _block(table: Table) -> Any:
     block = TWIN_BLOCK(
         sensors=table.sensors,
-        sensor_indexes=table.indexes.astype(_INDEX, copy=False).tobytes(),
-        times_unix_nano=table.times.astype(_TIME, copy=False).tobytes(),
-        values=table.values.astype(_VALUE, copy=False).tobytes(),
+        sensor_indexes=table.indexes.astype(INDEX, copy=False).tobytes(),
+        times_unix_nano=table.times.astype(TIME, copy=False).tobytes(),
+        values=table.values.astype(VALUE, copy=False).tobytes(),
     )
     for text in table.texts:
         block.texts.add(sensor_index=text.sensor, time_unix_nano=text.time, text=text.text)

@@ -4,13 +4,14 @@ Pure: what is known comes in, what happened comes out. Frames are checked twice.
 things is checked where they come in (`rpc/frames.py`); what does is checked here, by the one appender, in the order of the log.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 from consentry_core.errors import InvalidArgument
-from consentry_devices.alarms import Alarm, AlarmEvent, events
-from consentry_devices.inventory import Inventory, InventoryChange, InventoryDraft
+from consentry_devices.alarms import Alarm, AlarmEvent, cleared, events
+from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.inventory_draft import InventoryDraft
 from consentry_devices.state import Reading
 from consentry_rule import CustomerId, Instant
 
@@ -34,11 +35,23 @@ class TelemetryBlock:
     min_time: Instant
     max_time: Instant
     newest: tuple[Reading, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a gateway had to drop: readings from `start` up to and with `end`, by its clock."""
+
+    start: Instant
+    end: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame, checked as far as it can be by itself. `digest` tells frames of other content apart; `size` is in bytes."""
+    """One frame, checked as far as it can be by itself. `digest` tells frames of other content apart; `size` is in bytes.
+
+    `time` is when it was taken in, by the service's clock.
+    """
 
     number: int
     digest: bytes
@@ -48,6 +61,20 @@ class Frame:
     alarms: tuple[Alarm, ...] = ()
     telemetry: tuple[TelemetryBlock, ...] = ()
     historical: bool = False
+    loss: Loss | None = None
+
+    @property
+    def readings(self) -> int:
+        """How many it holds."""
+        return sum(block.count for block in self.telemetry)
+
+    @property
+    def said_time(self) -> Instant:
+        """When what it says of alarms was so: now, or when the newest was measured of what comes with it, if it comes late."""
+        if not self.historical:
+            return self.time
+        known = [block.max_time for block in self.telemetry] + ([self.loss.end] if self.loss else [])
+        return min(max(known, default=self.time), self.time)
 
 
 class Encoder(Protocol):
@@ -61,17 +88,33 @@ class Encoder(Protocol):
         """A serialised `AlarmEvent`."""
         ...
 
+    def loss(self, customer: CustomerId, gateway: str, loss: Loss) -> bytes:
+        """A serialised `Gap`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What a frame makes happen, if it is taken in. `inventory` is false when nothing really changes."""
+    """What a frame makes happen, if it is taken in, in this order. `inventory` is false when nothing really changes.
 
+    `ended` are the alarms of devices that go with the frame: they are cleared before their devices are gone.
+    """
+
+    ended: tuple[AlarmEvent, ...]
     inventory: InventoryChange
     alarms: tuple[AlarmEvent, ...]
 
 
-KnownAlarm = Callable[[str], AlarmEvent | None]
-"""The newest event of an alarm, by the alarm's id."""
+class KnownAlarms(Protocol):
+    """How the alarms of one customer stand."""
+
+    def newest(self, alarm: str) -> AlarmEvent | None:
+        """The newest event of an alarm, by the alarm's id."""
+        ...
+
+    def active_of(self, devices: Set[str]) -> Iterable[AlarmEvent]:
+        """The newest event of each alarm of these devices that is active, by id."""
+        ...
 
 
 def check_number(number: int, last: int) -> bool:
@@ -98,26 +141,32 @@ def check_same(digest: bytes, stored: bytes | None) -> None:
         )
 
 
-def take_in(frame: Frame, gateway: str, inventory: Inventory, known_alarm: KnownAlarm) -> Happened:
+def take_in(frame: Frame, gateway: str, inventory: Inventory, known: KnownAlarms) -> Happened:
     """What the frame makes happen; `inventory` then is as the frame makes it. InvalidArgument refuses it, changing nothing."""
     draft = InventoryDraft(inventory, gateway)
     draft.tell(frame.inventory)
-    told: dict[str, AlarmEvent] = {}
-    happened: list[AlarmEvent] = []
-    for index, alarm in enumerate(frame.alarms):
-        draft.collected(alarm.device, f"frame.alarms[{index}].device")
-        known = told.get(alarm.id) or known_alarm(alarm.id)
-        if known is not None and known.alarm.device != alarm.device:
-            raise InvalidArgument(
-                f"frame.alarms[{index}].device", "must stay the alarm's device; give another condition another name",
-                reason="ALARM_OF_OTHER_DEVICE",
-            )  # fmt: skip
-        for event in events(known, alarm, frame.time):
-            happened.append(event)
-            told[alarm.id] = event
+    gone = frozenset(draft.change(frame.time).deleted_devices)
+    ended = tuple(cleared(event, frame.time) for event in known.active_of(gone)) if gone else ()
+    alarms = tuple(_alarm_events(frame, draft, known))
     for index, block in enumerate(frame.telemetry):
         draft.collected(block.device, f"frame.telemetry[{index}].device")
         draft.check_sensors(block.device, block.sensors, f"frame.telemetry[{index}].block.sensors")
     change = draft.change(frame.time)
     draft.adopt()
-    return Happened(change, tuple(happened))
+    return Happened(ended, change, alarms)
+
+
+def _alarm_events(frame: Frame, draft: InventoryDraft, known: KnownAlarms) -> Iterable[AlarmEvent]:
+    """What happens to alarms, none of which is of a device that goes with the frame."""
+    told: dict[str, AlarmEvent] = {}
+    for index, alarm in enumerate(frame.alarms):
+        draft.collected(alarm.device, f"frame.alarms[{index}].device")
+        newest = told.get(alarm.id) or known.newest(alarm.id)
+        if newest is not None and newest.alarm.device != alarm.device:
+            raise InvalidArgument(
+                f"frame.alarms[{index}].device", "must stay the alarm's device; give another condition another name",
+                reason="ALARM_OF_OTHER_DEVICE",
+            )  # fmt: skip
+        for event in events(newest, alarm, frame.said_time):
+            told[alarm.id] = event
+            yield event

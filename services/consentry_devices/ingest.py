@@ -1,24 +1,35 @@
 """Taking frames in: each gateway's stream into the one appender, acknowledged once committed.
 
 What bounds memory: of one stream at most `WINDOW_FRAMES` frames and `WINDOW_BYTES` bytes are on their way between its socket
-and the disk. When they are, the next frame is not read, and the gateway feels it through gRPC's flow control.
+and the disk. When they are, the next frame is not read, and the gateway feels it through gRPC's flow control. So it is when it
+publishes more than its quota (see `quota`).
+
+Only one stream of a gateway counts, the newest. When it is told where to go on, nothing of the former is still to come: what
+the former was handing to the appender at that moment is taken in first, and counts.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
+from consentry_core.clock import BootTime, Clock
 from consentry_core.errors import Aborted, ConsentryError
 from consentry_devices.frames import Frame, StreamKey
+from consentry_devices.quota import UNLIMITED, Allowance, Quotas
 from consentry_rule import CustomerId
 
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 8 * 1024 * 1024
 
+_REMEMBERED_GATEWAYS = 1_000
+
 End = Callable[[ConsentryError], None]
 """Ends a call with an error."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits so many seconds."""
 
 
 class Appender(Protocol):
@@ -41,34 +52,70 @@ def name_frame(error: ConsentryError, number: int) -> None:
 class Ingest:
     """All gateways' streams. Of one gateway only the newest counts: it ends the one before."""
 
-    def __init__(self, appender: Appender) -> None:
+    def __init__(self, appender: Appender, clock: Clock, quotas: Quotas = UNLIMITED, *, sleep: Sleep = asyncio.sleep) -> None:
         self._appender = appender
-        self._open: dict[tuple[CustomerId, str], GatewayStream] = {}
+        self._clock = clock
+        self._quotas = quotas
+        self._sleep = sleep
+        self._gateways: dict[tuple[CustomerId, str], _Gateway] = {}
 
     @contextlib.asynccontextmanager
     async def open(self, key: StreamKey, end: End) -> AsyncIterator["GatewayStream"]:
         """A gateway's new stream; `end` ends its call when a newer one comes."""
-        gateway = (key.customer, key.gateway)
-        stream = GatewayStream(self._appender, key, end)
-        former = self._open.get(gateway)
-        self._open[gateway] = stream
+        gateway = self._gateway(key)
+        former = gateway.stream
+        stream = gateway.stream = GatewayStream(self._appender, key, gateway, end)
         if former is not None:
             former.replace()
         try:
-            stream.last_number = await self._appender.last_number(key)
+            async with gateway.turn:
+                stream.last_number = await self._appender.last_number(key)
             yield stream
         finally:
-            if self._open.get(gateway) is stream:
-                del self._open[gateway]
+            if gateway.stream is stream:
+                gateway.stream = None
+
+    def _gateway(self, key: StreamKey) -> "_Gateway":
+        now = self._clock.boot()
+        if len(self._gateways) > _REMEMBERED_GATEWAYS:
+            self._gateways = {who: one for who, one in self._gateways.items() if not one.forgettable(now)}
+        who = (key.customer, key.gateway)
+        known = self._gateways.get(who)
+        if known is None:
+            known = self._gateways[who] = _Gateway(Allowance(self._quotas, now), self._clock, self._sleep)
+        return known
+
+
+class _Gateway:
+    """What all streams of one gateway share."""
+
+    def __init__(self, allowance: Allowance, clock: Clock, sleep: Sleep) -> None:
+        self.stream: GatewayStream | None = None
+        self.turn = asyncio.Lock()
+        """Held while something is handed to the appender: it takes in what comes in that order."""
+        self._allowance = allowance
+        self._clock = clock
+        self._sleep = sleep
+
+    async def allowed(self, frame: Frame) -> None:
+        """Wait until the gateway's quota lets the frame in, and count it."""
+        while (wait := self._allowance.wait(frame, self._clock.boot())) > 0:
+            await self._sleep(wait)
+        self._allowance.take(frame, self._clock.boot())
+
+    def forgettable(self, now: BootTime) -> bool:
+        """Whether a new one would be the same."""
+        return self.stream is None and not self.turn.locked() and self._allowance.untouched(now)
 
 
 class GatewayStream:
     """One gateway's open stream."""
 
-    def __init__(self, appender: Appender, key: StreamKey, end: End) -> None:
+    def __init__(self, appender: Appender, key: StreamKey, gateway: _Gateway, end: End) -> None:
         self.last_number = 0
         self._appender = appender
         self._key = key
+        self._gateway = gateway
         self._end = end
         self._replaced = False
         self._pending: deque[_Pending] = deque()
@@ -109,9 +156,11 @@ class GatewayStream:
             async for frame in frames:
                 while self._pending and (len(self._pending) >= WINDOW_FRAMES or self._bytes + frame.size > WINDOW_BYTES):
                     await self._change()
-                if self._replaced:
-                    return
-                answer = await self._appender.submit(self._key, frame)
+                await self._gateway.allowed(frame)
+                async with self._gateway.turn:
+                    if self._replaced:
+                        return
+                    answer = await self._appender.submit(self._key, frame)
                 self._bytes += frame.size
                 self._pending.append(_Pending(answer, frame.number, frame.size))
                 self._changed.set()

@@ -1,14 +1,12 @@
-"""What a customer has: locations, devices, sensors. And what changes when a gateway tells of some.
+"""What a customer has: locations, devices, sensors. The draft of what a gateway's frame makes of it is `inventory_draft`.
 
 Ids are the last part of a name; parents, locations and devices are referred to by id. "" means none.
 """
 
-from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from consentry_core.errors import InvalidArgument
 from consentry_devices.limits import NESTING
 from consentry_rule import Instant
 
@@ -58,21 +56,49 @@ def sensor_path(device: str, sensor: str) -> str:
     return f"{device}/sensors/{sensor}"
 
 
+SensorKey = tuple[str, str]
+"""Device and sensor, by id."""
+
+
 @dataclass(frozen=True, slots=True)
 class InventoryChange:
-    """Things as they are from `time` on; told by a gateway, they are those that may have changed."""
+    """Things as they are from `time` on; told by a gateway, they are those that may have changed.
+
+    What is `deleted` is gone after everything else. Told by a gateway, the sensors of a deleted device need not be among it.
+    """
 
     time: Instant
     locations: tuple[Location, ...] = ()
     devices: tuple[Device, ...] = ()
     sensors: tuple[Sensor, ...] = ()
+    deleted_locations: tuple[str, ...] = ()
+    deleted_devices: tuple[str, ...] = ()
+    deleted_sensors: tuple[SensorKey, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.locations or self.devices or self.sensors)
+        return bool(self.locations or self.devices or self.sensors or self.deletes)
 
+    @property
+    def deletes(self) -> bool:
+        """Whether anything goes."""
+        return bool(self.deleted_locations or self.deleted_devices or self.deleted_sensors)
 
-SensorKey = tuple[str, str]
-"""Device and sensor, by id."""
+    def pieces(self, most: int) -> Iterator["InventoryChange"]:
+        """The same in several, if it names more than `most` sensors that go: a few devices may take very many along.
+
+        First what is new or changed, then the sensors that go, and last what they were of.
+        """
+        if len(self.deleted_sensors) <= most:
+            yield self
+            return
+        told = replace(self, deleted_locations=(), deleted_devices=(), deleted_sensors=())
+        if told:
+            yield told
+        for start in range(0, len(self.deleted_sensors), most):
+            yield InventoryChange(self.time, deleted_sensors=self.deleted_sensors[start : start + most])
+        rest = InventoryChange(self.time, deleted_locations=self.deleted_locations, deleted_devices=self.deleted_devices)
+        if rest:
+            yield rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,65 +110,6 @@ class Inventory:
     sensors: dict[SensorKey, Sensor] = field(default_factory=dict)
 
 
-class InventoryDraft:
-    """An inventory as one frame of a gateway would make it. Nothing reaches the inventory itself before `adopt`."""
-
-    def __init__(self, inventory: Inventory, gateway: str) -> None:
-        self._gateway = gateway
-        self._locations = ChainMap[str, Location]({}, inventory.locations)
-        self._devices = ChainMap[str, Device]({}, inventory.devices)
-        self._sensors = ChainMap[SensorKey, Sensor]({}, inventory.sensors)
-
-    def tell(self, told: InventoryChange) -> None:
-        """What the gateway tells. InvalidArgument when a parent is neither known nor told before."""
-        for index, location in enumerate(told.locations):
-            at = f"frame.inventory.locations[{index}].parent"
-            _check_parents(location, self._locations, at)
-            _put(self._locations, location.id, location)
-        for index, device in enumerate(told.devices):
-            at = f"frame.inventory.devices[{index}]"
-            if device.location and device.location not in self._locations:
-                raise _unknown(f"{at}.location", "location")
-            _check_parents(device, self._devices, f"{at}.parent")
-            known = self._devices.get(device.id)
-            _put(self._devices, device.id, replace(device, gateways=known.gateways if known else ()))
-            self.collected(device.id, f"{at}.name")
-        for index, sensor in enumerate(told.sensors):
-            self.collected(sensor.device, f"frame.inventory.sensors[{index}].name")
-            _put(self._sensors, (sensor.device, sensor.id), sensor)
-
-    def collected(self, device: str, at: str) -> None:
-        """The gateway collects from this device. InvalidArgument when it is not known."""
-        known = self._devices.get(device)
-        if known is None:
-            raise _unknown(at, "device")
-        if self._gateway not in known.gateways:
-            self._devices[device] = replace(known, gateways=tuple(sorted((*known.gateways, self._gateway))))
-
-    def check_sensors(self, device: str, sensors: tuple[str, ...], at: str) -> None:
-        """InvalidArgument when one of the device's sensors is not known."""
-        for index, sensor in enumerate(sensors):
-            if (device, sensor) not in self._sensors:
-                raise _unknown(f"{at}[{index}]", "sensor")
-
-    def change(self, time: Instant) -> InventoryChange:
-        """What is really new or changed."""
-        return InventoryChange(
-            time,
-            tuple(self._locations.maps[0].values()),
-            tuple(self._devices.maps[0].values()),
-            tuple(self._sensors.maps[0].values()),
-        )
-
-    def adopt(self) -> None:
-        """Make the inventory what the draft is."""
-        for draft in (self._locations, self._devices, self._sensors):
-            draft.maps[1].update(draft.maps[0])  # type: ignore[arg-type] # each of its own kind
-            draft.maps[0].clear()
-
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 _Nested = TypeVar("_Nested", Location, Device)
 
 
@@ -157,28 +124,3 @@ def parents_first(things: Iterable[_Nested]) -> tuple[_Nested, ...]:
         return steps
 
     return tuple(sorted(by_id.values(), key=depth))
-
-
-def _put(things: ChainMap[_K, _V], key: _K, thing: _V) -> None:
-    if things.get(key) != thing:
-        things[key] = thing
-
-
-def _check_parents(thing: _Nested, things: ChainMap[str, _Nested], at: str) -> None:
-    parent, depth = thing.parent, 0
-    while parent:
-        depth += 1
-        above = things.get(parent)
-        if above is None:
-            raise _unknown(at, "parent")
-        if parent == thing.id or depth > NESTING:
-            raise InvalidArgument(
-                at, f"must not lead back to the thing itself, nor nest deeper than {NESTING}", reason="PARENT_INVALID"
-            )
-        parent = above.parent
-
-
-def _unknown(at: str, what: str) -> InvalidArgument:
-    return InvalidArgument(
-        at, f"the {what} is not known; tell of it in the inventory of this frame or one before", reason="UNKNOWN_REFERENCE"
-    )

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consentry_core.settings import SettingError, setting
+from consentry_devices.quota import Quotas, Rates
+
+_LEAST_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,17 +22,51 @@ class DevicesSettings:
         env="CONSENTRY_DEVICES_TOKEN_FILE",
     )
     data_dir: Path = setting(Path(".consentry"), "folder for the service's data; one process at a time")
+    retention_days: int = setting(90, "how long device data is kept", env="CONSENTRY_DEVICES_RETENTION_DAYS")
+    retention_bytes: int = setting(
+        50 * 2**30, "how much device data is kept; the oldest goes first", env="CONSENTRY_DEVICES_RETENTION_BYTES"
+    )
     reflection: bool = setting(True, "let tools such as grpcurl ask what there is")
     admin_listen: str = setting(
         "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
     )
-
+    gateway_readings: float = setting(2_000_000.0, "readings a second that one gateway may publish; 0: any number")
+    gateway_bytes: float = setting(64.0 * 1024 * 1024, "bytes a second that one gateway may publish; 0: any number")
+    backlog_readings: float = setting(
+        1_000_000.0, "readings a second that one gateway may publish of what it kept while it could not; 0: any number"
+    )
+    backlog_bytes: float = setting(
+        32.0 * 1024 * 1024, "bytes a second that one gateway may publish of what it kept while it could not; 0: any number"
+    )
+    ring_mib: int = setting(
+        64, "MiB of the newest readings that are kept in memory for readers", env="CONSENTRY_DEVICES_RING_MIB"
+    )
+    write_timeout: float = setting(
+        60.0, "seconds after which a client that has stopped reading is hung up on", env="CONSENTRY_DEVICES_WRITE_TIMEOUT"
+    )
     ready_file: Path | None = setting(
         None, "file to write the address to once it is served: for port 0", env="CONSENTRY_DEVICES_READY_FILE"
     )
 
+    def __post_init__(self) -> None:
+        if self.retention_days < 1 or self.retention_bytes < _LEAST_BYTES:
+            raise SettingError(
+                f"retention must be at least 1 day and {_LEAST_BYTES} bytes (--retention-days, --retention-bytes)"
+            )
+        if not self.write_timeout > 0 or self.ring_mib < 1:
+            raise SettingError("the write timeout must be above 0 s and the ring at least 1 MiB (--write-timeout, --ring-mib)")
+
     def __repr__(self) -> str:
         return f"DevicesSettings(listen={self.listen!r}, authority={self.authority!r}, data_dir={str(self.data_dir)!r})"
+
+    def quotas(self) -> Quotas:
+        """What each gateway may publish. SettingError when that is less than nothing."""
+        live, backlog = Rates(self.gateway_readings, self.gateway_bytes), Rates(self.backlog_readings, self.backlog_bytes)
+        if min(live.readings, live.bytes, backlog.readings, backlog.bytes) < 0:
+            raise SettingError(
+                "--gateway-readings, --gateway-bytes, --backlog-readings and --backlog-bytes must not be below 0"
+            )
+        return Quotas(live, backlog)
 
     def own_token(self) -> str:
         """The token that the service authenticates with at the authority. SettingError when there is none."""

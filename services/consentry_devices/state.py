@@ -38,11 +38,22 @@ BEGINNING = Position(-(2**63), -(2**63), 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """One block of a device's history: a serialised `DeviceTelemetry`."""
+class Blocks:
+    """Blocks of a device's history in order, as columns. Each payload is a serialised `DeviceTelemetry`."""
 
-    position: Position
-    payload: bytes
+    min_times: Sequence[int]
+    max_times: Sequence[int]
+    seqs: Sequence[int]
+    payloads: Sequence[bytes]
+    there_may_be_more: bool
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    @property
+    def end(self) -> Position:
+        """The place of the last one. Of blocks that are not empty."""
+        return Position(self.min_times[-1], self.max_times[-1], self.seqs[-1])
 
 
 class Snapshots(Protocol):
@@ -91,22 +102,30 @@ class State(Snapshots, Protocol):
         """An alarm's events by number, after the one given."""
         ...
 
-    async def latest(self, customer: CustomerId, devices: Set[str], sensors: Set[tuple[str, str]]) -> Sequence[Reading]:
+    async def latest(
+        self, customer: CustomerId, devices: Set[str], sensors: Set[str], *, after: str, limit: int
+    ) -> Sequence[Reading]:
         """The newest reading of each sensor, ordered by the sensor's name.
 
-        Of these devices only, and of these (device, sensor) only; an empty set means all.
+        Of these devices only, and of these sensors only; an empty set means all. `after` and `sensors` are
+        `{device}/sensors/{sensor}`.
         """
         ...
 
-    async def telemetry_devices(self, customer: CustomerId, *, up_to: int) -> Sequence[str]:
-        """The devices, by id in order, that have readings among the log's entries up to `up_to`."""
+    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
+        """The devices, by id in order, that may have readings. One that was deleted is not among them."""
         ...
 
     async def history(
         self, customer: CustomerId, device: str, start: Instant, end: Instant, *, after: Position, up_to: int, max_bytes: int
-    ) -> Sequence[Block]:
+    ) -> Blocks:
         """The blocks that hold something of [start, end), in order, after a position, among the entries up to `up_to`.
 
-        At least one if there is one, and no more once their payloads reach `max_bytes`.
+        At least one if there is one, and no more once their payloads reach `max_bytes`. Whether the device is still there does
+        not matter.
         """
+        ...
+
+    async def losses(self, customer: CustomerId, start: Instant, end: Instant, *, up_to: int, limit: int) -> Sequence[bytes]:
+        """What gateways have lost of [start, end): at most so many serialised `Gap`s, those that begin first first."""
         ...

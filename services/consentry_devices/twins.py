@@ -12,7 +12,7 @@ BLOCK_FIELD = 6
 """Number of the field `DeviceTelemetry.block`."""
 
 
-def _describe_twins() -> tuple[Any, Any]:
+def _describe_twins() -> tuple[Any, ...]:
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="columns.proto", package="consentry.devices.twin", syntax="proto3")
 
@@ -46,11 +46,22 @@ def _describe_twins() -> tuple[Any, Any]:
         historical=(5, "bool"),
         block=(BLOCK_FIELD, "TelemetryBlock"),
     )
+    message(
+        "DeviceSteps",
+        device=(1, "string"),
+        sensors=(2, "string*"),
+        sensor_indexes=(3, "bytes"),
+        times_unix_nano=(4, "bytes"),
+        mins=(5, "bytes"),
+        maxs=(6, "bytes"),
+        means=(7, "bytes"),
+        lasts=(8, "bytes"),
+        counts=(9, "bytes"),
+    )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    names = ("TelemetryBlock", "DeviceTelemetry")
-    block, telemetry = (message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}")) for name in names)
-    return block, telemetry
+    names = ("TelemetryBlock", "DeviceTelemetry", "DeviceSteps")
+    return tuple(message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}")) for name in names)
 
 
-TWIN_BLOCK, TWIN_TELEMETRY = _describe_twins()
+TWIN_BLOCK, TWIN_TELEMETRY, TWIN_STEPS = _describe_twins()

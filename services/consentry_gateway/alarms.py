@@ -69,11 +69,11 @@ class _Verdict:
 class AlarmBook:
     """The alarms that are active, and the rules that change them.
 
-    `active` is what was active before, `unreachable_after` the number of polls that must fail in a row.
+    `known` is how alarms stood before, `unreachable_after` the number of polls that must fail in a row.
     """
 
-    def __init__(self, active: Iterable[Alarm] = (), *, unreachable_after: int = 3) -> None:
-        self._active = {alarm.id: alarm for alarm in active}
+    def __init__(self, known: Iterable[Alarm] = (), *, unreachable_after: int = 3) -> None:
+        self._active = {alarm.id: alarm for alarm in known if alarm.clear_time is None}
         self._failed: dict[DeviceId, int] = {}
         self._unreachable_after = unreachable_after
 
@@ -97,6 +97,13 @@ class AlarmBook:
             else:
                 del self._active[alarm_id]
         return tuple(changed)
+
+    def forget(self, devices: Iterable[DeviceId]) -> None:
+        """These devices are gone: nothing is wrong with them any more."""
+        gone = set(devices)
+        self._active = {id_: alarm for id_, alarm in self._active.items() if alarm.device not in gone}
+        for device in gone:
+            self._failed.pop(device, None)
 
     def _verdicts(self, poll: Poll) -> Iterator[_Verdict]:
         yield from self._reachability(poll)

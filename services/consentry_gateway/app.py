@@ -14,9 +14,11 @@ from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.rpc.client import open_channel
 from consentry_gateway import memory
 from consentry_gateway.agents import Agent, Site, read_site
-from consentry_gateway.model import Location
+from consentry_gateway.holding import Holding
+from consentry_gateway.model import DeviceId, Location
 from consentry_gateway.outbox import Outbox
 from consentry_gateway.pipeline import Pipeline
+from consentry_gateway.presence import DAY, Places, Presence
 from consentry_gateway.rpc.frames import FrameWriter
 from consentry_gateway.rpc.publisher import Publisher
 from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
@@ -24,7 +26,7 @@ from consentry_gateway.simulator import Simulation
 from consentry_gateway.snmp import SnmpCollector
 from consentry_rule import CustomerId
 
-__all__ = ["CollectSettings", "Gateway", "GatewaySettings", "SimulateSettings", "run", "start"]
+__all__ = ["CollectSettings", "Gateway", "GatewaySettings", "Parts", "SimulateSettings", "run", "start"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class Gateway:
     """A running gateway."""
 
     def __init__(
-        self, parts: "_Parts", work: Sequence[Coroutine[Any, Any, None]], collector: SnmpCollector | None = None
+        self, parts: "Parts", work: Sequence[Coroutine[Any, Any, None]], collector: SnmpCollector | None = None
     ) -> None:
         self._parts = parts
         self._collector = collector
@@ -71,39 +73,58 @@ async def start(
     customer = settings.checked()
     if isinstance(settings, CollectSettings):
         site = read_site(settings.agents)
-        return _collecting(settings, site, _Parts(settings, customer, site.locations, random_bytes), clock)
+        agents = [agent.device.id for agent in site.agents]
+        return _collecting(
+            settings, site, Parts(settings, customer, site.locations, agents, clock=clock, random_bytes=random_bytes), clock
+        )
     simulation = Simulation(settings.seed, speed=settings.speed)
-    parts = _Parts(settings, customer, simulation.locations, random_bytes)
+    parts = Parts(settings, customer, simulation.locations, simulation.agents, clock=clock, random_bytes=random_bytes)
     return Gateway(parts, [_simulate(simulation, parts.pipeline, settings.interval, clock)])
 
 
-class _Parts:
-    """What both kinds of gateway have."""
+class Parts:
+    """What both kinds of gateway have: polls go into `pipeline`, and `publisher` runs."""
 
     def __init__(
-        self, settings: GatewaySettings, customer: CustomerId, locations: Sequence[Location], random_bytes: RandomBytes
+        self,
+        settings: CollectSettings | SimulateSettings,
+        customer: CustomerId,
+        locations: Sequence[Location],
+        agents: Sequence[DeviceId],
+        *,
+        clock: Clock,
+        random_bytes: RandomBytes,
     ) -> None:
-        outbox = Outbox(settings.data_dir, random_bytes)
+        outbox = Outbox(settings.data_dir, random_bytes, most_bytes=settings.outbox_bytes)
         self.devices = memory.remembered_devices(outbox.recall(memory.DEVICES))
-        alarms = memory.remembered_alarms(outbox.recall(memory.ALARMS))
-        writer = FrameWriter(customer, locations)
+        gone_after, unreachable_after = DAY, 3
+        if isinstance(settings, CollectSettings):
+            gone_after, unreachable_after = settings.gone_after_nanoseconds(), settings.unreachable_after
+        present = memory.remembered_present(outbox.recall(memory.PRESENT))
         self.channel = open_channel(settings.devices)
         self.publisher = Publisher(
             self.channel,
             settings.own_token,
             settings.gateway,
             outbox,
+            clock=clock,
             jitter=random.Random(random_bytes(8)),  # noqa: S311 - spreads reconnects
-            on_refused=writer.refused,
-            on_new_epoch=writer.forget,
+            on_refused=lambda about: self.pipeline.refused(about),  # noqa: PLW0108 - it is made below
+            on_new_epoch=lambda: self.pipeline.forgotten(),  # noqa: PLW0108 - likewise
         )
-        unreachable_after = settings.unreachable_after if isinstance(settings, CollectSettings) else 3
         self.pipeline = Pipeline(
-            writer, self.publisher, alarms=alarms, devices=self.devices, unreachable_after=unreachable_after
+            FrameWriter(customer, locations),
+            self.publisher,
+            presence=Presence(agents, present, gone_after=gone_after),
+            places=Places(locations, memory.remembered_locations(outbox.recall(memory.LOCATIONS))),
+            holding=Holding(memory.remembered_lost(outbox.recall(memory.LOST))),
+            alarms=memory.remembered_alarms(outbox.recall(memory.ALARMS)),
+            devices=self.devices,
+            unreachable_after=unreachable_after,
         )
 
 
-def _collecting(settings: CollectSettings, site: Site, parts: _Parts, clock: Clock) -> Gateway:
+def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
     collector = SnmpCollector(clock, timeout=settings.timeout, retries=settings.retries)
     collector.remember(parts.devices)
     work = [_collect(agent, collector, parts.pipeline, settings.interval, clock) for agent in site.agents]

@@ -3,167 +3,154 @@
 Numbers count up from 1 within an epoch, without holes, because the service demands it. A frame has its number from the moment
 it is put here, so that it keeps it over a restart, and:
 
-* a frame that the service refuses for good is **emptied**, not removed: an empty frame goes out under its number;
-* what does not fit is not taken in at all (`OutboxFull`), rather than pushing out something that has a number;
-* when the numbering turns out not to be the service's (it lost its store, or this file is an old copy), a **new epoch**
-  begins, and what is pending is numbered anew from 1.
+* it is **bounded**: when there is no room the oldest readings are dropped, and what stands for them says so as a loss. What
+  frames tell of inventory and alarms is never dropped: where that alone fills the outbox, nothing more is taken in
+  (`OutboxFull`), and what was measured meanwhile is a loss too;
+* neighbours that were dropped become one row, which stands for all their numbers: an outage of months is one loss;
+* a frame that the service refuses for good is **emptied**: an empty frame goes out under its number, its readings as a loss;
+* when the numbering turns out not to be the service's (it lost its store, or has an older one back, or this file is an old
+  copy), a **new epoch** begins: what is pending is numbered anew from 1, and what the service had acknowledged and has no more
+  comes first, as a loss. For that it is remembered roughly what was acknowledged when (`acknowledged`).
+
+Every change is one transaction: whenever the process is killed, each reading is pending, acknowledged or part of a loss. Only
+what comes while the disk takes nothing at all is remembered in memory, until it does.
 
 One process at a time: the file is locked as long as it is open.
 """
 
+import contextlib
+import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.lifecycle import check_writable
 from consentry_core.settings import SettingError
+from consentry_gateway.pending import Draft, Pending, Rows, Span, Transaction, joined
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS numbering (epoch TEXT NOT NULL, next INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS frames (number INTEGER PRIMARY KEY, about TEXT NOT NULL, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS memory (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+__all__ = ["MOST_BYTES", "Draft", "Outbox", "OutboxFull", "Pending", "Span"]
 
 MOST_BYTES = 256 * 1024 * 1024
+_log = logging.getLogger(__name__)
 
 
 class OutboxFull(Exception):
-    """There is no room for more; nothing was taken in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A frame without its number: `about` says whose agent's it is, `payload` is the serialised frame."""
-
-    about: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A frame that is not acknowledged. Its payload is empty when the service refused it."""
-
-    number: int
-    payload: bytes
+    """There is no room for more; nothing was taken in. That its readings are lost will be told."""
 
 
 class Outbox:
-    """The file. Calls block on the disk; one thread at a time."""
+    """The file. Calls block on the disk; one thread at a time. `most_bytes` bounds what is pending."""
 
     def __init__(self, folder: Path, random: RandomBytes, *, most_bytes: int = MOST_BYTES) -> None:
         self._random = random
         self._most_bytes = most_bytes
         check_writable(folder)
-        self._file = sqlite3.connect(folder / "outbox.sqlite3", isolation_level=None, check_same_thread=False, timeout=0.2)
+        self._file = sqlite3.connect(folder / "pending.sqlite3", isolation_level=None, check_same_thread=False, timeout=0.2)
         try:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
                 self._file.execute(f"PRAGMA {pragma}")
-            self._file.executescript(_TABLES)
-            self._begin_numbering()
+            self._rows = Rows(self._file, new_public_id(self._random))
         except sqlite3.Error as error:
             self._file.close()
             raise SettingError(
                 f"the gateway's folder {folder} cannot be used ({error}); is another gateway running with the same --data-dir?"
             ) from error
-        self._bytes = self._one("SELECT coalesce(sum(length(payload)), 0) FROM frames")
-
-    def _begin_numbering(self) -> None:
-        with _Transaction(self._file):
-            if not self._one("SELECT count(*) FROM numbering"):
-                self._file.execute("INSERT INTO numbering VALUES (?, 1)", (new_public_id(self._random),))
+        self._bytes = self._rows.size()
+        self._handed_out = 0
+        self._unsaid: Span | None = None
 
     @property
     def epoch(self) -> str:
         """The name of the numbering."""
-        return str(self._file.execute("SELECT epoch FROM numbering").fetchone()[0])
+        return self._rows.epoch()
 
     def append(self, drafts: Sequence[Draft], remember: Mapping[str, str | None]) -> None:
         """Take frames in, and what is to be remembered with them (None: forgotten); all of it is on disk when this returns.
 
-        OutboxFull when there is no room, here or on the disk.
+        The oldest readings make room. OutboxFull when there is none all the same, here or on the disk.
         """
-        size = sum(len(draft.payload) for draft in drafts)
-        if self._bytes + size > self._most_bytes:
-            raise OutboxFull(f"{self._bytes} bytes wait to be sent already")
+        lost = joined(draft.span for draft in drafts)
         try:
-            with _Transaction(self._file):
-                number = self._one("SELECT next FROM numbering")
-                rows = [(number + place, draft.about, draft.payload) for place, draft in enumerate(drafts)]
-                self._file.executemany("INSERT INTO frames VALUES (?, ?, ?)", rows)
-                self._file.execute("UPDATE numbering SET next = ?", (number + len(rows),))
-                for key, value in remember.items():
-                    self._file.execute("DELETE FROM memory WHERE key = ?", (key,))
-                    if value is not None:
-                        self._file.execute("INSERT INTO memory VALUES (?, ?)", (key, value))
+            with Transaction(self._file):
+                size = self._bytes + self._rows.add(drafts)
+                while size > self._most_bytes and (freed := self._rows.drop_oldest(unsent_after=self._handed_out)):
+                    size -= freed
+                self._check_room(size)
+                self._rows.remember(remember)
+        except OutboxFull:
+            self._lose(lost)
+            raise
         except sqlite3.OperationalError as error:
+            self._lose(lost)
             raise OutboxFull(f"the disk takes nothing more: {error}") from error
-        self._bytes += size
+        self._bytes = size
+        self._lose(None)
 
     def after(self, number: int, most: int) -> list[Pending]:
         """The next frames after a number, in order."""
-        rows = self._file.execute("SELECT number, payload FROM frames WHERE number > ? ORDER BY number LIMIT ?", (number, most))
-        return [Pending(*row) for row in rows]
+        found = self._rows.after(number, most)
+        if found:
+            self._handed_out = max(self._handed_out, found[-1].number)
+        return found
 
     def __len__(self) -> int:
-        return self._one("SELECT count(*) FROM frames")
+        return self._rows.count()
 
     def acknowledge(self, number: int) -> None:
         """All frames up to a number are committed: they need not be kept."""
-        with _Transaction(self._file):
-            self._file.execute("DELETE FROM frames WHERE number <= ?", (number,))
-            self._bytes = self._one("SELECT coalesce(sum(length(payload)), 0) FROM frames")
+        try:
+            with Transaction(self._file):
+                freed = self._rows.acknowledge(number)
+        except sqlite3.OperationalError as error:
+            _log.warning("what is acknowledged stays in the outbox until the disk takes that: %s", error)
+        else:
+            self._bytes -= freed
 
     def fits(self, number: int) -> bool:
         """Whether a service that has committed everything up to `number` has this numbering in common with us."""
-        following = self._one("SELECT next FROM numbering")
-        first = self._one("SELECT coalesce(min(number), ?) FROM frames", following)
-        return first - 1 <= number < following
+        acknowledged, following = self._rows.bounds()
+        return acknowledged <= number < following
 
     def empty(self, number: int) -> str | None:
         """Give up a frame's contents; whom it was about. None when there is nothing to give up."""
-        row = self._file.execute(
-            "SELECT about, length(payload) FROM frames WHERE number = ? AND length(payload) > 0", (number,)
-        ).fetchone()
-        if row is None:
-            return None
-        with _Transaction(self._file):
-            self._file.execute("UPDATE frames SET payload = x'' WHERE number = ?", (number,))
-        self._bytes -= row[1]
-        return str(row[0])
+        with Transaction(self._file):
+            about = self._rows.empty(number)
+        self._bytes = self._rows.size()
+        return about
 
-    def renumber(self) -> None:
-        """Begin a new epoch; what is pending is numbered from 1, in the same order."""
-        with _Transaction(self._file):
-            rows = self._file.execute("SELECT about, payload FROM frames WHERE length(payload) > 0 ORDER BY number").fetchall()
-            self._file.execute("DELETE FROM frames")
-            self._file.executemany(
-                "INSERT INTO frames VALUES (?, ?, ?)", [(number, *row) for number, row in enumerate(rows, 1)]
-            )
-            self._file.execute("UPDATE numbering SET epoch = ?, next = ?", (new_public_id(self._random), len(rows) + 1))
+    def renumber(self, committed: int | None = None) -> Span | None:
+        """Begin a new epoch; what is pending is numbered from 1, in the same order.
+
+        `committed` is what the service has of the former epoch; None: all that it acknowledged. What is lost by that is
+        returned, and told first.
+        """
+        with Transaction(self._file):
+            lost = None if committed is None else self._rows.acknowledged_after(committed)
+            self._rows.renumber(new_public_id(self._random), lost)
+        self._bytes = self._rows.size()
+        self._handed_out = 0
+        return lost
 
     def recall(self, prefix: str) -> list[str]:
         """What is remembered under the keys that begin so."""
-        rows = self._file.execute("SELECT value FROM memory WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix))
-        return [row[0] for row in rows]
+        return self._rows.recall(prefix)
 
     def close(self) -> None:
         """Let another process have the file."""
         self._file.close()
 
-    def _one(self, question: str, *values: object) -> int:
-        return int(self._file.execute(question, values).fetchone()[0])
+    def _check_room(self, size: int) -> None:
+        if size > self._most_bytes:
+            raise OutboxFull(f"{self._bytes} bytes wait to be sent already, none of them readings")
 
-
-class _Transaction:
-    """All or nothing."""
-
-    def __init__(self, file: sqlite3.Connection) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        self._file.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.execute("COMMIT" if kind is None else "ROLLBACK")
+    def _lose(self, span: Span | None) -> None:
+        """Readings are lost, with those that are not on disk as such yet."""
+        self._unsaid = joined([self._unsaid, span])
+        if self._unsaid is None:
+            return
+        with contextlib.suppress(sqlite3.OperationalError):
+            with Transaction(self._file):
+                taken = self._rows.lose(self._unsaid, unsent_after=self._handed_out)
+            self._bytes += taken
+            self._unsaid = None

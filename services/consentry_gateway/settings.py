@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consentry_core import names
+from consentry_core.clock import SECOND
 from consentry_core.errors import InvalidArgument
 from consentry_core.settings import SettingError, setting
+from consentry_gateway.outbox import MOST_BYTES
 from consentry_rule import CustomerId
+
+FEWEST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,9 @@ class GatewaySettings:
         Path(".consentry/gateway"),
         "folder for what is still to be sent; one process at a time",
         env="CONSENTRY_GATEWAY_DATA_DIR",
+    )
+    outbox_bytes: int = setting(
+        MOST_BYTES, "how much may wait to be sent; beyond it the oldest readings are lost", env="CONSENTRY_GATEWAY_OUTBOX_BYTES"
     )
 
     def __repr__(self) -> str:
@@ -50,6 +57,8 @@ class GatewaySettings:
         self.own_token()
         if self.interval <= 0:
             raise SettingError("--interval must be above 0")
+        if self.outbox_bytes < FEWEST_BYTES:
+            raise SettingError(f"--outbox-bytes must be at least {FEWEST_BYTES}")
         try:
             names.resource_id(self.gateway, "--gateway")
             return CustomerId(names.CUSTOMER.parse(self.customer, "--customer")[0])
@@ -67,6 +76,17 @@ class CollectSettings(GatewaySettings):
     unreachable_after: int = setting(
         3, "polls in a row that must fail before a device counts as unreachable", env="CONSENTRY_GATEWAY_UNREACHABLE_AFTER"
     )
+    gone_after: float = setting(
+        24.0,
+        "hours that an agent must answer without a part of its device before the part counts as gone; 0: it never does",
+        env="CONSENTRY_GATEWAY_GONE_AFTER",
+    )
+
+    def gone_after_nanoseconds(self) -> int:
+        """See `gone_after`. SettingError when it is no time."""
+        if self.gone_after < 0:
+            raise SettingError("--gone-after must not be below 0")
+        return round(self.gone_after * 3_600 * SECOND)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -116,7 +116,8 @@ class SnmpCollector:
 
     def _silent(self, agent: Agent) -> Poll:
         unknown = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
-        devices = self._known.get(agent.device.id, (unknown,))
+        known = self._known.get(agent.device.id, (unknown,))
+        devices = tuple(replace(device, location=agent.device.location) for device in known)  # whatever was known before
         return Poll(self._clock.now(), devices[0], False, devices)
 
 

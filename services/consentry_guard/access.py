@@ -70,6 +70,10 @@ class GuardedCall(Protocol):
         """The rule's answer now."""
         ...
 
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """The customers, of these accesses, of whom `decide` denies one."""
+        ...
+
     def decide_covered(self, customer: CustomerId) -> Decision:
         """Whether the key covers the customer now, whatever the class."""
         ...

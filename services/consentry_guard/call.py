@@ -1,6 +1,6 @@
 """A call behind the guard: who calls, what it may read now, and the check that every one of its writes passes."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
 from consentry_core import names
 from consentry_core.clock import SECOND, Clock
@@ -140,6 +140,10 @@ class Call:
         key = self.key
         return allowed(key, self._standing(key, customer), data_class, data_time, self._now())
 
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """See `GuardedCall.denied`."""
+        return {customer for customer, _ in self._denials(self.key, accesses, self._now())}
+
     def decide_covered(self, customer: CustomerId) -> Decision:
         """Whether the key covers the customer now, whatever the class."""
         key = self.key
@@ -213,12 +217,10 @@ class Call:
         """
         facts, instant = self.check_credential()
         if self._scope and isinstance(facts, Key):
-            for customer, data_class in self._scope:
-                decision = allowed(facts, self._standing(facts, customer), data_class, None, instant)
-                if isinstance(decision, Deny):
-                    # A call that watches its coverage has looked in this very step, so an end came in between: it narrows when
-                    # it is opened again.
-                    raise coverage_changed() if self.changes else self.denial(customer, decision)
+            for customer, decision in self._denials(facts, self._scope, instant):
+                # A call that watches its coverage has looked in this very step, so an end came in between: it narrows when
+                # it is opened again.
+                raise coverage_changed() if self.changes else self.denial(customer, decision)
 
     def check_credential(self) -> tuple[Key | Token, Instant]:
         """Steps 1 to 3 of `check`; returns what step 4 goes on with."""
@@ -237,6 +239,14 @@ class Call:
                 return facts, instant
         raise invalid()
 
+    def _denials(self, key: Key, accesses: Iterable[Access], now: Instant) -> Iterator[tuple[CustomerId, Deny]]:
+        """What of these the rule denies. A message can hold hundreds of customers' data: what they share is looked up once."""
+        standings = self._follower.standings_of(key.partner)
+        for customer, data_class in accesses:
+            decision = allowed(key, standings.get(customer) or Standing(key.partner, customer), data_class, None, now)
+            if isinstance(decision, Deny):
+                yield customer, decision
+
     def _now(self) -> Instant:
         return self._follower.authority_now(self._clock.boot())
 
@@ -247,7 +257,7 @@ class Call:
     def _standings(self, key: Key) -> Iterable[Standing]:
         if self._all and key.kind is not KeyKind.DEMO:
             # The demo customer's is known when another key of the partner reads it.
-            return (standing for standing in self._follower.standings(key.partner) if not standing.demo)
+            return (standing for standing in self._follower.standings_of(key.partner).values() if not standing.demo)
         return [self._standing(key, customer) for customer in self._followed]
 
 

@@ -18,7 +18,7 @@
    is known again only by a new snapshot.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from consentry_core import names
@@ -297,6 +297,6 @@ class Follower:
         """The customer's standing towards the partner, if it is known."""
         return self._in_use.standing(partner, customer)
 
-    def standings(self, partner: PartnerId) -> Iterable[Standing]:
-        """All standings towards a partner that are known."""
-        return self._in_use.standings.get(partner, {}).values()
+    def standings_of(self, partner: PartnerId) -> Mapping[CustomerId, Standing]:
+        """All standings towards a partner that are known. Not to be kept: it is what is in use at this moment."""
+        return self._in_use.standings.get(partner, {})

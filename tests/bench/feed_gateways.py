@@ -40,6 +40,7 @@ class _Gateway:
         self._call = call
         self._number = 0
         self._prepared: list[bytes] = []
+        self._readings = [0] * _DEVICES
 
     async def begin(self) -> None:
         """Say hello, and what there is."""
@@ -60,7 +61,9 @@ class _Gateway:
         for _ in range(frames):
             frame = self._frame()
             for number in range(blocks):
-                frame.telemetry.add(device=self._device(number % _DEVICES), block=_block(readings))
+                block = _block(self._readings[number % _DEVICES], readings)
+                self._readings[number % _DEVICES] += readings
+                frame.telemetry.add(device=self._device(number % _DEVICES), block=block)
             self._take(frame)
 
     async def publish(self) -> None:
@@ -90,14 +93,14 @@ def _sensor(number: int) -> str:
     return f"outlet-{number}"
 
 
-def _block(readings: int) -> telemetry_pb2.TelemetryBlock:
-    """Readings up to this moment."""
+def _block(first: int, readings: int) -> telemetry_pb2.TelemetryBlock:
+    """Readings up to this moment. A device's readings are numbered: their values."""
     now, sensors = time.time_ns(), min(readings, _SENSORS)
     return telemetry_pb2.TelemetryBlock(
         sensors=[_sensor(number) for number in range(sensors)],
         sensor_indexes=[row % sensors for row in range(readings)],
         times_unix_nano=[now + row - readings + 1 for row in range(readings)],
-        values=[float(row) for row in range(readings)],
+        values=[float(first + row) for row in range(readings)],
     )
 
 

@@ -3,8 +3,11 @@
     {"open": {"address", "streams", "secret", "cursor"}}
                                opens streams, live or after a cursor; without a secret, of a bare relay; the seconds it took
     {"read": {"readings", "record"}}
-                               waits until each stream has had so many readings; when the last had, and how long after
-                               they were stamped the blocks came, in ms; writes what one stream received into a file
+                               waits until each stream has had so many readings, of each device one after the other; when
+                               the last had, how long after they were stamped the blocks came, in ms, and how many calls
+                               that took; writes what one stream received into a file, if one is named
+    {"stall": true}            nobody reads on
+    {"go": 10}                 the first so many of them do again; one that has lost its stream goes on after its cursor
     {"cursor": true}           the first stream's last cursor
     {"close": true}            cancels what is open
 
@@ -17,6 +20,8 @@ import contextlib
 import sys
 import time
 from typing import Any
+
+import grpc
 
 from bench.devices_process import answer_questions
 from bench.feed_relay import WATCH as RELAY
@@ -31,34 +36,57 @@ _TELEMETRY = list(DataClass).index(DataClass.TELEMETRY) + 1
 
 
 class _Stream:
-    def __init__(self, call: Any, news: asyncio.Event, *, recording: bool) -> None:
-        self._call = call
+    """One reader's stream, opened again after its cursor when it is lost."""
+
+    def __init__(self, method: Any, request: feed_pb2.WatchRequest, metadata: Any, news: asyncio.Event) -> None:
+        self._method = method
+        self._request = request
+        self._metadata = metadata
         self._news = news
-        self.received: list[bytes] | None = [] if recording else None
-        self.readings = 0
-        self.last = 0
-        self.cursor = ""
+        self._next: dict[str, float] = {}
+        self.received: list[bytes] | None = None
+        self.readings = self.calls = self.last = 0
         self.delays: list[float] = []
         self.opened = False
+        self.going = asyncio.Event()
+        self.going.set()
         self.reading = asyncio.create_task(self._read())
 
+    @property
+    def cursor(self) -> str:
+        """The last one."""
+        return self._request.after_cursor
+
     async def _read(self) -> None:
-        try:
-            async for message in self._call:
-                response = feed_pb2.WatchResponse.FromString(message)
-                now = time.time_ns()
-                if not message or response.HasField("synced"):
-                    self.opened = True
-                    self._news.set()
-                for device in response.telemetry.devices:
-                    self.readings += device.reading_count
-                    self.delays.append((now - device.max_time_unix_nano) / 1e6)
-                self.last, self.cursor = now, response.cursor
-                if self.received is not None and response.HasField("telemetry"):
-                    self.received.append(message)
-                self._news.set()
-        finally:
-            self._call.cancel()
+        while True:
+            self.calls += 1
+            call = self._method(self._request.SerializeToString(), metadata=self._metadata)
+            try:
+                async for message in call:
+                    self._take(message)
+                    await self.going.wait()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            finally:
+                call.cancel()
+
+    def _take(self, message: bytes) -> None:
+        response = feed_pb2.WatchResponse.FromString(message)
+        now = time.time_ns()
+        self.opened = self.opened or not message or response.HasField("synced")
+        for device in response.telemetry.devices:
+            value = device.block.values[0]
+            assert self._next.get(device.device, value) == value, f"{device.device}: {self._next[device.device]}, not {value}"
+            self._next[device.device] = value + device.reading_count
+            self.readings += device.reading_count
+            self.delays.append((now - device.max_time_unix_nano) / 1e6)
+        self.last = now
+        if response.cursor:
+            self._request.after_cursor = response.cursor
+        if self.received is not None and response.HasField("telemetry"):
+            self.received.append(message)
+        self._news.set()
 
 
 class _Readers:
@@ -82,8 +110,11 @@ class _Readers:
         began = time.time_ns()
         for number in range(how["streams"]):
             self._channels.append(open_channel(how["address"]))
-            call = self._channels[-1].unary_stream(method)(request.SerializeToString(), metadata=metadata)
-            self._streams.append(_Stream(call, self._news, recording=number == 0))
+            question = feed_pb2.WatchRequest()
+            question.CopyFrom(request)
+            self._streams.append(_Stream(self._channels[-1].unary_stream(method), question, metadata, self._news))
+            if number == 0:
+                self._streams[0].received = []
         if not how.get("cursor"):
             await self._until(lambda: all(stream.opened for stream in self._streams))
         return {"began": began}
@@ -94,11 +125,22 @@ class _Readers:
         last = max(stream.last for stream in self._streams)
         delays = [delay for stream in self._streams for delay in stream.delays]
         received = self._streams[0].received or []
-        record(received, how["record"])
+        if how.get("record"):
+            record(received, how["record"])
         for stream in self._streams:
             stream.readings, stream.delays = 0, []
         received.clear()
-        return {"last": last, "delays": delays}
+        return {"last": last, "delays": delays, "calls": sum(stream.calls for stream in self._streams)}
+
+    async def _stall_(self, _: Any) -> Any:
+        for stream in self._streams:
+            stream.going.clear()
+        return True
+
+    async def _go_(self, how_many: int) -> Any:
+        for stream in self._streams[:how_many]:
+            stream.going.set()
+        return True
 
     async def _cursor_(self, _: Any) -> Any:
         return self._streams[0].cursor

@@ -11,6 +11,7 @@ from bench.devices_process import answer_questions
 from consentry_devices.__main__ import main
 from consentry_devices.feed import appender
 from consentry_devices.feed.log import Entry
+from consentry_devices.storage import store
 
 _groups: list[int] = []
 
@@ -34,8 +35,6 @@ def _answer(_question: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    from consentry_devices.storage import store
-
-    store.AppendedLog = RecordedLog  # type: ignore[misc]
+    store.AppendedLog = RecordedLog  # type: ignore[attr-defined, assignment]
     answer_questions(_answer)
     main()

@@ -31,7 +31,10 @@ def asking(world: World, path: str, **fields: Any) -> Message:
     """The good request for a list, with other fields."""
     request = copy.deepcopy(good(world, path)[0])
     for name, value in fields.items():
-        setattr(request, name, value)
+        if isinstance(value, list):
+            getattr(request, name)[:] = value
+        else:
+            setattr(request, name, value)
     return request
 
 
@@ -58,7 +61,8 @@ async def first_token(world: World, path: str, secret: str | None = None) -> str
 
 
 def test_the_lists_are_found() -> None:
-    assert {short(path) for path in METHODS if "/List" in path} == {short(path) for path in LISTS}
+    lists = {short(path) for path in METHODS if "/List" in path}
+    assert lists | {"TelemetryService/QueryLatest"} == {short(path) for path in LISTS}
 
 
 async def test_pages_of_any_size_follow_each_other_and_hold_everything_once(world: World) -> None:
@@ -156,12 +160,23 @@ def other_parameters(world: World, path: str) -> Iterator[Message]:
         if field.name in {"page_size", "page_token"} | _NO_PARAMETER:
             continue
         value = getattr(good(world, path)[0], field.name)
-        if field.type == field.TYPE_STRING:
-            yield asking(world, path, **{field.name: _ANOTHER[value]})
+        if field.is_repeated:
+            yield asking(world, path, **{field.name: list(value[1:])})
+        elif field.type == field.TYPE_STRING:
+            yield asking(world, path, **{field.name: _ANOTHER[value]}, **_moved(good(world, path)[0], value, _ANOTHER[value]))
         elif field.type == field.TYPE_BOOL:
             yield asking(world, path, **{field.name: not value})
         else:
             pytest.fail(f"{path}: say here what other values of {field.name} there are")
+
+
+def _moved(request: Message, parent: str, other: str) -> dict[str, list[str]]:
+    """The names in a request that lie below its parent, below another."""
+    return {
+        field.name: [name.replace(parent, other) for name in value]
+        for field, value in request.ListFields()
+        if field.is_repeated
+    }
 
 
 async def test_tokens_of_other_parameters_are_refused(world: World) -> None:
@@ -207,5 +222,6 @@ async def test_tokens_of_other_callers_are_refused(world: World) -> None:
         "InventoryService/ListDevices",
         "InventoryService/ListLocations",
         "InventoryService/ListSensors",
+        "TelemetryService/QueryLatest",
         "TokenService/ListTokens",
     }

@@ -153,6 +153,23 @@ async def test_data_is_read_with_a_key(pair: Pair) -> None:
     ]
     lines = await shell.output(key, "telemetry", "history", "north", "--start-time", "-1h", "--json")
     assert [json.loads(line)["block"]["values"] for line in lines.splitlines()] == [[41.5, 42.0]]
+    steps = await shell.output(
+        key,
+        "telemetry",
+        "history",
+        "north",
+        "--start-time",
+        "-1h",
+        "--step",
+        "30d",
+        "--aggregate",
+        "mean",
+        "--aggregate",
+        "count",
+    )
+    assert [line.split()[1:] for line in steps.splitlines()] == [[f"{UPS}/sensors/load", "mean=41.75", "count=2"]]
+    lines = await shell.output(key, "telemetry", "history", "north", "--start-time", "-1h", "--step", "30d", "--json")
+    assert [json.loads(line)["lasts"] for line in lines.splitlines()] == [[42.0]]
 
 
 async def test_the_feed_is_told_and_gone_on_with(pair: Pair) -> None:

@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import grpc_testing
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import coverage_pb2, data_class_pb2
-from consentry.devices.v1 import alarms_pb2, inventory_pb2, telemetry_pb2
+from consentry.devices.v1 import alarms_pb2, gap_pb2, inventory_pb2, telemetry_pb2
 from consentry_client import (
+    Aggregate,
     AsyncClient,
     CallFailed,
     Client,
@@ -21,10 +23,12 @@ from consentry_client import (
     DataClass,
     DeadlineExceeded,
     FailedPrecondition,
+    HistoryGap,
     InvalidArgument,
     NotFound,
     Reading,
     ResourceExhausted,
+    Step,
     Violation,
 )
 from consentry_core import errors
@@ -107,11 +111,15 @@ async def test_alarms_and_their_events_are_listed() -> None:
 async def test_the_latest_readings_come_as_rows() -> None:
     reading = telemetry_pb2.Reading(device=UPS, sensor=f"{UPS}/sensors/load", time=Timestamp(seconds=1), value=41.5)
     answer = telemetry_pb2.QueryLatestResponse(readings=[reading])
-    telemetry = ScriptedTelemetry([answer], [answer])
+    first = telemetry_pb2.QueryLatestResponse(readings=[reading], next_page_token="more")
+    telemetry = ScriptedTelemetry([first], [answer], [first], [answer])
     with serving(telemetry=telemetry) as address:
         row = Reading(UPS, f"{UPS}/sensors/load", 10**9, 41.5)
-        assert await both(address, "latest", NORTH, devices=[UPS]) == ((row,), (row,))
-    assert telemetry.requests[0] == telemetry_pb2.QueryLatestRequest(parent=NORTH, devices=[UPS])
+        assert await both(address, "latest", NORTH, devices=[UPS]) == ((row, row), (row, row))
+    asked = telemetry_pb2.QueryLatestRequest(parent=NORTH, devices=[UPS], page_size=1000)
+    assert telemetry.requests[0] == asked
+    asked.page_token = "more"
+    assert telemetry.requests[1] == asked
 
 
 async def test_history_streams_tables_of_devices() -> None:
@@ -126,6 +134,44 @@ async def test_history_streams_tables_of_devices() -> None:
     assert telemetry.requests[1] == telemetry_pb2.QueryHistoryRequest(
         parent=NORTH, start_time=Timestamp(seconds=1_704_067_200), end_time=Timestamp(seconds=2 * 10**9)
     )
+
+
+async def test_history_in_steps_begins_with_what_is_missing() -> None:
+    gap = gap_pb2.Gap(
+        customer=NORTH, cause=gap_pb2.Gap.CAUSE_GATEWAY_LOST, start_time=Timestamp(seconds=1, nanos=2), gateway="gw"
+    )
+    steps = telemetry_pb2.DeviceSteps(
+        device=UPS, sensors=["load"], sensor_indexes=[0, 0], times_unix_nano=[5, 10], means=[1.5, 2.5], counts=[2, 1]
+    )
+    answers = [telemetry_pb2.QueryHistoryResponse(gaps=[gap]), telemetry_pb2.QueryHistoryResponse(steps=[steps])]
+    telemetry = ScriptedTelemetry(answers, answers)
+    aggregates = [Aggregate.MEAN, Aggregate.COUNT]
+    with serving(telemetry=telemetry) as address:
+        for told in await both(address, "history_in_steps", NORTH, 10**9, step=timedelta(minutes=5), aggregates=aggregates):
+            assert told[0] == HistoryGap(NORTH, "GATEWAY_LOST", 10**9 + 2, None, "gw")
+            assert len(told[1]) == 2
+            assert list(told[1].steps()) == [
+                Step(UPS, f"{UPS}/sensors/load", 5, None, None, 1.5, None, 2),
+                Step(UPS, f"{UPS}/sensors/load", 10, None, None, 2.5, None, 1),
+            ]
+            assert list(told[1].columns().means) == [1.5, 2.5]
+    request = telemetry_pb2.QueryHistoryRequest
+    assert telemetry.requests[1] == request(
+        parent=NORTH,
+        start_time=Timestamp(seconds=1),
+        step=Duration(seconds=300),
+        aggregates=[request.AGGREGATE_MEAN, request.AGGREGATE_COUNT],
+    )
+
+
+async def test_made_up_readings_come_as_tables_of_devices() -> None:
+    table = telemetry_pb2.DeviceTelemetry(device="customers/simulated/devices/device-0000", reading_count=3)
+    answers = [telemetry_pb2.SimulateTelemetryResponse(telemetry=[table, table])]
+    telemetry = ScriptedTelemetry(answers, answers)
+    with serving(telemetry=telemetry) as address:
+        for tables in await both(address, "simulate", 5_000, 500):
+            assert [len(each) for each in tables] == [3, 3]
+    assert telemetry.requests[0] == telemetry_pb2.SimulateTelemetryRequest(measurements_per_second=5_000, sensor_count=500)
 
 
 async def test_a_refusal_carries_what_is_wrong_with_which_field() -> None:

@@ -38,11 +38,13 @@ async def test_every_block_runs(tmp_path: Path) -> None:
         north = await pair.gateway("north")
         await north.publish(load=[41.5, 42.0])
         outputs = await asyncio.gather(*(_run(block, pair, key.secret) for block in BLOCKS))
-    with_asyncio, without, resuming, sampled, errors = outputs
+    with_asyncio, without, in_steps, simulated, resuming, sampled, errors = outputs
     assert "covered: customers/north" in with_asyncio
     assert re.search(r"customers/north/devices/\S+/sensors/load 42\.0", with_asyncio)
     assert "customers/north/devices/" in without
     assert re.search(r"^customers/north/devices/\S+ 2$", without, re.MULTILINE)
+    assert re.search(r"customers/north/devices/\S+/sensors/load 41\.75 42\.0$", in_steps, re.MULTILINE)
+    assert re.search(r"^customers/simulated/devices/\S+ \d+$", simulated, re.MULTILINE)
     assert resuming == ""
     assert "1 devices, 0 readings folded" in sampled
     assert "NOT_COVERED" in errors

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from consentry_core.clock import SECOND
 from consentry_core.errors import Aborted, InvalidArgument, PermissionDenied, Unavailable
 from consentry_core.rpc.client import open_channel
-from consentry_gateway.outbox import Draft, Outbox
+from consentry_gateway.outbox import MOST_BYTES, Draft, Outbox, Span
 from consentry_gateway.rpc.publisher import Publisher
+from consentry_rule import Instant
+from support.clocks import START, FakeClock
 from support.publishing import Frame, ScriptedService, serving
 
 RANDOM = random.Random(2)  # noqa: S311 - to be repeated
@@ -43,13 +46,32 @@ def draft(name: str) -> Draft:
     return Draft(name, frame.SerializeToString())
 
 
+def measured(seconds: int, told: str = "") -> Draft:
+    """A frame with a reading of so many seconds after the start of the clock."""
+    time = Instant(START + seconds * SECOND)
+    frame = Frame()
+    frame.telemetry.add(device="ups").block.times_unix_nano.append(time)
+    return Draft("ups", draft(told).told if told else b"", frame.SerializeToString(), Span(time, time))
+
+
+def seconds_of(frame: Frame) -> list[int]:
+    return [(time - START) // SECOND for block in frame.telemetry for time in block.block.times_unix_nano]
+
+
+def lost(frame: Frame) -> tuple[int, int] | None:
+    ends = [(time.ToNanoseconds() - START) // SECOND for time in (frame.loss.start_time, frame.loss.end_time)]
+    return (ends[0], ends[1]) if frame.HasField("loss") else None
+
+
 def names(frames: Sequence[Frame]) -> list[str]:
     return [frame.inventory.devices[0].name if frame.inventory.devices else "" for frame in frames]
 
 
 @contextlib.asynccontextmanager
-async def publishing(folder: Path, address: str, *, run: bool = True) -> AsyncIterator[Running]:
-    outbox = Outbox(folder, RANDOM.randbytes)
+async def publishing(
+    folder: Path, address: str, *, run: bool = True, clock: FakeClock | None = None, most_bytes: int = MOST_BYTES
+) -> AsyncIterator[Running]:
+    outbox = Outbox(folder, RANDOM.randbytes, most_bytes=most_bytes)
     channel = open_channel(address)
     running = Running()
     running.publisher = publisher = Publisher(
@@ -57,6 +79,7 @@ async def publishing(folder: Path, address: str, *, run: bool = True) -> AsyncIt
         lambda: next(running.tokens),
         "gateway",
         outbox,
+        clock=clock or FakeClock(),
         jitter=RANDOM,
         on_refused=running.refused.append,
         on_new_epoch=running.begun_new_epoch,
@@ -202,3 +225,52 @@ async def test_a_replaced_token_is_picked_up_and_no_token_is_logged(tmp_path: Pa
         await running.acknowledged()
     assert service.credentials == ["Bearer ct_old", "Bearer ct_new"]
     assert "ct_" not in caplog.text
+
+
+async def test_what_goes_out_late_is_historical(tmp_path: Path) -> None:
+    service, clock = ScriptedService(), FakeClock()
+    async with serving(service) as address:
+        async with publishing(tmp_path, address, run=False) as stopped:
+            await stopped.publisher.put([measured(0), measured(100)], {})
+        clock.advance(120)
+        async with publishing(tmp_path, address, clock=clock) as running:
+            await running.acknowledged()
+            assert [(seconds_of(frame), frame.historical) for frame in service.frames()] == [([0], True), ([100], False)]
+
+
+async def test_what_was_dropped_goes_out_as_empty_frames_and_a_loss(tmp_path: Path) -> None:
+    service, clock = ScriptedService(), FakeClock()
+    async with serving(service) as address:
+        async with publishing(tmp_path, address, run=False, most_bytes=600) as stopped:
+            for second in range(10):
+                await stopped.publisher.put([measured(second, "ups" if second == 2 else "")], {})
+        async with publishing(tmp_path, address, clock=clock) as running:
+            await running.acknowledged()
+        frames = service.frames()
+        assert [frame.number for frame in frames] == list(range(1, 11))
+        assert [(names([frame])[0], lost(frame)) for frame in frames if lost(frame)] == [("ups", (0, 2)), ("", (3, 6))]
+        assert [seconds_of(frame) for frame in frames[-3:]] == [[7], [8], [9]]
+
+
+async def test_a_refused_frame_s_readings_are_a_loss_and_refused_times_are_given_up(tmp_path: Path) -> None:
+    service = ScriptedService()
+    service.answer = lambda frame: InvalidArgument("frame", "no good") if frame.telemetry or frame.HasField("loss") else None
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        await running.publisher.put([measured(0)], {})
+        await running.acknowledged()
+        assert running.refused == ["ups", "ups"]
+        assert [frame.ByteSize() for frame in service.frames()] == [Frame(number=1).ByteSize()]
+
+
+async def test_what_a_restored_service_has_lost_is_announced_in_a_new_epoch(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with serving(service) as address, publishing(tmp_path, address) as running:
+        for second in (0, 100, 200, 300):
+            await running.publisher.put([measured(second)], {})
+            await running.acknowledged()
+        del service.frames()[2:]
+        service.cut()
+        await running.publisher.put([measured(400)], {})
+        await running.acknowledged()
+        assert running.new_epochs == 1
+        assert [(lost(frame), seconds_of(frame)) for frame in service.frames()] == [((200, 300), []), (None, [400])]

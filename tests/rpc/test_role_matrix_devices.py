@@ -10,6 +10,7 @@ What must come out is written down here by itself, and not taken from the rule:
     any token                 CALLER_NOT_ALLOWED, whoever the customer is
 
 and the other way about for `Publish`: a gateway publishes its own customer's things, and nobody else publishes anything.
+`SimulateTelemetry` is about nobody: every key is answered.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ from support.world import World
 
 PUBLISH = "/consentry.devices.v1.GatewayService/Publish"
 WATCH = "/consentry.devices.v1.FeedService/Watch"
-READS = sorted(set(POLICIES) - {PUBLISH})
+SIMULATE = "/consentry.devices.v1.TelemetryService/SimulateTelemetry"
+READS = sorted(set(POLICIES) - {PUBLISH, SIMULATE})
 
 KEYS = ("demo key", "all key", "specific key", "key of rival")
 TOKENS = (
@@ -71,7 +73,7 @@ def outcome(answer: Answer) -> str:
 
 def test_the_policies_are_as_this_matrix_has_them() -> None:
     assert {path: callers for path, callers in POLICIES.items() if path != PUBLISH} == dict.fromkeys(
-        READS, frozenset({Caller.KEY})
+        [*READS, SIMULATE], frozenset({Caller.KEY})
     )
     assert POLICIES[PUBLISH] == {Caller.GATEWAY}
 
@@ -100,6 +102,14 @@ async def test_tokens_read_nothing(world: World) -> None:
             for customer in ("north", "nobody")
         }
     assert {place: reason for place, reason in found.items() if reason != "CALLER_NOT_ALLOWED"} == {}
+
+
+async def test_every_key_may_try_made_up_readings_and_no_token_may(world: World) -> None:
+    with world.nothing_written():
+        found = {
+            caller: outcome(await world.call(SIMULATE, good(world, SIMULATE), secret=caller)) for caller in (*KEYS, *TOKENS)
+        }
+    assert found == dict.fromkeys(KEYS, ANSWERED) | dict.fromkeys(TOKENS, "CALLER_NOT_ALLOWED")
 
 
 async def test_only_a_gateway_publishes_and_only_its_own_customers_things(world: World) -> None:

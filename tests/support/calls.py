@@ -39,7 +39,12 @@ METHODS: Mapping[str, MethodDescriptor] = {
     for method in service.methods
 }
 
-ENDLESS = frozenset({"/consentry.authority.v1.CoverageService/WatchCoverage"})
+ENDLESS = frozenset(
+    {
+        "/consentry.authority.v1.CoverageService/WatchCoverage",
+        "/consentry.devices.v1.TelemetryService/SimulateTelemetry",
+    }
+)
 """Streams that no request makes end by themselves; of these the first message counts."""
 
 Metadata = Sequence[tuple[str, str | bytes]]

@@ -2,7 +2,7 @@
 
 from consentry_devices import columns
 from consentry_devices.alarms import Alarm, AlarmEvent
-from consentry_devices.frames import Frame, StreamKey, TelemetryBlock
+from consentry_devices.frames import Frame, Loss, StreamKey, TelemetryBlock
 from consentry_devices.inventory import Device, InventoryChange, Sensor
 from consentry_devices.state import Reading
 from consentry_rule import CustomerId, Instant
@@ -42,7 +42,7 @@ def telemetry(
     table = columns.of_rows(rows)
     newest = tuple(Reading(of, name, time, value) for name, (time, value) in columns.newest(table).items())
     payload = columns.encode(f"customers/{customer}/devices/{of}", table, historical=False)
-    return TelemetryBlock(of, table.sensors, payload, *table.span(), newest)
+    return TelemetryBlock(of, table.sensors, payload, *table.span(), newest, len(table))
 
 
 def frame(
@@ -62,7 +62,11 @@ class PlainEncoder:
 
     def inventory_change(self, customer: CustomerId, change: InventoryChange) -> bytes:
         things = [thing.id for things in (change.locations, change.devices, change.sensors) for thing in things]
-        return f"{customer} {things}".encode()
+        gone = [*change.deleted_locations, *change.deleted_devices, *change.deleted_sensors]
+        return f"{customer} {things} {gone or ''}".encode()
 
     def alarm_event(self, customer: CustomerId, event: AlarmEvent) -> bytes:
         return f"{customer} {event.alarm.id} {event.number} {event.kind.name}".encode()
+
+    def loss(self, customer: CustomerId, gateway: str, loss: Loss) -> bytes:
+        return f"{customer} {gateway} lost {loss.start} {loss.end}".encode()

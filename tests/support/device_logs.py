@@ -19,7 +19,7 @@ from consentry_devices.state import Snapshots
 from consentry_devices.storage.engine import SqlEngine
 from consentry_devices.storage.opening import open_run
 from consentry_devices.storage.state import SqlState
-from consentry_devices.storage.store import FILE, open_store
+from consentry_devices.storage.store import FILE, PRAGMAS, open_store
 from support.device_frames import PlainEncoder, stream
 
 
@@ -99,7 +99,7 @@ class InSqlite:
 
     @asynccontextmanager
     async def open_beside(self) -> AsyncIterator[OpenLog]:
-        database = Database(open_sqlite(self._folder / FILE))
+        database = Database(open_sqlite(self._folder / FILE, PRAGMAS))
         opened = database.write_now(lambda connection: open_run(connection, SystemClock(), secrets.token_bytes)).log
         log = AppendedLog(SqlEngine(database, opened.runs.current), PlainEncoder(), opened)
         try:

@@ -122,6 +122,10 @@ class RuleGate:
         self.standings[between] = _marked(before, standing, self.number, self.clock.now())
         self._tell({standing.customer})
 
+    def look(self, customers: Iterable[CustomerId]) -> None:
+        """An end of theirs has come."""
+        self._tell(customers)
+
     def _tell(self, customers: Iterable[CustomerId]) -> None:
         for open_call, call in tuple(self.calls.items()):
             for changes in call.changes:
@@ -217,6 +221,9 @@ class RuleCall:
 
     def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
         return allowed(self._key, self._standing(customer), data_class, data_time, self._gate.clock.now())
+
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        return {customer for customer, data_class in accesses if isinstance(self.decide(customer, data_class), Deny)}
 
     def decide_covered(self, customer: CustomerId) -> Decision:
         return covered(self._key, self._standing(customer), self._gate.clock.now())

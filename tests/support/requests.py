@@ -36,6 +36,11 @@ def _publish(world: World) -> Requests:
     frame.inventory.locations.add(name=f"{NORTH}/locations/rack", parent=f"{NORTH}/locations/site")
     frame.inventory.devices.add(name=f"{NORTH}/devices/bank", parent=_UPS, location=f"{NORTH}/locations/site")
     frame.alarms.append(alarm(world.now, id="smoke"))
+    frame.inventory.deleted_locations.append(f"{NORTH}/locations/former")
+    frame.inventory.deleted_devices.append(f"{NORTH}/devices/former")
+    frame.inventory.deleted_sensors.append(f"{_UPS}/sensors/former")
+    frame.loss.start_time.CopyFrom(to_timestamp(Instant(world.now)))
+    frame.loss.end_time.CopyFrom(to_timestamp(Instant(world.now)))
     request = gateway_pb2.PublishRequest
     return (request(hello=request.Hello(gateway="gw", epoch=EPOCH)), request(frame=frame))
 
@@ -113,8 +118,9 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_D}TelemetryService/QueryHistory": lambda world: telemetry_pb2.QueryHistoryRequest(
         parent=NORTH, devices=[_UPS], sensors=[_LOAD], start_time=to_timestamp(Instant(world.now - 3600 * SECOND))
     ),
+    f"{_D}TelemetryService/SimulateTelemetry": lambda _: telemetry_pb2.SimulateTelemetryRequest(),
     f"{_D}TelemetryService/QueryLatest": lambda _: telemetry_pb2.QueryLatestRequest(
-        parent=NORTH, devices=[_UPS], sensors=[_LOAD]
+        parent=NORTH, devices=[_UPS], sensors=[_LOAD, f"{_UPS}/sensors/charge"]
     ),
 }
 

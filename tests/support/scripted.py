@@ -88,6 +88,9 @@ class ScriptedTelemetry(_Script, telemetry_pb2_grpc.TelemetryServiceServicer):
     def QueryHistory(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         return self.play(request, context)
 
+    def SimulateTelemetry(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        return self.play(request, context)
+
 
 class ScriptedInventory(_Script, inventory_pb2_grpc.InventoryServiceServicer):
     """Inventory."""

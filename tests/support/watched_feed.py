@@ -14,12 +14,14 @@ from typing import Any
 from consentry.devices.v1 import feed_pb2, gap_pb2
 from consentry_core.rpc.gate import current_call
 from consentry_devices.alarms import Alarm
+from consentry_devices.feed.appender import AppendedLog
+from consentry_devices.feed.memory import MemorySnapshots, MemoryStore
 from consentry_devices.feed.ring import Ring
 from consentry_devices.inventory import InventoryChange
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.shared import Feed
-from consentry_devices.storage.store import Store, open_store
+from consentry_devices.storage.store import open_store
 from consentry_rule import CustomerId, DataClass
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SOUTH, device, frame, sensor, stream, telemetry
@@ -27,6 +29,7 @@ from support.devices import ACME, RuleCall, RuleGate
 
 Request = feed_pb2.WatchRequest
 LIVE = Request.Live()
+_CURSOR_KEY = secrets.token_bytes(32)
 
 
 class Opened:
@@ -43,8 +46,9 @@ class Opened:
 class WatchedFeed:
     """The feed, and the facts that it is told. `restart` forgets what is in memory."""
 
-    def __init__(self, store: Store, gate: RuleGate, clock: FakeClock, folder: Path) -> None:
-        self.store = store
+    def __init__(self, log: AppendedLog, state: Any, gate: RuleGate, clock: FakeClock, folder: Path) -> None:
+        self.log = log
+        self.state = state
         self.gate = gate
         self.clock = clock
         self._folder = folder
@@ -56,10 +60,10 @@ class WatchedFeed:
         """Begin with an empty ring, so that whoever comes back reads from the log."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-        ring = Ring(self.store.log.tail())
-        self._unsubscribe = self.store.log.subscribe(ring.take)
-        feed = Feed(self.store.log, self.store.state, ring, self.clock, self._folder)
-        self._servicer = FeedServicer(feed, self.store.cursor_key)
+        ring = Ring(self.log.tail())
+        self._unsubscribe = self.log.subscribe(ring.take)
+        feed = Feed(self.log, self.state, ring, self.clock, self._folder)
+        self._servicer = FeedServicer(feed, _CURSOR_KEY)
 
     async def publish(
         self,
@@ -75,16 +79,16 @@ class WatchedFeed:
         blocks = [telemetry(*values, customer=customer, start=start, of=of)] if values else []
         known = InventoryChange(NOW, (), (device(of),), (sensor(of),))
         told = frame(number, *blocks, inventory=known, alarms=tuple(alarms))
-        await (await self.store.log.submit(stream(customer), replace(told, historical=late)))
+        await (await self.log.submit(stream(customer), replace(told, historical=late)))
 
     async def tell(self, customer: CustomerId, change: InventoryChange) -> None:
         """Take in an inventory."""
         number = self._numbers[customer] = self._numbers.get(customer, 0) + 1
-        await (await self.store.log.submit(stream(customer), frame(number, inventory=change)))
+        await (await self.log.submit(stream(customer), frame(number, inventory=change)))
 
     async def remove(self, entries: int) -> None:
         """Let retention take so many entries."""
-        assert await self.store.log.remove_oldest(taken_before=None, max_entries=entries, max_bytes=10**9) == entries
+        assert await self.log.remove_oldest(taken_before=None, max_entries=entries, max_bytes=10**9) == entries
 
     def watch(self, *, key: str = "the-key", **fields: Any) -> "Watching":
         """One stream, opened when its first message is asked for."""
@@ -115,6 +119,10 @@ class Watching:
         self._call.check()
         self.received.append(feed_pb2.WatchResponse.FromString(message))
         return self.received[-1]
+
+    async def end(self) -> None:
+        """Go away."""
+        await self._messages.aclose()  # type: ignore[attr-defined]
 
     async def until(self, event: str) -> feed_pb2.WatchResponse:
         """Read on until an event of this kind."""
@@ -155,11 +163,24 @@ async def watched_feed(folder: Path) -> AsyncIterator[WatchedFeed]:
     """The feed, with the customers north and south that are valid for acme."""
     clock = FakeClock()
     store = open_store(folder, encoder=WireEncoder(), clock=clock, random=secrets.token_bytes)
+    yield WatchedFeed(store.log, store.state, _gate(clock), clock, folder)
+    await store.close()
+
+
+@asynccontextmanager
+async def watched_memory(folder: Path) -> AsyncIterator[WatchedFeed]:
+    """The same on a store in memory."""
+    clock, store = FakeClock(), MemoryStore("store")
+    log = store.open(WireEncoder(), secrets.token_bytes)
+    yield WatchedFeed(log, MemorySnapshots(store), _gate(clock), clock, folder)
+    await log.close()
+
+
+def _gate(clock: FakeClock) -> RuleGate:
     gate = RuleGate(clock)
     gate.consent(NORTH)
     gate.consent(SOUTH)
-    yield WatchedFeed(store, gate, clock, folder)
-    await store.close()
+    return gate
 
 
 def change_consent(gate: RuleGate, customer: CustomerId, **fields: Any) -> None:

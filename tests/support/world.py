@@ -232,4 +232,5 @@ async def _data(world: World) -> None:
             Frame(number=4, alarms=[alarm(begun, begun + 1, id=each, customer=customer) for each in ("heat", "power")]),
             readings(5, begun, 3.0, 4.0, customer=customer),
         ]
+        frames[-1].telemetry.extend(readings(0, begun, 90.0, customer=customer, sensor="charge").telemetry)
         await publish(world.pair.channel, bearer(world.secrets[f"gateway of {customer}"]), *frames)

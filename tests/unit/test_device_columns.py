@@ -1,6 +1,7 @@
 """Blocks as columns: what comes back is what went in, and nothing else comes in."""
 
 import math
+import re
 import time
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from consentry.devices.v1 import telemetry_pb2
 from consentry_core.errors import InvalidArgument
 from consentry_devices import columns
-from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_TELEMETRY
+from consentry_devices.blocks import take
+from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_STEPS, TWIN_TELEMETRY
 from consentry_devices.wire import delimited, varint
 from consentry_rule import Instant
 from support.clocks import START
@@ -56,7 +58,8 @@ def rows(block: telemetry_pb2.TelemetryBlock) -> list[Row]:
 def encoded(block: telemetry_pb2.TelemetryBlock, *, historical: bool = False) -> bytes:
     """The block as it is stored."""
     kept = columns.canonical(block)
-    return columns.encode(DEVICE, columns.read(kept), historical=historical, block=kept)
+    table = columns.read(kept)
+    return columns.enclose(DEVICE, kept, len(table), table.span(), historical=historical)
 
 
 def _fields(message: Descriptor) -> list[tuple[str, int, object, bool]]:
@@ -67,7 +70,8 @@ def _fields(message: Descriptor) -> list[tuple[str, int, object, bool]]:
 
 
 def _as_twin(fields: list[tuple[str, int, object, bool]]) -> list[tuple[str, int, object, bool]]:
-    fixed = {FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED64, FieldDescriptor.TYPE_DOUBLE}
+    kinds = FieldDescriptor
+    fixed = {kinds.TYPE_FIXED32, kinds.TYPE_FIXED64, kinds.TYPE_SFIXED64, kinds.TYPE_DOUBLE}
     return [
         (name, number, FieldDescriptor.TYPE_BYTES, False)
         if repeated and not isinstance(kind, list) and kind in fixed
@@ -79,6 +83,7 @@ def _as_twin(fields: list[tuple[str, int, object, bool]]) -> list[tuple[str, int
 def test_the_twins_are_the_public_messages_with_columns_as_bytes() -> None:
     assert _fields(TWIN_BLOCK.DESCRIPTOR) == _as_twin(_fields(telemetry_pb2.TelemetryBlock.DESCRIPTOR))
     assert _fields(TWIN_TELEMETRY.DESCRIPTOR) == _as_twin(_fields(telemetry_pb2.DeviceTelemetry.DESCRIPTOR))
+    assert _fields(TWIN_STEPS.DESCRIPTOR) == _as_twin(_fields(telemetry_pb2.DeviceSteps.DESCRIPTOR))
     assert telemetry_pb2.DeviceTelemetry.BLOCK_FIELD_NUMBER == BLOCK_FIELD
 
 
@@ -181,6 +186,60 @@ def test_newest_is_the_last_of_the_latest(block: telemetry_pb2.TelemetryBlock) -
     assert columns.newest(columns.read(columns.canonical(block))) == expected
 
 
+def _spoil(block: telemetry_pb2.TelemetryBlock, how: str) -> None:
+    match how:
+        case "unequal":
+            block.values.append(1.0)
+        case "not finite":
+            block.values[:] = [math.nan] * len(block.values)
+        case "early" if block.times_unix_nano:
+            block.times_unix_nano[0] = 1
+        case "late" if block.times_unix_nano:
+            block.times_unix_nano[-1] = START + 10**12
+        case "index" if block.sensor_indexes:
+            block.sensor_indexes[0] = len(block.sensors)
+        case "twice" if block.sensors:
+            block.sensors.append(block.sensors[0])
+        case "no id" if block.sensors:
+            block.sensors[0] = "No id"
+        case "empty":
+            block.Clear()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            blocks(time=st.integers(START, START + 5)) | blocks(time=st.just(START)),
+            st.sampled_from(["", "", "", "unequal", "not finite", "early", "late", "index", "twice", "no id", "empty"]),
+        ),
+        max_size=5,
+    )
+)
+def test_blocks_together_hold_what_each_holds_and_are_refused_for_what_each_is(
+    told: list[tuple[telemetry_pb2.TelemetryBlock, str]],
+) -> None:
+    for block, how in told:
+        _spoil(block, how)
+    kept = [columns.canonical(block) for block, _ in told]
+    fields = [f"blocks[{place}]" for place in range(len(kept))]
+    expected: list[object] = []
+    refused = ""
+    try:
+        for one, field in zip(kept, fields, strict=True):
+            table = columns.read(one, field)
+            columns.check(table, START, field)
+            expected.append((table.sensors, len(table), table.span(), columns.newest(table)))
+    except InvalidArgument as error:
+        refused = str(error)
+    if refused:
+        with pytest.raises(InvalidArgument, match=re.escape(refused)):
+            take(kept, START, fields)
+    else:
+        taken = take(kept, START, fields)
+        newest = [{sensor: (time_, value) for sensor, time_, value in of.newest} for of in taken]
+        assert [(of.sensors, of.count, of.span, told) for of, told in zip(taken, newest, strict=True)] == expected
+
+
 @given(st.lists(st.tuples(ids, times, values | texts), min_size=1))
 def test_a_table_of_rows_holds_the_rows(told: list[tuple[str, Instant, float | str]]) -> None:
     block = telemetry_pb2.TelemetryBlock.FromString(columns.write(columns.of_rows(told)))
@@ -223,10 +282,8 @@ def test_a_thousand_readings_take_microseconds_not_milliseconds() -> None:
     def once() -> float:
         begin = time.perf_counter()
         kept = columns.canonical(block)
-        table = columns.read(kept)
-        columns.check(table, START)
-        columns.encode(DEVICE, table, historical=False, block=kept)
-        columns.newest(table)
+        (taken,) = take([kept], START, ["block"])
+        columns.enclose(DEVICE, kept, taken.count, taken.span, historical=False)
         return time.perf_counter() - begin
 
     # The best of many: what it costs, not what else the machine does. A loop over the readings would take 500 us and more.

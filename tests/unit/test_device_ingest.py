@@ -8,6 +8,7 @@ import pytest
 from consentry_core.errors import ConsentryError, InvalidArgument
 from consentry_devices.frames import Frame, StreamKey
 from consentry_devices.ingest import WINDOW_BYTES, WINDOW_FRAMES, Ingest
+from support.clocks import FakeClock
 from support.device_frames import frame, stream, telemetry
 
 
@@ -58,7 +59,7 @@ async def _settle() -> None:
 async def test_the_next_frame_is_not_read_while_too_many_are_uncommitted() -> None:
     appender = SlowAppender()
     source = Source(*(frame(number, telemetry(1.0)) for number in range(1, 200)))
-    async with Ingest(appender).open(stream(), _no_end) as opened:
+    async with Ingest(appender, FakeClock()).open(stream(), _no_end) as opened:
         acknowledgements = opened.acknowledgements(aiter(source))
         first = asyncio.ensure_future(anext(acknowledgements))
         await _settle()
@@ -78,7 +79,7 @@ async def test_nor_while_too_many_bytes_are() -> None:
         for number in range(1, 9)
         for one in [frame(1)]
     ]
-    async with Ingest(appender).open(stream(), _no_end) as opened:
+    async with Ingest(appender, FakeClock()).open(stream(), _no_end) as opened:
         acknowledgements = opened.acknowledgements(aiter(Source(*big)))
         first = asyncio.ensure_future(anext(acknowledgements))
         await _settle()
@@ -90,7 +91,7 @@ async def test_nor_while_too_many_bytes_are() -> None:
 
 async def test_acknowledgements_are_cumulative_and_wait_for_their_turn() -> None:
     appender = SlowAppender()
-    async with Ingest(appender).open(stream(), _no_end) as opened:
+    async with Ingest(appender, FakeClock()).open(stream(), _no_end) as opened:
         acknowledgements = opened.acknowledgements(aiter(Source(*(frame(number) for number in range(1, 6)))))
         first = asyncio.ensure_future(anext(acknowledgements))
         await _settle()
@@ -105,7 +106,7 @@ async def test_acknowledgements_are_cumulative_and_wait_for_their_turn() -> None
 
 async def test_a_refused_frame_ends_the_stream_after_what_came_before_it() -> None:
     appender = SlowAppender()
-    async with Ingest(appender).open(stream(), _no_end) as opened:
+    async with Ingest(appender, FakeClock()).open(stream(), _no_end) as opened:
         acknowledgements = opened.acknowledgements(aiter(Source(*(frame(number) for number in range(1, 4)))))
         first = asyncio.ensure_future(anext(acknowledgements))
         await _settle()
@@ -121,7 +122,7 @@ async def test_a_refused_frame_ends_the_stream_after_what_came_before_it() -> No
 
 async def test_a_replaced_stream_takes_nothing_more() -> None:
     appender = SlowAppender()
-    ingest = Ingest(appender)
+    ingest = Ingest(appender, FakeClock())
     ended: list[ConsentryError] = []
     waiting = asyncio.Event()
 

@@ -157,7 +157,7 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_aga
         raise sa.exc.OperationalError("INSERT", {}, OSError("disk full"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(tables, "upsert", full_disk)
+        patched.setattr(transaction, "upsert", full_disk)
         with pytest.raises(Unavailable):
             await (await store.log.submit(stream(), frame(2, telemetry(2.0), inventory=told)))
     assert (await _entries(store), await snapshot_of(store.state, NORTH)) == before
@@ -207,3 +207,24 @@ async def test_history_is_read_through_its_index(store: Store) -> None:
         plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())  # type: ignore[arg-type]
     assert "log_by_time" in plan
     assert "TEMP B-TREE" not in plan
+
+
+async def test_a_store_of_the_first_version_goes_on_with_what_it_has(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "devices.db")
+    migrate(engine, "0001")
+    rows = [
+        (1, "north", "inventory", "inventory", None, 30, 30, 0, b"\1"),
+        (2, "north", "telemetry", "telemetry", "ups", 10, 20, 0, b"\2"),
+        (3, "north", "telemetry", "telemetry", "ups", 40, 50, 0, b"\3"),
+    ]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO store VALUES ('the-store', 1, x'0a', x'0b', 3)")
+        connection.exec_driver_sql("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    engine.dispose()
+    store = opened(tmp_path)
+    assert (store.log.store_id, store.log.first(), store.log.tail(), store.cursor_key) == ("the-store", 1, 3, b"\x0b")
+    assert [(entry.payload, entry.take_time) for entry in await _entries(store)] == [(b"\1", 30), (b"\2", 30), (b"\3", 50)]
+    assert store.log.run_of(1) == store.log.run_of(3) != store.log.run_of(4)
+    await (await store.log.submit(stream(), frame(1, telemetry(1.0))))
+    assert store.log.tail() == 5
+    await store.close()

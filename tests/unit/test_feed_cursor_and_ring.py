@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from consentry_core.errors import InvalidArgument, OutOfRange
 from consentry_devices.feed.cursor import NOTHING, Cursor, Cursors, Known, Phase, Place, laid_over
 from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.ring import RUN_BYTES, Ring
+from consentry_devices.feed.ring import BATCH_BYTES, Ring
 from consentry_devices.feed.runs import Runs
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -136,22 +136,22 @@ def test_the_ring_gives_what_came_after() -> None:
     assert ring.after(99) is None
 
 
-def test_the_ring_gives_runs_that_end_in_the_same_places_for_all() -> None:
+def test_the_ring_gives_batches_that_end_in_the_same_places_for_all() -> None:
     """So that what is made of them is made once."""
     ring = Ring(tail=0)
-    ring.take(tuple(entry(seq, size=RUN_BYTES // 3) for seq in range(1, 8)))
+    ring.take(tuple(entry(seq, size=BATCH_BYTES // 3) for seq in range(1, 8)))
     assert seqs(ring.after(0)) == [1, 2, 3]
     assert seqs(ring.after(1)) == [2, 3]
     assert seqs(ring.after(3)) == [4, 5, 6]
     assert seqs(ring.after(6)) == [7]
-    ring.take((entry(8, size=2 * RUN_BYTES), entry(9)))
-    assert seqs(ring.after(6)) == [7], "one that is longer than a run is a run by itself"
+    ring.take((entry(8, size=2 * BATCH_BYTES), entry(9)))
+    assert seqs(ring.after(6)) == [7], "one that is longer than a batch is one by itself"
     assert seqs(ring.after(7)) == [8]
     assert seqs(ring.after(8)) == [9]
 
 
 def test_the_ring_is_bounded_by_count_and_by_size() -> None:
-    size = RUN_BYTES // 2
+    size = BATCH_BYTES // 2
     ring = Ring(tail=0, max_entries=4, max_bytes=5 * size)
     ring.take(tuple(entry(seq, size) for seq in range(1, 6)))
     assert ring.after(1) is None

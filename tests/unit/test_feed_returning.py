@@ -334,10 +334,10 @@ def test_a_large_snapshot_is_kept_in_a_file_and_told_in_bounded_pieces(tmp_path:
 async def test_the_event_loop_goes_on_while_a_snapshot_is_read(feed: WatchedFeed, tmp_path: Path) -> None:
     """It is filled on a thread of the database."""
     with Snapshot(NORTH, tmp_path) as snapshot:
-        telling = asyncio.create_task(feed.store.state.snapshot(NORTH, ALL_DATA_CLASSES, None, snapshot.take))
+        telling = asyncio.create_task(feed.state.snapshot(NORTH, ALL_DATA_CLASSES, None, snapshot.take))
         await asyncio.sleep(0)
         assert not telling.done()
-        assert await telling == feed.store.log.tail()
+        assert await telling == feed.log.tail()
 
 
 async def test_a_live_start_that_was_cut_off_goes_on_without_the_current_state(feed: WatchedFeed) -> None:

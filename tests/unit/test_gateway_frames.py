@@ -4,24 +4,19 @@ from dataclasses import replace
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2
 from consentry_gateway.alarms import AlarmBook
-from consentry_gateway.memory import ALARMS, DEVICES, remembered_alarms, remembered_devices, to_remember
-from consentry_gateway.model import Device, DeviceId, DeviceType, Location, LocationId, LocationKind, Poll, Value
-from consentry_gateway.outbox import Draft, OutboxFull
-from consentry_gateway.pipeline import Pipeline
+from consentry_gateway.memory import (
+    ALARMS,
+    DEVICES,
+    remembered_alarms,
+    remembered_devices,
+    to_remember,
+)
+from consentry_gateway.model import Device, DeviceId, DeviceType, Poll, Value
 from consentry_gateway.rpc.frames import FrameWriter
-from consentry_rule import CustomerId
+from support.gateway_frames import HALL, parsed, writer
 from support.polls import UPS, at, poll, reading
 
-HALL = Location(LocationId("hall"), "Hall", LocationKind.ROOM)
 READINGS: dict[str, Value] = {"ups.load": 42.5, "output.status": "online"}
-
-
-def writer() -> FrameWriter:
-    return FrameWriter(CustomerId("north"), [HALL])
-
-
-def parsed(drafts: list[Draft]) -> list[gateway_pb2.PublishRequest.Frame]:
-    return [gateway_pb2.PublishRequest.Frame.FromString(draft.payload) for draft in drafts]
 
 
 def told(it: FrameWriter, what: Poll) -> list[gateway_pb2.PublishRequest.Frame]:
@@ -51,7 +46,7 @@ def test_locations_are_told_once_and_first() -> None:
         name="customers/north/locations/hall", display_name="Hall", kind=inventory_pb2.Location.KIND_ROOM
     )
     assert it.write_locations()
-    it.told(poll(0))
+    it.told_locations()
     assert it.write_locations() == []
 
 
@@ -118,28 +113,3 @@ def test_what_is_remembered_comes_back_as_it_was() -> None:
     assert remembered_alarms([values[f"{ALARMS}{raised[0].id}"] or ""]) == [(UPS.id, raised[0])]
     assert remembered_devices([values[f"{DEVICES}ups"] or ""]) == [failing.device]
     assert to_remember(failing, (), {UPS.id: failing.device}) == {}
-
-
-class _Shelf:
-    """Takes frames over while there is room."""
-
-    def __init__(self) -> None:
-        self.room = True
-        self.drafts: list[Draft] = []
-
-    async def put(self, drafts: list[Draft], remember: dict[str, str | None]) -> None:
-        del remember
-        if not self.room:
-            raise OutboxFull("no room")
-        self.drafts = drafts
-
-
-async def test_an_alarm_that_found_no_room_comes_with_the_next_frame_that_does() -> None:
-    shelf = _Shelf()
-    pipeline = Pipeline(writer(), shelf)
-    await pipeline.take(poll(0, {"output.status": "online"}))
-    shelf.room = False
-    await pipeline.take(poll(5, {"output.status": "on battery"}))
-    shelf.room = True
-    await pipeline.take(poll(10, {"output.status": "on battery"}))
-    assert [alarm.label for frame in parsed(shelf.drafts) for alarm in frame.alarms] == ["Power Failure"]

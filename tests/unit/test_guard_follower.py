@@ -149,7 +149,7 @@ def test_another_history_replaces_everything() -> None:
     follower.received(Facts(revision(3, "e2")))
     follower.received(lease(3, asked=1, epoch="e2"))
     applied = follower.received(Facts(revision(3, "e2"), interest=1, standings=(Standing(ACME, NORTH),)))
-    assert list(follower.standings(ACME)) == [Standing(ACME, NORTH)]
+    assert list(follower.standings_of(ACME).values()) == [Standing(ACME, NORTH)]
     assert (ACME, SOUTH) in applied.standings, "whoever watches it has to look again"
     assert not follower.has_applied(revision(3, "e1"))
     assert follower.has_applied(revision(2, "e2"))

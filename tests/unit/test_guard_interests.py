@@ -62,4 +62,4 @@ def test_one_standing_stays_when_all_of_its_partner_are_forgotten() -> None:
     follower.want([PARTNER])
     follower.received(Facts(Revision("e", 5), 2, standings=(Standing(ACME, NORTH), Standing(ACME, CustomerId("south")))))
     follower.forget([PARTNER])
-    assert [standing.customer for standing in follower.standings(ACME)] == [NORTH]
+    assert [standing.customer for standing in follower.standings_of(ACME).values()] == [NORTH]

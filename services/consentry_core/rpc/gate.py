@@ -11,7 +11,7 @@ A gate wraps a method's handler:
    traceback, and nothing of it reaches the client.
 
 A call can be ended from outside (`OpenCall.end`): it is marked first, so that its next write is refused, and woken second. One
-that is stuck in a write stays stuck until its client reads or goes, and then writes nothing more.
+that is stuck in a write stays stuck until its client reads or goes (`stuck` may see to that), and then writes nothing more.
 """
 
 import asyncio
@@ -57,6 +57,8 @@ class OpenCall:
         """What to do with the request, of a method that takes one, before the method runs; a gate sets it."""
         self._task = asyncio.current_task()
         self._ending: errors.ConsentryError | None = None
+        self.writes = 0
+        """How many writes of its stream were begun."""
         self._writing = False
         self._woken = False
         self._over = False
@@ -84,6 +86,7 @@ class OpenCall:
         """Check, and begin the write in the same step."""
         self.check()
         self._writing = True
+        self.writes += 1
         try:
             await self.context.write(message)
         except grpc.aio.InternalError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from consentry_core.errors import ConsentryError
+from consentry_guard import Access
 from consentry_rule import CustomerId, DataClass, Decision, Instant, Standing
 
 
@@ -17,6 +18,10 @@ class Coverage(Protocol):
 
     def decide(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> Decision:
         """Whether data of this class may be handed out now."""
+        ...
+
+    def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
+        """The customers, of these accesses, of whom `decide` denies one."""
         ...
 
     def standing(self, customer: CustomerId) -> Standing:

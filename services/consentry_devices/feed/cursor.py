@@ -26,14 +26,16 @@ NOTHING = bytes(_DIGEST_BYTES)
 
 
 class Phase(Enum):
-    """How far the start of the stream had got that a cursor is of."""
+    """What the stream was about that a cursor is of."""
 
     STARTED = 0
-    """All who enter at the start have been told."""
+    """All who enter at the start have been told, and all who have entered and left since."""
     ENTERING = 1
     """Not all of them, in a stream that began without the current state."""
     IN_SNAPSHOT = 2
     """The first snapshot was not complete; resuming begins it again."""
+    TELLING = 3
+    """Some who have entered since may have been told, and it is not known who."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,14 @@ class Cursor:
     place: Place
     known: Known
     phase: Phase = Phase.STARTED
+
+    def telling(self, key: bytes) -> "Cursor":
+        """Where it stands while it is told of changes, decided with this key.
+
+        With the same key they will be decided the same. With another one than before, what was known helps nobody any more.
+        """
+        known = self.known if self.known.key == key else replace(self.known, epoch=NOTHING)
+        return Cursor(self.place, known, Phase.TELLING if self.phase is Phase.STARTED else self.phase)
 
 
 class Numbering(Protocol):

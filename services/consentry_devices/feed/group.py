@@ -3,6 +3,7 @@
 No I/O: what is known is asked of the transaction (`Known`), and what happened is there to be written by the engine.
 """
 
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +18,8 @@ REMEMBERED_FRAMES = 1_000
 """Of how many of its last frames a numbering keeps the digest."""
 
 _LARGEST_MEMORY = 1_000
+_DELETED_IN_ENTRY = 10_000
+"""How many sensors one entry says are gone: with the longest names, within the 4 MiB that clients take by default."""
 
 
 class Known(Protocol):
@@ -36,6 +39,10 @@ class Known(Protocol):
 
     def alarm(self, customer: CustomerId, alarm: str) -> AlarmEvent | None:
         """The newest event of an alarm."""
+        ...
+
+    def active_alarms(self, customer: CustomerId) -> Iterable[AlarmEvent]:
+        """The newest event of each of the customer's alarms that is active."""
         ...
 
 
@@ -76,7 +83,10 @@ class Group:
         self.alarms: dict[tuple[CustomerId, str], AlarmEvent] = {}
         """Of the alarms that something happened to, the newest event."""
         self.latest: dict[tuple[CustomerId, str, str], Reading] = {}
-        """Of the sensors that there are readings of, the newest; the one that is stored may be newer."""
+        """Of the sensors that there are readings of, the newest; the one that is stored may be newer.
+
+        What is stored of sensors that `changes` delete goes before these are written: a sensor may be made anew.
+        """
 
     def last_number(self, stream: StreamKey) -> int:
         """The number of the last frame of the stream's epoch that was taken in; 0 when there is none."""
@@ -91,12 +101,8 @@ class Group:
             stored = self.digests.get((stream, frame.number)) or self._known.digest(stream, frame.number)
             check_same(frame.digest, stored)
             return
-        customer = stream.customer
-
-        def known_alarm(alarm: str) -> AlarmEvent | None:
-            return self.alarms.get((customer, alarm)) or self._known.alarm(customer, alarm)
-
-        self._log(customer, frame, take_in(frame, stream.gateway, self._inventory(customer), known_alarm))
+        alarms = _Alarms(self._known, stream.customer, self.alarms)
+        self._log(stream, frame, take_in(frame, stream.gateway, self._inventory(stream.customer), alarms))
         self.digests[stream, frame.number] = frame.digest
         self.last_numbers[stream] = self._memory.last_numbers[stream] = frame.number
 
@@ -106,17 +112,21 @@ class Group:
             known = self._memory.inventories[customer] = self._known.inventory(customer)
         return known
 
-    def _log(self, customer: CustomerId, frame: Frame, happened: Happened) -> None:
+    def _log(self, stream: StreamKey, frame: Frame, happened: Happened) -> None:
+        customer = stream.customer
         self.take_time = max(self.take_time, frame.time)
+        self._log_alarms(customer, happened.ended, late=False)
         if happened.inventory:
-            payload = self._encoder.inventory_change(customer, happened.inventory)
-            self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
+            for piece in happened.inventory.pieces(_DELETED_IN_ENTRY):
+                payload = self._encoder.inventory_change(customer, piece)
+                self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
             self.changes.append((customer, happened.inventory))
-        for event in happened.alarms:
-            payload = self._encoder.alarm_event(customer, event)
-            self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=frame.historical)
-            self.events.append((customer, event))
-            self.alarms[customer, event.alarm.id] = event
+            for device, sensor in happened.inventory.deleted_sensors:
+                self.latest.pop((customer, device, sensor), None)
+        self._log_alarms(customer, happened.alarms, late=frame.historical)
+        if frame.loss is not None:
+            payload = self._encoder.loss(customer, stream.gateway, frame.loss)
+            self._append(customer, Kind.GAP, None, (frame.loss.start, frame.loss.end), payload, late=frame.historical)
         for block in frame.telemetry:
             span = (block.min_time, block.max_time)
             self._append(customer, Kind.TELEMETRY, block.device, span, block.payload, late=frame.historical)
@@ -125,6 +135,13 @@ class Group:
                 before = self.latest.get(place)
                 if before is None or reading.time >= before.time:
                     self.latest[place] = reading
+
+    def _log_alarms(self, customer: CustomerId, events: Iterable[AlarmEvent], *, late: bool) -> None:
+        for event in events:
+            payload = self._encoder.alarm_event(customer, event)
+            self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=late)
+            self.events.append((customer, event))
+            self.alarms[customer, event.alarm.id] = event
 
     def _append(
         self,
@@ -138,6 +155,26 @@ class Group:
     ) -> None:
         self.tail += 1
         self.entries.append(Entry(self.tail, customer, _CLASS_OF[kind], kind, device, *span, self.take_time, late, payload))
+
+
+class _Alarms:
+    """See `KnownAlarms`: what is stored of one customer's, and over it what the group has made of it so far."""
+
+    def __init__(self, known: Known, customer: CustomerId, told: Mapping[tuple[CustomerId, str], AlarmEvent]) -> None:
+        self._known = known
+        self._customer = customer
+        self._told = told
+
+    def newest(self, alarm: str) -> AlarmEvent | None:
+        """See `KnownAlarms.newest`."""
+        return self._told.get((self._customer, alarm)) or self._known.alarm(self._customer, alarm)
+
+    def active_of(self, devices: Set[str]) -> Iterable[AlarmEvent]:
+        """See `KnownAlarms.active_of`."""
+        newest = {event.alarm.id: event for event in self._known.active_alarms(self._customer)}
+        newest |= {alarm: event for (customer, alarm), event in self._told.items() if customer == self._customer}
+        known = (newest[alarm] for alarm in sorted(newest))
+        return [event for event in known if event.alarm.clear_time is None and event.alarm.device in devices]
 
 
 _CLASS_OF = {

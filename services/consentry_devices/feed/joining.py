@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.ring import RUN_BYTES
+from consentry_devices.feed.ring import BATCH_BYTES
 from consentry_devices.wire import delimited
 from consentry_guard import Access
 from consentry_rule import Instant
 
-_AROUND = 1_000  # about the bytes that are remembered of a run besides its messages
+_AROUND = 1_000  # about the bytes that are remembered of a batch besides its messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(slots=True)
 class Extent:
-    """Of one access in a run of entries: the first and the last of them, and the earliest time of their data."""
+    """Of one access in a batch of entries: the first and the last of them, and the earliest time of their data."""
 
     first: int
     last: int
@@ -63,7 +63,7 @@ class Fields:
 
 @dataclass(slots=True)
 class _Known:
-    """What has been made of a run of entries."""
+    """What has been made of a batch of entries."""
 
     extents: Mapping[Access, Extent]
     messages: dict[frozenset[Access], Sequence[Message]] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class Joining:
             if payload is None:
                 continue
             is_block = entry.kind is Kind.TELEMETRY
-            if blocks and (not is_block or size + len(payload) > RUN_BYTES):
+            if blocks and (not is_block or size + len(payload) > BATCH_BYTES):
                 yield self._telemetry(blocks, accesses, last)
                 blocks, accesses, size = [], set(), 0
             if not is_block:

@@ -17,7 +17,7 @@ from consentry_devices.feed.group import REMEMBERED_FRAMES, Group
 from consentry_devices.feed.log import Entry, Removal, Removals
 from consentry_devices.feed.runs import Runs
 from consentry_devices.frames import Encoder, StreamKey
-from consentry_devices.inventory import Inventory, parents_first
+from consentry_devices.inventory import Inventory, InventoryChange, parents_first
 from consentry_devices.state import Reading, Take, Thing
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -173,6 +173,10 @@ class _MemoryTransaction:
         """See `Known.alarm`."""
         return self._store.alarms.get(customer, {}).get(alarm)
 
+    def active_alarms(self, customer: CustomerId) -> Iterable[AlarmEvent]:
+        """See `Known.active_alarms`."""
+        return [event for event in self._store.alarms.get(customer, {}).values() if event.alarm.clear_time is None]
+
     def write(self, group: Group) -> None:
         """See `Transaction.write`."""
         store = self._store
@@ -185,10 +189,7 @@ class _MemoryTransaction:
             digests[number] = digest
             digests.pop(number - REMEMBERED_FRAMES, None)
         for customer, change in group.changes:
-            known = store.inventories.setdefault(customer, Inventory())
-            known.locations.update((location.id, location) for location in change.locations)
-            known.devices.update((device.id, device) for device in change.devices)
-            known.sensors.update(((sensor.device, sensor.id), sensor) for sensor in change.sensors)
+            self._write_inventory(customer, change)
         for (customer, alarm), event in group.alarms.items():
             store.alarms.setdefault(customer, {})[alarm] = event
         for (customer, device, sensor), reading in group.latest.items():
@@ -196,6 +197,19 @@ class _MemoryTransaction:
             stored = latest.get((device, sensor))
             if stored is None or reading.time >= stored.time:
                 latest[device, sensor] = reading
+
+    def _write_inventory(self, customer: CustomerId, change: InventoryChange) -> None:
+        known = self._store.inventories.setdefault(customer, Inventory())
+        known.locations.update((location.id, location) for location in change.locations)
+        known.devices.update((device.id, device) for device in change.devices)
+        known.sensors.update(((sensor.device, sensor.id), sensor) for sensor in change.sensors)
+        for location in change.deleted_locations:
+            del known.locations[location]
+        for device in change.deleted_devices:
+            del known.devices[device]
+        for sensor in change.deleted_sensors:
+            del known.sensors[sensor]
+            self._store.latest.get(customer, {}).pop(sensor, None)
 
 
 def _assert_run(store: MemoryStore, run: str) -> None:

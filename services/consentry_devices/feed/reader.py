@@ -80,17 +80,18 @@ class Reader:
 
         If the start that the cursor is of was not complete, those who have stayed enter once more.
         """
-        away = Away(self._coverage, self._wanted, self._open_classes, cursor.known, self._key)
+        away = Away(self._coverage, self._wanted, self._open_classes, cursor, self._key)
         for customer, fate in away.fates(self._candidates()).items():
-            if fate is Fate.STAYED and cursor.phase is Phase.STARTED:
+            if fate is Fate.STAYED and cursor.phase in {Phase.STARTED, Phase.TELLING}:
                 yield from self._stay(customer, position, away)
                 continue
             if fate in {Fate.INTERRUPTED, Fate.RETURNED}:
                 self._left.add(customer)
             if fate is Fate.INTERRUPTED:
                 yield Removed(customer, None)
+            left = fate is Fate.LEFT or (fate is Fate.PASSED and cursor.phase is not Phase.STARTED)
             as_then = cursor.phase is Phase.ENTERING and fate in {Fate.STAYED, Fate.ENTERED}
-            for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or fate is Fate.LEFT):
+            for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or left):
                 yield replace(change, opened=_NO_CLASSES) if as_then and isinstance(change, Added) else change
 
     def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
@@ -210,7 +211,7 @@ class Reader:
         return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None
 
     def open_wholly(self, extents: Mapping[Access, Extent]) -> frozenset[Access] | None:
-        """Of a run of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.
+        """Of a batch of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.
 
         None when it gives a part of one of them: then it has to be asked entry by entry.
         """
@@ -232,4 +233,4 @@ class Reader:
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
         """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""
-        return {customer for customer, data_class in accesses if isinstance(self._coverage.decide(customer, data_class), Deny)}
+        return self._coverage.denied(accesses)

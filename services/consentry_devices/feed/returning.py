@@ -3,14 +3,15 @@
 The authority numbers its changes, and each standing remembers by which change the customer became valid last, and by which it
 ceased to be; each key over a list remembers by which change a customer came on it or went. Held against the number in the
 cursor they say whether the customer was covered all the time. They say nothing when the cursor is of another epoch of the
-authority, or was made with another key over other customers: then nobody is taken to have stayed.
+authority, or was made with another key over other customers, or with another key while changes were being told: then nobody is
+taken to have stayed.
 """
 
 from collections.abc import Callable, Iterable
 from enum import Enum
 
 from consentry_devices.feed.coverage import Coverage
-from consentry_devices.feed.cursor import NOTHING, Known, digest, laid_over
+from consentry_devices.feed.cursor import NOTHING, Cursor, Phase, digest, laid_over
 from consentry_devices.feed.filter import Filter
 from consentry_rule import Allow, CustomerId, DataClass, Deny, Reason, Standing, valid
 
@@ -25,30 +26,31 @@ class Fate(Enum):
     RETURNED = "covered now and before the cursor, and not at the cursor"
     ENTERED = "covered now, and never before"
     LEFT = "covered at the cursor, and not now"
-    OUT = "covered neither at the cursor nor now"
-    UNSURE = "not covered now; covered once since, and maybe at the cursor"
+    PASSED = "covered neither at the cursor nor now, but in between"
+    OUT = "covered neither at the cursor nor since"
 
 
 class Away:
     """The time since a cursor. `key` is the digest of the name of the key that the reader comes back with."""
 
-    def __init__(self, coverage: Coverage, wanted: Filter, open_classes: OpenClasses, known: Known, key: bytes) -> None:
+    def __init__(self, coverage: Coverage, wanted: Filter, open_classes: OpenClasses, cursor: Cursor, key: bytes) -> None:
+        known = cursor.known
         self._coverage = coverage
         self._wanted = wanted
         self._open_classes = open_classes
         self._known = known
         self._same_key = key == known.key
-        self._trusted = digest(coverage.authority_epoch()) == known.epoch
+        same_history = digest(coverage.authority_epoch()) == known.epoch
+        self._trusted = same_history and (self._same_key or cursor.phase is Phase.STARTED)
         self._unlisted = {customer: (on, off) for customer, on, off in coverage.unlisted()} if self._same_key else {}
 
     def fates(self, customers: Iterable[CustomerId]) -> dict[CustomerId, Fate]:
-        """The fate of each; who may have left has."""
+        """The fate of each."""
         fates = {customer: self._fate(customer) for customer in customers}
         if self._trusted and not self._same_key and _members(fates) != self._known.members:
             self._trusted = False
             fates = {customer: self._fate(customer) for customer in fates}
-        # Better to be told of who left and never came than to take somebody for covered for ever.
-        return {customer: Fate.LEFT if fate is Fate.UNSURE else fate for customer, fate in fates.items()}
+        return fates
 
     def changed_classes(self, standing: Standing) -> frozenset[DataClass]:
         """The classes, of those asked for, that were opened or closed meanwhile, while the customer was covered."""
@@ -59,34 +61,34 @@ class Away:
         is_open = bool(self._open_classes(customer))
         if not self._trusted:
             return Fate.INTERRUPTED if is_open else Fate.LEFT if self._may_have_been_covered(standing) else Fate.OUT
-        if not is_open:
-            return self._fate_of_absent(standing)
         then = self._known.number
+        on, off = self._unlisted.get(customer, (0, 0))
+        if not is_open:
+            if self._was_covered(standing):
+                return Fate.LEFT
+            return Fate.PASSED if max(standing.opened_number, off) > then else Fate.OUT
         listed = self._coverage.listed_number(customer) if self._same_key else 0
         if max(standing.opened_number, listed) <= then:
             return Fate.STAYED
-        on, off = self._unlisted.get(customer, (0, 0))
         if standing.closed_number > then or on <= then < off:
             return Fate.INTERRUPTED
         return Fate.RETURNED if standing.closed_number > 0 or off > 0 else Fate.ENTERED
 
-    def _fate_of_absent(self, standing: Standing) -> Fate:
-        """Of a customer of which nothing is open now."""
+    def _was_covered(self, standing: Standing) -> bool:
+        """Whether a customer of which nothing is open now was covered at the cursor."""
         then = self._known.number
+        if not 0 < standing.opened_number <= then:
+            return False
         decision = self._coverage.decide_covered(standing.customer)
-        not_on_key = isinstance(decision, Deny) and decision.reason is Reason.NOT_ON_KEY
-        on, off = self._unlisted.get(standing.customer, (0, 0))
-        if standing.opened_number == 0 or (not_on_key and not on <= then < off):
-            return Fate.OUT
-        if standing.opened_number > then:
-            return Fate.UNSURE
         if isinstance(decision, Allow):
-            was_covered = bool(self.changed_classes(standing))  # none is open that this reader wants
-        elif standing.closed_number > standing.opened_number:
-            was_covered = standing.closed_number > then
-        else:
-            was_covered = isinstance(valid(standing, self._known.time), Allow)  # an end has come since, or the list has changed
-        return Fate.LEFT if was_covered else Fate.OUT
+            return bool(self.changed_classes(standing))  # none is open that this reader wants
+        if decision.reason is Reason.NOT_ON_KEY:
+            on, off = self._unlisted.get(standing.customer, (0, 0))
+            if not on <= then < off:
+                return False
+        if standing.closed_number > standing.opened_number:
+            return standing.closed_number > then
+        return isinstance(valid(standing, self._known.time), Allow)  # an end has come since, or the list has changed
 
     def _may_have_been_covered(self, standing: Standing) -> bool:
         decision = self._coverage.decide_covered(standing.customer)

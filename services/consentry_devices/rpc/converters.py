@@ -1,12 +1,14 @@
 """From the domain to the API: ids become names, instants timestamps. The way back, for what gateways send, is `frames.py`."""
 
-from consentry.devices.v1 import alarms_pb2, inventory_pb2, telemetry_pb2
+from consentry.devices.v1 import alarms_pb2, gap_pb2, inventory_pb2, telemetry_pb2
 from consentry_core import names
+from consentry_core.rpc.follow_wire import data_classes_to_wire
 from consentry_core.rpc.times import optional_timestamp, to_timestamp
 from consentry_devices.alarms import Alarm, AlarmEvent
+from consentry_devices.frames import Loss
 from consentry_devices.inventory import Device, InventoryChange, Location, Sensor
 from consentry_devices.state import Reading
-from consentry_rule import CustomerId
+from consentry_rule import CustomerId, DataClass, Instant
 
 
 def to_location(customer: CustomerId, location: Location) -> inventory_pb2.Location:
@@ -50,6 +52,9 @@ def to_inventory_change(customer: CustomerId, change: InventoryChange) -> invent
         locations=[to_location(customer, location) for location in change.locations],
         devices=[to_device(customer, device) for device in change.devices],
         sensors=[to_sensor(customer, sensor) for sensor in change.sensors],
+        deleted_locations=[names.LOCATION.format(customer, location) for location in change.deleted_locations],
+        deleted_devices=[names.DEVICE.format(customer, device) for device in change.deleted_devices],
+        deleted_sensors=[names.SENSOR.format(customer, device, sensor) for device, sensor in change.deleted_sensors],
     )
 
 
@@ -101,3 +106,15 @@ class WireEncoder:
     def alarm_event(self, customer: CustomerId, event: AlarmEvent) -> bytes:
         """See `Encoder.alarm_event`."""
         return to_alarm_event(customer, event).SerializeToString(deterministic=True)
+
+    def loss(self, customer: CustomerId, gateway: str, loss: Loss) -> bytes:
+        """See `Encoder.loss`."""
+        gap = gap_pb2.Gap(
+            customer=names.CUSTOMER.format(customer),
+            cause=gap_pb2.Gap.CAUSE_GATEWAY_LOST,
+            data_classes=data_classes_to_wire(frozenset({DataClass.TELEMETRY})),
+            start_time=to_timestamp(loss.start),
+            end_time=to_timestamp(Instant(loss.end + 1)),  # a gap's end is left out of it
+            gateway=gateway,
+        )
+        return gap.SerializeToString(deterministic=True)

@@ -14,7 +14,8 @@ from consentry_core.names import NamePattern
 from consentry_core.rpc.times import from_timestamp
 from consentry_devices import columns, limits
 from consentry_devices.alarms import Alarm
-from consentry_devices.frames import Frame, TelemetryBlock
+from consentry_devices.blocks import take
+from consentry_devices.frames import Frame, Loss, TelemetryBlock
 from consentry_devices.inventory import Device, InventoryChange, Location, Sensor
 from consentry_devices.limits import check_count, check_length, check_time
 from consentry_devices.state import Reading
@@ -40,6 +41,7 @@ def to_frame(message: gateway_pb2.PublishRequest.Frame, customer: CustomerId, no
         alarms=tuple(_to_alarm(alarm, customer, now, f"frame.alarms[{i}]") for i, alarm in enumerate(message.alarms)),
         telemetry=tuple(_to_blocks(message, customer, now)),
         historical=message.historical,
+        loss=_to_loss(message.loss, now) if message.HasField("loss") else None,
     )
 
 
@@ -61,12 +63,21 @@ def _own_or_none(pattern: NamePattern, name: str, customer: CustomerId, field: s
 
 def _to_inventory(told: inventory_pb2.InventoryChange, customer: CustomerId, now: Instant) -> InventoryChange:
     at = "frame.inventory"
-    check_count(len(told.locations) + len(told.devices) + len(told.sensors), at, limits.INVENTORY_PER_FRAME)
+    told_of = len(told.locations) + len(told.devices) + len(told.sensors)
+    deleted = len(told.deleted_locations) + len(told.deleted_devices) + len(told.deleted_sensors)
+    check_count(told_of + deleted, at, limits.INVENTORY_PER_FRAME)
+
+    def gone(pattern: NamePattern, found: Sequence[str], field: str) -> tuple[Sequence[str], ...]:
+        return tuple(_own(pattern, name, customer, f"{at}.{field}[{i}]") for i, name in enumerate(found))
+
     return InventoryChange(
         now,
         tuple(_to_location(location, customer, f"{at}.locations[{i}]") for i, location in enumerate(told.locations)),
         tuple(_to_device(device, customer, f"{at}.devices[{i}]") for i, device in enumerate(told.devices)),
         tuple(_to_sensor(sensor, customer, f"{at}.sensors[{i}]") for i, sensor in enumerate(told.sensors)),
+        tuple(location for (location,) in gone(names.LOCATION, told.deleted_locations, "deleted_locations")),
+        tuple(device for (device,) in gone(names.DEVICE, told.deleted_devices, "deleted_devices")),
+        tuple((device, sensor) for device, sensor in gone(names.SENSOR, told.deleted_sensors, "deleted_sensors")),
     )
 
 
@@ -123,19 +134,35 @@ def _to_alarm(alarm: alarms_pb2.Alarm, customer: CustomerId, now: Instant, at: s
     )
 
 
+def _to_loss(loss: gateway_pb2.PublishRequest.Loss, now: Instant) -> Loss:
+    at = "frame.loss"
+    start = check_time(from_timestamp(loss.start_time, f"{at}.start_time"), f"{at}.start_time", now)
+    end = check_time(from_timestamp(loss.end_time, f"{at}.end_time"), f"{at}.end_time", now)
+    if end < start:
+        raise InvalidArgument(f"{at}.end_time", "must not be before start_time", reason="TIME_INVALID")
+    return Loss(start, end)
+
+
 def _to_blocks(message: gateway_pb2.PublishRequest.Frame, customer: CustomerId, now: Instant) -> Sequence[TelemetryBlock]:
-    blocks = []
-    for index, told in enumerate(message.telemetry):
-        at = f"frame.telemetry[{index}]"
-        device = _own(names.DEVICE, told.device, customer, f"{at}.device")[0]
-        block = columns.canonical(told.block)
+    fields = [f"frame.telemetry[{index}]" for index in range(len(message.telemetry))]
+    devices = [
+        _own(names.DEVICE, told.device, customer, f"{at}.device")[0] for told, at in zip(message.telemetry, fields, strict=True)
+    ]
+    blocks = [columns.canonical(told.block) for told in message.telemetry]
+    for block, at in zip(blocks, fields, strict=True):
         check_count(len(block), f"{at}.block", limits.BLOCK_BYTES)
-        table = columns.read(block, f"{at}.block")
-        columns.check(table, now, f"{at}.block")
-        payload = columns.encode(told.device, table, historical=message.historical, block=block)
-        newest = tuple(Reading(device, sensor, time, value) for sensor, (time, value) in columns.newest(table).items())
-        blocks.append(TelemetryBlock(device, table.sensors, payload, *table.span(), newest))
-    return blocks
+    taken = take(blocks, now, [f"{at}.block" for at in fields])
+    return [
+        TelemetryBlock(
+            device,
+            of.sensors,
+            columns.enclose(told.device, block, of.count, of.span, historical=message.historical),
+            *of.span,
+            tuple(Reading(device, sensor, time, value) for sensor, time, value in of.newest),
+            of.count,
+        )
+        for told, device, block, of in zip(message.telemetry, devices, blocks, taken, strict=True)
+    ]
 
 
 def _known(value: int, values: Iterable[int], field: str) -> int:

@@ -16,4 +16,5 @@ POLICIES: Policies = {
     "/consentry.devices.v1.InventoryService/ListSensors": _KEY,
     "/consentry.devices.v1.TelemetryService/QueryHistory": _KEY,
     "/consentry.devices.v1.TelemetryService/QueryLatest": _KEY,
+    "/consentry.devices.v1.TelemetryService/SimulateTelemetry": _KEY,
 }

@@ -7,6 +7,7 @@ be as large as the largest customer, for each of the readers that start together
 
 import struct
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -63,10 +64,11 @@ class Snapshot:
     def take(self, things: Sequence[Thing]) -> None:
         """Keep some more things of one kind. Unavailable when there is no room for them."""
         try:
-            for data_class, time, payload in self._records(things):
+            for data_class, instant, payload in self._records(things):
                 self._starts.setdefault(data_class, self._file.tell())
-                self._file.write(_RECORD.pack(time, len(payload)))
+                self._file.write(_RECORD.pack(instant, len(payload)))
                 self._file.write(payload)
+            time.sleep(0)  # else the event loop waits for the interpreter's lock, 5 ms each time that it wants it
         except OSError as error:
             raise Unavailable(
                 "the service has no room for the current state at this moment; try again a little later",
@@ -82,8 +84,8 @@ class Snapshot:
                     # Lists are joined like any field that is repeated: one behind the other.
                     yield Piece(join(_INVENTORY, [b"".join(payloads)]))
             case DataClass.ALARMS:
-                for time, payload in self._kept(data_class):
-                    if time >= opened_from():
+                for instant, payload in self._kept(data_class):
+                    if instant >= opened_from():
                         yield Piece(join(_ALARM, [payload]))
             case DataClass.TELEMETRY:
                 for payloads in self._runs(data_class):
@@ -112,9 +114,9 @@ class Snapshot:
         end = min((other for other in self._starts.values() if other > start), default=None)
         self._file.seek(start)
         while start != end and (head := self._file.read(_RECORD.size)):
-            time, length = _RECORD.unpack(head)
+            instant, length = _RECORD.unpack(head)
             start += len(head) + length
-            yield time, self._file.read(length)
+            yield instant, self._file.read(length)
 
     def _records(self, things: Sequence[Thing]) -> Iterator[tuple[DataClass, int, bytes]]:
         match things[0]:

@@ -151,6 +151,8 @@ class Watching:
     async def _tell(self, changes: Sequence[Change], known: Known) -> AsyncIterator[bytes]:
         """Say who enters and who leaves, as of now; whoever enters is followed by how its things stand."""
         gone: ConsentryError | None = None
+        if changes:
+            self._out.cursor = self._out.cursor.telling(known.key)
         for change in changes:
             if self._folding is not None and (not isinstance(change, Added) or DataClass.TELEMETRY in change.opened):
                 self._folding.drop(change.customer)

@@ -10,6 +10,7 @@ from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_devices.feed.engine import Opened
 from consentry_devices.feed.runs import Runs
 from consentry_devices.storage import tables
+from consentry_devices.storage.inserting import upsert
 from consentry_rule import Instant
 
 
@@ -26,7 +27,7 @@ def open_run(connection: sa.Connection, clock: Clock, random: RandomBytes) -> Op
     """Begin a run. Whoever had the store open before is fenced: its appender writes nothing more."""
     row = _store(connection, clock, random)
     run = {"first_seq": row.tail + 1, "name": new_public_id(random)}
-    tables.upsert(connection, tables.runs, [run])  # in the place of one that wrote nothing
+    upsert(connection, tables.runs, [run])  # in the place of one that wrote nothing
     connection.execute(sa.update(tables.store).values(run=run["name"]))
     runs = connection.execute(sa.select(tables.runs).order_by(tables.runs.c.first_seq)).all()
     log = Opened(

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from consentry_devices.feed.log import Removal, Removals
 from consentry_devices.storage import tables
+from consentry_devices.storage.inserting import upsert
 from consentry_devices.storage.transaction import assert_run
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -62,4 +63,4 @@ def _remember(connection: sa.Connection, gone: dict[tuple[CustomerId, DataClass]
         before = known.get(customer, {}).get(data_class)
         until = removal.until if before is None else max(before.until, removal.until)
         new.append({"customer": customer, "data_class": data_class.value, "seq": removal.seq, "until": until})
-    tables.upsert(connection, tables.removals, new)
+    upsert(connection, tables.removals, new)

@@ -8,6 +8,7 @@ from consentry_devices.alarms import Alarm, AlarmEvent, EventKind
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.inventory import Device, Location, Sensor
 from consentry_devices.state import Reading
+from consentry_devices.storage.spans import span_class
 from consentry_rule import CustomerId, DataClass, Instant
 
 Row = sa.Row[Any]
@@ -23,6 +24,7 @@ def entry_row(entry: Entry) -> dict[str, object]:
         "device": entry.device,
         "min_time": entry.min_time,
         "max_time": entry.max_time,
+        "span_class": span_class(entry.min_time, entry.max_time),
         "take_time": entry.take_time,
         "historical": entry.historical,
         "payload": entry.payload,

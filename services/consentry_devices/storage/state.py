@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from consentry_core.database import Database
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
-from consentry_devices.inventory import Device, Location, Sensor, parents_first, sensor_path
+from consentry_devices.inventory import Device, Location, Sensor, parents_first
 from consentry_devices.limits import NESTING
-from consentry_devices.state import Block, Position, Reading, Take, Thing
+from consentry_devices.state import Blocks, Position, Reading, Take, Thing
 from consentry_devices.storage import rows, tables
+from consentry_devices.storage.blocks import read_blocks
 from consentry_rule import CustomerId, DataClass, Instant
 
-_RUN = 500  # things of a snapshot that are told at a time
+_RUN = 100  # things of a snapshot that are told at a time
 
 
 class SqlState:
@@ -75,17 +76,21 @@ class SqlState:
         query = sa.select(table).where(*of_alarm).order_by(table.c.number).limit(limit)
         return await self._database.read(lambda connection: _events(connection, query))
 
-    async def latest(self, customer: CustomerId, devices: Set[str], sensors: Set[tuple[str, str]]) -> Sequence[Reading]:
+    async def latest(
+        self, customer: CustomerId, devices: Set[str], sensors: Set[str], *, after: str, limit: int
+    ) -> Sequence[Reading]:
         """See `State.latest`."""
-        wanted = {device for device, _ in sensors}
-        only = (devices & wanted if devices else wanted) if sensors else devices
-        if sensors and not only:
-            return ()
-        found = await self._database.read(lambda connection: _readings(connection, customer, only))
-        asked = (reading for reading in found if not sensors or (reading.device, reading.sensor) in sensors)
-        return sorted(asked, key=lambda reading: sensor_path(reading.device, reading.sensor))
+        latest, named = tables.latest.c, tables.sensors.c
+        of_sensor = (latest.customer == named.customer) & (latest.device == named.device) & (latest.sensor == named.id)
+        query = sa.select(tables.latest).join(tables.sensors, of_sensor)
+        query = query.where(named.customer == customer, named.path > after).order_by(named.path).limit(limit)
+        if devices:
+            query = query.where(named.device.in_(devices))
+        if sensors:
+            query = query.where(named.path.in_(sensors))
+        return await self._database.read(lambda connection: [rows.reading_of(row) for row in connection.execute(query)])
 
-    async def telemetry_devices(self, customer: CustomerId, *, up_to: int) -> Sequence[str]:
+    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
         """See `State.telemetry_devices`. Those of the inventory: a device without readings costs one look into an index."""
         table = tables.devices
         query = sa.select(table.c.id).where(table.c.customer == customer).order_by(table.c.id)
@@ -93,28 +98,21 @@ class SqlState:
 
     async def history(
         self, customer: CustomerId, device: str, start: Instant, end: Instant, *, after: Position, up_to: int, max_bytes: int
-    ) -> Sequence[Block]:
+    ) -> Blocks:
         """See `State.history`."""
-        log = tables.log.c
-        query = (
-            sa.select(log.min_time, log.max_time, log.seq, log.payload)
-            .where(log.customer == customer, log.kind == Kind.TELEMETRY.value, log.device == device)
-            .where(log.min_time < end, log.max_time >= start, log.seq <= up_to)
-            .where(sa.tuple_(log.min_time, log.max_time, log.seq) > (after.min_time, after.max_time, after.seq))
-            .order_by(log.min_time, log.max_time, log.seq)
+        return await self._database.read(
+            lambda connection: read_blocks(
+                connection, customer, device, start, end, after=after, up_to=up_to, max_bytes=max_bytes
+            )
         )
 
-        def question(connection: sa.Connection) -> Sequence[Block]:
-            found: list[Block] = []
-            size = 0
-            for row in connection.execute(query):
-                found.append(Block(Position(row.min_time, row.max_time, row.seq), row.payload))
-                size += len(row.payload)
-                if size >= max_bytes:
-                    break
-            return found
-
-        return await self._database.read(question)
+    async def losses(self, customer: CustomerId, start: Instant, end: Instant, *, up_to: int, limit: int) -> Sequence[bytes]:
+        """See `State.losses`."""
+        log = tables.log.c
+        of_gateways = (log.customer == customer, log.kind == Kind.GAP.value, log.device.is_(None))
+        query = sa.select(log.payload).where(*of_gateways, log.min_time < end, log.max_time >= start, log.seq <= up_to)
+        query = query.order_by(log.min_time, log.seq).limit(limit)
+        return await self._database.read(lambda connection: connection.scalars(query).all())
 
 
 def read_locations(
@@ -151,6 +149,12 @@ def read_alarm(connection: sa.Connection, customer: CustomerId, alarm: str) -> A
     return next(iter(_events(connection, query)), None)
 
 
+def read_active_alarms(connection: sa.Connection, customer: CustomerId) -> Sequence[AlarmEvent]:
+    """The newest event of each alarm that is active."""
+    table = tables.alarms
+    return _events(connection, sa.select(table).where(table.c.customer == customer, table.c.clear_time.is_(None)))
+
+
 def _events(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[AlarmEvent]:
     return [rows.event_of(row) for row in connection.execute(query)]
 
@@ -171,11 +175,9 @@ def _devices(
     return [rows.device_of(row, tuple(gateways[row.id])) for row in found]
 
 
-def _readings(connection: sa.Connection, customer: CustomerId, devices: Set[str] = frozenset()) -> Iterable[Reading]:
+def _readings(connection: sa.Connection, customer: CustomerId) -> Iterable[Reading]:
     table = tables.latest
     query = sa.select(table).where(table.c.customer == customer).order_by(table.c.device, table.c.sensor)
-    if devices:
-        query = query.where(table.c.device.in_(devices))
     return [rows.reading_of(row) for row in connection.execute(query)]
 
 

@@ -17,8 +17,19 @@ from consentry_devices.storage.engine import SqlEngine
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.opening import open_run
 from consentry_devices.storage.state import SqlState
+from consentry_devices.storage.tidying import SqlTidying
 
 FILE = "devices.db"
+PRAGMAS = (
+    # What retention frees can be given back piece by piece.
+    "auto_vacuum=INCREMENTAL",
+    # Freed pages are not overwritten one by one, as some builds of SQLite do: retention would write as much as ingest.
+    "secure_delete=FAST",
+    # A write-ahead log that grew while somebody read for long is cut down again.
+    "journal_size_limit=67108864",
+)
+"""How the file is made and used, besides what holds for all: `consentry_core.database.PRAGMAS`."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,6 +39,7 @@ class Store:
 
     log: AppendedLog
     state: SqlState
+    tidying: SqlTidying
     page_token_key: bytes = field(repr=False)
     cursor_key: bytes = field(repr=False)
     database: Database
@@ -44,7 +56,7 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
     """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had."""
     check_writable(folder)
     lock = FolderLock(folder, "devices.lock", "device-data service")
-    database = Database(open_sqlite(folder / FILE))
+    database = Database(open_sqlite(folder / FILE, PRAGMAS))
     try:
         migrate(database.engine)
         opened = database.write_now(lambda connection: open_run(connection, clock, random))
@@ -58,4 +70,4 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
         raise
     _log.info("store=%s first=%d tail=%d", opened.log.store_id, opened.log.first, opened.log.tail)
     log = AppendedLog(SqlEngine(database, opened.log.runs.current), encoder, opened.log)
-    return Store(log, SqlState(database), opened.page_token_key, opened.cursor_key, database, lock)
+    return Store(log, SqlState(database), SqlTidying(database), opened.page_token_key, opened.cursor_key, database, lock)

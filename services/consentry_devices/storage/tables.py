@@ -1,10 +1,8 @@
 """The tables. Instants are nanoseconds; things are referred to by id, never by name. "" is none, as in the domain."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 metadata = sa.MetaData()
 
@@ -52,11 +50,12 @@ log = sa.Table(
     sa.Column("device", sa.Text),
     _number("min_time"),
     _number("max_time"),
+    _number("span_class"),  # see `storage.spans`
     _number("take_time"),
     sa.Column("historical", sa.Boolean, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     # History: finds a device's blocks of a time range, in order, without touching a payload.
-    sa.Index("log_by_time", "customer", "kind", "device", "min_time", "max_time", "seq"),
+    sa.Index("log_by_time", "customer", "kind", "device", "span_class", "min_time", "max_time", "seq"),
 )
 
 locations = sa.Table("locations", metadata, _id("customer"), _id("id"), _text("display_name"), _number("kind"), _text("parent"))
@@ -137,29 +136,3 @@ gateway_frames = sa.Table(
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def add_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, but those that are there already."""
-    if rows:
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
-
-
-def upsert(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], *, unless_older: str | None = None
-) -> None:
-    """Insert rows, or replace those with the same primary key; with `unless_older`, only if that column is not lower."""
-    if not rows:
-        return
-    insert = _insert(connection, table)
-    new = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
-    statement = insert.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_=new,
-        where=None if unless_older is None else insert.excluded[unless_older] >= table.c[unless_older],
-    )
-    connection.execute(statement, list(rows))

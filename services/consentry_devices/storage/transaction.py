@@ -1,6 +1,6 @@
 """The appender's transaction in SQL: log, current state and the gateways' numberings change together or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,9 +9,10 @@ from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.engine import Fenced
 from consentry_devices.feed.group import REMEMBERED_FRAMES, Group
 from consentry_devices.frames import StreamKey
-from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.inventory import Inventory, InventoryChange, sensor_path
 from consentry_devices.storage import rows, tables
-from consentry_devices.storage.state import read_alarm, read_devices, read_locations, read_sensors
+from consentry_devices.storage.inserting import add_new, delete, insert, upsert
+from consentry_devices.storage.state import read_active_alarms, read_alarm, read_devices, read_locations, read_sensors
 from consentry_rule import CustomerId
 
 
@@ -44,27 +45,29 @@ class SqlTransaction:
         """See `Known.alarm`."""
         return read_alarm(self._connection, customer, alarm)
 
+    def active_alarms(self, customer: CustomerId) -> Iterable[AlarmEvent]:
+        """See `Known.active_alarms`."""
+        return read_active_alarms(self._connection, customer)
+
     def write(self, group: Group) -> None:
         """See `Transaction.write`."""
         assert_run(self._connection, self._run, tail=group.tail, take_time=group.take_time)
         self._write_numberings(group)
-        if group.entries:
-            self._connection.execute(sa.insert(tables.log), [rows.entry_row(entry) for entry in group.entries])
+        insert(self._connection, tables.log, [rows.entry_row(entry) for entry in group.entries])
         for customer, change in group.changes:
             self._write_inventory(customer, change)
         alarms = [rows.event_row(customer, event) for (customer, _), event in group.alarms.items()]
-        tables.upsert(self._connection, tables.alarms, alarms)
-        if group.events:
-            events = [rows.event_row(customer, event) for customer, event in group.events]
-            self._connection.execute(sa.insert(tables.alarm_events), events)
+        upsert(self._connection, tables.alarms, alarms)
+        events = [rows.event_row(customer, event) for customer, event in group.events]
+        insert(self._connection, tables.alarm_events, events)
         latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in group.latest.items()]
-        tables.upsert(self._connection, tables.latest, latest, unless_older="time")
+        upsert(self._connection, tables.latest, latest, unless_older="time")
 
     def _write_numberings(self, group: Group) -> None:
         frames = [{**_key(stream), "number": number, "digest": digest} for (stream, number), digest in group.digests.items()]
-        self._connection.execute(sa.insert(tables.gateway_frames), frames)
+        insert(self._connection, tables.gateway_frames, frames)
         streams = [{**_key(stream), "last_number": number} for stream, number in group.last_numbers.items()]
-        tables.upsert(self._connection, tables.gateway_streams, streams)
+        upsert(self._connection, tables.gateway_streams, streams)
         table = tables.gateway_frames
         for stream, number in group.last_numbers.items():
             if number > REMEMBERED_FRAMES:
@@ -73,15 +76,23 @@ class SqlTransaction:
 
     def _write_inventory(self, customer: CustomerId, change: InventoryChange) -> None:
         connection = self._connection
-        tables.upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
-        tables.upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
+        upsert(connection, tables.locations, [rows.location_row(customer, told) for told in change.locations])
+        upsert(connection, tables.devices, [rows.device_row(customer, told) for told in change.devices])
+        told_or_gone = (*(device.id for device in change.devices), *change.deleted_devices)
+        delete(connection, tables.device_gateways, [{"customer": customer, "device": id_} for id_ in told_or_gone])
         gateways = [
             {"customer": customer, "device": device.id, "gateway": gateway}
             for device in change.devices
             for gateway in device.gateways
         ]
-        tables.add_new(connection, tables.device_gateways, gateways)
-        tables.upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
+        add_new(connection, tables.device_gateways, gateways)
+        upsert(connection, tables.sensors, [rows.sensor_row(customer, told) for told in change.sensors])
+        delete(connection, tables.locations, [{"customer": customer, "id": id_} for id_ in change.deleted_locations])
+        delete(connection, tables.devices, [{"customer": customer, "id": id_} for id_ in change.deleted_devices])
+        paths = [sensor_path(device, sensor) for device, sensor in change.deleted_sensors]
+        delete(connection, tables.sensors, [{"customer": customer, "path": path} for path in paths])
+        gone = [{"customer": customer, "device": device, "sensor": sensor} for device, sensor in change.deleted_sensors]
+        delete(connection, tables.latest, gone)
 
 
 def assert_run(connection: sa.Connection, run: str, **values: int) -> None:

@@ -2,7 +2,7 @@
 
 One frame is about one agent, so that one that the service refuses takes nothing of another agent with it. Inventory goes in the
 same frame as the first readings that need it, locations in a frame of their own before all others, and only what is new or
-changed.
+changed. What is gone goes in a frame of its own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
 from consentry_core import names
 from consentry_core.rpc.times import optional_timestamp, to_timestamp
-from consentry_gateway.alarms import Alarm
-from consentry_gateway.model import Device, DeviceId, Location, Poll, Reading, Sensor
-from consentry_gateway.outbox import Draft
+from consentry_gateway.alarms import Alarm, AlarmId
+from consentry_gateway.model import Device, DeviceId, Location, LocationId, Poll, Reading, Sensor
+from consentry_gateway.pending import Draft, Span, joined
 from consentry_rule import CustomerId
 
 LOCATIONS = ""
 """What the frame with the locations is about."""
+LOCATIONS_GONE = "/"
+"""What the frame with the locations that are gone is about; no device has this id."""
 
 _READINGS_PER_FRAME = 20_000  # below a megabyte; the service takes four
 
@@ -40,48 +42,95 @@ class FrameWriter:
         change = inventory_pb2.InventoryChange(locations=[self._location(place) for place in self._locations])
         return [Draft(LOCATIONS, gateway_pb2.PublishRequest.Frame(inventory=change).SerializeToString())]
 
-    def write(self, poll: Poll, alarms: Iterable[Alarm]) -> list[Draft]:
-        """The frames for a poll and the alarms that it changed; those that were written before and never told come too."""
+    def write(self, poll: Poll, alarms: Iterable[Alarm], lost: Span | None = None) -> list[Draft]:
+        """The frames for a poll and the alarms that it changed; those that were written before and never told come too.
+
+        `lost` is what is to be told as lost before.
+        """
         about = poll.device.id
-        owed = self._owed.setdefault(about, {})
-        owed |= {alarm.id: alarm for alarm in alarms}
-        frames = []
-        frame = gateway_pb2.PublishRequest.Frame(alarms=[self._alarm(alarm) for alarm in owed.values()])
-        self._add_inventory(frame.inventory, self._new(about, (*poll.devices, *(reading.sensor for reading in poll.readings))))
-        if not frame.inventory.ByteSize():
-            frame.ClearField("inventory")
+        self.owe(about, alarms)
+        drafts = [] if lost is None else [Draft(about, span=lost)]
+        told = gateway_pb2.PublishRequest.Frame(alarms=[self._alarm(alarm) for alarm in self._tellable(poll)])
+        self._add_inventory(told.inventory, self._new(about, (*poll.devices, *(reading.sensor for reading in poll.readings))))
+        if not told.inventory.ByteSize():
+            told.ClearField("inventory")
         for start in range(0, len(poll.readings), _READINGS_PER_FRAME):
-            frame.telemetry.extend(self._blocks(poll.readings[start : start + _READINGS_PER_FRAME]))
-            frames.append(Draft(about, frame.SerializeToString()))
-            frame = gateway_pb2.PublishRequest.Frame()
-        if frame.ByteSize():
-            frames.append(Draft(about, frame.SerializeToString()))
-        return frames
+            readings = poll.readings[start : start + _READINGS_PER_FRAME]
+            telemetry = gateway_pb2.PublishRequest.Frame(telemetry=self._blocks(readings))
+            drafts.append(Draft(about, told.SerializeToString(), telemetry.SerializeToString(), span_of(readings)))
+            told.Clear()
+        if told.ByteSize():
+            drafts.append(Draft(about, told.SerializeToString()))
+        return drafts
+
+    def write_gone(self, about: str, devices: Iterable[DeviceId]) -> list[Draft]:
+        """The frame that tells that devices are gone, which takes their sensors along."""
+        gone = [names.DEVICE.format(self._customer, device) for device in devices]
+        change = inventory_pb2.InventoryChange(deleted_devices=gone)
+        return [Draft(about, gateway_pb2.PublishRequest.Frame(inventory=change).SerializeToString())]
+
+    def write_locations_gone(self, locations: Sequence[LocationId]) -> list[Draft]:
+        """The frame that tells that locations are gone, if any are."""
+        if not locations:
+            return []
+        gone = [names.LOCATION.format(self._customer, location) for location in locations]
+        change = inventory_pb2.InventoryChange(deleted_locations=gone)
+        return [Draft(LOCATIONS_GONE, gateway_pb2.PublishRequest.Frame(inventory=change).SerializeToString())]
+
+    def drop(self, about: DeviceId, devices: Iterable[DeviceId]) -> list[AlarmId]:
+        """Devices are gone: tell no more of them and of their alarms, which are returned."""
+        gone = set(devices)
+        told = self._told.get(about, {})
+        self._told[about] = {
+            name: thing
+            for name, thing in told.items()
+            if not ((isinstance(thing, Device) and thing.id in gone) or (isinstance(thing, Sensor) and thing.device in gone))
+        }
+        dropped = []
+        for alarms in (self._alarms.get(about, {}), self._owed.get(about, {})):
+            for alarm in [alarm for alarm in alarms.values() if alarm.device in gone]:
+                del alarms[alarm.id]
+                dropped.append(alarm.id)
+        return dropped
+
+    def owe(self, about: str, alarms: Iterable[Alarm]) -> None:
+        """Alarms that are to be told with the next frame about an agent."""
+        self._owed.setdefault(about, {}).update((alarm.id, alarm) for alarm in alarms)
 
     def owed(self, about: DeviceId) -> tuple[Alarm, ...]:
-        """The alarms that the last frames about an agent carry."""
+        """The alarms that are still to be told of an agent."""
         return tuple(self._owed.get(about, {}).values())
+
+    def told_locations(self) -> None:
+        """The locations are safely on their way."""
+        self._remember(LOCATIONS, self._locations)
 
     def told(self, poll: Poll) -> None:
         """What was written for this poll is safely on its way."""
         about = poll.device.id
-        self._remember(LOCATIONS, self._locations)
+        told: dict[str, Alarm] = {alarm.id: alarm for alarm in self._tellable(poll)}
         self._remember(about, (*poll.devices, *(reading.sensor for reading in poll.readings)))
-        self._alarms.setdefault(about, {}).update(self._owed.pop(about, {}))
+        owed = self._owed.pop(about, {})
+        self._owed[about] = {id_: alarm for id_, alarm in owed.items() if id_ not in told}
+        self._alarms.setdefault(about, {}).update(told)
 
     def refused(self, about: str) -> None:
-        """The service refused a frame about an agent: tell everything about it again with the next one."""
+        """The service refused a frame about an agent: tell everything about it again with the next one, and the locations."""
         self._told.pop(about, None)
-        self._owed.setdefault(about, {}).update(self._alarms.pop(about, {}))
-
-    def remember(self, about: str, alarms: Iterable[Alarm]) -> None:
-        """Alarms that were told before a restart."""
-        self._alarms.setdefault(about, {}).update((alarm.id, alarm) for alarm in alarms)
+        self._told.pop(LOCATIONS, None)
+        self._owed[about] = self._alarms.pop(about, {}) | self._owed.get(about, {})
 
     def forget(self) -> None:
         """The service may know nothing: tell everything again."""
         for about in {*self._told, *self._alarms}:
             self.refused(about)
+
+    def _tellable(self, poll: Poll) -> list[Alarm]:
+        """The owed alarms whose device is told of before them: of a part that is not seen at the moment nobody knows."""
+        about = poll.device.id
+        known = {device.id for device in poll.devices}
+        known |= {thing.id for thing in self._told.get(about, {}).values() if isinstance(thing, Device)}
+        return [alarm for alarm in self._owed.get(about, {}).values() if alarm.device in known]
 
     def _new(self, about: str, things: Iterable[_Thing]) -> list[_Thing]:
         known = self._told.get(about, {})
@@ -149,6 +198,11 @@ class FrameWriter:
             yield gateway_pb2.PublishRequest.DeviceBlock(
                 device=names.DEVICE.format(self._customer, device), block=_block(its_readings)
             )
+
+
+def span_of(readings: Sequence[Reading]) -> Span | None:
+    """When they were measured."""
+    return joined(Span(reading.time, reading.time) for reading in readings)
 
 
 def _block(readings: Sequence[Reading]) -> telemetry_pb2.TelemetryBlock:

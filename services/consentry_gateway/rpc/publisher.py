@@ -5,8 +5,10 @@
 3. When the stream ends, for whatever reason, open it again: after the time that the service asks for, or else after one that
    grows as long as nothing gets through, with jitter, so that a hundred gateways do not come back at once.
 
-A frame that the service refuses for good (INVALID_ARGUMENT) is logged, emptied and sent as an empty frame under its number; see
+A frame that the service refuses for good (INVALID_ARGUMENT) is logged, emptied and sent under its number as a loss; see
 `outbox`. PERMISSION_DENIED is no such refusal: with another token, or another customer in the settings, the frame is welcome.
+
+What is sent more than a minute after it was measured is marked as historical, so that nobody takes it for news.
 """
 
 import asyncio
@@ -20,16 +22,20 @@ from typing import Any, TypeVar
 import grpc
 
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
+from consentry_core.clock import SECOND, Clock
 from consentry_core.rpc.client import bearer
 from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.rpc.times import to_timestamp
 from consentry_core.settings import SettingError
-from consentry_gateway.outbox import Draft, Outbox
+from consentry_gateway.outbox import Draft, Outbox, Pending
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_Frame = gateway_pb2.PublishRequest.Frame
 _Call = grpc.aio.StreamStreamCall[gateway_pb2.PublishRequest, gateway_pb2.PublishResponse]
 
 _BATCH = 32
+_LATE = 60 * SECOND
 # The service and we do not mean the same by a number.
 _NUMBERING_LOST = frozenset({"FRAME_OUT_OF_ORDER", "FRAME_CONFLICT"})
 
@@ -47,6 +53,7 @@ class Publisher:
         gateway: str,
         outbox: Outbox,
         *,
+        clock: Clock,
         jitter: random.Random,
         on_refused: Callable[[str], None],
         on_new_epoch: Callable[[], None],
@@ -56,6 +63,7 @@ class Publisher:
         self._token = token
         self._gateway = gateway
         self._outbox = outbox
+        self._clock = clock
         # The outbox has one thread of its own: the event loop never waits for the disk.
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._jitter = jitter
@@ -115,7 +123,7 @@ class Publisher:
                 return
             number = first.acknowledgement.number
             if not await self._on_disk(self._outbox.fits, number):
-                await self._renumber("the service has committed %d", number)
+                await self._renumber(number, "the service has committed %d", number)
                 return
             await self._acknowledge(number, number)
             sender = asyncio.create_task(self._send(call, number))
@@ -134,9 +142,10 @@ class Publisher:
                 self._news.clear()
                 batch = await self._on_disk(self._outbox.after, number, _BATCH)
                 for pending in batch:
-                    frame = gateway_pb2.PublishRequest.Frame.FromString(pending.payload)
-                    frame.number = number = pending.number
-                    await call.write(gateway_pb2.PublishRequest(frame=frame))
+                    for empty in range(max(number, pending.number - pending.count) + 1, pending.number):
+                        await call.write(gateway_pb2.PublishRequest(frame=_Frame(number=empty)))
+                    await call.write(gateway_pb2.PublishRequest(frame=_frame(pending, self._clock.now())))
+                    number = pending.number
                 if not batch:
                     await self._news.wait()
 
@@ -151,7 +160,7 @@ class Publisher:
         info = error_info(error)
         number = info.metadata.get("frame_number", "")
         if info.reason in _NUMBERING_LOST:
-            await self._renumber("%s", error.details())
+            await self._renumber(None, "%s", error.details())
         elif error.code() is grpc.StatusCode.INVALID_ARGUMENT and number.isdecimal():
             about = await self._on_disk(self._outbox.empty, int(number))
             if about is not None:
@@ -162,13 +171,26 @@ class Publisher:
         _log.log(level, "stream ended: %s %s %s", error.code().name, info.reason, error.details())
         return retry_after(error)
 
-    async def _renumber(self, why: str, *values: object) -> None:
+    async def _renumber(self, committed: int | None, why: str, *values: object) -> None:
         _log.warning("the service has lost track of the numbering (" + why + "); beginning a new epoch", *values)
-        await self._on_disk(self._outbox.renumber)
+        lost = await self._on_disk(self._outbox.renumber, committed)
+        if lost is not None:
+            _log.error("the service has lost readings that it acknowledged, of %d to %d", lost.since, lost.until)
         self._on_new_epoch()
 
     async def _on_disk(self, work: Callable[..., _T], *values: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *values)
+
+
+def _frame(pending: Pending, now: int) -> gateway_pb2.PublishRequest.Frame:
+    frame = _Frame.FromString(pending.payload)
+    frame.number = pending.number
+    if pending.span is not None:
+        frame.historical = now - pending.span.until > _LATE
+        if pending.lost:
+            frame.loss.start_time.CopyFrom(to_timestamp(pending.span.since))
+            frame.loss.end_time.CopyFrom(to_timestamp(pending.span.until))
+    return frame
 
 
 def _stream_may_be_over() -> contextlib.suppress:

@@ -24,6 +24,8 @@ class Simulation:
     """The demo customer's fleet. The same seed and the same first moment give the same fleet at every later one."""
 
     locations = fleet.LOCATIONS
+    agents = tuple(device.id for device in (*fleet.UPSS, *fleet.PDUS, fleet.COOLING, *fleet.PROBES))
+    """The devices that polls are about."""
 
     def __init__(self, seed: int, *, speed: float = 60.0) -> None:
         self._seed = seed

@@ -170,7 +170,9 @@ class AlarmEvent(_message.Message):
     """What happened."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the gateway's clock. A change of label, message or severity counts from when it was taken in."""
+        """When it happened, by the gateway's clock. A change of label, message or severity counts from when it was taken in, or, in a
+        historical frame, from the newest reading that came with it. An alarm whose device is deleted ends when that is taken in.
+        """
 
     @_builtins.property
     def alarm(self) -> Global___Alarm:

@@ -50,7 +50,7 @@ class FeedServiceServicer(object):
         """Watch streams the feed of the customers that the key covers, as coverage changes: a customer that becomes covered enters an
         open stream by itself, and one that is withdrawn leaves it at once. Ends with PERMISSION_DENIED when the customers were
         named and none of them is left, with UNAVAILABLE when the service cannot know whether it may go on: then open it again
-        after the last cursor.
+        after the last cursor. So does a client that has not read for a minute: the service hangs up on it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class FeedServiceStub:
     """Watch streams the feed of the customers that the key covers, as coverage changes: a customer that becomes covered enters an
     open stream by itself, and one that is withdrawn leaves it at once. Ends with PERMISSION_DENIED when the customers were
     named and none of them is left, with UNAVAILABLE when the service cannot know whether it may go on: then open it again
-    after the last cursor.
+    after the last cursor. So does a client that has not read for a minute: the service hangs up on it.
     """
 
 @_typing.type_check_only
@@ -49,7 +49,7 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """Watch streams the feed of the customers that the key covers, as coverage changes: a customer that becomes covered enters an
     open stream by itself, and one that is withdrawn leaves it at once. Ends with PERMISSION_DENIED when the customers were
     named and none of them is left, with UNAVAILABLE when the service cannot know whether it may go on: then open it again
-    after the last cursor.
+    after the last cursor. So does a client that has not read for a minute: the service hangs up on it.
     """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +64,7 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Watch streams the feed of the customers that the key covers, as coverage changes: a customer that becomes covered enters an
         open stream by itself, and one that is withdrawn leaves it at once. Ends with PERMISSION_DENIED when the customers were
         named and none of them is left, with UNAVAILABLE when the service cannot know whether it may go on: then open it again
-        after the last cursor.
+        after the last cursor. So does a client that has not read for a minute: the service hangs up on it.
         """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -67,7 +67,7 @@ class PublishRequest(_message.Message):
         number: _builtins.int
         """Counts up from 1 within the epoch, without holes."""
         historical: _builtins.bool
-        """Whether the readings fill in what was missed, so that nobody takes them for news."""
+        """Whether the readings fill in what was missed, so that nobody takes them for news. They count against a quota of their own."""
         @_builtins.property
         def inventory(self) -> _inventory_pb2.InventoryChange:
             """Locations, devices and sensors that are new, changed or gone. Parents before children."""
@@ -82,7 +82,9 @@ class PublishRequest(_message.Message):
 
         @_builtins.property
         def loss(self) -> Global___PublishRequest.Loss:
-            """What had to be dropped before it could be sent. Whoever reads the feed is told, as a gap."""
+            """Readings that had to be dropped before they could be sent. Whoever reads the feed is told, as a gap. What was to be told of
+            inventory and alarms is never lost: it is told later.
+            """
 
         def __init__(
             self,
@@ -102,7 +104,7 @@ class PublishRequest(_message.Message):
 
     @_typing.final
     class Loss(_message.Message):
-        """Loss is data that the gateway could not keep until it could send it."""
+        """Loss is readings that the gateway could not keep until it could send them, or that a service had acknowledged and lost."""
 
         DESCRIPTOR: _descriptor.Descriptor
 

@@ -36,7 +36,8 @@ class GatewayServiceStub:
     Publish: _grpc.StreamStreamMultiCallable[_gateway_pb2.PublishRequest, _gateway_pb2.PublishResponse]
     """Publish takes frames, commits them, and then acknowledges them. A second stream of the same gateway ends the first.
     A frame that is refused ends the stream with INVALID_ARGUMENT or PERMISSION_DENIED; nothing of it is stored, everything before
-    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was.
+    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. A gateway that publishes more than its
+    quota is read later, so that it feels flow control; nothing is refused for that.
     """
 
 @_typing.type_check_only
@@ -47,7 +48,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Publish: _aio.StreamStreamMultiCallable[_gateway_pb2.PublishRequest, _gateway_pb2.PublishResponse]  # type: ignore[assignment]
     """Publish takes frames, commits them, and then acknowledges them. A second stream of the same gateway ends the first.
     A frame that is refused ends the stream with INVALID_ARGUMENT or PERMISSION_DENIED; nothing of it is stored, everything before
-    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was.
+    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. A gateway that publishes more than its
+    quota is read later, so that it feels flow control; nothing is refused for that.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,7 +63,8 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.PublishResponse], _abc.AsyncIterator[_gateway_pb2.PublishResponse]]:
         """Publish takes frames, commits them, and then acknowledges them. A second stream of the same gateway ends the first.
         A frame that is refused ends the stream with INVALID_ARGUMENT or PERMISSION_DENIED; nothing of it is stored, everything before
-        it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was.
+        it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. A gateway that publishes more than its
+        quota is read later, so that it feels flow control; nothing is refused for that.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -471,17 +471,21 @@ class InventoryChange(_message.Message):
 
     @_builtins.property
     def deleted_locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Gone, by name; after what is new or changed. What lies in it must be gone too, or be moved. From a gateway, a device's sensors
-        need not be named; in the feed they are.
+        """Gone, by name; after what is new or changed. What lies in it must be gone too, or be moved: else the frame is refused. What is
+        not known is gone already: it may be said again. A frame that tells of something does not delete it too: that comes back with
+        the next frame that tells of it.
         """
 
     @_builtins.property
     def deleted_devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Gone, by name, likewise. Its alarms are cleared; its history stays readable."""
+        """Gone, by name, likewise, with its sensors: from a gateway, these need not be named; in the feed they are. Before it goes, its
+        active alarms are cleared. Its history stays readable. From a gateway: a device that other gateways collect from too stays,
+        with its sensors, and this gateway is no more among its `gateways`.
+        """
 
     @_builtins.property
     def deleted_sensors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Gone, by name. Its history stays readable."""
+        """Gone, by name, likewise. Its history stays readable. Very many may come in several changes, before what they are of."""
 
     def __init__(
         self,

@@ -326,7 +326,7 @@ class QueryHistoryRequest(_message.Message):
     @_builtins.property
     def step(self) -> _duration_pb2.Duration:
         """One row per sensor and step instead of every reading: at least 1 ms. Steps begin at whole multiples of this since the Unix
-        epoch. Absent: every reading.
+        epoch; one that begins before the range, or before what the consent opens, holds only what lies within. Absent: every reading.
         """
 
     @_builtins.property
@@ -371,7 +371,9 @@ class QueryHistoryResponse(_message.Message):
 
     @_builtins.property
     def gaps(self) -> _containers.RepeatedCompositeFieldContainer[_gap_pb2.Gap]:
-        """What of the range is missing. Before everything else, in the first message."""
+        """What of the range is missing. Before everything else, in the first message. What was removed while the answer was under way is
+        in the last.
+        """
 
     def __init__(
         self,
@@ -460,3 +462,53 @@ class DeviceSteps(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeviceSteps: _TypeAlias = DeviceSteps  # noqa: Y015
+
+@_typing.final
+class SimulateTelemetryRequest(_message.Message):
+    """SimulateTelemetryRequest says how much."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASUREMENTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    SENSOR_COUNT_FIELD_NUMBER: _builtins.int
+    measurements_per_second: _builtins.int
+    """Readings per second in all: 1 to 1000000; 0 means 1000."""
+    sensor_count: _builtins.int
+    """How many sensors they come from: 1 to 100000; 0 means 100."""
+    def __init__(
+        self,
+        *,
+        measurements_per_second: _builtins.int = ...,
+        sensor_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measurements_per_second", b"measurements_per_second", "sensor_count", b"sensor_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateTelemetryRequest: _TypeAlias = SimulateTelemetryRequest  # noqa: Y015
+
+@_typing.final
+class SimulateTelemetryResponse(_message.Message):
+    """SimulateTelemetryResponse is readings, as `FeedService.Watch` sends them, of devices of `customers/simulated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TELEMETRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def telemetry(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceTelemetry]:
+        """At their times, a table a device."""
+
+    def __init__(
+        self,
+        *,
+        telemetry: _abc.Iterable[Global___DeviceTelemetry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["telemetry", b"telemetry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateTelemetryResponse: _TypeAlias = SimulateTelemetryResponse  # noqa: Y015

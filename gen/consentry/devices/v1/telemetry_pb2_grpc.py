@@ -46,6 +46,11 @@ class TelemetryServiceStub(object):
                 request_serializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.QueryHistoryRequest.SerializeToString,
                 response_deserializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.QueryHistoryResponse.FromString,
                 _registered_method=True)
+        self.SimulateTelemetry = channel.unary_stream(
+                '/consentry.devices.v1.TelemetryService/SimulateTelemetry',
+                request_serializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.SimulateTelemetryRequest.SerializeToString,
+                response_deserializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.SimulateTelemetryResponse.FromString,
+                _registered_method=True)
 
 
 class TelemetryServiceServicer(object):
@@ -67,6 +72,15 @@ class TelemetryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SimulateTelemetry(self, request, context):
+        """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
+        tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+        slowly than it asked for is not sent what is older than a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TelemetryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +93,11 @@ def add_TelemetryServiceServicer_to_server(servicer, server):
                     servicer.QueryHistory,
                     request_deserializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.QueryHistoryRequest.FromString,
                     response_serializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.QueryHistoryResponse.SerializeToString,
+            ),
+            'SimulateTelemetry': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulateTelemetry,
+                    request_deserializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.SimulateTelemetryRequest.FromString,
+                    response_serializer=consentry_dot_devices_dot_v1_dot_telemetry__pb2.SimulateTelemetryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +156,33 @@ class TelemetryService(object):
             '/consentry.devices.v1.TelemetryService/QueryHistory',
             consentry_dot_devices_dot_v1_dot_telemetry__pb2.QueryHistoryRequest.SerializeToString,
             consentry_dot_devices_dot_v1_dot_telemetry__pb2.QueryHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulateTelemetry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/consentry.devices.v1.TelemetryService/SimulateTelemetry',
+            consentry_dot_devices_dot_v1_dot_telemetry__pb2.SimulateTelemetryRequest.SerializeToString,
+            consentry_dot_devices_dot_v1_dot_telemetry__pb2.SimulateTelemetryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,11 @@ class TelemetryServiceStub:
     """QueryLatest returns the newest reading of each sensor, as rows."""
     QueryHistory: _grpc.UnaryStreamMultiCallable[_telemetry_pb2.QueryHistoryRequest, _telemetry_pb2.QueryHistoryResponse]
     """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
+    SimulateTelemetry: _grpc.UnaryStreamMultiCallable[_telemetry_pb2.SimulateTelemetryRequest, _telemetry_pb2.SimulateTelemetryResponse]
+    """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
+    tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+    slowly than it asked for is not sent what is older than a second.
+    """
 
 @_typing.type_check_only
 class TelemetryServiceAsyncStub(TelemetryServiceStub):
@@ -51,6 +56,11 @@ class TelemetryServiceAsyncStub(TelemetryServiceStub):
     """QueryLatest returns the newest reading of each sensor, as rows."""
     QueryHistory: _aio.UnaryStreamMultiCallable[_telemetry_pb2.QueryHistoryRequest, _telemetry_pb2.QueryHistoryResponse]  # type: ignore[assignment]
     """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
+    SimulateTelemetry: _aio.UnaryStreamMultiCallable[_telemetry_pb2.SimulateTelemetryRequest, _telemetry_pb2.SimulateTelemetryResponse]  # type: ignore[assignment]
+    """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
+    tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+    slowly than it asked for is not sent what is older than a second.
+    """
 
 class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
     """TelemetryService answers what was measured. Called with a key whose coverage, for that customer, includes the data class
@@ -72,5 +82,16 @@ class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_telemetry_pb2.QueryHistoryResponse], _abc.AsyncIterator[_telemetry_pb2.QueryHistoryResponse]]:
         """QueryHistory streams the readings of a time range, or what they come to per step of time, as columns."""
+
+    @_abc_1.abstractmethod
+    def SimulateTelemetry(
+        self,
+        request: _telemetry_pb2.SimulateTelemetryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_telemetry_pb2.SimulateTelemetryResponse], _abc.AsyncIterator[_telemetry_pb2.SimulateTelemetryResponse]]:
+        """SimulateTelemetry streams made-up readings at a rate of the caller's choice until the call is ended, so that a client can be
+        tried before there is a customer. They are nobody's, they are not stored, and any key may ask for them. Whoever reads more
+        slowly than it asked for is not sent what is older than a second.
+        """
 
 def add_TelemetryServiceServicer_to_server(servicer: TelemetryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

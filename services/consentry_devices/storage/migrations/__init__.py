@@ -9,12 +9,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 
-def migrate(engine: sa.Engine) -> None:
-    """Bring the database to the newest schema, in one transaction. Does nothing when it is there."""
+def migrate(engine: sa.Engine, to: str = "head") -> None:
+    """Bring the database to the newest schema, or to an older one, in one transaction. Does nothing when it is there."""
     with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def is_current(engine: sa.Engine) -> bool:

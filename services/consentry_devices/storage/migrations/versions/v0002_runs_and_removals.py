@@ -1,4 +1,4 @@
-"""Runs, what retention has removed, and when each entry was taken in."""
+"""Runs, what retention has removed, when each entry was taken in, and how long a time its data spans."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,6 +39,7 @@ def _rebuild_log() -> None:
         sa.Column("device", sa.Text, nullable=True),
         sa.Column("min_time", sa.BigInteger, nullable=False),
         sa.Column("max_time", sa.BigInteger, nullable=False),
+        sa.Column("span_class", sa.BigInteger, nullable=False),
         sa.Column("take_time", sa.BigInteger, nullable=False),
         sa.Column("historical", sa.Boolean, nullable=False),
         sa.Column("payload", sa.LargeBinary, nullable=False),
@@ -46,12 +47,16 @@ def _rebuild_log() -> None:
     )
     # When the old entries were taken in was not kept. It was not before their data was measured, as far as clocks go.
     op.execute(
-        "INSERT INTO log (seq, customer, data_class, kind, device, min_time, max_time, take_time, historical, payload) "
-        "SELECT seq, customer, data_class, kind, device, min_time, max_time, max(max_time) OVER (ORDER BY seq), historical, "
-        "payload FROM log_before"
+        "INSERT INTO log "
+        "(seq, customer, data_class, kind, device, min_time, max_time, span_class, take_time, historical, payload) "
+        "SELECT seq, customer, data_class, kind, device, min_time, max_time, "
+        "CASE WHEN max_time - min_time <= 3600000000000 THEN 0 WHEN max_time - min_time <= 86400000000000 THEN 1 "
+        "WHEN max_time - min_time <= 2073600000000000 THEN 2 WHEN max_time - min_time <= 49766400000000000 THEN 3 "
+        "WHEN max_time - min_time <= 1194393600000000000 THEN 4 ELSE 5 END, "
+        "max(max_time) OVER (ORDER BY seq), historical, payload FROM log_before"
     )
     op.drop_table("log_before")
-    op.create_index("log_by_time", "log", ["customer", "kind", "device", "min_time", "max_time", "seq"])
+    op.create_index("log_by_time", "log", ["customer", "kind", "device", "span_class", "min_time", "max_time", "seq"])
 
 
 def _rebuild_store() -> None:

@@ -1,0 +1,104 @@
+"""How the client without an event loop calls. The same as `consentry_client.aio_calls`."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from consentry_client.errors import CallFailed, closed, ended_early, failure_of
+from consentry_client.requests import PageRequestT, PageT
+from consentry_client.resuming import Message, Question, Told, Watch
+from consentry_core.rpc.client import bearer, open_sync_channel
+
+_A = TypeVar("_A")
+_Q = TypeVar("_Q")
+
+
+class Calls:
+    """See `AsyncCalls`."""
+
+    def __init__(self, secret: str, timeout: float) -> None:
+        self._metadata = bearer(secret.strip())
+        self._timeout = timeout
+        self._own: list[grpc.Channel] = []
+        self._calls: set[Any] = set()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what is open: whoever is iterating gets `Cancelled`."""
+        self._closed.set()
+        for call in tuple(self._calls):
+            call.cancel()
+        for channel in self._own:
+            channel.close()
+
+    def _channel(self, target: str | grpc.Channel | None) -> grpc.Channel | None:
+        if not isinstance(target, str):
+            return target
+        channel = open_sync_channel(target)
+        self._own.append(channel)
+        return channel
+
+    def _ask(self, method: Callable[..., _A], request: object) -> _A:
+        self._refuse_if_closed()
+        try:
+            return method(request, metadata=self._metadata, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise failure_of(error) from error
+        except ValueError:  # what gRPC says when the channel is closed just now, by another thread
+            self._refuse_if_closed()
+            raise
+
+    def _pages(self, method: "grpc.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT) -> Iterator[PageT]:
+        while True:
+            page = self._ask(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    @contextmanager
+    def _open(self, method: "grpc.UnaryStreamMultiCallable[_Q, _A]", request: _Q) -> Iterator[Iterator[_A]]:
+        """A stream, cancelled when it is left: an abandoned call would stay open."""
+        self._refuse_if_closed()
+        call: Any = method(request, metadata=self._metadata)
+        self._calls.add(call)
+        try:
+            self._refuse_if_closed()
+            yield call
+        except grpc.RpcError as error:
+            raise failure_of(error) from error
+        finally:
+            self._calls.discard(call)
+            call.cancel()
+
+    def _watch(
+        self, method: "grpc.UnaryStreamMultiCallable[Question, Message]", watch: Watch[Question, Message, Told]
+    ) -> Iterator[Told]:
+        while True:
+            try:
+                with self._open(method, watch.request()) as messages:
+                    for message in messages:
+                        event = watch.receive(message)
+                        if event is not None:
+                            yield event
+                        if watch.done:
+                            return
+                raise ended_early()
+            except CallFailed as failure:
+                wait = watch.lost(failure)
+            if self._closed.wait(wait):
+                raise closed()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed.is_set():
+            raise closed()
