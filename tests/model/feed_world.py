@@ -26,11 +26,11 @@ from consentry_devices.inventory import InventoryChange
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.shared import Feed
-from consentry_rule import CustomerId
+from consentry_rule import Allow, CustomerId, DataClass, valid
 from model.feed_ledger import Counts, Ledger, Made, Published
 from support.clocks import FakeClock
 from support.device_frames import device, sensor, stream, telemetry
-from support.devices import RuleCall, RuleGate
+from support.devices import ACME, RuleCall, RuleGate
 
 CUSTOMERS = tuple(map(CustomerId, ("north", "south", "east")))
 SENSORS = ("load", "volt")
@@ -173,6 +173,15 @@ class FeedWorld:
         """Retention removes so many entries, the oldest."""
         await self.log.remove_oldest(taken_before=None, max_entries=entries, max_bytes=10**9)
         self.published.first = self.log.first()
+
+    # Coverage
+
+    def consent(self, customer: CustomerId, *classes: DataClass, start: int) -> None:
+        """The customer consents. What was open before stays open from where it was: data from before is told to nobody later."""
+        standing = self.gate.standings.get((ACME, customer))
+        if standing is not None and standing.consent is not None and isinstance(valid(standing, self.clock.now()), Allow):
+            start = standing.consent.data_start_time
+        self.gate.consent(customer, *classes, start=start)
 
     # Gateways
 

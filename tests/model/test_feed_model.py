@@ -62,7 +62,7 @@ async def consent(world: FeedWorld, choice: int) -> None:
     customer = CUSTOMERS[choice % len(CUSTOMERS)]
     choice //= len(CUSTOMERS)
     classes = ((), (DataClass.TELEMETRY,), (DataClass.ALARMS, DataClass.INVENTORY))[choice % 3]
-    world.gate.consent(customer, *classes, start=world.clock.now() if choice % 2 else 0)
+    world.consent(customer, *classes, start=world.clock.now() if choice % 2 else 0)
 
 
 async def list_others(world: FeedWorld, choice: int) -> None:
@@ -71,8 +71,9 @@ async def list_others(world: FeedWorld, choice: int) -> None:
 
 
 async def replace_authority(world: FeedWorld, choice: int) -> None:
-    """The authority's history begins anew, with numbers that were used before."""
-    world.gate.epoch, world.gate.number = f"e{choice}", world.gate.number // 2
+    """The authority's history goes on from an older state: in a new epoch, with numbers that were used before."""
+    world.gate.epoch += "'"
+    world.gate.number -= choice % (world.gate.number + 1)
 
 
 async def remove(world: FeedWorld, choice: int) -> None:
