@@ -56,12 +56,14 @@ class Watching:
         # a reader that came back would be told things that the snapshot has told it already.
         self._out = Outgoing(call, cursors, feed.clock, self._stand_at_first())
         self._known = self._out.cursor.known
-        self._position = self._out.cursor.place.telemetry
-        self._settled_at = self._position
-        self._take_time = self._out.cursor.place.take_time
-        self._folding = None if question.fold_every is None else Folding(self._out.cursor.place)
-        self._behind = self._out.cursor.place.seq  # up to here something has been told already, by the stream of the cursor
-        self._fold_up_to = self._behind
+        place = self._out.cursor.place
+        self._position = self._settled_at = place.telemetry
+        self._take_time = place.take_time
+        self._folding = None if question.fold_every is None else Folding(place)
+        # Up to here the stream of the cursor has told some. What it left comes first, unless no reading of it has been told.
+        begun = place.telemetry < place.seq and (self._folding is None or place.device)
+        self._behind = place.seq if begun else 0
+        self._fold_up_to = 0
         self._fold_at = 0
 
     def _stand_at_first(self) -> Cursor:
@@ -223,8 +225,8 @@ class Watching:
     async def _fold(self, folding: Folding, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
         """Fold readings, hand out everything else, and then the newest readings if it is time for them."""
         for index, entry in enumerate(entries):
-            if self._position < self._behind < entry.seq:
-                break  # what the stream of the cursor had begun to tell comes first
+            if 0 < self._behind < entry.seq:
+                break
             payload = self._open_payload(entry)
             if payload is not None and entry.kind is Kind.TELEMETRY:
                 folding.add(entry, payload)
@@ -242,9 +244,12 @@ class Watching:
             if index % _FOLDED_AT_ONCE == _FOLDED_AT_ONCE - 1:
                 await asyncio.sleep(0)
         caught_up = self._position >= self._fold_up_to and self._feed.clock.boot() >= self._fold_at
-        if folding and (caught_up or self._position == self._behind):
+        is_behind = 0 < self._behind <= self._position
+        if is_behind or (folding and caught_up):
             async for told in self._tell_folded():
                 yield told
+        if is_behind:
+            self._behind = 0
 
     async def _tell_folded(self) -> AsyncIterator[bytes]:
         """Hand out the newest readings, all that are pending."""
