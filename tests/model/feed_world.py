@@ -26,7 +26,7 @@ from consentry_devices.inventory import InventoryChange
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.shared import Feed
-from consentry_rule import Allow, CustomerId, DataClass, valid
+from consentry_rule import Allow, CustomerId, DataClass, Key, PartnerId, Standing, Token, valid
 from model.feed_ledger import Counts, Ledger, Made, Published
 from support.clocks import FakeClock
 from support.device_frames import device, sensor, stream, telemetry
@@ -96,6 +96,7 @@ class FeedWorld:
         self._folder = folder
         self._store = MemoryStore("store")
         self._backup = copy.deepcopy((self._store, self.published))
+        self._authority: list[tuple[int, dict[tuple[PartnerId, CustomerId], Standing], dict[str, Key | Token]]] = []
         self._opened = 0
         self._gateways = {customer: Gateway(customer) for customer in CUSTOMERS}
 
@@ -104,6 +105,7 @@ class FeedWorld:
         for customer in CUSTOMERS[:2]:
             self.gate.consent(customer)
         self.gate.list_customers(*CUSTOMERS[:2])
+        self.back_up_authority()
         named = frozenset(CUSTOMERS[:1])
         only = [f"customers/{customer}" for customer in named]
         latest, live = Request.DELIVERY_LATEST, Request.Live()
@@ -175,6 +177,18 @@ class FeedWorld:
         self.published.first = self.log.first()
 
     # Coverage
+
+    def replace_authority(self, choice: int) -> None:
+        """The authority's database is an older copy: numbers that were used come again, in a new epoch."""
+        gate = self.gate
+        gate.number, standings, credentials = self._authority[choice % len(self._authority)]
+        gate.standings, gate.credentials = dict(standings), dict(credentials)
+        gate.epoch += "'"
+        gate.look(set(CUSTOMERS))
+
+    def back_up_authority(self) -> None:
+        """Copy the authority's database, as it is now."""
+        self._authority.append((self.gate.number, dict(self.gate.standings), dict(self.gate.credentials)))
 
     def consent(self, customer: CustomerId, *classes: DataClass, start: int) -> None:
         """The customer consents. What was open before stays open from where it was: data from before is told to nobody later."""

@@ -71,9 +71,8 @@ async def list_others(world: FeedWorld, choice: int) -> None:
 
 
 async def replace_authority(world: FeedWorld, choice: int) -> None:
-    """The authority's history goes on from an older state: in a new epoch, with numbers that were used before."""
-    world.gate.epoch += "'"
-    world.gate.number -= choice % (world.gate.number + 1)
+    """An older copy of the authority's database takes its place."""
+    world.replace_authority(choice)
 
 
 async def remove(world: FeedWorld, choice: int) -> None:
@@ -109,6 +108,7 @@ async def run(world: FeedWorld, numbers: Sequence[int]) -> None:
         for number in numbers:
             await STEPS[number % len(STEPS)](world, number // len(STEPS))
             world.look()
+            world.back_up_authority()
         await world.catch_up()
     finally:
         await world.end()
