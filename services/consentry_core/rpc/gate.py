@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
@@ -26,7 +25,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from consentry_core import errors
-from consentry_core.rpc.errors import STATUS_OF, to_status, trailing_metadata
+from consentry_core.rpc.refusing import give_up, refuse
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -48,10 +47,16 @@ def _over() -> NoReturn:
 class OpenCall:
     """One call that is under way."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, *, streaming: bool = False) -> None:
         self.method = method
         self.context = context
+        self.streaming = streaming
+        """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
+        self.message_bytes = 0
+        """The size of the message that is checked; for who counts what is handed out."""
+        self.request_id = ""
+        """What its client calls it, if it says so; for logs."""
         self.check_write: Check = _nothing_to_check
         self.on_request: Callable[[Any], Awaitable[None]] | None = None
         """What to do with the request, of a method that takes one, before the method runs; a gate sets it."""
@@ -84,6 +89,7 @@ class OpenCall:
 
     async def write(self, message: bytes) -> None:
         """Check, and begin the write in the same step."""
+        self.message_bytes = len(message)
         self.check()
         self._writing = True
         self.writes += 1
@@ -118,6 +124,10 @@ class Gate(Protocol):
 
     async def admit(self, call: OpenCall) -> None:
         """Authenticate and authorise by method; set `call.caller` and `call.check_write`. Raises a ConsentryError to refuse."""
+        ...
+
+    def refused(self, call: OpenCall, error: errors.ConsentryError) -> None:
+        """The call is answered with this error. Called before `release`, for every call that is refused, admitted or not."""
         ...
 
     def release(self, call: OpenCall) -> None:
@@ -205,6 +215,7 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
 
     async def reply(call: OpenCall, incoming: Any) -> bytes:
         message = serialize(await behavior(await asked(call, incoming), call.context))
+        call.message_bytes = len(message)
         call.check()
         return message
 
@@ -218,9 +229,10 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
                 await call.write(serialize(message))
 
     answer: _Answer = stream if handler.response_streaming else reply
+    streaming = handler.request_streaming or handler.response_streaming
 
     async def answered(incoming: Any, context: Context) -> Any:
-        return await _answer_for(OpenCall(method, context), gate, answer, incoming)
+        return await _answer_for(OpenCall(method, context, streaming=streaming), gate, answer, incoming)
 
     shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -237,41 +249,26 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
     try:
         # Released before the client is told how the call ended.
         try:
-            await gate.admit(call)
-            return await answer(call, incoming)
-        except asyncio.CancelledError:
-            ended = call.was_ended()
-            if ended is None:
-                raise
-            raise ended from None
+            try:
+                await gate.admit(call)
+                return await answer(call, incoming)
+            except asyncio.CancelledError:
+                ended = call.was_ended()
+                if ended is None:
+                    raise
+                raise ended from None
+        except errors.ConsentryError as error:
+            gate.refused(call, error)
+            raise
         finally:
             gate.release(call)
             call.close()
     except errors.ConsentryError as error:
-        await _refuse(call.context, error)
+        await refuse(call.context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
-        await _give_up(call.method, call.context, error)
-
-
-async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
-    status = to_status(failure)
-    try:
-        await context.abort(STATUS_OF[type(failure)], status.message, trailing_metadata(status))
-    except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError from error  # the client went meanwhile
-
-
-async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:
-    if context.cancelled() or context.done():
-        # The client went while a write was under way: gRPC reports that as an error of the write, and nobody is left to answer.
-        raise asyncio.CancelledError from error
-    number = secrets.token_hex(6)
-    _log.error("internal error id=%s method=%s", number, method, exc_info=error)
-    await context.abort(
-        grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number"
-    )
+        await give_up(call.method, call.context, error)
 
 
 def _parsed(raw: bytes, parse: Callable[[bytes], _T]) -> _T:
