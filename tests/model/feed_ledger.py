@@ -229,7 +229,8 @@ class Ledger:
         """
         made = self.entered[line.customer, line.data_class]
         if self.live:
-            return [] if made.resumed else items[made.latest.get(line, 0) : index]
+            is_told_anew = made.resumed or (line.customer, line.data_class) in self.reopened
+            return [] if is_told_anew else items[made.latest.get(line, 0) : index]
         stood = made.earliest.get(line, 0)
         if index < stood - 1:
             raise Wrong(f"{line}: {items[index].value} was told, and {items[stood - 1].value} was so")
