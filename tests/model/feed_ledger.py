@@ -5,7 +5,7 @@ reader is told every item, in order, once, as long as it is covered; where it ma
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeAlias
 
 from consentry.authority.v1 import data_class_pb2
@@ -124,6 +124,8 @@ class Ledger:
 
     def take(self, message: feed_pb2.WatchResponse, made: Made, published: Published) -> None:
         """The next message."""
+        if self.restores != published.restores:  # what was counted then is no measure now
+            self.entered = {of: replace(entered, earliest={}) for of, entered in self.entered.items()}
         match message.WhichOneof("event"):
             case "customer_added":
                 self._added(message.customer_added, made)

@@ -1,7 +1,7 @@
 """The feed in one process and without time of its own: gateways, the log, coverage, and readers who come and go.
 
-The service's own parts do the work: the log's appender on the engine in memory, the ring, `FeedServicer.Watch`. What is simulated
-is what befalls them: the process ends and comes back, the store is an older copy, retention removes, readers are slow, lose what
+The service's own parts do the work: the log's appender on the engine in memory, the ring, `FeedServicer.Watch`. What befalls
+them is simulated: the process ends and comes back, the store is an older copy, retention removes, readers are slow, lose what
 they had not yet written down, and come back.
 
 After every step everything goes on until nothing does, but readers, which take messages only when they are let.
@@ -193,7 +193,7 @@ class FeedWorld:
         self._authority.append((self.gate.number, dict(self.gate.standings), dict(self.gate.credentials)))
 
     def consent(self, customer: CustomerId, *classes: DataClass, start: int) -> None:
-        """The customer consents. What was open before stays open from where it was: data from before is told to nobody later."""
+        """The customer consents. What is open stays open from where it was: data from before would be told to nobody later."""
         standing = self.gate.standings.get((ACME, customer))
         if standing is not None and standing.consent is not None and isinstance(valid(standing, self.clock.now()), Allow):
             start = standing.consent.data_start_time

@@ -101,12 +101,20 @@ STEPS: Sequence[Step] = (
 )  # fmt: skip
 
 
-async def run(world: FeedWorld, numbers: Sequence[int]) -> None:
-    """Let everything happen that the numbers say, and then everybody catch up."""
+Happening = tuple[Step, int]
+
+
+def happenings(numbers: Sequence[int]) -> list[Happening]:
+    """What the numbers say."""
+    return [(STEPS[number % len(STEPS)], number // len(STEPS)) for number in numbers]
+
+
+async def run(world: FeedWorld, what: Sequence[Happening]) -> None:
+    """Let everything happen, and then everybody catch up."""
     await world.begin()
     try:
-        for number in numbers:
-            await STEPS[number % len(STEPS)](world, number // len(STEPS))
+        for step, choice in what:
+            await step(world, choice)
             world.look()
             world.back_up_authority()
         await world.catch_up()
@@ -116,7 +124,7 @@ async def run(world: FeedWorld, numbers: Sequence[int]) -> None:
 
 def told(numbers: Sequence[int]) -> str:
     """The run in words."""
-    return "\n".join(f"{STEPS[number % len(STEPS)].__name__}({number // len(STEPS)})" for number in numbers)
+    return "\n".join(f"{step.__name__}({choice})" for step, choice in happenings(numbers))
 
 
 def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -126,6 +134,6 @@ def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, caplog: pytest.
     @given(st.lists(st.integers(0, HIGHEST), min_size=10, max_size=80))
     def model(numbers: list[int]) -> None:
         note(told(numbers))
-        asyncio.run(run(FeedWorld(tmp_path), numbers))
+        asyncio.run(run(FeedWorld(tmp_path), happenings(numbers)))
 
     model()

@@ -16,8 +16,10 @@ import sys
 from pathlib import Path
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
+from consentry_core.clock import SystemClock
 from consentry_core.rpc.client import open_channel
-from consentry_gateway.outbox import Draft, Outbox
+from consentry_gateway.outbox import Outbox
+from consentry_gateway.pending import Draft
 from consentry_gateway.rpc.publisher import Publisher
 
 DEVICES = tuple(f"ups-{number}" for number in range(4))
@@ -79,6 +81,7 @@ async def count(*, address: str, token_file: Path, folder: Path, customer: str, 
             lambda: token_file.read_text(encoding="utf-8"),
             "counting",
             outbox,
+            clock=SystemClock(),
             jitter=random.Random(),  # noqa: S311 - spreads reconnects
             on_refused=_refused,
             on_new_epoch=_renumbered,
@@ -87,7 +90,7 @@ async def count(*, address: str, token_file: Path, folder: Path, customer: str, 
         publishing = asyncio.create_task(publisher.run())
         while not stop_file.exists():  # noqa: ASYNC240 - nothing else runs here that could wait
             counted += 1
-            await publisher.put([Draft("", payload(customer, start, counted))], {_COUNTED: str(counted)})
+            await publisher.put([Draft("counting", payload(customer, start, counted))], {_COUNTED: str(counted)})
             await asyncio.sleep(PACE)
         await publisher.acknowledged()
         publishing.cancel()
