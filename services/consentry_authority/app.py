@@ -26,9 +26,11 @@ from consentry.authority.v1 import (
     tokens_pb2_grpc,
 )
 from consentry_authority.authentication import Authenticator, SecretMaker
+from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing
-from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored
+from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
+from consentry_authority.last_uses import LastUses
 from consentry_authority.passwords import Passwords
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
@@ -40,7 +42,7 @@ from consentry_authority.rpc.policies import POLICIES
 from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
-from consentry_authority.storage.opening import open_existing, page_token_key
+from consentry_authority.storage.opening import check_checksum_keys, open_existing, page_token_key
 from consentry_authority.storage.store import Store
 from consentry_core import logs
 from consentry_core.clock import Clock, SystemClock
@@ -50,9 +52,19 @@ from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
+from consentry_core.rpc.peers import Peers, trusted_proxies
 from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
 
-__all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "restored", "run", "start"]
+__all__ = [
+    "Authority",
+    "AuthoritySettings",
+    "initialize",
+    "migrate_database",
+    "restored",
+    "rotate_checksum_key",
+    "run",
+    "start",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +95,9 @@ async def start(
         checksum_keys = read_checksum_keys(settings)
         passwords = Passwords(settings.cost, random)
         opened.callback(passwords.close)
-        store = Store(Database(engine), clock)
+        database = Database(engine)
+        database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
+        store = Store(database, clock)
         opened.callback(store.close)
         parts = _Parts(
             store=store,
@@ -94,14 +108,25 @@ async def start(
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
             enforcing=Enforcing(store, clock),
+            last_uses=LastUses(store),
+            current=CurrentFacts(store),
         )
+        parts.last_uses.start()
+        opened.push_async_callback(parts.last_uses.stop)
         await parts.enforcing.start()
         opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
         store.on_commit(parts.enforcing.committed)
         served = _served(parts)
         server = RpcServer(
-            AuthorityGate(parts.authenticator, store, POLICIES),
+            AuthorityGate(
+                authenticator=parts.authenticator,
+                current=parts.current,
+                policies=POLICIES,
+                last_uses=parts.last_uses,
+                peers=Peers(trusted_proxies(settings.trusted_proxies)),
+                clock=clock,
+            ),
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,
@@ -141,6 +166,8 @@ class _Parts:
     secret_maker: SecretMaker
     news: News
     enforcing: Enforcing
+    last_uses: LastUses
+    current: CurrentFacts
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -153,7 +180,16 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     consents = ConsentServicer(store, pages, clock, receipts)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
     coverage = CoverageServicer(store, news, pages, clock)
-    enforcement = EnforcementServicer(store, pages, parts.authenticator, news, parts.enforcing)
+    enforcement = EnforcementServicer(
+        store=store,
+        page_tokens=pages,
+        authenticator=parts.authenticator,
+        news=news,
+        enforcing=parts.enforcing,
+        current=parts.current,
+        last_uses=parts.last_uses,
+        clock=clock,
+    )
     return (
         (
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"],

@@ -17,7 +17,7 @@ from consentry_authority.passwords import Passwords
 from consentry_authority.secret import CHECKSUM_KEY_BYTES, TOKEN_PREFIX, ChecksumKeys
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage.migrations import migrate
-from consentry_authority.storage.opening import begin_new_epoch, migrate_existing, open_history
+from consentry_authority.storage.opening import begin_new_epoch, check_checksum_keys, migrate_existing, open_history
 from consentry_authority.storage.store import Origin, Store
 from consentry_core import names
 from consentry_core.clock import Clock, SystemClock
@@ -69,6 +69,7 @@ def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, rando
     passwords = Passwords(settings.cost, random)
     try:
         database.write_now(lambda connection: open_history(connection, random, clock.now()))
+        database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
         maker = SecretMaker(checksum_keys, passwords, random)
         with _undone_on_error() as made:
             store.write_now(
@@ -102,10 +103,25 @@ def restored(settings: AuthoritySettings, *, clock: Clock | None = None, random:
         lock.release()
 
 
+def rotate_checksum_key(settings: AuthoritySettings, *, random: RandomBytes = secrets.token_bytes) -> Path:
+    """Put a new checksum key before the others, and return the file. From the next start on new secrets are made with it."""
+    file = settings.checksum_keys_file
+    read_checksum_keys(settings)
+    new = file.with_name(f"{file.name}.new")
+    new.unlink(missing_ok=True)
+    _write_private(new, base64url(random(CHECKSUM_KEY_BYTES)) + "\n" + file.read_text())
+    new.replace(file)
+    return file
+
+
 def read_checksum_keys(settings: AuthoritySettings) -> ChecksumKeys:
     """The keys that `initialize` made, or whoever runs several authorities put there. SettingError when there are none."""
     file = settings.checksum_keys_file
     try:
+        if settings.checksum_key_file is None and file.stat().st_mode & 0o077:
+            raise SettingError(
+                f"{file} can be read by others than its owner; run `chmod 600 {file}`, and rotate the key if it was read"
+            )
         lines = file.read_text().split()
     except FileNotFoundError:
         raise SettingError(f"there is no {file}; put the checksum keys back: without them no secret is recognised") from None

@@ -24,6 +24,10 @@ class AuthoritySettings:
     reflection: bool = setting(True, "serve reflection, so that grpcurl needs no protos")
     admin_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_ADMIN_LISTEN")
 
+    trusted_proxies: str = setting(
+        "", "proxies whose x-forwarded-for counts for keys' networks: addresses and networks, divided by commas"
+    )
+
     ready_file: Path | None = setting(
         None,
         "file to write the address to once it is served: for port 0",

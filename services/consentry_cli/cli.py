@@ -15,6 +15,7 @@ _SERVICES = {
     "gateway": "consentry_cli.services:gateway",
     "migrate": "consentry_cli.services:migrate",
     "restored": "consentry_cli.services:restored",
+    "rotate-checksum-key": "consentry_cli.services:rotate_checksum_key",
 }
 _NOUNS = {
     "partners": "consentry_cli.partners:partners",

@@ -60,6 +60,18 @@ def restored(settings: AuthoritySettings) -> None:
     click.echo(f"{settings.database_file} begins a new epoch")
 
 
+@click.command("rotate-checksum-key")
+@options(AuthoritySettings)
+def rotate_checksum_key(settings: AuthoritySettings) -> None:
+    """Make new secrets with a new checksum key.
+
+    From the authority's next start on. The former keys stay in the file: take a line out once no live secret names it; the
+    authority does not start when one is missing that is still needed.
+    """
+    file = load("consentry_authority.app:rotate_checksum_key", "authority")(settings)
+    click.echo(f"{file} begins with a new key; start the authority again")
+
+
 @click.group(cls=LazyGroup, lazy={"replay": "consentry_gateway.__main__:replay"}, extras={"replay": "demo"})
 def gateway() -> None:
     """Run a gateway.

@@ -1,6 +1,7 @@
 """A call behind the guard: who calls, what it may read now, and the check that every one of its writes passes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from consentry_core import names
 from consentry_core.clock import SECOND, Clock
@@ -8,11 +9,13 @@ from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable,
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.peers import Peers
 from consentry_core.waking import Waking
 from consentry_guard.access import Access, CoverageChanges
 from consentry_guard.changes import Changes
 from consentry_guard.follower import Follower
 from consentry_rule import (
+    Address,
     Allow,
     CustomerId,
     DataClass,
@@ -29,6 +32,7 @@ from consentry_rule import (
     allowed,
     covered,
     opened_classes,
+    reachable,
     usable,
 )
 
@@ -50,6 +54,7 @@ class Call:
         clock: Clock,
         *,
         waking: Waking | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.open_call = open_call
         self.identity = identity
@@ -60,6 +65,7 @@ class Call:
         self._follow = follow
         self._clock = clock
         self._waking = waking
+        self._peers = peers or Peers()
         self._scope: frozenset[Access] = frozenset()
         self._all = False
         self._followed: frozenset[CustomerId] = frozenset()
@@ -81,6 +87,11 @@ class Call:
         if not isinstance(facts, Key):
             raise PermissionDenied("this method is called with an API key", reason="CALLER_NOT_ALLOWED")
         return facts
+
+    @cached_property
+    def address(self) -> Address | None:
+        """Where it comes from."""
+        return self._peers.address(self.open_call.context)
 
     @property
     def partner(self) -> PartnerId:
@@ -211,7 +222,7 @@ class Call:
         """Raise unless a write that holds what this call's scope says may begin now.
 
         1. The lease is usable.
-        2. The credential lives, is not disabled, has not reached its end.
+        2. The credential lives, is not disabled, has not reached its end; a key can be used from where the call comes from.
         3. So does the secret that it came with.
         4. The rule allows every (customer, data class) in the scope.
         """
@@ -231,6 +242,10 @@ class Call:
         decision = usable(facts, instant)
         if isinstance(decision, Deny):
             raise denied(decision)
+        if isinstance(facts, Key) and facts.networks:
+            decision = reachable(facts, self.address)
+            if isinstance(decision, Deny):
+                raise denied(decision)
         for secret in facts.secrets:
             if secret.id == self.identity.secret_id:
                 decision = usable(secret, instant)

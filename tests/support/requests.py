@@ -98,6 +98,9 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}KeyService/DisableKey": lambda world: keys_pb2.DisableKeyRequest(name=_key(world)),
     f"{_A}KeyService/EnableKey": lambda world: keys_pb2.EnableKeyRequest(name=_key(world)),
     f"{_A}KeyService/DeleteKey": lambda world: keys_pb2.DeleteKeyRequest(name=_key(world)),
+    f"{_A}KeyService/RotateKey": lambda world: keys_pb2.RotateKeyRequest(name=_key(world)),
+    f"{_A}KeyService/RevokeSecret": lambda _: keys_pb2.RevokeSecretRequest(),
+    f"{_A}KeyService/SetRehearsal": lambda _: keys_pb2.SetRehearsalRequest(partner=ACME),
     f"{_A}CoverageService/ListCoveredCustomers": lambda _: coverage_pb2.ListCoveredCustomersRequest(),
     f"{_A}CoverageService/WatchCoverage": lambda _: coverage_pb2.WatchCoverageRequest(),
     f"{_A}EnforcementService/VerifyCredential": lambda world: enforcement_pb2.VerifyCredentialRequest(
@@ -128,7 +131,8 @@ TEXTS = frozenset(
     {
         "display_name", "purpose", "etag", "page_token", "secret", "epoch", "incarnation", "service", "after_cursor",
         "after_revision", "at_least_revision", "revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
-        "serial_number", "gateways", "hint", "creator",
+        "serial_number", "gateways", "hint", "creator", "request_id",
+        "secret_id", "key", "value", "allowed_networks",
     }
 )  # fmt: skip
 """Fields with texts that are not resource names."""

@@ -42,6 +42,14 @@ class StoredSecret:
     argon2_hash: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What came of a request that had an id: a hash of what was asked, and the resource's name."""
+
+    fingerprint: str
+    resource: str
+
+
 class Facts(Protocol):
     """What decisions are made of, joined and never filtered by validity: that is the rule's business."""
 
@@ -95,6 +103,10 @@ class ReadPartners(Protocol):
 
     def page(self, *, after: str, limit: int) -> Sequence[PartnerRecord]:
         """The partners whose ids come after `after`, in their order."""
+        ...
+
+    def demo_keys(self, partner: PartnerId) -> tuple[str, ...]:
+        """The names of the partner's demo keys, without the deleted ones."""
         ...
 
 
@@ -203,6 +215,10 @@ class Keys(ReadKeys, Protocol):
         """End it for good. Its id is never used again, its secrets are dead."""
         ...
 
+    def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
+        """Keep a new secret; its newest until now ends at `until`, or (None) is dead at once; any other is dead."""
+        ...
+
 
 class ReadTokens(Protocol):
     """Tokens, to look at."""
@@ -225,6 +241,18 @@ class Tokens(ReadTokens, Protocol):
 
     def delete(self, token: TokenRecord) -> None:
         """End it for good. Its id is never used again, its secrets are dead."""
+        ...
+
+
+class Requests(Protocol):
+    """Requests that had an id, by who chose it: kept for a day at least."""
+
+    def get(self, caller: str, request_id: str) -> CarriedOut | None:
+        """What came of a request."""
+        ...
+
+    def keep(self, caller: str, request_id: str, carried_out: CarriedOut) -> None:
+        """Keep what came of one."""
         ...
 
 
@@ -303,6 +331,15 @@ class Transaction(View, Protocol):
     @property
     def tokens(self) -> Tokens:
         """The tokens."""
+        ...
+
+    @property
+    def requests(self) -> Requests:
+        """The requests that had an id."""
+        ...
+
+    def kill_secret(self, credential: str, secret_id: str) -> str | None:
+        """No secret matches it any more. Its hint; None when it was dead before."""
         ...
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:

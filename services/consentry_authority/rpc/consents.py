@@ -6,8 +6,12 @@ from consentry.authority.v1 import consent_pb2_grpc
 from consentry_authority.commands.get_consent import get_consent
 from consentry_authority.commands.grant_consent import Grant, grant_consent
 from consentry_authority.commands.list_consents import list_consents
+from consentry_authority.commands.once import once
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import ConsentRecord
 from consentry_authority.commands.revoke_consent import revoke_consent
 from consentry_authority.rpc.gate import origin
+from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
@@ -40,11 +44,20 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
             purpose=request.purpose,
         )
         check_timeout(request)
-        committed = await self._store.write(
-            lambda transaction: grant_consent(transaction, customer, partner, grant), origin=origin()
-        )
+        asked = asked_once(request)
+
+        def give(transaction: Transaction) -> tuple[ConsentRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: grant_consent(transaction, customer, partner, grant),
+                lambda _: get_consent(transaction, customer, partner),
+            )
+
+        committed = await self._store.write(give, origin=origin())
+        granted, _ = committed.value
         return pb.GrantConsentResponse(
-            consent=consent_to_wire(committed.value, self._clock.now()),
+            consent=consent_to_wire(granted, self._clock.now()),
             enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner)),
         )
 

@@ -43,6 +43,9 @@ _BY_SERVICE = {
         "DisableKey": _PARTNER,
         "EnableKey": _PARTNER,
         "DeleteKey": _PARTNER,
+        "RotateKey": _PARTNER,
+        "RevokeSecret": ANYONE_KNOWN,
+        "SetRehearsal": _PARTNER,
     },
     "CoverageService": {
         "ListCoveredCustomers": _KEY,

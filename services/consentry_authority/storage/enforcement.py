@@ -118,7 +118,9 @@ def last_number(connection: sa.Connection, subjects: Sequence[str]) -> int | Non
         sa.and_(column >= subject, column < subject[:-1] + "0") if subject.endswith("/") else column == subject
         for subject in subjects
     ]
-    return connection.execute(sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(*named))).scalar_one_or_none()
+    return connection.execute(
+        sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(sa.false(), *named))
+    ).scalar_one_or_none()
 
 
 def pending_subjects(connection: sa.Connection, subjects: Sequence[str]) -> set[str]:

@@ -37,6 +37,12 @@ class SqlPartners:
         query = sa.select(t.partners).where(t.partners.c.id > after).order_by(t.partners.c.id).limit(limit)
         return [_partner(row) for row in self._connection.execute(query)]
 
+    def demo_keys(self, partner: PartnerId) -> tuple[str, ...]:
+        """See `ports.ReadPartners.demo_keys`."""
+        demo = (t.keys.c.partner == partner, t.keys.c.kind == KeyKind.DEMO.value, t.keys.c.delete_time.is_(None))
+        found = self._connection.scalars(sa.select(t.keys.c.id).where(*demo).order_by(t.keys.c.id))
+        return tuple(names.KEY.format(partner, key) for key in found)
+
     def add(self, partner: PartnerRecord) -> None:
         """See `ports.Partners.add`. Touches nothing: nobody has a key yet."""
         self._connection.execute(
@@ -53,11 +59,8 @@ class SqlPartners:
         before = self.get(partner.id)
         if before is not None and before.rehearsing != partner.rehearsing:
             self._touched.rehearsal(partner.id, before.rehearsing)
-            demo_keys = sa.select(t.keys.c.id).where(
-                t.keys.c.partner == partner.id, t.keys.c.kind == KeyKind.DEMO.value, t.keys.c.delete_time.is_(None)
-            )
-            for key in self._connection.scalars(demo_keys):
-                self._touched.credential(names.KEY.format(partner.id, key))
+            for key in self.demo_keys(partner.id):
+                self._touched.credential(key)
         self._connection.execute(
             sa.update(t.partners)
             .where(t.partners.c.id == partner.id)

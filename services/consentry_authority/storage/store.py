@@ -14,6 +14,7 @@ from consentry_authority.storage.credentials import SqlKeys, SqlTokens
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.history import Origin, Touched
 from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
+from consentry_authority.storage.requests import SqlRequests
 from consentry_core.clock import Clock
 from consentry_core.database import Database
 from consentry_core.follow import Revision
@@ -53,7 +54,12 @@ class SqlTransaction:
         self.consents = SqlConsents(connection, self.touched)
         self.keys = SqlKeys(connection, self.touched, now)
         self.tokens = SqlTokens(connection, self.touched, now)
+        self.requests = SqlRequests(connection, now)
         self._connection = connection
+
+    def kill_secret(self, credential: str, secret_id: str) -> str | None:
+        """See `ports.Transaction.kill_secret`."""
+        return credentials.kill_secret(self._connection, self.touched, credential, secret_id)
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
         """See `ports.Transaction.rehash`."""

@@ -79,6 +79,10 @@ keys = sa.Table(
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("delete_time", sa.BigInteger),
     sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("labels", sa.Text),  # JSON; NULL: none
+    sa.Column("networks", sa.Text),  # joined by commas; NULL: from everywhere
+    sa.Column("calls_per_minute", sa.BigInteger),  # NULL: no limit
+    sa.Column("open_streams", sa.BigInteger),  # likewise
 )
 
 key_customers = sa.Table(
@@ -127,6 +131,8 @@ secrets = sa.Table(
     sa.Column("hint", sa.Text, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
+    sa.Column("checksum_key", sa.Text),  # its id; NULL: any of those that there are
+    sa.Column("last_use_time", sa.BigInteger),  # up to a minute late; no part of the history
     sa.Index(None, "credential"),
 )
 
@@ -189,6 +195,26 @@ receipt_points = sa.Table(
     sa.Column("service", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("acknowledge_time", sa.BigInteger),
+)
+
+# What came of requests that had an id, so that one that is sent twice is carried out once.
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("caller", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),  # a hash of what was asked
+    sa.Column("resource", sa.Text, nullable=False),  # what came of it, by name
+    sa.Index(None, "create_time"),
+)
+
+# The keys of checksums that secrets were made with: by what is kept, one can be recognised and none be made.
+checksum_keys = sa.Table(
+    "checksum_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("mark", sa.Text, nullable=False),
 )
 
 # What this database has drawn for itself, in base64url.

@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
@@ -26,7 +25,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from consentry_core import errors
-from consentry_core.rpc.errors import STATUS_OF, to_status, trailing_metadata
+from consentry_core.rpc.refusing import give_up, refuse, turn_away
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -48,9 +47,11 @@ def _over() -> NoReturn:
 class OpenCall:
     """One call that is under way."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, *, streaming: bool = False) -> None:
         self.method = method
         self.context = context
+        self.streaming = streaming
+        """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
         self.check_write: Check = _nothing_to_check
         self.on_request: Callable[[Any], Awaitable[None]] | None = None
@@ -218,9 +219,10 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
                 await call.write(serialize(message))
 
     answer: _Answer = stream if handler.response_streaming else reply
+    streaming = handler.request_streaming or handler.response_streaming
 
     async def answered(incoming: Any, context: Context) -> Any:
-        return await _answer_for(OpenCall(method, context), gate, answer, incoming)
+        return await _answer_for(OpenCall(method, context, streaming=streaming), gate, answer, incoming)
 
     shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -248,30 +250,13 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
             gate.release(call)
             call.close()
     except errors.ConsentryError as error:
-        await _refuse(call.context, error)
+        if isinstance(error, errors.Unauthenticated) and not call.streaming:
+            return turn_away(call.context, error)
+        await refuse(call.context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
-        await _give_up(call.method, call.context, error)
-
-
-async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
-    status = to_status(failure)
-    try:
-        await context.abort(STATUS_OF[type(failure)], status.message, trailing_metadata(status))
-    except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError from error  # the client went meanwhile
-
-
-async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:
-    if context.cancelled() or context.done():
-        # The client went while a write was under way: gRPC reports that as an error of the write, and nobody is left to answer.
-        raise asyncio.CancelledError from error
-    number = secrets.token_hex(6)
-    _log.error("internal error id=%s method=%s", number, method, exc_info=error)
-    await context.abort(
-        grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number"
-    )
+        await give_up(call.method, call.context, error)
 
 
 def _parsed(raw: bytes, parse: Callable[[bytes], _T]) -> _T:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import grpc
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
-from consentry_core.clock import Clock
+from consentry_core.clock import BootTime, Clock
 from consentry_core.errors import ResourceExhausted, Unavailable
 from consentry_core.follow import LEASE_SECONDS, FromGuard, Renewal, Revision
 from consentry_core.identity import Identity
@@ -43,9 +43,22 @@ class Verified:
 
 
 class Authority:
-    """The authority at `target`, asked with the service's own token. `applied` is told what each message changed."""
+    """The authority at `target`, asked with the service's own token.
 
-    def __init__(self, target: str, token: str, follower: Follower, clock: Clock, applied: Callable[[Applied], None]) -> None:
+    `applied` is told what each message changed; `renewing` is called whenever the lease is renewed on a connection.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        token: str,
+        follower: Follower,
+        clock: Clock,
+        *,
+        applied: Callable[[Applied], None],
+        renewing: Callable[[BootTime], None],
+    ) -> None:
+        self._renewing = renewing
         self._target = target
         self._metadata = bearer(token)
         self._follower = follower
@@ -144,7 +157,9 @@ class Authority:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_RENEW_EVERY)
-            self.send((Renewal(self._clock.boot()),))
+            now = self._clock.boot()
+            self.send((Renewal(now),))
+            self._renewing(now)
 
     @staticmethod
     async def _say(call: "_FollowCall", outgoing: asyncio.Queue[FromGuard]) -> None:

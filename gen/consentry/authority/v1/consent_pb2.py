@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/authority/v1/consent.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.consentry.authority.v1.Consent.State\x12\x37\n\x0c\x64\x61ta_classes\x18\x05 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\ngrant_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\t \x01(\t\x12/\n\x0brevoke_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xa0\x02\n\x13GrantConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x82\x01\n\x14GrantConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"q\n\x14RevokeConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\x15RevokeConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"!\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x80\x01\n\x12GetConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"L\n\x13ListConsentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListConsentsResponse\x12\x31\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb9\x03\n\x0e\x43onsentService\x12i\n\x0cGrantConsent\x12+.consentry.authority.v1.GrantConsentRequest\x1a,.consentry.authority.v1.GrantConsentResponse\x12l\n\rRevokeConsent\x12,.consentry.authority.v1.RevokeConsentRequest\x1a-.consentry.authority.v1.RevokeConsentResponse\x12\x63\n\nGetConsent\x12).consentry.authority.v1.GetConsentRequest\x1a*.consentry.authority.v1.GetConsentResponse\x12i\n\x0cListConsents\x12+.consentry.authority.v1.ListConsentsRequest\x1a,.consentry.authority.v1.ListConsentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/authority/v1/consent.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.consentry.authority.v1.Consent.State\x12\x37\n\x0c\x64\x61ta_classes\x18\x05 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\ngrant_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\t \x01(\t\x12/\n\x0brevoke_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xb4\x02\n\x13GrantConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"\x82\x01\n\x14GrantConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"q\n\x14RevokeConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\x15RevokeConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"!\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x80\x01\n\x12GetConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"L\n\x13ListConsentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListConsentsResponse\x12\x31\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb9\x03\n\x0e\x43onsentService\x12i\n\x0cGrantConsent\x12+.consentry.authority.v1.GrantConsentRequest\x1a,.consentry.authority.v1.GrantConsentResponse\x12l\n\rRevokeConsent\x12,.consentry.authority.v1.RevokeConsentRequest\x1a-.consentry.authority.v1.RevokeConsentResponse\x12\x63\n\nGetConsent\x12).consentry.authority.v1.GetConsentRequest\x1a*.consentry.authority.v1.GetConsentResponse\x12i\n\x0cListConsents\x12+.consentry.authority.v1.ListConsentsRequest\x1a,.consentry.authority.v1.ListConsentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,21 +40,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENT_STATE']._serialized_start=600
   _globals['_CONSENT_STATE']._serialized_end=686
   _globals['_GRANTCONSENTREQUEST']._serialized_start=689
-  _globals['_GRANTCONSENTREQUEST']._serialized_end=977
-  _globals['_GRANTCONSENTRESPONSE']._serialized_start=980
-  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1110
-  _globals['_REVOKECONSENTREQUEST']._serialized_start=1112
-  _globals['_REVOKECONSENTREQUEST']._serialized_end=1225
-  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1228
-  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1359
-  _globals['_GETCONSENTREQUEST']._serialized_start=1361
-  _globals['_GETCONSENTREQUEST']._serialized_end=1394
-  _globals['_GETCONSENTRESPONSE']._serialized_start=1397
-  _globals['_GETCONSENTRESPONSE']._serialized_end=1525
-  _globals['_LISTCONSENTSREQUEST']._serialized_start=1527
-  _globals['_LISTCONSENTSREQUEST']._serialized_end=1603
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=1605
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=1703
-  _globals['_CONSENTSERVICE']._serialized_start=1706
-  _globals['_CONSENTSERVICE']._serialized_end=2147
+  _globals['_GRANTCONSENTREQUEST']._serialized_end=997
+  _globals['_GRANTCONSENTRESPONSE']._serialized_start=1000
+  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1130
+  _globals['_REVOKECONSENTREQUEST']._serialized_start=1132
+  _globals['_REVOKECONSENTREQUEST']._serialized_end=1245
+  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1248
+  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1379
+  _globals['_GETCONSENTREQUEST']._serialized_start=1381
+  _globals['_GETCONSENTREQUEST']._serialized_end=1414
+  _globals['_GETCONSENTRESPONSE']._serialized_start=1417
+  _globals['_GETCONSENTRESPONSE']._serialized_end=1545
+  _globals['_LISTCONSENTSREQUEST']._serialized_start=1547
+  _globals['_LISTCONSENTSREQUEST']._serialized_end=1623
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=1625
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=1723
+  _globals['_CONSENTSERVICE']._serialized_start=1726
+  _globals['_CONSENTSERVICE']._serialized_end=2167
 # @@protoc_insertion_point(module_scope)

@@ -131,12 +131,18 @@ class GrantConsentRequest(_message.Message):
     DATA_START_TIME_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
     """`customers/{customer}`: the caller's own. Required."""
     partner: _builtins.str
     """`partners/{partner}`. Required."""
     purpose: _builtins.str
     """What the partner is to use the data for. At most 500 characters."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the consent as it is by then: a grant that is
+    sent again after a revocation does not undo it; with something else, it is refused.
+    """
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
         """What the partner may read; none named means all classes, also such as are added later."""
@@ -167,10 +173,11 @@ class GrantConsentRequest(_message.Message):
         data_start_time: _timestamp_pb2.Timestamp | None = ...,
         purpose: _builtins.str = ...,
         enforcement_timeout: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "data_classes", b"data_classes", "data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time", "partner", b"partner", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "data_classes", b"data_classes", "data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time", "partner", b"partner", "purpose", b"purpose", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -512,6 +512,56 @@ class FollowRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Uses(_message.Message):
+        """Uses says which secrets have been in use since this was last said: they let a call in, or one that they let in is open. Said every
+        now and then; nothing is decided by it, and nothing is answered.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class Use(_message.Message):
+            """Use is that of one secret."""
+
+            DESCRIPTOR: _descriptor.Descriptor
+
+            SECRET_ID_FIELD_NUMBER: _builtins.int
+            LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+            secret_id: _builtins.str
+            """As in `CredentialFacts.secrets`."""
+            @_builtins.property
+            def last_use_time(self) -> _timestamp_pb2.Timestamp:
+                """When, by the authority's clock as it is known here."""
+
+            def __init__(
+                self,
+                *,
+                secret_id: _builtins.str = ...,
+                last_use_time: _timestamp_pb2.Timestamp | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["last_use_time", b"last_use_time"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["last_use_time", b"last_use_time", "secret_id", b"secret_id"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        USES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowRequest.Uses.Use]:
+            """Each secret once."""
+
+        def __init__(
+            self,
+            *,
+            uses: _abc.Iterable[Global___FollowRequest.Uses.Use] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["uses", b"uses"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Farewell(_message.Message):
         """Farewell gives the lease back: this incarnation serves nothing any more, and never will."""
 
@@ -532,6 +582,7 @@ class FollowRequest(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     FORGET_FIELD_NUMBER: _builtins.int
     FAREWELL_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___FollowRequest.Hello:
         """Who is asking."""
@@ -556,6 +607,10 @@ class FollowRequest(_message.Message):
     def farewell(self) -> Global___FollowRequest.Farewell:
         """The last message of an incarnation."""
 
+    @_builtins.property
+    def uses(self) -> Global___FollowRequest.Uses:
+        """Secrets were in use."""
+
     def __init__(
         self,
         *,
@@ -565,12 +620,13 @@ class FollowRequest(_message.Message):
         acknowledgement: Global___FollowRequest.Acknowledgement | None = ...,
         forget: Global___FollowRequest.Forget | None = ...,
         farewell: Global___FollowRequest.Farewell | None = ...,
+        uses: Global___FollowRequest.Uses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest", "acknowledgement", "forget", "farewell"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest", "acknowledgement", "forget", "farewell", "uses"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -805,6 +861,9 @@ class CredentialFacts(_message.Message):
     REHEARSING_FIELD_NUMBER: _builtins.int
     LISTED_NUMBERS_FIELD_NUMBER: _builtins.int
     UNLISTED_FIELD_NUMBER: _builtins.int
+    ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    OPEN_STREAMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}` or `tokens/{token}`."""
     kind: Global___CredentialFacts.Kind.ValueType
@@ -815,6 +874,10 @@ class CredentialFacts(_message.Message):
     """Whether it is suspended."""
     rehearsing: _builtins.bool
     """Of a KIND_DEMO_KEY: whether its partner is rehearsing a withdrawal."""
+    calls_per_minute: _builtins.int
+    """Of a key: how many calls an enforcement point lets in a minute. 0: no limit."""
+    open_streams: _builtins.int
+    """Of a key: how many streams can be open at an enforcement point. 0: no limit."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
@@ -837,6 +900,10 @@ class CredentialFacts(_message.Message):
     def unlisted(self) -> _containers.RepeatedCompositeFieldContainer[Global___CredentialFacts.Unlisted]:
         """Those that were taken off the list. Decides nothing."""
 
+    @_builtins.property
+    def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a key: the networks that it can be used from, such as `192.0.2.0/24`. None: from everywhere."""
+
     def __init__(
         self,
         *,
@@ -850,10 +917,13 @@ class CredentialFacts(_message.Message):
         rehearsing: _builtins.bool = ...,
         listed_numbers: _abc.Iterable[_builtins.int] | None = ...,
         unlisted: _abc.Iterable[Global___CredentialFacts.Unlisted] | None = ...,
+        allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        calls_per_minute: _builtins.int = ...,
+        open_streams: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "calls_per_minute", b"calls_per_minute", "customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "open_streams", b"open_streams", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
