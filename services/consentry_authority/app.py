@@ -25,6 +25,9 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
+from consentry_authority.access_log import AccessLog
+from consentry_authority.audit_log import check_keys_fit, read_audit_keys
+from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
@@ -92,12 +95,13 @@ async def start(
         engine = open_existing(settings.database_file)
         opened.callback(engine.dispose)
         opened.callback(FolderLock(settings.data_dir, "authority.lock", "authority").release)
-        checksum_keys = read_checksum_keys(settings)
+        checksum_keys, audit_keys = read_checksum_keys(settings), read_audit_keys(settings)
+        check_keys_fit(engine, settings, audit_keys)
         passwords = Passwords(settings.cost, random)
         opened.callback(passwords.close)
         database = Database(engine)
         database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
-        store = Store(database, clock)
+        store = Store(database, clock, audit_keys)
         opened.callback(store.close)
         parts = _Parts(
             store=store,
@@ -108,6 +112,7 @@ async def start(
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
             enforcing=Enforcing(store, clock),
+            access_log=AccessLog(store, clock, kept_days=settings.accesses_kept_days),
             last_uses=LastUses(store),
             current=CurrentFacts(store),
         )
@@ -117,6 +122,9 @@ async def start(
         opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
         store.on_commit(parts.enforcing.committed)
+        auditing = Auditing(store, audit_keys, clock)
+        auditing.start()
+        opened.push_async_callback(auditing.stop)
         served = _served(parts)
         server = RpcServer(
             AuthorityGate(
@@ -126,6 +134,7 @@ async def start(
                 last_uses=parts.last_uses,
                 peers=Peers(trusted_proxies(settings.trusted_proxies)),
                 clock=clock,
+                auditing=auditing,
             ),
             [service for service, _ in served],
             partial(_add, served),
@@ -166,6 +175,7 @@ class _Parts:
     secret_maker: SecretMaker
     news: News
     enforcing: Enforcing
+    access_log: AccessLog
     last_uses: LastUses
     current: CurrentFacts
 
@@ -177,7 +187,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     receipts = Receipts(parts.enforcing)
     directory = DirectoryServicer(store, pages, clock, receipts)
     tokens = TokenServicer(store, pages, maker, random, receipts)
-    consents = ConsentServicer(store, pages, clock, receipts)
+    consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
     coverage = CoverageServicer(store, news, pages, clock)
     enforcement = EnforcementServicer(
@@ -186,6 +196,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
         authenticator=parts.authenticator,
         news=news,
         enforcing=parts.enforcing,
+        access_log=parts.access_log,
         current=parts.current,
         last_uses=parts.last_uses,
         clock=clock,

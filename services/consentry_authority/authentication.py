@@ -56,7 +56,7 @@ class Authenticator:
             return remembered
         public_id = self._checksum_keys.public_id(secret)
         if public_id is None:
-            raise invalid()
+            raise invalid("malformed or forged")
         proving = self._proving.get(secret)
         if proving is None:
             proving = self._begin(public_id, secret)
@@ -88,11 +88,11 @@ class Authenticator:
         found = await self._store.read(lambda view: _find(view, public_id))
         stored = found.stored
         if stored is not None and stored.argon2_hash is None:
-            raise invalid()
+            raise invalid(f"secret {public_id} is dead")
         argon2_hash = None if stored is None else stored.argon2_hash
         proved = await self._passwords.verify(argon2_hash, secret, usable=found.usable)
         if stored is None or argon2_hash is None or not proved:
-            raise invalid()
+            raise invalid(f"secret {public_id} is {'unknown' if stored is None else 'wrong'}")
         identity = Identity(stored.credential, public_id)
         self._memory.remember(secret, identity)
         if self._passwords.outdated(argon2_hash):

@@ -29,7 +29,6 @@ _FORM = re.compile(
     r"(?P<body>(?:ck_demo_|ck_all_|ck_spec_|ct_)(?P<id>[0-9a-z]{16})_[0-9a-z]{52}_(?P<key>[0-9a-z]{4}))(?P<check>[0-9a-z]{16})"
 )
 _CHECK_BYTES = 10
-CHECKSUM_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)

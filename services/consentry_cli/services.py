@@ -14,7 +14,7 @@ from consentry_gateway.settings import CollectSettings, SimulateSettings
 def init(settings: AuthoritySettings) -> None:
     """Prepare the data folder.
 
-    Database, checksum key, the operator's token, tokens for the services. Done again, it adds what is missing.
+    Database, checksum key, audit key, the operator's token, tokens for the services. Done again, it adds what is missing.
     """
     file = load("consentry_authority.app:initialize", "authority")(settings)
     click.echo(f"{settings.data_dir} is ready. The operator's token is in a file that only you can read:")

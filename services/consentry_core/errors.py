@@ -49,9 +49,23 @@ class ConsentryError(Exception):
 
 
 class Unauthenticated(ConsentryError):
-    """No credential, or none that counts. One answer for malformed, forged, unknown and deleted."""
+    """No credential, or none that counts. One answer for malformed, forged, unknown and deleted.
+
+    `detail` says which, for the audit log: it is told to nobody.
+    """
 
     default_reason = "CREDENTIAL_INVALID"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        detail: str = "",
+        reason: str | None = None,
+        metadata: Mapping[str, str] = _NO_METADATA,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.detail = detail
 
 
 class PermissionDenied(ConsentryError):

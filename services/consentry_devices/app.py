@@ -136,6 +136,7 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
         clock=clock,
         random=random,
         on_serving=on_serving,
+        accesses=settings.data_dir / "accesses",
         trusted_proxies=trusted_proxies(settings.trusted_proxies),
     )
 

@@ -16,6 +16,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -38,7 +39,9 @@ from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
 from consentry_guard.quotas import Quotas
+from consentry_guard.reporting import Reporting
 from consentry_guard.rpc.authority import Authority, Verified
+from consentry_guard.tally import Tally
 from consentry_guard.uses import SecretUses
 from consentry_rule import CustomerId, Instant, Key, Network, PartnerId, Token, next_end
 
@@ -69,6 +72,9 @@ class Guard:
 
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
     calls begin and cease to be served, for health checks. `trusted_proxies` are those whose `x-forwarded-for` counts.
+
+    `accesses` is a folder for what each key read, until it has been reported to the authority, where customers see it. None:
+    nothing is counted, and all the time that this guard serves shows as not reported.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Guard:
         clock: Clock | None = None,
         random: RandomBytes = secrets.token_bytes,
         on_serving: Callable[[bool], None] = lambda _: None,
+        accesses: Path | None = None,
         trusted_proxies: Iterable[Network] = (),
     ) -> None:
         self._peers = Peers(trusted_proxies)
@@ -91,8 +98,13 @@ class Guard:
         self._scopes = scopes
         self._memory = IdentityMemory(random)
         self._verifying: dict[str, asyncio.Task[Verified]] = {}
-        self._follower = Follower(base32(random(15)), service)
+        incarnation = base32(random(15))
+        self._follower = Follower(incarnation, service)
         self._authority = Authority(target, token, self._follower, self._clock, applied=self._applied, renewing=self._renewing)
+        self._tally = self._reporting = None
+        if accesses is not None:
+            self._tally = Tally()
+            self._reporting = Reporting(self._tally, accesses, incarnation, service, now=self._now, send=self._authority.report)
         self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
@@ -112,9 +124,13 @@ class Guard:
     async def start(self) -> None:
         """Connect in the background. Calls are refused with UNAVAILABLE until there is a lease."""
         self._authority.start()
+        if self._reporting is not None:
+            self._reporting.start()
 
     async def stop(self) -> None:
-        """Let go of the authority."""
+        """Report what is left, and let go of the authority. To be called when nothing is served any more."""
+        if self._reporting is not None:
+            await self._reporting.stop()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._verifying.values():
@@ -130,10 +146,17 @@ class Guard:
         identity = self._memory.recall(secret)
         verified = None
         if identity is None:
-            verified = await self._verify(secret)
+            verified = await self._verify(secret, call.context.peer())
             identity = verified.identity
         guarded = self._calls[call] = Call(
-            call, identity, self._follower, self._know, self._clock, waking=self._waking, peers=self._peers
+            call,
+            identity,
+            self._follower,
+            self._know,
+            self._clock,
+            waking=self._waking,
+            tally=self._tally,
+            peers=self._peers,
         )
         await self._know(guarded, (identity.credential,))
         if verified is not None:
@@ -153,10 +176,13 @@ class Guard:
             left = self._quotas.admit(identity.credential, facts.quota, call, self._clock.boot())
             if left:
                 call.context.set_trailing_metadata(left)
-        call.caller, call.check_write = guarded, guarded.check
+        call.caller, call.check_write = guarded, guarded.begin_write
         scope = self._scopes.get(call.method)
         if scope is not None:
             call.on_request = partial(_require, guarded, scope)
+
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """See `Gate.refused`."""
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
@@ -184,10 +210,10 @@ class Guard:
                 if not keys:
                     del self._keys_of[partner]
 
-    async def _verify(self, secret: str) -> Verified:
+    async def _verify(self, secret: str, peer: str) -> Verified:
         task = self._verifying.get(secret)
         if task is None:
-            task = asyncio.create_task(self._authority.verify(secret))
+            task = asyncio.create_task(self._authority.verify(secret, peer))
             self._verifying[secret] = task
             task.add_done_callback(lambda _: self._verifying.pop(secret, None))
         # Shielded: one caller that goes away does not take the answer from the others.

@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from bench.harness import Report, run
 from bench.stage import authority, stage
 from consentry.authority.v1 import coverage_pb2
+from consentry_authority.audit_log import read_audit_keys
 from consentry_authority.commands.records import PartnerRecord
+from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.store import Store
 from consentry_core.clock import SystemClock
@@ -31,7 +33,7 @@ def _populate(folder: Path) -> None:
     """Write the partners and their customers as many calls would have written them, some minutes faster."""
     engine = open_sqlite(folder / "authority.db")
     clock = SystemClock()
-    store = Store(Database(engine), clock)
+    store = Store(Database(engine), clock, read_audit_keys(AuthoritySettings(data_dir=folder)))
     for name, count in _SIZES.items():
         partner, now = PartnerId(f"partner-{name}"), clock.now()
         record = PartnerRecord(partner, "", now)

@@ -41,6 +41,8 @@ SCOPED: Mapping[str, Callable[[str], Message]] = {
     "RevokeConsent": lambda org: consent_pb2.RevokeConsentRequest(customer=org, partner="partners/acme"),
     "GetConsent": lambda org: consent_pb2.GetConsentRequest(name=f"{org}/consents/acme"),
     "ListConsents": lambda org: consent_pb2.ListConsentsRequest(parent=org),
+    "ListConsentEvents": lambda org: consent_pb2.ListConsentEventsRequest(parent=org),
+    "ListAccesses": lambda org: consent_pb2.ListAccessesRequest(parent=org),
     "CreateKey": lambda org: keys_pb2.CreateKeyRequest(parent=org, key=keys_pb2.Key(kind=keys_pb2.Key.KIND_DEMO)),
     "GetKey": lambda org: keys_pb2.GetKeyRequest(name=f"{org}/keys/k1"),
     "ListKeys": lambda org: keys_pb2.ListKeysRequest(parent=org),

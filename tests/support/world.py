@@ -17,18 +17,21 @@ from pathlib import Path
 import grpc
 from google.protobuf.message import Message
 
-from consentry.authority.v1 import keys_pb2, tokens_pb2
+from consentry.authority.v1 import enforcement_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import inventory_pb2
 from consentry_core.clock import SECOND
 from consentry_core.rpc.client import bearer
 from consentry_core.rpc.policy import Caller
+from consentry_core.rpc.times import to_timestamp
 from consentry_guard import Guard
+from consentry_rule import Instant
 from support.authority import IssuedKey
 from support.calls import POLICIES, Answer, Metadata, call, encoded
 from support.gateways import Frame, alarm, inventory, publish, readings
 from support.pair import PATIENCE, Pair, running_pair
 from support.refusals import Refusal
 
+REPORTED_KEY = "partners/acme/keys/reported"
 _Key, _Token = keys_pb2.Key, tokens_pb2.Token
 
 # Who calls a method that several kinds of callers may call.
@@ -113,8 +116,8 @@ class World:
             with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
                 tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
                 for (table,) in tables:
-                    if table == "members":
-                        continue  # counts leases: a row changes as time goes on, whoever calls what
+                    if table == "members" or table.startswith(("access", "audit")):
+                        continue  # these tell of leases, of what was read and of what was refused, whoever calls what
                     columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
                     # When a secret was last in use is written every now and then, whoever calls what.
                     kept = ", ".join(f'"{column}"' for column in columns if column != "last_use_time")
@@ -162,6 +165,7 @@ async def running_world(folder: Path) -> AsyncIterator[World]:
         await _people(world)
         await _credentials(world)
         await _data(world)
+        await _reported(world)
         # A second enforcement point, as a service of somebody else's would be.
         serving = asyncio.Event()
         other = Guard(
@@ -224,6 +228,23 @@ async def _credentials(world: World) -> None:
     disabled = await authority.keys.DisableKey(keys_pb2.DisableKeyRequest(name=name), metadata=metadata)
     world.revision = disabled.enforcement.revision
     await authority.keys.EnableKey(keys_pb2.EnableKeyRequest(name=name), metadata=metadata)
+
+
+async def _reported(world: World) -> None:
+    """What a key that is no longer there has read of north, in two hours."""
+    hours = (world.now - 3_600 * SECOND, world.now)
+    report = enforcement_pb2.ReportAccessesRequest(
+        incarnation="incarnation-of-long-ago",
+        service="other",
+        number=1,
+        start_time=to_timestamp(Instant(hours[0])),
+        end_time=to_timestamp(Instant(hours[1])),
+        last=True,
+    )
+    for hour in hours:
+        report.counts.add(key=REPORTED_KEY, customer="customers/north", hour=to_timestamp(Instant(hour)), messages=1)
+    enforcement = world.pair.authority.enforcement
+    await enforcement.ReportAccesses(report, metadata=bearer(world.secrets["service"]))
 
 
 async def _data(world: World) -> None:

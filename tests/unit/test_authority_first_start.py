@@ -33,6 +33,7 @@ def test_it_makes_everything_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert initialize(settings_of(folder)) == folder / "operator.token"
     assert {file.name for file in folder.iterdir() if file.suffix not in {".db-wal", ".db-shm"}} == {
         "authority.db",
+        "audit.key",
         "checksum.key",
         *(f"{name}.token" for name in TOKENS),
     }

@@ -26,4 +26,4 @@ def live_credential(facts: Key | Token | None, secret_id: str) -> tuple[Key | To
         for secret in facts.secrets:
             if secret.id == secret_id:
                 return facts, secret
-    raise invalid()
+    raise invalid("the credential is deleted" if facts is None else f"secret {secret_id} is dead")

@@ -4,10 +4,11 @@ Looking and changing are apart: a `View` has no way to change anything. Nothing 
 `Transaction` does that by itself for whatever was saved through it, so no use case can forget it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
+from consentry_authority.audit.chain import Entry
 from consentry_authority.commands.records import (
     ConnectionRecord,
     ConsentRecord,
@@ -244,6 +245,33 @@ class Tokens(ReadTokens, Protocol):
         ...
 
 
+class Place(NamedTuple):
+    """Where something stands in a customer's history: in the order of time, then of the audit log.
+
+    `partner` is empty for what concerns the customer alone; `number` is 0 for an end that nothing has followed yet.
+    """
+
+    time: Instant
+    number: int
+    partner: str
+
+
+class ReadAudit(Protocol):
+    """The audit log, to look at. Descriptions are as `storage.descriptions` makes them."""
+
+    def of_customer(
+        self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
+    ) -> Sequence[tuple[Place, Entry]]:
+        """What concerns a customer, newest first, before a place; of one partner, only that and what concerns no partner."""
+        ...
+
+    def ended(
+        self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
+    ) -> Sequence[tuple[Place, Mapping[str, Any]]]:
+        """The customer's consents, and its subscription, that have ended by now and are still as they were, newest first."""
+        ...
+
+
 class Requests(Protocol):
     """Requests that had an id, by who chose it: kept for a day at least."""
 
@@ -297,6 +325,11 @@ class View(Protocol):
     @property
     def tokens(self) -> ReadTokens:
         """The tokens."""
+        ...
+
+    @property
+    def audit(self) -> ReadAudit:
+        """The audit log."""
         ...
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
+from consentry_authority.access_log import AccessLog
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import usable_credential
@@ -15,6 +16,7 @@ from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.last_uses import LastUses
+from consentry_authority.rpc.accesses import report_from_wire
 from consentry_authority.rpc.gate import calling
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
@@ -28,6 +30,7 @@ from consentry_core.rpc.gate import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
+_LONGEST_PEER = 100
 
 
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
@@ -41,6 +44,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         authenticator: Authenticator,
         news: News,
         enforcing: Enforcing,
+        access_log: AccessLog,
         current: CurrentFacts,
         last_uses: LastUses,
         clock: Clock,
@@ -53,6 +57,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self._authenticator = authenticator
         self._news = news
         self._enforcing = enforcing
+        self._access_log = access_log
 
     async def VerifyCredential(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
@@ -62,7 +67,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             identity = await self._authenticator.identify(request.secret)
         except Unauthenticated as error:
             # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
-            raise Unauthenticated(error.message, reason=SECRET_INVALID) from None
+            raise Unauthenticated(error.message, detail=_shown(request.peer, error), reason=SECRET_INVALID) from None
         self._last_uses.used(identity.secret_id, self._clock.now())
         return enforcement_pb2.VerifyCredentialResponse(
             credential=identity.credential,
@@ -129,6 +134,13 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             case _:
                 pass
 
+    async def ReportAccesses(  # noqa: N802 - the proto's name
+        self, request: enforcement_pb2.ReportAccessesRequest, context: Context
+    ) -> enforcement_pb2.ReportAccessesResponse:
+        """See the proto."""
+        await self._access_log.take(report_from_wire(request))
+        return enforcement_pb2.ReportAccessesResponse()
+
     async def GetEnforcement(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.GetEnforcementRequest, context: Context
     ) -> enforcement_pb2.GetEnforcementResponse:
@@ -156,6 +168,11 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             enforcement_points=[_status_to_wire(point) for point in page],
             next_page_token=asked.token(page[-1].member.incarnation if len(page) < len(points) else ""),
         )
+
+
+def _shown(peer: str, error: Unauthenticated) -> str:
+    """What the audit log is told of a secret that does not count."""
+    return f"{error.detail or error.reason}, shown by {peer[:_LONGEST_PEER]}" if peer else error.detail
 
 
 def _status_to_wire(point: PointStatus) -> enforcement_pb2.EnforcementPoint:

@@ -27,11 +27,11 @@ from consentry_rule import NO_QUOTA, CustomerId, Deny, Instant, KeyKind, Quota, 
 
 _Subscription, _Consent, _Key, _Token = directory_pb2.Subscription, consent_pb2.Consent, keys_pb2.Key, tokens_pb2.Token
 
-_PLAN_TO_WIRE: Mapping[Plan, directory_pb2.Subscription.Plan.ValueType] = {
+PLAN_TO_WIRE: Mapping[Plan, directory_pb2.Subscription.Plan.ValueType] = {
     Plan.TRIAL: _Subscription.PLAN_TRIAL,
     Plan.PAID: _Subscription.PLAN_PAID,
 }
-_PLAN_FROM_WIRE = {wire: plan for plan, wire in _PLAN_TO_WIRE.items()}
+_PLAN_FROM_WIRE = {wire: plan for plan, wire in PLAN_TO_WIRE.items()}
 
 _KIND_TO_WIRE: Mapping[KeyKind, keys_pb2.Key.Kind.ValueType] = {
     KeyKind.DEMO: _Key.KIND_DEMO,
@@ -94,7 +94,7 @@ def customer_to_wire(customer: CustomerRecord, now: Instant) -> directory_pb2.Cu
 def subscription_to_wire(subscription: SubscriptionRecord, now: Instant) -> directory_pb2.Subscription:
     """As a message, with its state now."""
     return directory_pb2.Subscription(
-        plan=_PLAN_TO_WIRE[subscription.plan],
+        plan=PLAN_TO_WIRE[subscription.plan],
         expire_time=optional_timestamp(subscription.expire_time),
         cancel_time=optional_timestamp(subscription.cancel_time),
         state=_SUBSCRIPTION_STATE[subscription_state(subscription, now)],

@@ -6,7 +6,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from consentry_authority.audit.chain import AuditKeys, EntryKind
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.audit import Note, append
 from consentry_authority.storage.migrations import is_current, migrate
 from consentry_core import names
 from consentry_core.database import check_writable, open_sqlite
@@ -53,7 +55,7 @@ def migrate_existing(file: Path) -> None:
         engine.dispose()
 
 
-def begin_new_epoch(file: Path, random: RandomBytes, now: Instant) -> None:
+def begin_new_epoch(file: Path, audit_keys: AuditKeys, random: RandomBytes, now: Instant) -> None:
     """A backup was put back: from here on it is another history, whose numbers mean nothing in the former one.
 
     Whoever served by the former history is not among the members of this one, and may hold a lease for a while. A member that
@@ -66,6 +68,8 @@ def begin_new_epoch(file: Path, random: RandomBytes, now: Instant) -> None:
             former = f"before-{new_public_id(random)}"
             row = {"incarnation": former, "service": "served before the restore", "join_time": now, "leases": 0}
             connection.execute(sa.insert(t.members).values(row))
+            note = Note(time=now, kind=EntryKind.CHANGE, method="consentry restored", outcome="OK", document="{}")
+            append(connection, audit_keys, [note])
     finally:
         engine.dispose()
 

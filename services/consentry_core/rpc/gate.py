@@ -53,6 +53,10 @@ class OpenCall:
         self.streaming = streaming
         """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
+        self.message_bytes = 0
+        """The size of the message that is checked; for who counts what is handed out."""
+        self.request_id = ""
+        """What its client calls it, if it says so; for logs."""
         self.check_write: Check = _nothing_to_check
         self.on_request: Callable[[Any], Awaitable[None]] | None = None
         """What to do with the request, of a method that takes one, before the method runs; a gate sets it."""
@@ -85,6 +89,7 @@ class OpenCall:
 
     async def write(self, message: bytes) -> None:
         """Check, and begin the write in the same step."""
+        self.message_bytes = len(message)
         self.check()
         self._writing = True
         self.writes += 1
@@ -119,6 +124,10 @@ class Gate(Protocol):
 
     async def admit(self, call: OpenCall) -> None:
         """Authenticate and authorise by method; set `call.caller` and `call.check_write`. Raises a ConsentryError to refuse."""
+        ...
+
+    def refused(self, call: OpenCall, error: errors.ConsentryError) -> None:
+        """The call is answered with this error. Called before `release`, for every call that is refused, admitted or not."""
         ...
 
     def release(self, call: OpenCall) -> None:
@@ -206,6 +215,7 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
 
     async def reply(call: OpenCall, incoming: Any) -> bytes:
         message = serialize(await behavior(await asked(call, incoming), call.context))
+        call.message_bytes = len(message)
         call.check()
         return message
 
@@ -239,13 +249,17 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
     try:
         # Released before the client is told how the call ended.
         try:
-            await gate.admit(call)
-            return await answer(call, incoming)
-        except asyncio.CancelledError:
-            ended = call.was_ended()
-            if ended is None:
-                raise
-            raise ended from None
+            try:
+                await gate.admit(call)
+                return await answer(call, incoming)
+            except asyncio.CancelledError:
+                ended = call.was_ended()
+                if ended is None:
+                    raise
+                raise ended from None
+        except errors.ConsentryError as error:
+            gate.refused(call, error)
+            raise
         finally:
             gate.release(call)
             call.close()

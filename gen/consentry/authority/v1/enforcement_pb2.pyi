@@ -235,6 +235,133 @@ class EnforcementPoint(_message.Message):
 Global___EnforcementPoint: _TypeAlias = EnforcementPoint  # noqa: Y015
 
 @_typing.final
+class AccessCount(_message.Message):
+    """AccessCount is what one key read in one hour of one class of one customer's data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    DATA_CLASS_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """`partners/{partner}/keys/{key}`. Required."""
+    customer: _builtins.str
+    """`customers/{customer}`. Required. What concerns one that is not there is dropped."""
+    data_class: _data_class_pb2.DataClass.ValueType
+    """The class. Unspecified: of refusals that name none."""
+    messages: _builtins.int
+    """Messages that held some."""
+    readings: _builtins.int
+    """Measured values in them; not the rows of history in steps."""
+    bytes: _builtins.int
+    """Their size."""
+    devices: _builtins.int
+    """How many different devices they were about, since the hour began."""
+    refusals: _builtins.int
+    """Requests for what the key may not read."""
+    @_builtins.property
+    def hour(self) -> _timestamp_pb2.Timestamp:
+        """Some moment in that hour, by the authority's clock. Required."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        customer: _builtins.str = ...,
+        data_class: _data_class_pb2.DataClass.ValueType = ...,
+        hour: _timestamp_pb2.Timestamp | None = ...,
+        messages: _builtins.int = ...,
+        readings: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        devices: _builtins.int = ...,
+        refusals: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hour", b"hour"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "customer", b"customer", "data_class", b"data_class", "devices", b"devices", "hour", b"hour", "key", b"key", "messages", b"messages", "readings", b"readings", "refusals", b"refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessCount: _TypeAlias = AccessCount  # noqa: Y015
+
+@_typing.final
+class ReportAccessesRequest(_message.Message):
+    """ReportAccessesRequest is one report of one incarnation. Its reports come in the order of their numbers, and each speaks for the
+    time from the end of the one before.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    incarnation: _builtins.str
+    """As in `FollowRequest.Hello`. Required."""
+    service: _builtins.str
+    """As in `FollowRequest.Hello`."""
+    number: _builtins.int
+    """Counts up from 1 within the incarnation."""
+    last: _builtins.bool
+    """Whether nothing has been handed out since, and never will be by this incarnation."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it speaks, by the authority's clock as the guard knows it. Required."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when. Required."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessCount]:
+        """What was handed out in that time. At most 10000."""
+
+    def __init__(
+        self,
+        *,
+        incarnation: _builtins.str = ...,
+        service: _builtins.str = ...,
+        number: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        counts: _abc.Iterable[Global___AccessCount] | None = ...,
+        last: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "incarnation", b"incarnation", "last", b"last", "number", b"number", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAccessesRequest: _TypeAlias = ReportAccessesRequest  # noqa: Y015
+
+@_typing.final
+class ReportAccessesResponse(_message.Message):
+    """ReportAccessesResponse says that the report is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAccessesResponse: _TypeAlias = ReportAccessesResponse  # noqa: Y015
+
+@_typing.final
 class GetEnforcementRequest(_message.Message):
     """GetEnforcementRequest names the change."""
 
@@ -341,16 +468,20 @@ class VerifyCredentialRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SECRET_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """As it came in the caller's `authorization` metadata, without the scheme."""
+    peer: _builtins.str
+    """Where it came from, as the transport says. For the audit log, which is told of secrets that do not count."""
     def __init__(
         self,
         *,
         secret: _builtins.str = ...,
+        peer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
