@@ -63,7 +63,7 @@ async def test_a_guard_whose_connection_comes_of_age_goes_on_serving(tmp_path: P
                 stub = enforcement_pb2_grpc.EnforcementServiceStub(channel)
                 follow: Any = stub.Follow(metadata=bearer(pair.authority.service))
                 await follow.write(HELLO)
-                assert await follow.code() is grpc.StatusCode.UNAVAILABLE
+                assert (await Reader(follow).error()).code() is grpc.StatusCode.UNAVAILABLE
             # The guard's has come of age as well.
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await pair.inventory.ListDevices(listing, metadata=metadata)

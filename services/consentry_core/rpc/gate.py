@@ -25,7 +25,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from consentry_core import errors
-from consentry_core.rpc.refusing import give_up, refuse, turn_away
+from consentry_core.rpc.refusing import give_up, refuse
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -264,8 +264,6 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
             gate.release(call)
             call.close()
     except errors.ConsentryError as error:
-        if isinstance(error, errors.Unauthenticated) and not call.streaming:
-            return turn_away(call.context, error)
         await refuse(call.context, error)
     except grpc.aio.AbortError:
         raise

@@ -24,19 +24,6 @@ async def refuse(context: _Context, failure: errors.ConsentryError) -> NoReturn:
         raise asyncio.CancelledError from error  # the client went meanwhile
 
 
-def turn_away(context: _Context, failure: errors.Unauthenticated) -> bytes:
-    """`refuse` for who tries secrets by the thousand: without `abort`, which costs as much again as all that was looked at.
-
-    The answer is an empty message that no client looks at. Others are refused without one: a client tries again by itself only
-    when nothing of an answer has come.
-    """
-    message, details = told(failure)
-    context.set_code(STATUS_OF[type(failure)])
-    context.set_details(message)
-    context.set_trailing_metadata((*context.trailing_metadata(), *details))
-    return b""
-
-
 async def give_up(method: str, context: _Context, error: Exception) -> NoReturn:
     """End the call with INTERNAL: nothing of what went wrong reaches the client."""
     if context.cancelled() or context.done():
