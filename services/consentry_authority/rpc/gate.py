@@ -16,6 +16,7 @@ from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.errors import ConsentryError, Unauthenticated, Unavailable
 from consentry_core.rpc.bearer import bearer_secret
+from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
 from consentry_core.rpc.gate import OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
@@ -39,7 +40,9 @@ class AuthorityGate:
         peers: Peers,
         clock: Clock,
         auditing: Auditing,
+        certificates: RequiredCertificates = NO_CERTIFICATES,
     ) -> None:
+        self._certificates = certificates
         self._authenticator = authenticator
         self._current = current
         self._policies = policies
@@ -51,8 +54,8 @@ class AuthorityGate:
     async def admit(self, call: OpenCall) -> None:
         """Let the call in, as an `Actor` in `call.caller`.
 
-        1. Exactly one credential in the metadata.
-        2. Whose it is: `Authenticator.identify`.
+        1. The client certificate that the method takes, if it takes one.
+        2. Exactly one credential in the metadata, and whose it is: `Authenticator.identify`.
         3. The credential's current facts: still there, and this secret still among its live ones.
         4. Both usable now and from there: not disabled, not past their end, from a network that the key allows. One that is not
            can still be killed by who holds it.
@@ -61,6 +64,7 @@ class AuthorityGate:
         metadata = call.context.invocation_metadata() or ()
         call.request_id = next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
         call.on_request = partial(_remember_request_id, call)
+        self._certificates.require(call)
         identity = await self._authenticator.identify(bearer_secret(metadata))
         facts, now = await self._current.credential(identity.credential), self._clock.now()
         address = self._peers.address(call.context) if isinstance(facts, Key) else None
