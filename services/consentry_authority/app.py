@@ -25,10 +25,15 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
+from consentry_authority.access_log import AccessLog
+from consentry_authority.audit_log import check_keys_fit, read_audit_keys
+from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
+from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing
-from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored
+from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
+from consentry_authority.last_uses import LastUses
 from consentry_authority.passwords import Passwords
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
@@ -40,7 +45,7 @@ from consentry_authority.rpc.policies import POLICIES
 from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
-from consentry_authority.storage.opening import open_existing, page_token_key
+from consentry_authority.storage.opening import check_checksum_keys, open_existing, page_token_key
 from consentry_authority.storage.store import Store
 from consentry_core import logs
 from consentry_core.clock import Clock, SystemClock
@@ -50,9 +55,19 @@ from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
+from consentry_core.rpc.peers import Peers, trusted_proxies
 from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
 
-__all__ = ["Authority", "AuthoritySettings", "initialize", "migrate_database", "restored", "run", "start"]
+__all__ = [
+    "Authority",
+    "AuthoritySettings",
+    "initialize",
+    "migrate_database",
+    "restored",
+    "rotate_checksum_key",
+    "run",
+    "start",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -80,10 +95,13 @@ async def start(
         engine = open_existing(settings.database_file)
         opened.callback(engine.dispose)
         opened.callback(FolderLock(settings.data_dir, "authority.lock", "authority").release)
-        checksum_keys = read_checksum_keys(settings)
+        checksum_keys, audit_keys = read_checksum_keys(settings), read_audit_keys(settings)
+        check_keys_fit(engine, settings, audit_keys)
         passwords = Passwords(settings.cost, random)
         opened.callback(passwords.close)
-        store = Store(Database(engine), clock)
+        database = Database(engine)
+        database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
+        store = Store(database, clock, audit_keys)
         opened.callback(store.close)
         parts = _Parts(
             store=store,
@@ -94,14 +112,30 @@ async def start(
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
             enforcing=Enforcing(store, clock),
+            access_log=AccessLog(store, clock, kept_days=settings.accesses_kept_days),
+            last_uses=LastUses(store),
+            current=CurrentFacts(store),
         )
+        parts.last_uses.start()
+        opened.push_async_callback(parts.last_uses.stop)
         await parts.enforcing.start()
         opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
         store.on_commit(parts.enforcing.committed)
+        auditing = Auditing(store, audit_keys, clock)
+        auditing.start()
+        opened.push_async_callback(auditing.stop)
         served = _served(parts)
         server = RpcServer(
-            AuthorityGate(parts.authenticator, store, POLICIES),
+            AuthorityGate(
+                authenticator=parts.authenticator,
+                current=parts.current,
+                policies=POLICIES,
+                last_uses=parts.last_uses,
+                peers=Peers(trusted_proxies(settings.trusted_proxies)),
+                clock=clock,
+                auditing=auditing,
+            ),
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,
@@ -141,6 +175,9 @@ class _Parts:
     secret_maker: SecretMaker
     news: News
     enforcing: Enforcing
+    access_log: AccessLog
+    last_uses: LastUses
+    current: CurrentFacts
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -150,10 +187,20 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     receipts = Receipts(parts.enforcing)
     directory = DirectoryServicer(store, pages, clock, receipts)
     tokens = TokenServicer(store, pages, maker, random, receipts)
-    consents = ConsentServicer(store, pages, clock, receipts)
+    consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
     coverage = CoverageServicer(store, news, pages, clock)
-    enforcement = EnforcementServicer(store, pages, parts.authenticator, news, parts.enforcing)
+    enforcement = EnforcementServicer(
+        store=store,
+        page_tokens=pages,
+        authenticator=parts.authenticator,
+        news=news,
+        enforcing=parts.enforcing,
+        access_log=parts.access_log,
+        current=parts.current,
+        last_uses=parts.last_uses,
+        clock=clock,
+    )
     return (
         (
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"],

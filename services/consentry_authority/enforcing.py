@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -85,7 +85,8 @@ class Enforcing:
 
     async def left(self, incarnation: str) -> None:
         """A member has given its lease back."""
-        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation))
+        wall = self._clock.now()
+        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation, wall))
         self._applied.pop(incarnation, None)
         self._granted.pop(incarnation, None)
         if self._begun:  # one that was just reading its members may have read this one, and would wait for it in vain
@@ -155,6 +156,11 @@ class Enforcing:
         if receipt is None or found is None or found[0].enforce_time is not None:
             return found
         return receipt, found[1]
+
+    async def receipts(self, epoch: str, numbers: Sequence[int]) -> Mapping[int, Receipt]:
+        """The receipts of those of these changes that took something away, as they were last kept."""
+        found = await self._store.read_aside(lambda connection: rows.receipts(connection, epoch, numbers))
+        return {number: receipt for number, (receipt, _) in found.items()}
 
     def _progress(self, barrier: Barrier) -> Receipt:
         """How far a barrier is. Pending until its receipt is kept: what was answered must not un-happen in a crash."""

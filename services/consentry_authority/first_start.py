@@ -1,28 +1,29 @@
-"""The first start: database, checksum key, demo customer, and tokens for whoever runs this and for the services themselves.
+"""The first start: database, keys, demo customer, and tokens for whoever runs this and for the services themselves.
 
 Done again, it adds what is missing and overwrites nothing.
 """
 
 import contextlib
-import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from consentry_authority.audit_log import read_or_make_audit_keys
 from consentry_authority.authentication import SecretMaker
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import TokenRecord
+from consentry_authority.key_file import KEY_BYTES, make_keys, read_keys, write_private
 from consentry_authority.passwords import Passwords
-from consentry_authority.secret import CHECKSUM_KEY_BYTES, TOKEN_PREFIX, ChecksumKeys
+from consentry_authority.secret import TOKEN_PREFIX, ChecksumKeys
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage.migrations import migrate
-from consentry_authority.storage.opening import begin_new_epoch, migrate_existing, open_history
+from consentry_authority.storage.opening import begin_new_epoch, check_checksum_keys, migrate_existing, open_history
 from consentry_authority.storage.store import Origin, Store
 from consentry_core import names
 from consentry_core.clock import Clock, SystemClock
 from consentry_core.database import Database, check_writable, open_sqlite
-from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_public_id
+from consentry_core.encoding import RandomBytes, base64url, new_public_id
 from consentry_core.folders import FolderLock
 from consentry_core.settings import SettingError
 from consentry_rule import TokenRole
@@ -59,16 +60,19 @@ def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, rando
     overwriting either would lose something.
     """
     check_writable(settings.data_dir)
-    checksum_keys = _read_or_make_checksum_keys(settings.checksum_keys_file, random)
+    make_keys(settings.checksum_keys_file, random)
+    checksum_keys = read_checksum_keys(settings)
+    audit_keys = read_or_make_audit_keys(settings, random)
     clock = clock or SystemClock()
     settings.database_file.touch(mode=0o600)
     engine = open_sqlite(settings.database_file)
     migrate(engine)
     database = Database(engine)
-    store = Store(database, clock)
+    store = Store(database, clock, audit_keys)
     passwords = Passwords(settings.cost, random)
     try:
         database.write_now(lambda connection: open_history(connection, random, clock.now()))
+        database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
         maker = SecretMaker(checksum_keys, passwords, random)
         with _undone_on_error() as made:
             store.write_now(
@@ -83,9 +87,10 @@ def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, rando
     return settings.data_dir / OPERATOR_TOKEN
 
 
-def migrate_database(settings: AuthoritySettings) -> None:
-    """Bring an initialised database to the newest schema."""
+def migrate_database(settings: AuthoritySettings, *, random: RandomBytes = secrets.token_bytes) -> None:
+    """Bring an initialised database to the newest schema, and its folder to what goes with it."""
     migrate_existing(settings.database_file)
+    read_or_make_audit_keys(settings, random)
 
 
 def restored(settings: AuthoritySettings, *, clock: Clock | None = None, random: RandomBytes = secrets.token_bytes) -> None:
@@ -97,30 +102,33 @@ def restored(settings: AuthoritySettings, *, clock: Clock | None = None, random:
     lock = FolderLock(settings.data_dir, "authority.lock", "authority")
     try:
         migrate_existing(settings.database_file)
-        begin_new_epoch(settings.database_file, random, clock.now())
+        audit_keys = read_or_make_audit_keys(settings, random)
+        begin_new_epoch(settings.database_file, audit_keys, random, clock.now())
     finally:
         lock.release()
+
+
+def rotate_checksum_key(settings: AuthoritySettings, *, random: RandomBytes = secrets.token_bytes) -> Path:
+    """Put a new checksum key before the others, and return the file. From the next start on new secrets are made with it."""
+    file = settings.checksum_keys_file
+    read_checksum_keys(settings)
+    new = file.with_name(f"{file.name}.new")
+    new.unlink(missing_ok=True)
+    write_private(new, base64url(random(KEY_BYTES)) + "\n" + file.read_text())
+    new.replace(file)
+    return file
 
 
 def read_checksum_keys(settings: AuthoritySettings) -> ChecksumKeys:
     """The keys that `initialize` made, or whoever runs several authorities put there. SettingError when there are none."""
     file = settings.checksum_keys_file
-    try:
-        lines = file.read_text().split()
-    except FileNotFoundError:
-        raise SettingError(f"there is no {file}; put the checksum keys back: without them no secret is recognised") from None
-    except OSError as error:
-        raise SettingError(f"{file} cannot be read ({error.strerror})") from error
-    keys = [key for key in map(from_base64url, lines) if key is not None]
-    if not keys or len(keys) < len(lines) or min(map(len, keys)) < CHECKSUM_KEY_BYTES:
-        raise SettingError(f"{file} must hold one key a line, in base64url, each of at least {CHECKSUM_KEY_BYTES} bytes")
+    lost = "put the checksum keys back: without them no secret is recognised"
+    keys = read_keys(file, lost=lost)
+    if settings.checksum_key_file is None and file.stat().st_mode & 0o077:
+        raise SettingError(
+            f"{file} can be read by others than its owner; run `chmod 600 {file}`, and rotate the key if it was read"
+        )
     return ChecksumKeys(keys)
-
-
-def _read_or_make_checksum_keys(file: Path, random: RandomBytes) -> ChecksumKeys:
-    if not file.exists():
-        _write_private(file, base64url(random(CHECKSUM_KEY_BYTES)) + "\n")
-    return read_checksum_keys(AuthoritySettings(checksum_key_file=file))
 
 
 def _issue_tokens(
@@ -148,7 +156,7 @@ def _issue_tokens(
             hint=secret.hint,
         )
         transaction.tokens.add(token, secret)
-        _write_private(file, text + "\n")
+        write_private(file, text + "\n")
         made.append(file)
 
 
@@ -159,17 +167,6 @@ def _check_known(transaction: Transaction, file: Path, checksum_keys: ChecksumKe
         raise SettingError(
             f"{file} holds a token that this folder's database does not know; move the file away and run `consentry init` again"
         )
-
-
-def _write_private(file: Path, text: str) -> None:
-    """A new file that only its owner can read. Never overwrites."""
-    try:
-        with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:  # noqa: PTH123 - the mode counts
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-    except OSError as error:
-        raise SettingError(f"{file} cannot be written ({error.strerror})") from error
 
 
 @contextlib.contextmanager

@@ -2,10 +2,17 @@
 
 A run costs memory and tens of milliseconds by design. More of them at once than there are cores only makes all of them late,
 and a queue without a bound is an outage that anybody can order.
+
+There are two shares, each with threads and places of its own. One is reserved for secrets whose holder could be let in; all
+others, unknown, ended or suspended, share a thread and a few places: whoever has many of those delays only others like it.
+Their threads give way to the event loop, which has leases to renew.
 """
 
 import asyncio
+import contextlib
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -20,33 +27,38 @@ from consentry_core.errors import ResourceExhausted
 __all__ = ["Cost", "Passwords"]
 
 _T = TypeVar("_T")
+_NICE = 5
 
 
 class Passwords:
-    """Hashes and verifies. ResourceExhausted when `waiting` callers wait already."""
+    """Hashes and verifies. ResourceExhausted at once when so many callers wait already: `waiting`, or a quarter of them."""
 
     def __init__(self, cost: Cost, random: RandomBytes, *, threads: int | None = None, waiting: int = 64) -> None:
         self._hasher = PasswordHasher(
             time_cost=cost.time, memory_cost=cost.memory_kib, parallelism=cost.parallelism, hash_len=32, salt_len=16
         )
         self._random = random
-        threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
-        self._places = threads + waiting
+        threads = threads or max((os.cpu_count() or 1) - 1, 1)  # one core is left to the other share, and to the event loop
+        self._reserved = _Share(threads, waiting)
+        self._others = _Share(1, waiting // 4)
         # Verifying against this costs the same as verifying against a real one, and nothing matches it.
         self._nobodys = self.hash_now(base32(random(32)))
 
     async def hash(self, secret: str) -> str:
         """The hash to keep of a secret."""
-        return await self._run(lambda: self.hash_now(secret))
+        return await self._reserved.run(lambda: self.hash_now(secret))
 
     def hash_now(self, secret: str) -> str:
         """`hash` in the calling thread, for programs without an event loop."""
         return self._hasher.hash(secret, salt=self._random(16))
 
-    async def verify(self, argon2_hash: str | None, secret: str) -> bool:
-        """Whether the secret is the one that the hash was made of. None takes as long, and is nobody's."""
-        return await self._run(lambda: self._verify(argon2_hash or self._nobodys, secret))
+    async def verify(self, argon2_hash: str | None, secret: str, *, usable: bool = True) -> bool:
+        """Whether the secret is the one that the hash was made of. None takes as long, and is nobody's.
+
+        `usable` says whether its holder could be let in: only then it counts among those for whom there is a share.
+        """
+        share = self._reserved if usable else self._others
+        return await share.run(lambda: self._verify(argon2_hash or self._nobodys, secret))
 
     def outdated(self, argon2_hash: str) -> bool:
         """Whether the hash was made at another cost than is set now."""
@@ -54,9 +66,27 @@ class Passwords:
 
     def close(self) -> None:
         """Let what has begun finish."""
+        for share in (self._reserved, self._others):
+            share.close()
+
+    def _verify(self, argon2_hash: str, secret: str) -> bool:
+        try:
+            return self._hasher.verify(argon2_hash, secret)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+class _Share:
+    """Threads, and places for who waits for one."""
+
+    def __init__(self, threads: int, waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2", initializer=_give_way)
+        self._places = threads + waiting
+
+    def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
+    async def run(self, work: Callable[[], _T]) -> _T:
         if self._places == 0:
             raise ResourceExhausted(
                 "too many credentials are being verified at this moment; try again",
@@ -72,8 +102,9 @@ class Passwords:
     def _free(self, _done: asyncio.Future[_T]) -> None:
         self._places += 1
 
-    def _verify(self, argon2_hash: str, secret: str) -> bool:
-        try:
-            return self._hasher.verify(argon2_hash, secret)
-        except (VerificationError, InvalidHashError):
-            return False
+
+def _give_way() -> None:
+    """Let this thread have what the process's other threads leave. Where threads have no priority of their own: nothing."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

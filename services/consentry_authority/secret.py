@@ -11,7 +11,7 @@ of ours. Case counts. `consentry_core.logs.redact` knows this format.
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +29,6 @@ _FORM = re.compile(
     r"(?P<body>(?:ck_demo_|ck_all_|ck_spec_|ct_)(?P<id>[0-9a-z]{16})_[0-9a-z]{52}_(?P<key>[0-9a-z]{4}))(?P<check>[0-9a-z]{16})"
 )
 _CHECK_BYTES = 10
-CHECKSUM_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,7 @@ class NewSecret:
     id: str
     hint: str
     text: str
+    checksum_key: str = ""
 
     def __repr__(self) -> str:
         """The public side only."""
@@ -57,7 +57,11 @@ class ChecksumKeys:
         public_id = new_public_id(random)
         hint = f"{prefix}{public_id}"
         body = f"{hint}_{base32(random(32))}_{self._newest}"
-        return NewSecret(public_id, hint, body + _check(self._keys[self._newest], body))
+        return NewSecret(public_id, hint, body + _check(self._keys[self._newest], body), self._newest)
+
+    def marks(self) -> Mapping[str, str]:
+        """By id of each key, what tells that it is the same one, and nothing else of it."""
+        return {key_id: base32(hmac.digest(key, b"consentry checksum key", "sha256")) for key_id, key in self._keys.items()}
 
     def public_id(self, text: str) -> str | None:
         """The public id of a text that was made with one of these keys; None for anything else."""

@@ -18,11 +18,19 @@ class AuthoritySettings:
     checksum_key_file: Path | None = setting(
         None, "file with the keys of secrets' checksums, newest first [default: checksum.key in the data folder]"
     )
+    audit_key_file: Path | None = setting(
+        None, "file with the keys of the audit log, newest first [default: audit.key in the data folder]"
+    )
     argon2_memory_kib: int = setting(_DEFAULT_COST.memory_kib, "memory that hashing a secret takes")
     argon2_time: int = setting(_DEFAULT_COST.time, "passes that hashing a secret makes over that memory")
     argon2_parallelism: int = setting(_DEFAULT_COST.parallelism, "lanes that hashing a secret uses")
+    accesses_kept_days: int = setting(400, "how long customers are told what was read of their data")
     reflection: bool = setting(True, "serve reflection, so that grpcurl needs no protos")
     admin_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_ADMIN_LISTEN")
+
+    trusted_proxies: str = setting(
+        "", "proxies whose x-forwarded-for counts for keys' networks: addresses and networks, divided by commas"
+    )
 
     ready_file: Path | None = setting(
         None,
@@ -39,6 +47,11 @@ class AuthoritySettings:
     def checksum_keys_file(self) -> Path:
         """Where the checksum keys lie."""
         return self.checksum_key_file or self.data_dir / "checksum.key"
+
+    @property
+    def audit_keys_file(self) -> Path:
+        """Where the keys of the audit log lie."""
+        return self.audit_key_file or self.data_dir / "audit.key"
 
     @property
     def cost(self) -> Cost:

@@ -15,6 +15,8 @@ _SERVICES = {
     "gateway": "consentry_cli.services:gateway",
     "migrate": "consentry_cli.services:migrate",
     "restored": "consentry_cli.services:restored",
+    "rotate-checksum-key": "consentry_cli.services:rotate_checksum_key",
+    "audit": "consentry_cli.audit:audit",
 }
 _NOUNS = {
     "partners": "consentry_cli.partners:partners",
@@ -44,8 +46,9 @@ _NOUNS = {
 def cli(context: click.Context) -> None:
     """Consent-scoped API access to device data.
 
-    The first seven run the services. The others call them: with a token (administration) or an API key (coverage and data), in
-    the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments show in process lists.
+    The first eight run the services, and look after them. The others call them: with a token (administration) or an API key
+    (coverage and data), in the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments
+    show in process lists.
     """
     refuse_unknown(known_variables(context.command, context))
 

@@ -11,6 +11,11 @@ from consentry_cli.params import CUSTOMER, DATA_CLASS, PARTNER, TIME
 from consentry_core import names
 
 _COLUMNS = ["partner", "state", "data_classes", "grant_time", "expire_time", "data_start_time", "purpose"]
+_EVENT_COLUMNS = [
+    "event_time", "kind", "partner", "actor", "data_classes", "expire_time", "purpose", "token", "enforcement.state"
+]  # fmt: skip
+_ACCESS_COLUMNS = ["hour", "key", "data_class", "messages", "readings", "bytes", "devices", "refusals"]
+_UNREPORTED_COLUMNS = ["start_time", "end_time", "service", "enforcement_point"]
 
 
 @click.group()
@@ -79,3 +84,37 @@ def list_(call: Call, customer: str) -> None:
     """List the customer's consents, revoked and ended ones too."""
     answer = call.ask_all(ConsentServiceStub(call.channel).ListConsents, consent_pb2.ListConsentsRequest(parent=customer))
     table(answer, "consents", _COLUMNS, as_json=call.as_json)
+
+
+@consents.command()
+@authority_call
+@click.argument("customer", type=CUSTOMER)
+@click.option("--partner", type=PARTNER, help="Only what concerns this partner, or the customer alone.")
+def events(call: Call, customer: str, partner: str | None) -> None:
+    """Tell the whole history, newest first: grants, ends, what operators did, and how it was enforced."""
+    request = consent_pb2.ListConsentEventsRequest(parent=customer, partner=partner or "")
+    answer = call.ask_all(ConsentServiceStub(call.channel).ListConsentEvents, request)
+    table(answer, "consent_events", _EVENT_COLUMNS, as_json=call.as_json)
+
+
+@consents.command()
+@authority_call
+@click.argument("customer", type=CUSTOMER)
+@click.option("--reader", default="", help="Only what this partner's keys read, or this one key: its name.")
+@click.option("--start-time", type=TIME, help="Only hours that end after this: RFC 3339, or -7d.")
+@click.option("--end-time", type=TIME, help="Only hours that begin before this: RFC 3339, or -1d.")
+def accesses(
+    call: Call,
+    *,
+    customer: str,
+    reader: str,
+    start_time: Timestamp | None,
+    end_time: Timestamp | None,
+) -> None:
+    """Tell what each key read of the customer's data, by hour, newest first; and the times that nobody has reported."""
+    request = consent_pb2.ListAccessesRequest(parent=customer, reader=reader, start_time=start_time, end_time=end_time)
+    answer = call.ask_all(ConsentServiceStub(call.channel).ListAccesses, request)
+    table(answer, "accesses", _ACCESS_COLUMNS, as_json=call.as_json)
+    if answer.unreported_intervals and not call.as_json:
+        click.echo("\nNot reported:")
+        table(answer, "unreported_intervals", _UNREPORTED_COLUMNS, as_json=False)

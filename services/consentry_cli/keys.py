@@ -1,5 +1,8 @@
 """`consentry keys`: a partner's API keys. With a token of that partner's administrator."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import click
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,10 +11,45 @@ from consentry.authority.v1 import keys_pb2
 from consentry.authority.v1.keys_pb2_grpc import KeyServiceStub
 from consentry_cli.call import Call, authority_call
 from consentry_cli.output import secret, show, table
-from consentry_cli.params import CUSTOMER, KEY, PARTNER, TIME, EnumValue
+from consentry_cli.params import CUSTOMER, KEY, PARTNER, SPAN, TIME, EnumValue, request_id
+from consentry_core.rpc.times import to_duration
 
 _KIND = EnumValue(keys_pb2.Key.Kind.DESCRIPTOR)
-_COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time"]
+_COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time", "last_use_time"]
+
+_TERMS = (
+    click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="For programs. All of them, each once."),
+    click.option("--network", "networks", multiple=True, help="A network that it can be used from: 192.0.2.0/24. All of them."),
+    click.option("--from-everywhere", is_flag=True, help="It can be used from every network."),
+    click.option(
+        "--calls-per-minute", type=click.IntRange(min=0), help="At each enforcement point; 0: no limit. Both replace the quota."
+    ),
+    click.option(
+        "--open-streams", type=click.IntRange(min=0), help="At each enforcement point; 0: no limit. Both replace the quota."
+    ),
+)
+
+
+def _terms(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what a key is labelled with, from where and how much it can be used."""
+    for option in reversed(_TERMS):
+        command = option(command)
+    return command
+
+
+def _terms_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What they say of a key's fields; None: nothing."""
+    if given["networks"] and given["from_everywhere"]:
+        raise click.UsageError("--network and --from-everywhere exclude each other")
+    pairs = [label.partition("=") for label in given["labels"]]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise click.UsageError("a label is NAME=VALUE")
+    limits = {name: given[name] for name in ("calls_per_minute", "open_streams") if given[name] is not None}
+    return {
+        "labels": {name: value for name, _, value in pairs} or None,
+        "allowed_networks": given["networks"] or (() if given["from_everywhere"] else None),
+        "quota": keys_pb2.Key.Quota(**limits) if limits else None,
+    }
 
 
 @click.group()
@@ -29,6 +67,8 @@ def keys() -> None:
 @click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="For --kind specific-customers: one of them.")
 @click.option("--display-name", default="", help="For people.")
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
+@_terms
+@request_id
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
 def create(
     call: Call,
@@ -38,11 +78,16 @@ def create(
     customers: tuple[str, ...],
     display_name: str,
     expire_time: Timestamp | None,
+    request_id: str,
     quiet: bool,
+    **terms: Any,
 ) -> None:
     """Issue a key. Its secret is printed, alone on standard output, and can never be shown again."""
-    key = keys_pb2.Key(kind=kind, customers=customers, display_name=display_name, expire_time=expire_time)
-    answer = call.ask(KeyServiceStub(call.channel).CreateKey, keys_pb2.CreateKeyRequest(parent=partner, key=key))
+    given = {name: value for name, value in _terms_of(terms).items() if value is not None}
+    key = keys_pb2.Key(kind=kind, customers=customers, display_name=display_name, expire_time=expire_time, **given)
+    answer = call.ask(
+        KeyServiceStub(call.channel).CreateKey, keys_pb2.CreateKeyRequest(parent=partner, key=key, request_id=request_id)
+    )
     secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json)
 
 
@@ -71,6 +116,7 @@ def list_(call: Call, partner: str, show_invalid: bool) -> None:
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d).")
 @click.option("--no-expire-time", is_flag=True, help="It does not end by itself.")
 @click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="One of its customers; replaces the whole list.")
+@_terms
 @click.option("--etag", default="", help="Refuse the change if the key is not as it was when this was read.")
 def update(
     call: Call,
@@ -81,6 +127,7 @@ def update(
     no_expire_time: bool,
     customers: tuple[str, ...],
     etag: str,
+    **terms: Any,
 ) -> None:
     """Change a key. What is not named stays as it is."""
     if no_expire_time and expire_time is not None:
@@ -89,11 +136,15 @@ def update(
         "display_name": display_name is not None,
         "expire_time": expire_time is not None or no_expire_time,
         "customers": bool(customers),
+        **{name: value is not None for name, value in _terms_of(terms).items()},
     }
     mask = FieldMask(paths=[path for path, given in named.items() if given])
     if not mask.paths:
-        raise click.UsageError("nothing to change: give --display-name, --expire-time, --no-expire-time or --customer")
+        raise click.UsageError(
+            "nothing to change: give --display-name, --expire-time, --customer or another option of what is to be"
+        )
     changed = keys_pb2.Key(name=key, etag=etag, display_name=display_name or "", expire_time=expire_time, customers=customers)
+    changed.MergeFrom(keys_pb2.Key(**{name: value for name, value in _terms_of(terms).items() if value is not None}))
     answer = call.ask(KeyServiceStub(call.channel).UpdateKey, keys_pb2.UpdateKeyRequest(key=changed, update_mask=mask))
     show(answer, "key", as_json=call.as_json)
 
@@ -123,3 +174,44 @@ def delete(call: Call, key: str) -> None:
     """End a key for good, and the streams that were opened with it."""
     answer = call.ask(KeyServiceStub(call.channel).DeleteKey, keys_pb2.DeleteKeyRequest(name=key))
     show(answer, None, as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("key", type=KEY)
+@click.option("--overlap", type=SPAN, default="0s", show_default=True, help="How long the former secret goes on: 0 to 30d.")
+@click.option("--etag", default="", help="Refuse the rotation if the key is not as it was when this was read.")
+@request_id
+@click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
+def rotate(call: Call, *, key: str, overlap: int, etag: str, request_id: str, quiet: bool) -> None:
+    """Give a key a new secret.
+
+    It is printed, alone on standard output, and can never be shown again. The key keeps its name, kind, list and history.
+    """
+    request = keys_pb2.RotateKeyRequest(name=key, etag=etag, overlap=to_duration(overlap), request_id=request_id)
+    answer = call.ask(KeyServiceStub(call.channel).RotateKey, request)
+    secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json, verb="has a new secret")
+
+
+@keys.command("revoke-secret")
+@authority_call
+def revoke_secret(call: Call) -> None:
+    """Kill the secret that this is called with.
+
+    Of a key or a token, found or stolen: whoever holds it may end it, for good. Its key's other secret goes on.
+    """
+    answer = call.ask(KeyServiceStub(call.channel).RevokeSecret, keys_pb2.RevokeSecretRequest())
+    show(answer, None, as_json=call.as_json)
+
+
+@keys.command()
+@authority_call
+@click.argument("partner", type=PARTNER)
+@click.option("--end", is_flag=True, help="Give the demo customer back.")
+def rehearse(call: Call, partner: str, end: bool) -> None:
+    """Withdraw the demo customer from the partner's demo keys.
+
+    To see what a real customer's withdrawal does to a program, on made-up data. --end gives it back.
+    """
+    request = keys_pb2.SetRehearsalRequest(partner=partner, rehearsing=not end)
+    show(call.ask(KeyServiceStub(call.channel).SetRehearsal, request), None, as_json=call.as_json)

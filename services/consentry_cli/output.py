@@ -42,13 +42,15 @@ def rows(cells: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def secret(answer: Message, resource: Message, text: str, *, quiet: bool, as_json: bool) -> None:
+def secret(answer: Message, resource: Message, text: str, *, quiet: bool, as_json: bool, verb: str = "is created") -> None:
     """A new secret: alone on standard output, so that `SECRET=$(...)` holds it; what to know about it on standard error."""
     if as_json:
         click.echo(to_json(answer))
         return
+    if not text:
+        raise click.ClickException(f"{field(resource, 'name')} was made by this request before, and its secret shown then")
     if not quiet:
-        click.echo(f"{field(resource, 'name')} is created. Its secret cannot be shown again; keep it safe:", err=True)
+        click.echo(f"{field(resource, 'name')} {verb}. The secret cannot be shown again; keep it safe:", err=True)
     click.echo(text)
 
 

@@ -111,4 +111,7 @@ ALARM = ResourceName(names.ALARM)
 TIME = Time()
 SPAN = Span()
 AGGREGATE = EnumValue(telemetry_pb2.QueryHistoryRequest.Aggregate.DESCRIPTOR)
+request_id = click.option(
+    "--request-id", default="", help="Of your own choice: sent again under it, the command does nothing more."
+)
 DATA_CLASS = EnumValue(data_class_pb2.DataClass.DESCRIPTOR)

@@ -14,7 +14,7 @@ from consentry_gateway.settings import CollectSettings, SimulateSettings
 def init(settings: AuthoritySettings) -> None:
     """Prepare the data folder.
 
-    Database, checksum key, the operator's token, tokens for the services. Done again, it adds what is missing.
+    Database, checksum key, audit key, the operator's token, tokens for the services. Done again, it adds what is missing.
     """
     file = load("consentry_authority.app:initialize", "authority")(settings)
     click.echo(f"{settings.data_dir} is ready. The operator's token is in a file that only you can read:")
@@ -58,6 +58,18 @@ def restored(settings: AuthoritySettings) -> None:
     """
     load("consentry_authority.app:restored", "authority")(settings)
     click.echo(f"{settings.database_file} begins a new epoch")
+
+
+@click.command("rotate-checksum-key")
+@options(AuthoritySettings)
+def rotate_checksum_key(settings: AuthoritySettings) -> None:
+    """Make new secrets with a new checksum key.
+
+    From the authority's next start on. The former keys stay in the file: take a line out once no live secret names it; the
+    authority does not start when one is missing that is still needed.
+    """
+    file = load("consentry_authority.app:rotate_checksum_key", "authority")(settings)
+    click.echo(f"{file} begins with a new key; start the authority again")
 
 
 @click.group(cls=LazyGroup, lazy={"replay": "consentry_gateway.__main__:replay"}, extras={"replay": "demo"})

@@ -7,10 +7,10 @@ from consentry.authority.v1 import tokens_pb2
 from consentry.authority.v1.tokens_pb2_grpc import TokenServiceStub
 from consentry_cli.call import Call, authority_call
 from consentry_cli.output import secret, show, table
-from consentry_cli.params import ORGANIZATION, TIME, TOKEN, EnumValue
+from consentry_cli.params import ORGANIZATION, TIME, TOKEN, EnumValue, request_id
 
 _ROLE = EnumValue(tokens_pb2.Token.Role.DESCRIPTOR)
-_COLUMNS = ["name", "role", "organization", "display_name", "hint", "create_time", "expire_time"]
+_COLUMNS = ["name", "role", "organization", "display_name", "hint", "create_time", "expire_time", "last_use_time"]
 
 
 @click.group()
@@ -27,6 +27,7 @@ def tokens() -> None:
 @click.option("--organization", type=ORGANIZATION, help="partners/ID or customers/ID that it acts for.")
 @click.option("--display-name", default="", help="For people.")
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
+@request_id
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
 def create(
     call: Call,
@@ -35,11 +36,16 @@ def create(
     organization: str | None,
     display_name: str,
     expire_time: Timestamp | None,
+    request_id: str,
     quiet: bool,
 ) -> None:
     """Issue a token. Its secret is printed, alone on standard output, and can never be shown again."""
     request = tokens_pb2.CreateTokenRequest(
-        role=role, organization=organization or "", display_name=display_name, expire_time=expire_time
+        role=role,
+        organization=organization or "",
+        display_name=display_name,
+        expire_time=expire_time,
+        request_id=request_id,
     )
     answer = call.ask(TokenServiceStub(call.channel).CreateToken, request)
     secret(answer, answer.token, answer.secret, quiet=quiet, as_json=call.as_json)

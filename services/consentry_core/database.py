@@ -6,17 +6,18 @@ SQLite has one writer. One thread writes, so that writers queue here, in order, 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
 
-__all__ = ["PRAGMAS", "Database", "check_writable", "open_sqlite"]
+__all__ = ["PRAGMAS", "Database", "check_writable", "open_sqlite", "upsert"]
 
 _T = TypeVar("_T")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
@@ -92,6 +93,22 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self.engine.dispose()
+
+
+def upsert(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    added: Collection[str],
+    largest: Collection[str],
+) -> None:
+    """Insert rows; to one that is there already the columns `added` are added, and of `largest` the larger one is kept."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = dialect.insert(table)
+    values = {name: table.c[name] + new.excluded[name] for name in added}
+    values |= {name: sa.case((new.excluded[name] > table.c[name], new.excluded[name]), else_=table.c[name]) for name in largest}
+    connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
 
 
 def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:

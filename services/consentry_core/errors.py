@@ -49,9 +49,23 @@ class ConsentryError(Exception):
 
 
 class Unauthenticated(ConsentryError):
-    """No credential, or none that counts. One answer for malformed, forged, unknown and deleted."""
+    """No credential, or none that counts. One answer for malformed, forged, unknown and deleted.
+
+    `detail` says which, for the audit log: it is told to nobody.
+    """
 
     default_reason = "CREDENTIAL_INVALID"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        detail: str = "",
+        reason: str | None = None,
+        metadata: Mapping[str, str] = _NO_METADATA,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.detail = detail
 
 
 class PermissionDenied(ConsentryError):
@@ -151,6 +165,7 @@ NOT_COVERED = "NOT_COVERED"
 
 _WHAT_TO_DO = {
     Reason.KEY_DISABLED: "the credential is disabled; its organisation's administrator can enable it",
+    Reason.NETWORK_NOT_ALLOWED: "the key cannot be used from this network; its organisation's administrator can add it",
     Reason.NOT_DEMO_CUSTOMER: "a demo key covers only the demo customer; use a key of another kind",
     Reason.DEMO_CUSTOMER: "only demo keys cover the demo customer; create one",
     Reason.REHEARSING_WITHDRAWAL: "your organisation is rehearsing a withdrawal on the demo customer; end the rehearsal",

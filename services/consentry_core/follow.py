@@ -75,6 +75,13 @@ class Farewell:
 
 
 @dataclass(frozen=True, slots=True)
+class Uses:
+    """Guard: when secrets, by their ids, were last in use. Decides nothing."""
+
+    uses: tuple[tuple[str, Instant], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Authority: the right to serve until `stamp + duration` on the guard's clock, once `revision` has been applied."""
 
@@ -107,7 +114,7 @@ class Facts:
     standings: tuple[Standing, ...] = ()
 
 
-FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell
+FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell | Uses
 FromAuthority: TypeAlias = Lease | Facts
 
 LEASE_SECONDS = 5

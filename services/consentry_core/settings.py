@@ -15,11 +15,12 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 _S = TypeVar("_S")
+_P = ParamSpec("_P")
 PREFIX = "CONSENTRY_"
 
 
@@ -51,12 +52,13 @@ def variable(field: dataclasses.Field[Any]) -> str:
     return field.metadata["env"] or PREFIX + field.name.upper()
 
 
-def options(settings: type[_S]) -> Callable[[Callable[[_S], None]], Callable[..., None]]:
-    """Decorate a command: its flags are the fields of `settings`, and it is called with one."""
+def options(settings: type[_S]) -> Callable[[Callable[Concatenate[_S, _P], None]], Callable[..., None]]:
+    """Decorate a command: its flags are the fields of `settings`, and it is called with one, and with what else it declares."""
 
-    def decorate(command: Callable[[_S], None]) -> Callable[..., None]:
+    def decorate(command: Callable[Concatenate[_S, _P], None]) -> Callable[..., None]:
         def call(**values: Any) -> None:
-            command(settings(**values))
+            own = {field.name: values.pop(field.name) for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+            command(settings(**own), **values)  # type: ignore[call-arg] # click gives what it declared
 
         call.__name__, call.__doc__ = command.__name__, command.__doc__
         decorated: Callable[..., None] = call

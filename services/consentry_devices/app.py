@@ -20,6 +20,7 @@ from consentry_core.encoding import RandomBytes
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Gate
+from consentry_core.rpc.peers import trusted_proxies
 from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
 from consentry_core.rpc.stuck import StuckWrites
 from consentry_devices.feed.retention import Retention
@@ -135,6 +136,8 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
         clock=clock,
         random=random,
         on_serving=on_serving,
+        accesses=settings.data_dir / "accesses",
+        trusted_proxies=trusted_proxies(settings.trusted_proxies),
     )
 
 

@@ -44,6 +44,11 @@ class DevicesSettings:
     write_timeout: float = setting(
         60.0, "seconds after which a client that has stopped reading is hung up on", env="CONSENTRY_DEVICES_WRITE_TIMEOUT"
     )
+
+    trusted_proxies: str = setting(
+        "", "proxies whose x-forwarded-for counts for keys' networks: addresses and networks, divided by commas"
+    )
+
     ready_file: Path | None = setting(
         None, "file to write the address to once it is served: for port 0", env="CONSENTRY_DEVICES_READY_FILE"
     )

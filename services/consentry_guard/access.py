@@ -1,6 +1,7 @@
 """What a servicer behind the guard works with: the call that was let in, and what it may read."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from consentry_core.errors import ConsentryError
@@ -10,6 +11,19 @@ from consentry_rule import CustomerId, DataClass, Decision, Instant, PartnerId, 
 
 Access = tuple[CustomerId, DataClass]
 """One thing that a message holds: data of one class of one customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """How much of one access a message holds, for the customer's access log.
+
+    `devices` are ids. `bytes` 0 means the whole message, for one that holds nothing else. Made once, it may be told of many
+    messages.
+    """
+
+    readings: int = 0
+    devices: frozenset[str] = field(default=frozenset())
+    bytes: int = 0
 
 
 class CoverageChanges(Protocol):
@@ -120,6 +134,10 @@ class GuardedCall(Protocol):
 
     def next_write(self, accesses: frozenset[Access]) -> None:
         """What the next message holds, in place of what was required. Streams call it before each message."""
+        ...
+
+    def hands_out(self, held: Mapping[Access, Handed]) -> None:
+        """How much the next message holds of each. Left out, messages and bytes are counted all the same."""
         ...
 
     def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:

@@ -1,6 +1,7 @@
 """A call behind the guard: who calls, what it may read now, and the check that every one of its writes passes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from consentry_core import names
 from consentry_core.clock import SECOND, Clock
@@ -8,11 +9,14 @@ from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable,
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.peers import Peers
 from consentry_core.waking import Waking
-from consentry_guard.access import Access, CoverageChanges
+from consentry_guard.access import Access, CoverageChanges, Handed
 from consentry_guard.changes import Changes
 from consentry_guard.follower import Follower
+from consentry_guard.tally import Tally
 from consentry_rule import (
+    Address,
     Allow,
     CustomerId,
     DataClass,
@@ -29,6 +33,7 @@ from consentry_rule import (
     allowed,
     covered,
     opened_classes,
+    reachable,
     usable,
 )
 
@@ -50,6 +55,8 @@ class Call:
         clock: Clock,
         *,
         waking: Waking | None = None,
+        tally: Tally | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.open_call = open_call
         self.identity = identity
@@ -60,6 +67,10 @@ class Call:
         self._follow = follow
         self._clock = clock
         self._waking = waking
+        self._tally = tally
+        self._held: Mapping[Access, Handed] | None = None
+        self._checked_at = Instant(0)
+        self._peers = peers or Peers()
         self._scope: frozenset[Access] = frozenset()
         self._all = False
         self._followed: frozenset[CustomerId] = frozenset()
@@ -81,6 +92,11 @@ class Call:
         if not isinstance(facts, Key):
             raise PermissionDenied("this method is called with an API key", reason="CALLER_NOT_ALLOWED")
         return facts
+
+    @cached_property
+    def address(self) -> Address | None:
+        """Where it comes from."""
+        return self._peers.address(self.open_call.context)
 
     @property
     def partner(self) -> PartnerId:
@@ -188,16 +204,30 @@ class Call:
         """See `GuardedCall.require`."""
         decision = self.decide(customer, data_class, data_time)
         if isinstance(decision, Deny):
-            raise self.denial(customer, decision)
+            self._refused(customer, data_class, decision)
+            raise self._denial(customer, decision)
         self._scope |= {(customer, data_class)}
 
     def next_write(self, accesses: frozenset[Access]) -> None:
         """See `GuardedCall.next_write`."""
         self._scope = accesses
 
+    def hands_out(self, held: Mapping[Access, Handed]) -> None:
+        """See `GuardedCall.hands_out`."""
+        self._held = held
+
     def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
         """See `GuardedCall.denial`."""
         assert isinstance(decision, Deny), "an Allow is no denial"  # noqa: S101 - a mistake in the caller's code
+        self._refused(customer, None, decision)
+        return self._denial(customer, decision)
+
+    def _refused(self, customer: CustomerId, data_class: DataClass | None, decision: Deny) -> None:
+        """Count what was asked for in vain; a key that is no longer usable asks for nobody's data."""
+        if self._tally is not None and decision.reason not in _OF_THE_KEY:
+            self._tally.refuse(self.identity.credential, self._now(), customer, data_class)
+
+    def _denial(self, customer: CustomerId, decision: Deny) -> ConsentryError:
         if decision.reason in _OF_THE_KEY:
             return denied(decision)
         standing = self._standing(self.key, customer)
@@ -211,16 +241,27 @@ class Call:
         """Raise unless a write that holds what this call's scope says may begin now.
 
         1. The lease is usable.
-        2. The credential lives, is not disabled, has not reached its end.
+        2. The credential lives, is not disabled, has not reached its end; a key can be used from where the call comes from.
         3. So does the secret that it came with.
         4. The rule allows every (customer, data class) in the scope.
         """
         facts, instant = self.check_credential()
+        self._checked_at = instant
         if self._scope and isinstance(facts, Key):
             for customer, decision in self._denials(facts, self._scope, instant):
                 # A call that watches its coverage has looked in this very step, so an end came in between: it narrows when
                 # it is opened again.
-                raise coverage_changed() if self.changes else self.denial(customer, decision)
+                raise coverage_changed() if self.changes else self._denial(customer, decision)
+
+    def begin_write(self) -> None:
+        """`check`, and count what is handed over: for the step that begins a write, and for no other."""
+        self.check()
+        scope = self._scope
+        if scope and self._tally is not None:
+            size, held, self._held = self.open_call.message_bytes, self._held, None
+            if held is None:
+                held = dict.fromkeys(scope, Handed(bytes=size // len(scope)))
+            self._tally.count(self.identity.credential, self._checked_at, size, held)
 
     def check_credential(self) -> tuple[Key | Token, Instant]:
         """Steps 1 to 3 of `check`; returns what step 4 goes on with."""
@@ -231,6 +272,10 @@ class Call:
         decision = usable(facts, instant)
         if isinstance(decision, Deny):
             raise denied(decision)
+        if isinstance(facts, Key) and facts.networks:
+            decision = reachable(facts, self.address)
+            if isinstance(decision, Deny):
+                raise denied(decision)
         for secret in facts.secrets:
             if secret.id == self.identity.secret_id:
                 decision = usable(secret, instant)

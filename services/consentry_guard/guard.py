@@ -5,7 +5,8 @@ How a call comes in (`Guard.admit`):
 1. Take the secret from the metadata.
 2. Recall whose it is; else ask the authority (`VerifyCredential`), once for all calls that wait for the same secret.
 3. Follow the credential, if nobody does yet, and wait until its facts are known and as new as the verification.
-4. Check lease, credential, secret (`Call.check`), and whether this kind of caller may call this method.
+4. Check lease, credential, secret, where it comes from (`Call.check`), whether this kind of caller may call this method, and
+   what is left of the key's quota.
 
 From then on every message to the client passes `Call.check` in the step in which it is handed to the transport.
 """
@@ -15,6 +16,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +29,7 @@ from consentry_core.identity import IdentityMemory
 from consentry_core.returning import return_after
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_core.waking import Waking
 from consentry_guard.access import Access, GuardedCall
@@ -35,8 +38,12 @@ from consentry_guard.changes import touched_customers
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
+from consentry_guard.quotas import Quotas
+from consentry_guard.reporting import Reporting
 from consentry_guard.rpc.authority import Authority, Verified
-from consentry_rule import CustomerId, Instant, Key, PartnerId, Token, next_end
+from consentry_guard.tally import Tally
+from consentry_guard.uses import SecretUses
+from consentry_rule import CustomerId, Instant, Key, Network, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)
 _IDLE_NAMES = 10_000  # that no call uses, and that are followed all the same: some megabytes
@@ -64,7 +71,10 @@ class Guard:
     Methods that are not in it ask through `guarded_call()`.
 
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
-    calls begin and cease to be served, for health checks.
+    calls begin and cease to be served, for health checks. `trusted_proxies` are those whose `x-forwarded-for` counts.
+
+    `accesses` is a folder for what each key read, until it has been reported to the authority, where customers see it. None:
+    nothing is counted, and all the time that this guard serves shows as not reported.
     """
 
     def __init__(
@@ -78,19 +88,29 @@ class Guard:
         clock: Clock | None = None,
         random: RandomBytes = secrets.token_bytes,
         on_serving: Callable[[bool], None] = lambda _: None,
+        accesses: Path | None = None,
+        trusted_proxies: Iterable[Network] = (),
     ) -> None:
+        self._peers = Peers(trusted_proxies)
+        self._quotas = Quotas()
         self._clock = clock or SystemClock()
         self._policies = policies
         self._scopes = scopes
         self._memory = IdentityMemory(random)
         self._verifying: dict[str, asyncio.Task[Verified]] = {}
-        self._follower = Follower(base32(random(15)), service)
-        self._authority = Authority(target, token, self._follower, self._clock, self._applied)
+        incarnation = base32(random(15))
+        self._follower = Follower(incarnation, service)
+        self._authority = Authority(target, token, self._follower, self._clock, applied=self._applied, renewing=self._renewing)
+        self._tally = self._reporting = None
+        if accesses is not None:
+            self._tally = Tally()
+            self._reporting = Reporting(self._tally, accesses, incarnation, service, now=self._now, send=self._authority.report)
         self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
         # The keys among them by partner: a change of one standing looks at its own partner's calls, and not at all there are.
         self._keys_of: dict[PartnerId, set[str]] = {}
+        self._uses = SecretUses()
         self._interests = Interests(idle=_IDLE_NAMES)
         self._deadlines: Deadlines[_Subject] = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
@@ -104,13 +124,18 @@ class Guard:
     async def start(self) -> None:
         """Connect in the background. Calls are refused with UNAVAILABLE until there is a lease."""
         self._authority.start()
+        if self._reporting is not None:
+            self._reporting.start()
 
     async def stop(self) -> None:
-        """Let go of the authority."""
+        """Report what is left, and let go of the authority. To be called when nothing is served any more."""
+        if self._reporting is not None:
+            await self._reporting.stop()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._verifying.values():
             task.cancel()
+        self._tell_uses(self._clock.boot())
         await self._authority.stop()
 
     # Gate
@@ -121,9 +146,18 @@ class Guard:
         identity = self._memory.recall(secret)
         verified = None
         if identity is None:
-            verified = await self._verify(secret)
+            verified = await self._verify(secret, call.context.peer())
             identity = verified.identity
-        guarded = self._calls[call] = Call(call, identity, self._follower, self._know, self._clock, waking=self._waking)
+        guarded = self._calls[call] = Call(
+            call,
+            identity,
+            self._follower,
+            self._know,
+            self._clock,
+            waking=self._waking,
+            tally=self._tally,
+            peers=self._peers,
+        )
         await self._know(guarded, (identity.credential,))
         if verified is not None:
             await self._catch_up(verified.revision)
@@ -133,17 +167,26 @@ class Guard:
         if same is None:
             same = self._by_credential[identity.credential] = set()
         same.add(guarded)
-        facts, _ = guarded.check_credential()  # nothing is in its scope yet
+        facts, now = guarded.check_credential()  # nothing is in its scope yet
+        self._uses.used(identity.secret_id, now)
         if isinstance(facts, Key):
             self._keys_of.setdefault(facts.partner, set()).add(identity.credential)
         require_allowed(self._policies, call.method, caller_kind(facts))
-        call.caller, call.check_write = guarded, guarded.check
+        if isinstance(facts, Key):
+            left = self._quotas.admit(identity.credential, facts.quota, call, self._clock.boot())
+            if left:
+                call.context.set_trailing_metadata(left)
+        call.caller, call.check_write = guarded, guarded.begin_write
         scope = self._scopes.get(call.method)
         if scope is not None:
             call.on_request = partial(_require, guarded, scope)
 
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """See `Gate.refused`."""
+
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
+        self._quotas.release(call)
         guarded = self._calls.pop(call, None)
         if guarded is None:
             return
@@ -167,10 +210,10 @@ class Guard:
                 if not keys:
                     del self._keys_of[partner]
 
-    async def _verify(self, secret: str) -> Verified:
+    async def _verify(self, secret: str, peer: str) -> Verified:
         task = self._verifying.get(secret)
         if task is None:
-            task = asyncio.create_task(self._authority.verify(secret))
+            task = asyncio.create_task(self._authority.verify(secret, peer))
             self._verifying[secret] = task
             task.add_done_callback(lambda _: self._verifying.pop(secret, None))
         # Shielded: one caller that goes away does not take the answer from the others.
@@ -248,6 +291,15 @@ class Guard:
             call.open_call.end(denial)
             return True
         return False
+
+    def _renewing(self, now: BootTime) -> None:
+        """The lease is being renewed, as it is every second or two."""
+        if self._uses.due(now):
+            self._tell_uses(now)
+
+    def _tell_uses(self, now: BootTime) -> None:
+        in_use = (call.identity.secret_id for call in self._calls.values())
+        self._authority.send(self._uses.tell(in_use, self._follower.authority_now(now), now))
 
     # Time
 

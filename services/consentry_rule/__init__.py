@@ -7,6 +7,9 @@
           ALL_CUSTOMERS         customer is a valid customer of the key's partner, now
           SPECIFIC_CUSTOMERS    the same, and customer is on the key's list
 
+    reachable(key, address) =
+        the address is in one of the networks that the key names, if it names any
+
     allowed(key, standing, data class, data time, now) =
         covered, and the consent includes the data class, and the data is not older than the consent opens
 
@@ -16,6 +19,8 @@ streams, history. There is no second copy. Pure functions over frozen dataclasse
 
 from consentry_rule.facts import (
     ALL_DATA_CLASSES,
+    NO_QUOTA,
+    Address,
     Consent,
     CustomerId,
     DataClass,
@@ -23,17 +28,33 @@ from consentry_rule.facts import (
     Key,
     KeyId,
     KeyKind,
+    Network,
     PartnerId,
+    Quota,
     Secret,
     Standing,
     Subscription,
     Token,
     TokenRole,
 )
-from consentry_rule.rule import Allow, Decision, Deny, Reason, allowed, covered, next_end, opened_classes, usable, valid
+from consentry_rule.rule import (
+    Allow,
+    Decision,
+    Deny,
+    Reason,
+    allowed,
+    covered,
+    next_end,
+    opened_classes,
+    reachable,
+    usable,
+    valid,
+)
 
 __all__ = [
     "ALL_DATA_CLASSES",
+    "NO_QUOTA",
+    "Address",
     "Allow",
     "Consent",
     "CustomerId",
@@ -44,7 +65,9 @@ __all__ = [
     "Key",
     "KeyId",
     "KeyKind",
+    "Network",
     "PartnerId",
+    "Quota",
     "Reason",
     "Secret",
     "Standing",
@@ -55,6 +78,7 @@ __all__ = [
     "covered",
     "next_end",
     "opened_classes",
+    "reachable",
     "usable",
     "valid",
 ]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NewType
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import NewType, TypeAlias
 
 Instant = NewType("Instant", int)
 """A moment: nanoseconds since the Unix epoch, UTC."""
@@ -11,6 +12,10 @@ Instant = NewType("Instant", int)
 PartnerId = NewType("PartnerId", str)
 CustomerId = NewType("CustomerId", str)
 KeyId = NewType("KeyId", str)
+
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class DataClass(Enum):
@@ -51,8 +56,21 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """How much an enforcement point lets a key ask. 0: no limit. Whoever has enough of it left may read no more and no less."""
+
+    calls_per_minute: int = 0
+    open_streams: int = 0
+
+
+NO_QUOTA = Quota()
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """A partner's API key. `customers` is the list of a SPECIFIC_CUSTOMERS key; `rehearsing` matters to a DEMO key.
+
+    `networks` are those that it can be used from; none named means from everywhere.
 
     `listed_numbers` and `unlisted` decide nothing. They say what a reader missed that comes back: by customer on the list, the
     change that put it there; and of each that was taken off it, even if it is on it again, the first change that put it there
@@ -69,6 +87,8 @@ class Key:
     secrets: tuple[Secret, ...] = ()
     listed_numbers: Mapping[CustomerId, int] = field(default_factory=dict, hash=False)
     unlisted: tuple[tuple[CustomerId, int, int], ...] = ()
+    networks: tuple[Network, ...] = ()
+    quota: Quota = NO_QUOTA
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ Written field by field, because a change is looked at in the transaction that ma
 no field is forgotten. Where it cannot tell, it says yes: a barrier too many costs milliseconds.
 """
 
-from consentry_rule.facts import ALL_DATA_CLASSES, Consent, Instant, Key, Secret, Standing, Subscription, Token
+from ipaddress import IPv4Network, IPv6Network
+
+from consentry_rule.facts import ALL_DATA_CLASSES, Consent, Instant, Key, Network, Secret, Standing, Subscription, Token
 from consentry_rule.rule import Deny, usable, valid
 
 
@@ -45,7 +47,22 @@ def _narrows_consent(before: Consent, after: Consent) -> bool:
 def _narrows_key(before: Key, after: Key) -> bool:
     if (before.kind, before.partner) != (after.kind, after.partner):
         return True
+    if after.networks != before.networks and not _within(before.networks, after.networks):
+        return True
     return not before.customers <= after.customers or (after.rehearsing and not before.rehearsing)
+
+
+def _within(before: tuple[Network, ...], after: tuple[Network, ...]) -> bool:
+    """Whether a key can be used from everywhere that it could. Networks that hold another only together do not count."""
+    if not before or not after:
+        return not after
+    return all(any(_subnet(inner, outer) for outer in after) for inner in before)
+
+
+def _subnet(inner: Network, outer: Network) -> bool:
+    if isinstance(inner, IPv4Network):
+        return isinstance(outer, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
 
 
 def _narrows_secrets(before: tuple[Secret, ...], after: tuple[Secret, ...], now: Instant) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from consentry_rule.facts import ALL_DATA_CLASSES, DataClass, Instant, Key, KeyKind, Secret, Standing, Token
+from consentry_rule.facts import ALL_DATA_CLASSES, Address, DataClass, Instant, Key, KeyKind, Secret, Standing, Token
 
 
 class Reason(Enum):
@@ -18,6 +18,7 @@ class Reason(Enum):
     KEY_DELETED = "KEY_DELETED"
     KEY_DISABLED = "KEY_DISABLED"
     KEY_EXPIRED = "KEY_EXPIRED"
+    NETWORK_NOT_ALLOWED = "NETWORK_NOT_ALLOWED"
     NOT_DEMO_CUSTOMER = "NOT_DEMO_CUSTOMER"
     DEMO_CUSTOMER = "DEMO_CUSTOMER"
     REHEARSING_WITHDRAWAL = "REHEARSING_WITHDRAWAL"
@@ -66,6 +67,13 @@ def usable(credential: Key | Token | Secret, now: Instant) -> Decision:
     if _ended(credential.expire_time, now):
         return _DENY[Reason.KEY_EXPIRED]
     return _ALLOW
+
+
+def reachable(key: Key, address: Address | None) -> Decision:
+    """Whether the key can be used from an address. None: one that is not known, which is in no network."""
+    if not key.networks or (address is not None and any(address in network for network in key.networks)):
+        return _ALLOW
+    return _DENY[Reason.NETWORK_NOT_ALLOWED]
 
 
 def valid(standing: Standing, now: Instant) -> Decision:

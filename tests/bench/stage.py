@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,11 +122,13 @@ def stage() -> Iterator[Stage]:
 
 
 @contextlib.asynccontextmanager
-async def authority(stage: Stage) -> AsyncIterator[RunningAuthority]:
-    """An authority in a process of its own, with what tests do to one."""
+async def authority(stage: Stage, *, filled_by: Callable[[Path], None] | None = None) -> AsyncIterator[RunningAuthority]:
+    """An authority in a process of its own, with what tests do to one. `filled_by` writes into its folder before it starts."""
     folder = stage.folder / "authority"
     folder.mkdir()
     prepare(folder)
+    if filled_by is not None:
+        filled_by(folder)
     process = await stage.start("authority", "consentry_authority", "--listen=127.0.0.1:0", f"--data-dir={folder}")
     served = cast("Any", SimpleNamespace(address=process.address, store=None))
     async with open_channel(process.address) as channel:

@@ -41,6 +41,8 @@ SCOPED: Mapping[str, Callable[[str], Message]] = {
     "RevokeConsent": lambda org: consent_pb2.RevokeConsentRequest(customer=org, partner="partners/acme"),
     "GetConsent": lambda org: consent_pb2.GetConsentRequest(name=f"{org}/consents/acme"),
     "ListConsents": lambda org: consent_pb2.ListConsentsRequest(parent=org),
+    "ListConsentEvents": lambda org: consent_pb2.ListConsentEventsRequest(parent=org),
+    "ListAccesses": lambda org: consent_pb2.ListAccessesRequest(parent=org),
     "CreateKey": lambda org: keys_pb2.CreateKeyRequest(parent=org, key=keys_pb2.Key(kind=keys_pb2.Key.KIND_DEMO)),
     "GetKey": lambda org: keys_pb2.GetKeyRequest(name=f"{org}/keys/k1"),
     "ListKeys": lambda org: keys_pb2.ListKeysRequest(parent=org),
@@ -50,9 +52,11 @@ SCOPED: Mapping[str, Callable[[str], Message]] = {
     "DisableKey": lambda org: keys_pb2.DisableKeyRequest(name=f"{org}/keys/k1"),
     "EnableKey": lambda org: keys_pb2.EnableKeyRequest(name=f"{org}/keys/k1"),
     "DeleteKey": lambda org: keys_pb2.DeleteKeyRequest(name=f"{org}/keys/k1"),
+    "RotateKey": lambda org: keys_pb2.RotateKeyRequest(name=f"{org}/keys/k1"),
+    "SetRehearsal": lambda org: keys_pb2.SetRehearsalRequest(partner=org),
 }
 # Its request names no organisation; tested by itself.
-BY_ITSELF = {"DeleteToken", "GetEnforcement", "WhoAmI"}
+BY_ITSELF = {"DeleteToken", "GetEnforcement", "RevokeSecret", "WhoAmI"}
 
 _ADMINISTRATORS = {
     Caller.PARTNER_ADMIN: ("partners/acme", "partners/rival", "partners/nobody"),
@@ -126,6 +130,7 @@ def test_what_is_open_to_several_kinds_of_callers_is_pinned() -> None:
         "DeleteToken": administrators,
         "GetEnforcement": administrators,
         "WhoAmI": frozenset(Caller),
+        "RevokeSecret": frozenset(Caller),
     }
 
 

@@ -79,6 +79,19 @@ async def test_the_life_of_a_key(pair: Pair) -> None:
     assert name not in await shell.output(admin, "keys", "list", "acme")
     assert name in await shell.output(admin, "keys", "list", "acme", "--all")
     assert "active" in await shell.output(admin, "keys", "enable", name)
+    out = await shell.output(
+        admin, "keys", "update", name, "--label", "team=ops", "--network", "127.0.0.0/8", "--calls-per-minute", "600"
+    )
+    assert re.search(r"^allowed_networks +127.0.0.0/8$", out, re.MULTILINE)
+    assert re.search(r"^quota.calls_per_minute +600$", out, re.MULTILINE)
+    assert "allowed_networks" not in await shell.output(admin, "keys", "update", name, "--from-everywhere")
+    secret = await shell.secret(admin, "keys", "rotate", name, "--overlap", "1h", "-q")
+    second = await shell.secret(admin, "keys", "rotate", name, "--overlap", "0s", "-q")
+    assert (await shell.refusal(secret, "whoami")).startswith("error: CREDENTIAL_INVALID: ")
+    assert re.search(rf"^credential +{name}$", await shell.output(second, "keys", "revoke-secret"), re.MULTILINE)
+    assert (await shell.refusal(second, "whoami")).startswith("error: CREDENTIAL_INVALID: ")
+    assert re.search(r"^rehearsing +yes$", await shell.output(admin, "keys", "rehearse", "acme"), re.MULTILINE)
+    assert "rehearsing" not in await shell.output(admin, "keys", "rehearse", "acme", "--end")
     assert "enforcement" in await shell.output(admin, "keys", "delete", name)
     assert name not in await shell.output(admin, "keys", "list", "acme", "--all")
 

@@ -20,7 +20,7 @@ from consentry_core.rpc.gate import OpenCall
 from consentry_core.rpc.policy import caller_kind
 from consentry_devices.app import Devices, DevicesSettings, start
 from consentry_devices.rpc.policies import POLICIES
-from consentry_guard import Access, CoverageChanges
+from consentry_guard import Access, CoverageChanges, Handed
 from consentry_guard.changes import Changes
 from consentry_rule import (
     Allow,
@@ -150,6 +150,9 @@ class RuleGate:
         call.caller = self.calls[call] = rule_call = RuleCall(self, secret)
         call.check_write = rule_call.check
 
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """Nothing to note."""
+
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
         self.calls.pop(call, None)
@@ -267,6 +270,9 @@ class RuleCall:
 
     def next_write(self, accesses: frozenset[Access]) -> None:
         self._scope = accesses
+
+    def hands_out(self, held: Mapping[Access, Handed]) -> None:
+        """Nobody counts here."""
 
     def denial(self, customer: CustomerId, decision: Decision) -> ConsentryError:
         assert isinstance(decision, Deny)

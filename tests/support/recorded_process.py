@@ -64,8 +64,8 @@ def recorded(record: Record) -> type[gate.OpenCall]:
     calls = itertools.count()
 
     class RecordedCall(gate.OpenCall):
-        def __init__(self, method: str, context: gate.Context) -> None:
-            super().__init__(method, _RecordedContext(self, context))  # type: ignore[arg-type]
+        def __init__(self, method: str, context: gate.Context, *, streaming: bool = False) -> None:
+            super().__init__(method, _RecordedContext(self, context), streaming=streaming)  # type: ignore[arg-type]
             given = dict(context.invocation_metadata() or ()).get("reader")
             self.name = str(given) if given else f"{os.getpid()}.{next(calls)}"
             self.number = 0

@@ -21,7 +21,7 @@ from consentry_core.clock import SECOND
 from consentry_core.rpc.times import to_timestamp
 from consentry_rule import Instant
 from support.gateways import EPOCH, alarm, readings
-from support.world import World
+from support.world import REPORTED_KEY, World
 
 _A, _D = "/consentry.authority.v1.", "/consentry.devices.v1."
 NORTH, EAST, ACME = "customers/north", "customers/east", "partners/acme"
@@ -87,6 +87,8 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}ConsentService/RevokeConsent": lambda _: consent_pb2.RevokeConsentRequest(customer=NORTH, partner="partners/rival"),
     f"{_A}ConsentService/GetConsent": lambda _: consent_pb2.GetConsentRequest(name=f"{NORTH}/consents/acme"),
     f"{_A}ConsentService/ListConsents": lambda _: consent_pb2.ListConsentsRequest(parent=NORTH),
+    f"{_A}ConsentService/ListConsentEvents": lambda _: consent_pb2.ListConsentEventsRequest(parent=NORTH, partner=ACME),
+    f"{_A}ConsentService/ListAccesses": lambda _: consent_pb2.ListAccessesRequest(parent=NORTH, reader=REPORTED_KEY),
     f"{_A}KeyService/CreateKey": lambda _: keys_pb2.CreateKeyRequest(
         parent=ACME, key=keys_pb2.Key(kind=keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, customers=[NORTH, EAST])
     ),
@@ -98,12 +100,27 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}KeyService/DisableKey": lambda world: keys_pb2.DisableKeyRequest(name=_key(world)),
     f"{_A}KeyService/EnableKey": lambda world: keys_pb2.EnableKeyRequest(name=_key(world)),
     f"{_A}KeyService/DeleteKey": lambda world: keys_pb2.DeleteKeyRequest(name=_key(world)),
+    f"{_A}KeyService/RotateKey": lambda world: keys_pb2.RotateKeyRequest(name=_key(world)),
+    f"{_A}KeyService/RevokeSecret": lambda _: keys_pb2.RevokeSecretRequest(),
+    f"{_A}KeyService/SetRehearsal": lambda _: keys_pb2.SetRehearsalRequest(partner=ACME),
     f"{_A}CoverageService/ListCoveredCustomers": lambda _: coverage_pb2.ListCoveredCustomersRequest(),
     f"{_A}CoverageService/WatchCoverage": lambda _: coverage_pb2.WatchCoverageRequest(),
     f"{_A}EnforcementService/VerifyCredential": lambda world: enforcement_pb2.VerifyCredentialRequest(
-        secret=world.secrets["all key"]
+        secret=world.secrets["all key"], peer="ipv4:192.0.2.1:50000"
     ),
     f"{_A}EnforcementService/Follow": _follow,
+    f"{_A}EnforcementService/ReportAccesses": lambda world: enforcement_pb2.ReportAccessesRequest(
+        incarnation="incarnation-9876543210",
+        service="test",
+        number=1,
+        start_time=to_timestamp(Instant(world.now - SECOND)),
+        end_time=to_timestamp(Instant(world.now)),
+        counts=[
+            enforcement_pb2.AccessCount(
+                key=world.keys["all key"].name, customer=NORTH, hour=to_timestamp(Instant(world.now)), messages=1
+            )
+        ],
+    ),
     f"{_A}EnforcementService/GetEnforcement": lambda world: enforcement_pb2.GetEnforcementRequest(revision=world.revision),
     f"{_A}EnforcementService/ListEnforcementPoints": lambda _: enforcement_pb2.ListEnforcementPointsRequest(),
     f"{_D}AlarmService/GetAlarm": lambda _: alarms_pb2.GetAlarmRequest(name=_POWER),
@@ -126,9 +143,10 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
 
 TEXTS = frozenset(
     {
-        "display_name", "purpose", "etag", "page_token", "secret", "epoch", "incarnation", "service", "after_cursor",
+        "display_name", "purpose", "etag", "page_token", "secret", "peer", "epoch", "incarnation", "service", "after_cursor",
         "after_revision", "at_least_revision", "revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
-        "serial_number", "gateways", "hint", "creator",
+        "serial_number", "gateways", "hint", "creator", "request_id",
+        "secret_id", "key", "value", "allowed_networks",
     }
 )  # fmt: skip
 """Fields with texts that are not resource names."""
@@ -142,7 +160,8 @@ OUTPUT_ONLY = frozenset(
 )
 """Names in a resource that is being created: the server writes them, whatever is sent."""
 
-OPTIONAL = frozenset({"ListConnectionsRequest.parent", "ListTokensRequest.organization", "CreateTokenRequest.organization",
+OPTIONAL = frozenset({"ListConnectionsRequest.parent", "ListConsentEventsRequest.partner",
+                      "ListAccessesRequest.reader", "ListTokensRequest.organization", "CreateTokenRequest.organization",
                       "Location.parent", "Device.parent",
                       "Device.location"})  # fmt: skip
 """Names that may be left out."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import (
     ConnectionRecord,
@@ -27,6 +28,7 @@ from support.clocks import FakeClock
 _T = TypeVar("_T")
 
 ACME, OTHER = PartnerId("acme"), PartnerId("other")
+AUDIT_KEYS = AuditKeys([bytes(32)])
 NORTH, SOUTH, EAST, WEST = map(CustomerId, ("north", "south", "east", "west"))
 
 
@@ -97,7 +99,7 @@ def open_store(folder: Path) -> Iterator[StoreUnderTest]:
     migrate(engine)
     database = Database(engine)
     database.write_now(lambda connection: open_history(connection, _numbers(), clock.now()))
-    store = Store(database, clock)
+    store = Store(database, clock, AUDIT_KEYS)
     try:
         yield StoreUnderTest(store, clock)
     finally:

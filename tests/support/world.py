@@ -17,18 +17,21 @@ from pathlib import Path
 import grpc
 from google.protobuf.message import Message
 
-from consentry.authority.v1 import keys_pb2, tokens_pb2
+from consentry.authority.v1 import enforcement_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import inventory_pb2
 from consentry_core.clock import SECOND
 from consentry_core.rpc.client import bearer
 from consentry_core.rpc.policy import Caller
+from consentry_core.rpc.times import to_timestamp
 from consentry_guard import Guard
+from consentry_rule import Instant
 from support.authority import IssuedKey
 from support.calls import POLICIES, Answer, Metadata, call, encoded
 from support.gateways import Frame, alarm, inventory, publish, readings
 from support.pair import PATIENCE, Pair, running_pair
 from support.refusals import Refusal
 
+REPORTED_KEY = "partners/acme/keys/reported"
 _Key, _Token = keys_pb2.Key, tokens_pb2.Token
 
 # Who calls a method that several kinds of callers may call.
@@ -50,8 +53,9 @@ _ACTING = {
 }
 
 
-_ISSUING: Mapping[str, type[keys_pb2.CreateKeyResponse | tokens_pb2.CreateTokenResponse]] = {
+_ISSUING: Mapping[str, type[keys_pb2.CreateKeyResponse | keys_pb2.RotateKeyResponse | tokens_pb2.CreateTokenResponse]] = {
     "CreateKey": keys_pb2.CreateKeyResponse,
+    "RotateKey": keys_pb2.RotateKeyResponse,
     "CreateToken": tokens_pb2.CreateTokenResponse,
 }
 
@@ -71,6 +75,8 @@ class World:
 
     def metadata_for(self, path: str) -> Metadata:
         """The credential of somebody who may call the method."""
+        if path.endswith("/RevokeSecret"):
+            return bearer(self.secrets["doomed token"])  # it kills what it is called with
         return bearer(self.secrets[_ACTING[next(kind for kind in _PREFERRED if kind in POLICIES[path])]])
 
     async def call(
@@ -110,9 +116,12 @@ class World:
             with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
                 tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
                 for (table,) in tables:
-                    if table == "members":
-                        continue  # counts leases: a row changes as time goes on, whoever calls what
-                    rows = connection.execute(f'SELECT * FROM "{table}"').fetchall()  # noqa: S608 - a table's own name
+                    if table == "members" or table.startswith(("access", "audit")):
+                        continue  # these tell of leases, of what was read and of what was refused, whoever calls what
+                    columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
+                    # When a secret was last in use is written every now and then, whoever calls what.
+                    kept = ", ".join(f'"{column}"' for column in columns if column != "last_use_time")
+                    rows = connection.execute(f'SELECT {kept} FROM "{table}"').fetchall()  # noqa: S608 - its own names
                     found[f"{file.name} {table}"] = sorted(rows, key=repr)
         return found
 
@@ -156,6 +165,7 @@ async def running_world(folder: Path) -> AsyncIterator[World]:
         await _people(world)
         await _credentials(world)
         await _data(world)
+        await _reported(world)
         # A second enforcement point, as a service of somebody else's would be.
         serving = asyncio.Event()
         other = Guard(
@@ -213,10 +223,28 @@ async def _credentials(world: World) -> None:
     world.secrets |= {"operator": authority.operator, "service": authority.service, "gateway of demo": authority.gateway}
     spare = await authority.token(_Token.ROLE_PARTNER_ADMIN, "partners/acme")
     world.secrets["spare token"], world.token = spare.secret, spare.token.name
+    world.secrets["doomed token"] = (await authority.token(_Token.ROLE_PARTNER_ADMIN, "partners/acme")).secret
     name, metadata = world.keys["spare key"].name, bearer(world.secrets["admin of acme"])
     disabled = await authority.keys.DisableKey(keys_pb2.DisableKeyRequest(name=name), metadata=metadata)
     world.revision = disabled.enforcement.revision
     await authority.keys.EnableKey(keys_pb2.EnableKeyRequest(name=name), metadata=metadata)
+
+
+async def _reported(world: World) -> None:
+    """What a key that is no longer there has read of north, in two hours."""
+    hours = (world.now - 3_600 * SECOND, world.now)
+    report = enforcement_pb2.ReportAccessesRequest(
+        incarnation="incarnation-of-long-ago",
+        service="other",
+        number=1,
+        start_time=to_timestamp(Instant(hours[0])),
+        end_time=to_timestamp(Instant(hours[1])),
+        last=True,
+    )
+    for hour in hours:
+        report.counts.add(key=REPORTED_KEY, customer="customers/north", hour=to_timestamp(Instant(hour)), messages=1)
+    enforcement = world.pair.authority.enforcement
+    await enforcement.ReportAccesses(report, metadata=bearer(world.secrets["service"]))
 
 
 async def _data(world: World) -> None:

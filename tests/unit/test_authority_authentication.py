@@ -27,11 +27,13 @@ class CountedPasswords(Passwords):
     """Passwords that count how often Argon2 ran."""
 
     runs = 0
+    unusable = 0
 
-    async def verify(self, argon2_hash: str | None, secret: str) -> bool:
+    async def verify(self, argon2_hash: str | None, secret: str, *, usable: bool = True) -> bool:
         """See `Passwords.verify`."""
         self.runs += 1
-        return await super().verify(argon2_hash, secret)
+        self.unusable += not usable
+        return await super().verify(argon2_hash, secret, usable=usable)
 
 
 @dataclass
@@ -44,7 +46,12 @@ class Bench:
     record: SecretRecord | None = None
 
     def __post_init__(self) -> None:
-        self.secret, record = SecretMaker(CHECKSUM_KEYS, self.passwords, secrets.token_bytes).make_now(TOKEN_PREFIX)
+        self.id_bytes = secrets.token_bytes(10)  # what a public id is made of
+        self.secret, record = SecretMaker(
+            CHECKSUM_KEYS,
+            self.passwords,
+            lambda count: self.id_bytes if count == len(self.id_bytes) else secrets.token_bytes(count),
+        ).make_now(TOKEN_PREFIX)
         self.record = record
         self.kept.do(lambda tx: tx.tokens.add(self.token, record))
         self.authenticator = self.fresh(self.passwords)
@@ -128,13 +135,58 @@ async def test_a_hash_of_another_cost_is_replaced_on_use(bench: Bench) -> None:
     dearer.close()
 
 
+async def test_many_who_send_the_same_wait_for_one_run(bench: Bench) -> None:
+    identities = await asyncio.gather(*(bench.authenticator.identify(bench.secret) for _ in range(20)))
+    assert len(set(identities)) == 1
+    assert bench.passwords.runs == 1
+
+
+async def test_a_caller_that_goes_does_not_take_the_answer_from_the_others(bench: Bench) -> None:
+    first, second = (asyncio.create_task(bench.authenticator.identify(bench.secret)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).credential == "tokens/t1"
+    assert bench.passwords.runs == 1
+
+
+async def test_versions_of_one_credential_are_proved_a_few_at_a_time(bench: Bench) -> None:
+    """Of secrets with one public id one is right. Whoever can make the others holds a checksum key."""
+    assert bench.record is not None
+    the_id = bench.id_bytes
+    wrong = [
+        CHECKSUM_KEYS.make(TOKEN_PREFIX, lambda count: the_id if count == len(the_id) else secrets.token_bytes(count)).text
+        for _ in range(10)
+    ]
+    assert {CHECKSUM_KEYS.public_id(text) for text in wrong} == {bench.record.id}
+    answers = await asyncio.gather(*(bench.authenticator.identify(text) for text in wrong), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, ResourceExhausted)]
+    assert len(refused) == 8
+    assert all(answer.reason == "VERIFICATION_BUSY" and answer.retry_after > 0 for answer in refused)
+    assert bench.passwords.runs == 2
+    assert (await bench.authenticator.identify(bench.secret)).credential == "tokens/t1"
+
+
+async def test_who_could_not_be_let_in_anyway_is_not_in_the_reserved_share(bench: Bench) -> None:
+    assert bench.record is not None
+    ended = replace(bench.token, id="t2", expire_time=bench.kept.later(1))
+    text, record = SecretMaker(CHECKSUM_KEYS, bench.passwords, secrets.token_bytes).make_now(TOKEN_PREFIX)
+    bench.kept.do(lambda tx: tx.tokens.add(ended, record))
+    bench.kept.clock.advance(2)
+    assert (await bench.authenticator.identify(text)).credential == "tokens/t2", "whose it is; the gate says that it has ended"
+    with pytest.raises(Unauthenticated):
+        await bench.authenticator.identify(CHECKSUM_KEYS.make(TOKEN_PREFIX, secrets.token_bytes).text)
+    assert (bench.passwords.runs, bench.passwords.unusable) == (2, 2)
+    await bench.authenticator.identify(bench.secret)
+    assert (bench.passwords.runs, bench.passwords.unusable) == (3, 2)
+
+
 class TestFullPool:
     """More callers than the pool has places."""
 
     async def test_the_next_one_is_told_to_come_back(self) -> None:
         go_on = threading.Event()
         passwords = Passwords(CHEAP, secrets.token_bytes, threads=1, waiting=1)
-        busy = [asyncio.create_task(passwords._run(lambda: go_on.wait(10))) for _ in range(2)]
+        busy = [asyncio.create_task(passwords._reserved.run(lambda: go_on.wait(10))) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(ResourceExhausted) as refused:
             await passwords.hash("secret")
@@ -145,10 +197,23 @@ class TestFullPool:
         assert await passwords.verify(await passwords.hash("secret"), "secret")
         passwords.close()
 
+    async def test_others_do_not_fill_the_reserved_share(self) -> None:
+        go_on = threading.Event()
+        passwords = Passwords(CHEAP, secrets.token_bytes, threads=1, waiting=4)
+        kept = await passwords.hash("secret")
+        busy = [asyncio.create_task(passwords._others.run(lambda: go_on.wait(10))) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(ResourceExhausted):
+            await passwords.verify(None, "anything", usable=False)
+        assert await passwords.verify(kept, "secret"), "at once, while all the others wait"
+        go_on.set()
+        await asyncio.gather(*busy)
+        passwords.close()
+
     async def test_a_caller_that_goes_keeps_its_place_until_the_work_is_done(self) -> None:
         go_on = threading.Event()
         passwords = Passwords(CHEAP, secrets.token_bytes, threads=1, waiting=0)
-        busy = asyncio.create_task(passwords._run(lambda: go_on.wait(10)))
+        busy = asyncio.create_task(passwords._reserved.run(lambda: go_on.wait(10)))
         await asyncio.sleep(0)
         busy.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -13,7 +13,7 @@ from consentry_authority.enforcing import Enforcing
 from consentry_authority.storage import enforcement as rows
 from consentry_authority.storage.store import Store
 from support.clocks import FakeClock
-from support.stores import ACME, NORTH, open_store
+from support.stores import ACME, AUDIT_KEYS, NORTH, open_store
 
 _T = TypeVar("_T")
 
@@ -22,7 +22,7 @@ class HeldReads(Store):
     """A real store; an answer that was read arrives when the test lets it."""
 
     def __init__(self, store: Store, clock: FakeClock) -> None:
-        super().__init__(store._database, clock)
+        super().__init__(store._database, clock, AUDIT_KEYS)
         self.was_read = asyncio.Event()
         self.arrives = asyncio.Event()
 

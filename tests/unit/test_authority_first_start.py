@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from consentry_authority.app import AuthoritySettings, initialize, migrate_database, start
+from consentry.authority.v1 import tokens_pb2
+from consentry_authority.app import AuthoritySettings, initialize, migrate_database, rotate_checksum_key, start
 from consentry_authority.first_start import read_checksum_keys
 from consentry_authority.storage.tables import metadata
 from consentry_core import names
 from consentry_core.database import open_sqlite
+from consentry_core.encoding import base64url
+from consentry_core.rpc.client import bearer
 from consentry_core.settings import SettingError
-from support.authority import prepare, read_token, settings_of
+from support.authority import prepare, read_token, running_authority, settings_of
 
 TOKENS = ("operator", "devices", "demo-gateway")
 
@@ -30,6 +33,7 @@ def test_it_makes_everything_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert initialize(settings_of(folder)) == folder / "operator.token"
     assert {file.name for file in folder.iterdir() if file.suffix not in {".db-wal", ".db-shm"}} == {
         "authority.db",
+        "audit.key",
         "checksum.key",
         *(f"{name}.token" for name in TOKENS),
     }
@@ -188,3 +192,52 @@ def unable_to_write(folder: Path) -> Iterator[None]:
         for parent, mode in modes:
             parent.chmod(mode)
         folder.chmod(0o755)
+
+
+class TestChecksumKeys:
+    """The keys in the file belong to the secrets in the database."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        prepare(tmp_path)
+        return tmp_path
+
+    async def test_a_new_one_makes_new_secrets_and_the_former_ones_go_on(self, folder: Path) -> None:
+        settings = settings_of(folder)
+        former = settings.checksum_keys_file.read_text()
+        rotate_checksum_key(settings)
+        newest, *others = settings.checksum_keys_file.read_text().splitlines(keepends=True)
+        assert others == [former]
+        assert newest != former
+        assert settings.checksum_keys_file.stat().st_mode & 0o777 == 0o600
+        async with running_authority(folder) as authority:
+            issued = (await authority.token(tokens_pb2.Token.ROLE_OPERATOR)).secret
+            assert issued.split("_")[-1][:4] != authority.operator.split("_")[-1][:4]
+            await authority.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=bearer(issued))
+
+    async def test_another_one_is_refused(self, folder: Path) -> None:
+        file = settings_of(folder).checksum_keys_file
+        file.write_text(base64url(b"x" * 32) + "\n")
+        with pytest.raises(SettingError, match=r"is missing; put the former key's line back"):
+            await start(settings_of(folder))
+
+    async def test_one_that_a_live_secret_names_is_needed_and_others_are_not(self, folder: Path) -> None:
+        settings = settings_of(folder)
+        first = settings.checksum_keys_file.read_text()
+        rotate_checksum_key(settings)
+        async with running_authority(folder):
+            pass
+        newest = settings.checksum_keys_file.read_text().splitlines()[0]
+        settings.checksum_keys_file.write_text(newest + "\n")
+        with pytest.raises(SettingError, match="3 live secrets"):
+            await start(settings)
+        settings.checksum_keys_file.write_text(first)  # nothing was made with the newest one yet
+        async with running_authority(folder) as authority:
+            await authority.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=bearer(authority.operator))
+
+    async def test_one_that_others_can_read_is_refused(self, folder: Path) -> None:
+        settings_of(folder).checksum_keys_file.chmod(0o644)
+        with pytest.raises(SettingError, match="chmod 600"):
+            await start(settings_of(folder))
+        configured = settings_of(folder, checksum_key_file=folder / "checksum.key")
+        await (await start(configured)).stop()  # wherever somebody put it, that is theirs to guard

@@ -49,7 +49,7 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
 
 def test_the_commands_are_those_of_the_design() -> None:
     assert {path[0] for path in COMMANDS if path} == {
-        "init", "authority", "devices", "gateway", "demo", "migrate", "restored",
+        "init", "authority", "devices", "gateway", "demo", "migrate", "restored", "rotate-checksum-key", "audit",
         "partners", "customers", "connections", "consents", "keys", "tokens", "whoami", "coverage",
         "enforcement",
         "inventory", "alarms", "telemetry", "watch",
@@ -174,6 +174,7 @@ def test_what_is_wrong_with_the_command_is_a_usage_error(arguments: list[str]) -
         (["init"], "argon2", "authority"),
         (["authority"], "sqlalchemy", "authority"),
         (["migrate"], "alembic", "authority"),
+        (["audit", "verify"], "sqlalchemy", "authority"),
         (["devices"], "numpy", "devices"),
         (["gateway", "simulate"], "pysnmp", "gateway"),
         (["gateway", "collect"], "pysnmp", "gateway"),

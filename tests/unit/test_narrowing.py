@@ -1,6 +1,7 @@
 """Narrowing against the rule: whatever change can turn some `allowed` false is seen as taking access away."""
 
 import dataclasses
+from ipaddress import ip_address, ip_network
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,12 +15,14 @@ from consentry_rule import (
     Key,
     KeyKind,
     PartnerId,
+    Quota,
     Secret,
     Standing,
     Subscription,
     Token,
     TokenRole,
     allowed,
+    reachable,
     usable,
 )
 from consentry_rule.narrowing import narrows_credential, narrows_standing
@@ -27,6 +30,11 @@ from consentry_rule.narrowing import narrows_credential, narrows_standing
 ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
 NOW = Instant(10)
 LATER = [Instant(moment) for moment in range(10, 16)]
+
+NETWORKS = [ip_network(text) for text in ("10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "192.0.2.0/24", "2001:db8::/32", "::/0")]
+ADDRESSES = [
+    ip_address(text) for text in ("10.1.2.3", "10.1.0.1", "10.0.0.1", "192.0.2.1", "198.51.100.1", "2001:db8::1", "::1")
+]
 
 instants = st.integers(5, 15).map(Instant)
 ends = st.none() | instants
@@ -44,6 +52,8 @@ keys = st.builds(
     customers=st.frozensets(st.sampled_from([NORTH, SOUTH])),
     rehearsing=st.booleans(),
     secrets=secrets,
+    networks=st.lists(st.sampled_from(NETWORKS), max_size=2, unique=True).map(tuple),
+    quota=st.builds(Quota, st.integers(0, 2), st.integers(0, 2)),
 )
 tokens = st.builds(Token, st.just(TokenRole.GATEWAY), st.just(""), st.booleans(), st.booleans(), ends, secrets)
 
@@ -66,15 +76,18 @@ def allows(key: Key, standing: Standing) -> set[tuple[DataClass, int, Instant]]:
     }
 
 
-def lets_in(credential: Key | Token | None) -> set[tuple[str, Instant]]:
-    """Which secrets let their holder in when, from now on."""
+def lets_in(credential: Key | Token | None) -> set[tuple[str, Instant, object]]:
+    """Which secrets let their holder in when, and from where, from now on."""
     if credential is None:
         return set()
     return {
-        (secret.id, now)
+        (secret.id, now, address)
         for secret in credential.secrets
         for now in LATER
-        if isinstance(usable(credential, now), Allow) and isinstance(usable(secret, now), Allow)
+        for address in ADDRESSES
+        if isinstance(usable(credential, now), Allow)
+        and isinstance(usable(secret, now), Allow)
+        and (isinstance(credential, Token) or isinstance(reachable(credential, address), Allow))
     }
 
 
@@ -141,3 +154,20 @@ def test_each_way_of_taking_away_and_its_opposite() -> None:
     assert [narrows_standing(before, after, NOW) for after in wider] == [False, False]
     assert [narrows_standing(before, after, NOW) for after in narrower] == [True] * len(narrower)
     assert not narrows_standing(narrower[0], before, NOW)
+
+
+def test_networks_take_away_when_they_shut_somebody_out() -> None:
+    """And not when they are the same ones in other words, or more."""
+
+    def key(*networks: str) -> Key:
+        return dataclasses.replace(SOME_KEY, secrets=(Secret("a"),), networks=tuple(map(ip_network, networks)))
+
+    for before, after, narrowing in (
+        (key(), key("10.0.0.0/8"), True),
+        (key("10.0.0.0/8"), key(), False),
+        (key("10.1.0.0/16"), key("10.0.0.0/8", "192.0.2.0/24"), False),
+        (key("10.0.0.0/8"), key("10.1.0.0/16"), True),
+        (key("10.0.0.0/8"), key("::/0"), True),
+    ):
+        assert narrows_credential(before, after, NOW) is narrowing, (before.networks, after.networks)
+    assert not narrows_credential(key(), dataclasses.replace(key(), quota=Quota(1, 1)), NOW), "less at once, and no less of it"

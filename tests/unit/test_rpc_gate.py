@@ -35,6 +35,9 @@ class TestGate:
         call.check_write = lambda: self.check()  # noqa: PLW0108 - looked up anew each time
         self.admitted.append(call)
 
+    def refused(self, call: OpenCall, error: errors.ConsentryError) -> None:
+        """Nothing to note."""
+
     def release(self, call: OpenCall) -> None:
         self.released.append(call)
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from consentry_core.errors import ConsentryError
 from consentry_core.rpc.client import open_channel
 from consentry_core.rpc.gate import OpenCall
 from consentry_core.rpc.server import RpcServer
@@ -26,6 +27,9 @@ class OpenGate:
 
     async def admit(self, call: OpenCall) -> None:
         self.admitted.append(call)
+
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """Nothing to note."""
 
     def release(self, call: OpenCall) -> None:
         self.released.set()

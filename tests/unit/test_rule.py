@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import sys
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -29,6 +30,7 @@ from consentry_rule import (
     covered,
     next_end,
     opened_classes,
+    reachable,
     usable,
     valid,
 )
@@ -166,7 +168,16 @@ def test_a_denial_names_the_first_condition_that_fails(decision: Decision, reaso
 
 def test_every_reason_is_given_somewhere() -> None:
     """No reason stands in the list that no denial has."""
-    assert {reason for _, reason in DENIALS} == set(Reason)
+    assert {reason for _, reason in DENIALS} | {Reason.NETWORK_NOT_ALLOWED} == set(Reason)
+
+
+def test_from_where_a_key_can_be_used() -> None:
+    key = Key(KeyKind.ALL_CUSTOMERS, ACME, networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")))
+    for text in ("192.0.2.0", "192.0.2.255", "2001:db8::1"):
+        assert reachable(key, ip_address(text)) == Allow()
+    for address in (ip_address("192.0.3.0"), ip_address("2001:db9::"), None):
+        assert reachable(key, address) == Deny(Reason.NETWORK_NOT_ALLOWED)
+        assert reachable(dataclasses.replace(key, networks=()), address) == Allow(), "none named: from everywhere"
 
 
 def test_opened_classes() -> None:

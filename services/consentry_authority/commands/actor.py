@@ -3,16 +3,28 @@
 from dataclasses import dataclass
 
 from consentry_core.errors import PermissionDenied
+from consentry_core.identity import Identity
 from consentry_core.rpc.policy import Caller
+from consentry_rule import Address
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty)."""
+    """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty).
+
+    `secret_id` says which of the credential's secrets it came with, `address` from where.
+    """
 
     credential: str
     kind: Caller
     organization: str = ""
+    secret_id: str = ""
+    address: Address | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """The credential, and the secret that it came with."""
+        return Identity(self.credential, self.secret_id)
 
     @property
     def operates(self) -> bool:

@@ -1,14 +1,15 @@
 """Issue an API key."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from consentry_authority.commands import checks
+from consentry_authority.commands import checks, key_terms
 from consentry_authority.commands.actor import Actor
+from consentry_authority.commands.get_key import get_key
 from consentry_authority.commands.key_customers import check_list, require_valid
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
-from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId
+from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, KeyKind, PartnerId, Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class NewKey:
     display_name: str
     customers: Sequence[CustomerId]
     expire_time: Instant | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    networks: Sequence[str] = ()
+    quota: Quota = NO_QUOTA
 
 
 def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: SecretRecord) -> KeyRecord:
@@ -35,7 +39,10 @@ def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: Secr
         hint=secret.hint,
         customers=check_list(new.kind, new.customers),
         expire_time=checks.future(new.expire_time, transaction.now, "key.expire_time"),
+        labels=key_terms.labels(new.labels, "key.labels"),
+        networks=key_terms.networks(new.networks, "key.allowed_networks"),
+        quota=key_terms.quota(new.quota, "key.quota"),
     )
     require_valid(transaction, key.partner, key.customers)
     transaction.keys.add(key, secret)
-    return key
+    return get_key(transaction, key.partner, key.id)

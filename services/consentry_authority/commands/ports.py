@@ -4,10 +4,11 @@ Looking and changing are apart: a `View` has no way to change anything. Nothing 
 `Transaction` does that by itself for whatever was saved through it, so no use case can forget it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
+from consentry_authority.audit.chain import Entry
 from consentry_authority.commands.records import (
     ConnectionRecord,
     ConsentRecord,
@@ -40,6 +41,14 @@ class StoredSecret:
 
     credential: str
     argon2_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What came of a request that had an id: a hash of what was asked, and the resource's name."""
+
+    fingerprint: str
+    resource: str
 
 
 class Facts(Protocol):
@@ -95,6 +104,10 @@ class ReadPartners(Protocol):
 
     def page(self, *, after: str, limit: int) -> Sequence[PartnerRecord]:
         """The partners whose ids come after `after`, in their order."""
+        ...
+
+    def demo_keys(self, partner: PartnerId) -> tuple[str, ...]:
+        """The names of the partner's demo keys, without the deleted ones."""
         ...
 
 
@@ -203,6 +216,10 @@ class Keys(ReadKeys, Protocol):
         """End it for good. Its id is never used again, its secrets are dead."""
         ...
 
+    def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
+        """Keep a new secret; its newest until now ends at `until`, or (None) is dead at once; any other is dead."""
+        ...
+
 
 class ReadTokens(Protocol):
     """Tokens, to look at."""
@@ -225,6 +242,45 @@ class Tokens(ReadTokens, Protocol):
 
     def delete(self, token: TokenRecord) -> None:
         """End it for good. Its id is never used again, its secrets are dead."""
+        ...
+
+
+class Place(NamedTuple):
+    """Where something stands in a customer's history: in the order of time, then of the audit log.
+
+    `partner` is empty for what concerns the customer alone; `number` is 0 for an end that nothing has followed yet.
+    """
+
+    time: Instant
+    number: int
+    partner: str
+
+
+class ReadAudit(Protocol):
+    """The audit log, to look at. Descriptions are as `storage.descriptions` makes them."""
+
+    def of_customer(
+        self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
+    ) -> Sequence[tuple[Place, Entry]]:
+        """What concerns a customer, newest first, before a place; of one partner, only that and what concerns no partner."""
+        ...
+
+    def ended(
+        self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
+    ) -> Sequence[tuple[Place, Mapping[str, Any]]]:
+        """The customer's consents, and its subscription, that have ended by now and are still as they were, newest first."""
+        ...
+
+
+class Requests(Protocol):
+    """Requests that had an id, by who chose it: kept for a day at least."""
+
+    def get(self, caller: str, request_id: str) -> CarriedOut | None:
+        """What came of a request."""
+        ...
+
+    def keep(self, caller: str, request_id: str, carried_out: CarriedOut) -> None:
+        """Keep what came of one."""
         ...
 
 
@@ -271,6 +327,11 @@ class View(Protocol):
         """The tokens."""
         ...
 
+    @property
+    def audit(self) -> ReadAudit:
+        """The audit log."""
+        ...
+
 
 class Transaction(View, Protocol):
     """A unit of work: all of it is committed, with its place in the history, or none of it."""
@@ -303,6 +364,15 @@ class Transaction(View, Protocol):
     @property
     def tokens(self) -> Tokens:
         """The tokens."""
+        ...
+
+    @property
+    def requests(self) -> Requests:
+        """The requests that had an id."""
+        ...
+
+    def kill_secret(self, credential: str, secret_id: str) -> str | None:
+        """No secret matches it any more. Its hint; None when it was dead before."""
         ...
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:

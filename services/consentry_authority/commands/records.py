@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from enum import Enum
 
 from consentry_core import names
-from consentry_rule import CustomerId, DataClass, Instant, KeyId, KeyKind, PartnerId, TokenRole
+from consentry_rule import (
+    NO_QUOTA,
+    CustomerId,
+    DataClass,
+    Instant,
+    KeyId,
+    KeyKind,
+    Network,
+    PartnerId,
+    Quota,
+    TokenRole,
+)
 
 
 class Plan(Enum):
@@ -89,8 +100,22 @@ class ConsentRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveSecret:
+    """The public side of a secret that lets its holder in."""
+
+    id: str
+    hint: str
+    create_time: Instant
+    expire_time: Instant | None = None
+    last_use_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key. `version` counts its changes; `hint` is the public beginning of its secret."""
+    """An API key. `version` counts its changes; `hint` is the public beginning of its newest secret.
+
+    `secrets` are its live ones, newest first; `last_use_time` is that of any, dead ones too.
+    """
 
     partner: PartnerId
     id: KeyId
@@ -103,6 +128,11 @@ class KeyRecord:
     expire_time: Instant | None = None
     disabled: bool = False
     version: int = 1
+    labels: tuple[tuple[str, str], ...] = ()
+    networks: tuple[Network, ...] = ()
+    quota: Quota = NO_QUOTA
+    secrets: tuple[LiveSecret, ...] = ()
+    last_use_time: Instant | None = None
 
     @property
     def name(self) -> str:
@@ -123,6 +153,7 @@ class TokenRecord:
     hint: str
     expire_time: Instant | None = None
     delete_time: Instant | None = None
+    last_use_time: Instant | None = None
 
     @property
     def name(self) -> str:
@@ -132,9 +163,10 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class SecretRecord:
-    """A secret at rest: the Argon2 hash, never the secret. `hint` is its public beginning."""
+    """A secret at rest: the Argon2 hash, never the secret. `hint` is its public beginning, `checksum_key` that key's id."""
 
     id: str
     argon2_hash: str
     hint: str
     expire_time: Instant | None = None
+    checksum_key: str = ""

@@ -1,17 +1,17 @@
-"""Change what a key is called, when it ends, and which customers it covers."""
+"""Change what a key is called, when it ends, which customers it covers, from where and how much it can be used."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from consentry_authority.commands import checks
+from consentry_authority.commands import checks, key_terms
 from consentry_authority.commands.get_key import get_key
 from consentry_authority.commands.key_customers import check_list, require_valid
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord
 from consentry_core.errors import InvalidArgument
-from consentry_rule import CustomerId, Instant, KeyId, PartnerId
+from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, PartnerId, Quota
 
-_PATHS = ("customers", "display_name", "expire_time")
+_PATHS = ("allowed_networks", "customers", "display_name", "expire_time", "labels", "quota")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class KeyUpdate:
     display_name: str
     expire_time: Instant | None
     customers: Sequence[CustomerId]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    networks: Sequence[str] = ()
+    quota: Quota = NO_QUOTA
 
 
 def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update: KeyUpdate, *, etag: str = "") -> KeyRecord:
@@ -35,6 +38,12 @@ def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update:
     if "customers" in update.paths:
         after = replace(after, customers=check_list(before.kind, update.customers))
         require_valid(transaction, partner, after.customers - before.customers)
+    if "labels" in update.paths:
+        after = replace(after, labels=key_terms.labels(update.labels, "key.labels"))
+    if "allowed_networks" in update.paths:
+        after = replace(after, networks=key_terms.networks(update.networks, "key.allowed_networks"))
+    if "quota" in update.paths:
+        after = replace(after, quota=key_terms.quota(update.quota, "key.quota"))
     if after == before:
         return before
     transaction.keys.save(after)

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.list_covered_customers import check_shows, page_of_standings, resync
+from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_core import names
 from consentry_core.errors import denied
@@ -23,11 +25,11 @@ from consentry_rule import (
     Key,
     PartnerId,
     Reason,
+    Secret,
     Standing,
     covered,
     next_end,
     opened_classes,
-    usable,
 )
 
 _PAGE = 1000
@@ -58,10 +60,11 @@ CoverageEvent: TypeAlias = Covered | Uncovered | Synced
 
 
 class CoverageWatch:
-    """One watch of the key with this resource name. `after` is where an earlier one was left."""
+    """One watch, by the holder of a key's secret. `after` is where an earlier one was left."""
 
-    def __init__(self, key_name: str, after: Revision | None) -> None:
-        self._key_name = key_name
+    def __init__(self, watcher: Actor, after: Revision | None) -> None:
+        self._watcher = watcher
+        self._key_name = watcher.credential
         self._after = after
         self._key: Key | None = None
         self._said: dict[CustomerId, frozenset[DataClass]] = {}
@@ -72,7 +75,7 @@ class CoverageWatch:
 
     def turn(self, view: View) -> list[CoverageEvent]:
         """What is to be said now. Unauthenticated or PermissionDenied when the key is no longer usable."""
-        key = self._usable_key(view)
+        key, secret = self._usable_key(view)
         head = view.facts.head()
         if self.revision is None:
             events = self._start(view, key, head)
@@ -82,18 +85,17 @@ class CoverageWatch:
             events = self._go_on(view, key)
         self._key, self.revision = key, head
         ends = [self._ends[0][0]] if self._ends else []
-        key_end = next_end(key, None, None, view.now)
+        key_end = next_end(key, secret, None, view.now)
         self.next_end = min(ends + ([key_end] if key_end is not None else []), default=None)
         return events
 
-    def _usable_key(self, view: View) -> Key:
-        key = view.facts.credential(self._key_name)
+    def _usable_key(self, view: View) -> tuple[Key, Secret]:
+        key, secret = usable_credential(
+            view.facts.credential(self._key_name), self._watcher.secret_id, self._watcher.address, view.now
+        )
         if not isinstance(key, Key):
             raise denied(Deny(Reason.KEY_DELETED))
-        decision = usable(key, view.now)
-        if isinstance(decision, Deny):
-            raise denied(decision)
-        return key
+        return key, secret
 
     def _start(self, view: View, key: Key, head: Revision) -> list[CoverageEvent]:
         """Everything that is covered; after an earlier watch, everything about which something may have changed since."""

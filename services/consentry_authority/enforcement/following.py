@@ -27,6 +27,7 @@ from consentry_core.follow import (
     Lease,
     Renewal,
     Revision,
+    Uses,
 )
 from consentry_rule import CustomerId, PartnerId, Standing
 
@@ -87,6 +88,8 @@ class Following:
                 self.applied = message.revision
             case Farewell():
                 self.gone, self._renewal = True, None
+            case Uses():
+                pass  # whoever keeps them has taken them
 
     def _follow(self, interest: Interest) -> None:
         _check_names(interest.names, "interest.names")

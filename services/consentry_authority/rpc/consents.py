@@ -3,11 +3,19 @@
 
 from consentry.authority.v1 import consent_pb2 as pb
 from consentry.authority.v1 import consent_pb2_grpc
+from consentry_authority.access_log import AccessLog
 from consentry_authority.commands.get_consent import get_consent
 from consentry_authority.commands.grant_consent import Grant, grant_consent
+from consentry_authority.commands.list_consent_events import list_consent_events
 from consentry_authority.commands.list_consents import list_consents
+from consentry_authority.commands.once import once
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import ConsentRecord
 from consentry_authority.commands.revoke_consent import revoke_consent
+from consentry_authority.rpc.accesses import access_to_wire, period_from_wire, reader_from_wire, unreported_to_wire
+from consentry_authority.rpc.events import event_to_wire
 from consentry_authority.rpc.gate import origin
+from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
@@ -23,11 +31,12 @@ from consentry_core.rpc.gate import Context
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock, receipts: Receipts) -> None:
+    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock, receipts: Receipts, access_log: AccessLog) -> None:
         self._store = store
         self._page_tokens = page_tokens
         self._clock = clock
         self._receipts = receipts
+        self._access_log = access_log
 
     async def GrantConsent(self, request: pb.GrantConsentRequest, context: Context) -> pb.GrantConsentResponse:
         """See the proto."""
@@ -40,11 +49,20 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
             purpose=request.purpose,
         )
         check_timeout(request)
-        committed = await self._store.write(
-            lambda transaction: grant_consent(transaction, customer, partner, grant), origin=origin()
-        )
+        asked = asked_once(request)
+
+        def give(transaction: Transaction) -> tuple[ConsentRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: grant_consent(transaction, customer, partner, grant),
+                lambda _: get_consent(transaction, customer, partner),
+            )
+
+        committed = await self._store.write(give, origin=origin())
+        granted, _ = committed.value
         return pb.GrantConsentResponse(
-            consent=consent_to_wire(committed.value, self._clock.now()),
+            consent=consent_to_wire(granted, self._clock.now()),
             enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner)),
         )
 
@@ -76,4 +94,33 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         now = self._clock.now()
         return pb.ListConsentsResponse(
             consents=[consent_to_wire(consent, now) for consent in page.items], next_page_token=asked.token(page.last)
+        )
+
+    async def ListConsentEvents(self, request: pb.ListConsentEventsRequest, context: Context) -> pb.ListConsentEventsResponse:
+        """See the proto."""
+        customer = own_customer(request.parent, "parent")
+        partner = partner_id(request.partner, "partner") if request.partner else None
+        asked = asked_page(self._page_tokens, request, request.parent, request.partner)
+        page, head = await self._store.read(
+            lambda view: (
+                list_consent_events(view, customer, partner, after=asked.after, limit=asked.limit),
+                view.facts.head(),
+            )
+        )
+        numbers = [event.entry.revision for event in page.items if event.entry is not None]
+        receipts = await self._receipts.kept(head.epoch, numbers)
+        return pb.ListConsentEventsResponse(
+            consent_events=[event_to_wire(event, receipts) for event in page.items], next_page_token=asked.token(page.last)
+        )
+
+    async def ListAccesses(self, request: pb.ListAccessesRequest, context: Context) -> pb.ListAccessesResponse:
+        """See the proto."""
+        customer = own_customer(request.parent, "parent")
+        keys, period = reader_from_wire(request.reader), period_from_wire(request)
+        asked = asked_page(self._page_tokens, request, request.parent, keys, str(period))
+        page, unreported = await self._access_log.page(customer, keys, period, after=asked.after, limit=asked.limit)
+        return pb.ListAccessesResponse(
+            accesses=map(access_to_wire, page.items),
+            next_page_token=asked.token(page.last),
+            unreported_intervals=map(unreported_to_wire, unreported),
         )

@@ -14,8 +14,12 @@ from consentry_authority.commands.get_partner import get_partner
 from consentry_authority.commands.list_connections import list_connections
 from consentry_authority.commands.list_customers import list_customers
 from consentry_authority.commands.list_partners import list_partners
+from consentry_authority.commands.once import once
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import CustomerRecord, PartnerRecord
 from consentry_authority.commands.set_subscription import set_subscription
 from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import customer_id, own_customer, own_partner, partner_id
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
@@ -46,10 +50,18 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     async def CreatePartner(self, request: pb.CreatePartnerRequest, context: Context) -> pb.CreatePartnerResponse:
         """See the proto."""
         partner = PartnerId(names.organization_id(request.partner_id, "partner_id"))
-        created = await self._store.write(
-            lambda transaction: create_partner(transaction, partner, request.partner.display_name), origin=origin()
-        )
-        return pb.CreatePartnerResponse(partner=partner_to_wire(created.value))
+        display_name, asked = request.partner.display_name, asked_once(request)
+
+        def create(transaction: Transaction) -> tuple[PartnerRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: create_partner(transaction, partner, display_name),
+                lambda _: get_partner(transaction, partner),
+            )
+
+        created, _ = (await self._store.write(create, origin=origin())).value
+        return pb.CreatePartnerResponse(partner=partner_to_wire(created))
 
     async def GetPartner(self, request: pb.GetPartnerRequest, context: Context) -> pb.GetPartnerResponse:
         """See the proto."""
@@ -69,11 +81,18 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         subscription = None
         if request.customer.HasField("subscription"):
             subscription = subscription_from_wire(request.customer.subscription, "customer.subscription")
-        created = await self._store.write(
-            lambda transaction: create_customer(transaction, customer, request.customer.display_name, subscription),
-            origin=origin(),
-        )
-        return pb.CreateCustomerResponse(customer=customer_to_wire(created.value, self._clock.now()))
+        display_name, asked = request.customer.display_name, asked_once(request)
+
+        def create(transaction: Transaction) -> tuple[CustomerRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: create_customer(transaction, customer, display_name, subscription),
+                lambda _: get_customer(transaction, customer),
+            )
+
+        created, _ = (await self._store.write(create, origin=origin())).value
+        return pb.CreateCustomerResponse(customer=customer_to_wire(created, self._clock.now()))
 
     async def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
         """See the proto."""

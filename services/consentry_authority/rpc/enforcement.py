@@ -6,38 +6,58 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
+from consentry_authority.access_log import AccessLog
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
+from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
+from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcing import Enforcing, PointStatus
+from consentry_authority.last_uses import LastUses
+from consentry_authority.rpc.accesses import report_from_wire
 from consentry_authority.rpc.gate import calling
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
 from consentry_authority.storage.store import Store
-from consentry_core.errors import NotFound, Unauthenticated, denied
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
+from consentry_core.clock import Clock
+from consentry_core.errors import NotFound, Unauthenticated
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision, Uses
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.gate import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
-from consentry_rule import Deny, Reason, usable
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
+_LONGEST_PEER = 100
 
 
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     """See the proto."""
 
     def __init__(
-        self, store: Store, page_tokens: PageTokens, authenticator: Authenticator, news: News, enforcing: Enforcing
+        self,
+        *,
+        store: Store,
+        page_tokens: PageTokens,
+        authenticator: Authenticator,
+        news: News,
+        enforcing: Enforcing,
+        access_log: AccessLog,
+        current: CurrentFacts,
+        last_uses: LastUses,
+        clock: Clock,
     ) -> None:
+        self._current = current
+        self._last_uses = last_uses
+        self._clock = clock
         self._page_tokens = page_tokens
         self._store = store
         self._authenticator = authenticator
         self._news = news
         self._enforcing = enforcing
+        self._access_log = access_log
 
     async def VerifyCredential(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
@@ -47,21 +67,25 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             identity = await self._authenticator.identify(request.secret)
         except Unauthenticated as error:
             # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
-            raise Unauthenticated(error.message, reason=SECRET_INVALID) from None
-        head = await self._store.read(lambda view: view.facts.head())
+            raise Unauthenticated(error.message, detail=_shown(request.peer, error), reason=SECRET_INVALID) from None
+        self._last_uses.used(identity.secret_id, self._clock.now())
         return enforcement_pb2.VerifyCredentialResponse(
-            credential=identity.credential, secret_id=identity.secret_id, revision=revision_to_wire(head)
+            credential=identity.credential,
+            secret_id=identity.secret_id,
+            revision=revision_to_wire(await self._current.head()),
         )
 
     async def Follow(  # noqa: N802 - the proto's name
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
         """See the proto."""
-        caller, following = calling().credential, Following()
+        caller, following = calling(), Following()
         inbox: deque[FromGuard] = deque()
 
         def turn(view: View) -> list[FromAuthority]:
-            _check_token(view, caller)
+            # The service's own token is a grant too: a deleted one follows nothing any more.
+            token = view.facts.credential(caller.credential)
+            usable_credential(token, caller.secret_id, caller.address, view.now)
             return list(following.turn(view))
 
         with self._news.listening() as news, contextlib.ExitStack() as joined:
@@ -105,8 +129,17 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 self._enforcing.acknowledged(incarnation, message.revision)
             case Farewell():
                 await self._enforcing.left(incarnation)
+            case Uses():
+                self._last_uses.told(message.uses, self._clock.now())
             case _:
                 pass
+
+    async def ReportAccesses(  # noqa: N802 - the proto's name
+        self, request: enforcement_pb2.ReportAccessesRequest, context: Context
+    ) -> enforcement_pb2.ReportAccessesResponse:
+        """See the proto."""
+        await self._access_log.take(report_from_wire(request))
+        return enforcement_pb2.ReportAccessesResponse()
 
     async def GetEnforcement(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.GetEnforcementRequest, context: Context
@@ -137,6 +170,11 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         )
 
 
+def _shown(peer: str, error: Unauthenticated) -> str:
+    """What the audit log is told of a secret that does not count."""
+    return f"{error.detail or error.reason}, shown by {peer[:_LONGEST_PEER]}" if peer else error.detail
+
+
 def _status_to_wire(point: PointStatus) -> enforcement_pb2.EnforcementPoint:
     member = point.member
     return enforcement_pb2.EnforcementPoint(
@@ -157,11 +195,3 @@ async def _listen(requests: AsyncIterator[enforcement_pb2.FollowRequest], inbox:
             news.set()
     finally:
         news.set()
-
-
-def _check_token(view: View, name: str) -> None:
-    """The service's own token is a grant too: a deleted one follows nothing any more."""
-    token = view.facts.credential(name)
-    decision = Deny(Reason.KEY_DELETED) if token is None else usable(token, view.now)
-    if isinstance(decision, Deny):
-        raise denied(decision)

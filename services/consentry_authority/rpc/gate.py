@@ -1,27 +1,52 @@
-"""Who gets in. The same steps for every method, the method's own row of `policies` last."""
+"""Who gets in. The same steps for every method, the method's own row of `policies` last. Who does not is noted."""
 
-from typing import cast
+from functools import partial
+from typing import Any, cast
+from urllib.parse import unquote
 
+from consentry_authority.audit.chain import EntryKind
+from consentry_authority.auditing import Auditing, Refused
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import Actor
-from consentry_authority.commands.ports import View
-from consentry_authority.storage.store import Origin, Store
+from consentry_authority.commands.live import live_credential, usable_credential
+from consentry_authority.current import CurrentFacts
+from consentry_authority.last_uses import LastUses
+from consentry_authority.storage.store import Origin
 from consentry_core import names
-from consentry_core.errors import denied
-from consentry_core.identity import Identity
-from consentry_core.rpc.bearer import bearer_secret, invalid
+from consentry_core.clock import Clock
+from consentry_core.errors import ConsentryError, Unauthenticated, Unavailable
+from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
-from consentry_rule import Deny, Instant, Key, Token, usable
+from consentry_rule import Key, Token
+
+_REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105 - the name of a method
+
+_REQUEST_ID = "x-request-id"
 
 
 class AuthorityGate:
     """See `consentry_core.rpc.gate.Gate`."""
 
-    def __init__(self, authenticator: Authenticator, store: Store, policies: Policies) -> None:
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        current: CurrentFacts,
+        policies: Policies,
+        last_uses: LastUses,
+        peers: Peers,
+        clock: Clock,
+        auditing: Auditing,
+    ) -> None:
         self._authenticator = authenticator
-        self._store = store
+        self._current = current
         self._policies = policies
+        self._auditing = auditing
+        self._last_uses = last_uses
+        self._peers = peers
+        self._clock = clock
 
     async def admit(self, call: OpenCall) -> None:
         """Let the call in, as an `Actor` in `call.caller`.
@@ -29,36 +54,53 @@ class AuthorityGate:
         1. Exactly one credential in the metadata.
         2. Whose it is: `Authenticator.identify`.
         3. The credential's current facts: still there, and this secret still among its live ones.
-        4. Both usable now: not disabled, not past their end.
+        4. Both usable now and from there: not disabled, not past their end, from a network that the key allows. One that is not
+           can still be killed by who holds it.
         5. The method is for callers of this kind.
         """
         metadata = call.context.invocation_metadata() or ()
+        call.request_id = next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
+        call.on_request = partial(_remember_request_id, call)
         identity = await self._authenticator.identify(bearer_secret(metadata))
-        facts, now = await self._store.read(lambda view: _current(view, identity))
-        check_live(facts, identity.secret_id, now)
-        kind = caller_kind(facts)
-        require_allowed(self._policies, call.method, kind)
-        call.caller = Actor(identity.credential, kind, _organization(facts))
+        facts, now = await self._current.credential(identity.credential), self._clock.now()
+        address = self._peers.address(call.context) if isinstance(facts, Key) else None
+        if facts is not None:  # known to the audit log from here on, let in or not
+            call.caller = Actor(identity.credential, caller_kind(facts), _organization(facts), identity.secret_id, address)
+        if call.method == _REVOKE_SECRET:
+            facts, _ = live_credential(facts, identity.secret_id)
+        else:
+            facts, _ = usable_credential(facts, identity.secret_id, address, now)
+        self._last_uses.used(identity.secret_id, now)
+        require_allowed(self._policies, call.method, caller_kind(facts))
+
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """See `Gate.refused`. That the authority cannot answer just now is no refusal."""
+        if isinstance(error, Unavailable):
+            return
+        actor, peer = cast("Actor | None", call.caller), peer_of(call)
+        failed = isinstance(error, Unauthenticated)
+        self._auditing.note(
+            Refused(
+                kind=EntryKind.FAILURE if failed else EntryKind.REFUSAL,
+                source=peer.rpartition(":")[0] if actor is None else actor.credential,
+                outcome=error.reason,
+                actor="" if actor is None else actor.credential,
+                organization="" if actor is None else actor.organization,
+                method=call.method,
+                peer=peer,
+                request_id=call.request_id,
+                detail=error.detail if isinstance(error, Unauthenticated) else error.message,
+            )
+        )
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
 
 
-def _current(view: View, identity: Identity) -> tuple[Key | Token, Instant]:
-    facts = view.facts.credential(identity.credential)
-    if facts is None:
-        raise invalid()
-    return facts, view.now
-
-
-def check_live(facts: Key | Token, secret_id: str, now: Instant) -> None:
-    """Raise unless the credential, and this secret of it, let their holder in now."""
-    secret = next((secret for secret in facts.secrets if secret.id == secret_id), None)
-    if secret is None:
-        raise invalid()
-    for decision in (usable(facts, now), usable(secret, now)):
-        if isinstance(decision, Deny):
-            raise denied(decision)
+async def _remember_request_id(call: OpenCall, request: Any) -> None:
+    """A request's own `request_id` says more than the one in its metadata."""
+    if "request_id" in request.DESCRIPTOR.fields_by_name:
+        call.request_id = request.request_id or call.request_id
 
 
 def _organization(facts: Key | Token) -> str:
@@ -71,6 +113,11 @@ def calling() -> Actor:
 
 
 def origin() -> Origin:
-    """Who calls which method, for the history."""
-    call = current_call.get()
-    return Origin(calling().credential, call.method, calling().organization)
+    """Who calls which method, for the history and the audit log."""
+    call, actor = current_call.get(), calling()
+    return Origin(actor.credential, call.method, actor.organization, peer_of(call), call.request_id)
+
+
+def peer_of(call: OpenCall) -> str:
+    """Where a call comes from, as gRPC has it: `ipv4:192.0.2.1:50000`."""
+    return unquote(str(call.context.peer()))

@@ -1,5 +1,5 @@
 # ruff: noqa: N802 - methods have the proto's names
-"""KeyService: a partner's API keys."""
+"""KeyService: a partner's API keys, their secrets, and the rehearsal of a withdrawal."""
 
 from consentry.authority.v1 import keys_pb2 as pb
 from consentry.authority.v1 import keys_pb2_grpc
@@ -10,8 +10,15 @@ from consentry_authority.commands.disable_key import disable_key
 from consentry_authority.commands.enable_key import enable_key
 from consentry_authority.commands.get_key import get_key
 from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.commands.once import once
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import KeyRecord
+from consentry_authority.commands.revoke_secret import revoke_secret
+from consentry_authority.commands.rotate_key import check_overlap, rotate_key
+from consentry_authority.commands.set_rehearsal import set_rehearsal
 from consentry_authority.commands.update_key import KeyUpdate, update_key
 from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_key, own_partner
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
@@ -20,6 +27,7 @@ from consentry_authority.rpc.wire import (
     key_to_wire,
     kind_from_wire,
     optional_instant,
+    quota_from_wire,
 )
 from consentry_authority.secret import KEY_PREFIXES
 from consentry_authority.storage.store import Store
@@ -28,6 +36,7 @@ from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Context
+from consentry_core.rpc.times import from_duration
 from consentry_rule import KeyId
 
 
@@ -62,10 +71,25 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             display_name=request.key.display_name,
             customers=customers_from_wire(request.key.customers, "key.customers"),
             expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
+            labels=dict(request.key.labels),
+            networks=tuple(request.key.allowed_networks),
+            quota=quota_from_wire(request.key.quota),
         )
+        asked = asked_once(request)
         text, secret = await self._secret_maker.make(KEY_PREFIXES[new.kind])
-        created = await self._store.write(lambda transaction: create_key(transaction, actor, new, secret), origin=origin())
-        return pb.CreateKeyResponse(key=key_to_wire(created.value, self._clock.now()), secret=text)
+
+        def create(transaction: Transaction) -> tuple[KeyRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: create_key(transaction, actor, new, secret),
+                lambda name: get_key(transaction, partner, KeyId(names.KEY.parse(name, "name")[1])),
+            )
+
+        created, again = (await self._store.write(create, origin=origin())).value
+        return pb.CreateKeyResponse(
+            key=key_to_wire(created, self._clock.now()), secret="" if again else text, secret_already_shown=again
+        )
 
     async def GetKey(self, request: pb.GetKeyRequest, context: Context) -> pb.GetKeyResponse:
         """See the proto."""
@@ -92,6 +116,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             display_name=request.key.display_name,
             expire_time=optional_instant(request.key, "expire_time", "key.expire_time"),
             customers=customers_from_wire(request.key.customers, "key.customers"),
+            labels=dict(request.key.labels),
+            networks=tuple(request.key.allowed_networks),
+            quota=quota_from_wire(request.key.quota),
         )
         check_timeout(request)
         committed = await self._store.write(
@@ -131,4 +158,53 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
         return pb.DeleteKeyResponse(
             enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key))
+        )
+
+    async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
+        """See the proto."""
+        partner, key = own_key(request.name, "name")
+        overlap, etag = from_duration(request.overlap), request.etag
+        check_overlap(overlap)
+        check_timeout(request)
+        asked = asked_once(request)
+        found = await self._store.read(lambda view: get_key(view, partner, key))  # before anything that costs
+        text, secret = await self._secret_maker.make(KEY_PREFIXES[found.kind])
+
+        def rotate(transaction: Transaction) -> tuple[KeyRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: rotate_key(transaction, partner, key, secret, overlap, etag=etag),
+                lambda _: get_key(transaction, partner, key),
+            )
+
+        committed = await self._store.write(rotate, origin=origin())
+        rotated, again = committed.value
+        return pb.RotateKeyResponse(
+            key=key_to_wire(rotated, self._clock.now()),
+            secret="" if again else text,
+            secret_already_shown=again,
+            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
+        )
+
+    async def RevokeSecret(self, request: pb.RevokeSecretRequest, context: Context) -> pb.RevokeSecretResponse:
+        """See the proto."""
+        actor = calling()
+        check_timeout(request)
+        committed = await self._store.write(lambda transaction: revoke_secret(transaction, actor), origin=origin())
+        return pb.RevokeSecretResponse(
+            credential=actor.credential,
+            hint=committed.value,
+            enforcement=await self._receipts.of(committed, request, context, actor.credential),
+        )
+
+    async def SetRehearsal(self, request: pb.SetRehearsalRequest, context: Context) -> pb.SetRehearsalResponse:
+        """See the proto."""
+        partner, rehearsing = own_partner(request.partner, "partner"), request.rehearsing
+        check_timeout(request)
+        committed = await self._store.write(
+            lambda transaction: set_rehearsal(transaction, partner, rehearsing=rehearsing), origin=origin()
+        )
+        return pb.SetRehearsalResponse(
+            rehearsing=rehearsing, enforcement=await self._receipts.of(committed, request, context, *committed.value)
         )

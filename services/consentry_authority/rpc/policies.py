@@ -34,6 +34,8 @@ _BY_SERVICE = {
         "RevokeConsent": _CUSTOMER,
         "GetConsent": _CUSTOMER,
         "ListConsents": _CUSTOMER,
+        "ListConsentEvents": _CUSTOMER,
+        "ListAccesses": _CUSTOMER,
     },
     "KeyService": {
         "CreateKey": _PARTNER,
@@ -43,6 +45,9 @@ _BY_SERVICE = {
         "DisableKey": _PARTNER,
         "EnableKey": _PARTNER,
         "DeleteKey": _PARTNER,
+        "RotateKey": _PARTNER,
+        "RevokeSecret": ANYONE_KNOWN,
+        "SetRehearsal": _PARTNER,
     },
     "CoverageService": {
         "ListCoveredCustomers": _KEY,
@@ -51,6 +56,7 @@ _BY_SERVICE = {
     "EnforcementService": {
         "VerifyCredential": _SERVICE,
         "Follow": _SERVICE,
+        "ReportAccesses": _SERVICE,
         "GetEnforcement": _ADMINISTRATORS,
         "ListEnforcementPoints": _OPERATOR,
     },

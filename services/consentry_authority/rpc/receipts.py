@@ -1,5 +1,6 @@
 """Receipts in answers: how far the change that a call has made is enforced, waited for as long as the caller can."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from google.protobuf.duration_pb2 import Duration
@@ -48,6 +49,11 @@ class Receipts:
         """The receipt of the last change that took something away from these subjects; None when none did."""
         receipt = await self._enforcing.last(epoch, subjects)
         return None if receipt is None else receipt_to_wire(receipt)
+
+    async def kept(self, epoch: str, numbers: Sequence[int]) -> Mapping[int, enforcement_pb2.Enforcement]:
+        """The receipts of those of these changes that took something away."""
+        found = await self._enforcing.receipts(epoch, numbers)
+        return {number: receipt_to_wire(receipt) for number, receipt in found.items()}
 
 
 def check_timeout(request: _Request) -> None:

@@ -7,9 +7,14 @@ from consentry_authority.authentication import SecretMaker
 from consentry_authority.commands.actor import require_own
 from consentry_authority.commands.create_token import NewToken, create_token, permit
 from consentry_authority.commands.delete_token import delete_token
+from consentry_authority.commands.get_token import get_token
 from consentry_authority.commands.list_tokens import list_tokens
+from consentry_authority.commands.once import once
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import TokenRecord
 from consentry_authority.commands.who_am_i import who_am_i
 from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import (
@@ -52,9 +57,19 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
             display_name=request.display_name,
             expire_time=optional_instant(request, "expire_time", "expire_time"),
         )
+        asked = asked_once(request)
         text, secret = await self._secret_maker.make(TOKEN_PREFIX)
-        created = await self._store.write(lambda transaction: create_token(transaction, actor, new, secret), origin=origin())
-        return pb.CreateTokenResponse(token=token_to_wire(created.value), secret=text)
+
+        def create(transaction: Transaction) -> tuple[TokenRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: create_token(transaction, actor, new, secret),
+                lambda name: get_token(transaction, *names.TOKEN.parse(name, "name")),
+            )
+
+        created, again = (await self._store.write(create, origin=origin())).value
+        return pb.CreateTokenResponse(token=token_to_wire(created), secret="" if again else text, secret_already_shown=again)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
         """See the proto."""

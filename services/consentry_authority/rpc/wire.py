@@ -12,6 +12,7 @@ from consentry_authority.commands.records import (
     ConsentRecord,
     CustomerRecord,
     KeyRecord,
+    LiveSecret,
     PartnerRecord,
     Plan,
     SubscriptionRecord,
@@ -22,15 +23,15 @@ from consentry_core import names
 from consentry_core.errors import InvalidArgument
 from consentry_core.rpc.follow_wire import data_classes_to_wire
 from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_timestamp
-from consentry_rule import CustomerId, Deny, Instant, KeyKind, TokenRole
+from consentry_rule import NO_QUOTA, CustomerId, Deny, Instant, KeyKind, Quota, TokenRole
 
 _Subscription, _Consent, _Key, _Token = directory_pb2.Subscription, consent_pb2.Consent, keys_pb2.Key, tokens_pb2.Token
 
-_PLAN_TO_WIRE: Mapping[Plan, directory_pb2.Subscription.Plan.ValueType] = {
+PLAN_TO_WIRE: Mapping[Plan, directory_pb2.Subscription.Plan.ValueType] = {
     Plan.TRIAL: _Subscription.PLAN_TRIAL,
     Plan.PAID: _Subscription.PLAN_PAID,
 }
-_PLAN_FROM_WIRE = {wire: plan for plan, wire in _PLAN_TO_WIRE.items()}
+_PLAN_FROM_WIRE = {wire: plan for plan, wire in PLAN_TO_WIRE.items()}
 
 _KIND_TO_WIRE: Mapping[KeyKind, keys_pb2.Key.Kind.ValueType] = {
     KeyKind.DEMO: _Key.KIND_DEMO,
@@ -93,7 +94,7 @@ def customer_to_wire(customer: CustomerRecord, now: Instant) -> directory_pb2.Cu
 def subscription_to_wire(subscription: SubscriptionRecord, now: Instant) -> directory_pb2.Subscription:
     """As a message, with its state now."""
     return directory_pb2.Subscription(
-        plan=_PLAN_TO_WIRE[subscription.plan],
+        plan=PLAN_TO_WIRE[subscription.plan],
         expire_time=optional_timestamp(subscription.expire_time),
         cancel_time=optional_timestamp(subscription.cancel_time),
         state=_SUBSCRIPTION_STATE[subscription_state(subscription, now)],
@@ -131,6 +132,7 @@ def token_to_wire(token: TokenRecord) -> tokens_pb2.Token:
         expire_time=optional_timestamp(token.expire_time),
         hint=token.hint,
         creator=token.creator,
+        last_use_time=optional_timestamp(token.last_use_time),
     )
 
 
@@ -168,6 +170,29 @@ def key_to_wire(key: KeyRecord, now: Instant) -> keys_pb2.Key:
         hint=key.hint,
         etag=etag_of(key),
         creator=key.creator,
+        last_use_time=optional_timestamp(key.last_use_time),
+        secrets=[_secret_to_wire(secret) for secret in key.secrets],
+        labels=dict(key.labels),
+        allowed_networks=map(str, key.networks),
+        quota=None if key.quota == NO_QUOTA else _quota_to_wire(key.quota),
+    )
+
+
+def _quota_to_wire(quota: Quota) -> keys_pb2.Key.Quota:
+    return keys_pb2.Key.Quota(calls_per_minute=quota.calls_per_minute, open_streams=quota.open_streams)
+
+
+def quota_from_wire(quota: keys_pb2.Key.Quota) -> Quota:
+    """The quota."""
+    return Quota(quota.calls_per_minute, quota.open_streams)
+
+
+def _secret_to_wire(secret: LiveSecret) -> keys_pb2.Key.Secret:
+    return keys_pb2.Key.Secret(
+        hint=secret.hint,
+        create_time=to_timestamp(secret.create_time),
+        expire_time=optional_timestamp(secret.expire_time),
+        last_use_time=optional_timestamp(secret.last_use_time),
     )
 
 

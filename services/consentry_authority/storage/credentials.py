@@ -1,16 +1,17 @@
 """Keys, tokens and their secrets."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_authority.commands.records import KeyRecord, SecretRecord, TokenRecord
+from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.history import Touched
-from consentry_authority.storage.rows import instant
+from consentry_authority.storage.rows import instant, labels, labels_text, networks, networks_text, quota
+from consentry_core import names
 from consentry_core.errors import Aborted
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId, TokenRole
 
@@ -56,14 +57,7 @@ class SqlKeys:
 
     def save(self, key: KeyRecord) -> None:
         """See `ports.Keys.save`. Counts the version up; Aborted when it is not the one that was read."""
-        self._touched.credential(key.name)
-        saved = self._connection.execute(
-            sa.update(t.keys)
-            .where(_is(key.partner, key.id), t.keys.c.version == key.version)
-            .values(version=key.version + 1, **_key_values(key))
-        )
-        if saved.rowcount != 1:
-            raise Aborted("the key was changed meanwhile; read it again")
+        self._save_row(key)
         listed = self._customers([key.id], key.partner)[key.id]
         gone = listed - key.customers
         if gone:
@@ -79,6 +73,26 @@ class SqlKeys:
         self._connection.execute(sa.update(t.keys).where(_is(key.partner, key.id)).values(delete_time=self._now))
         _kill_secrets(self._connection, key.name)
 
+    def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
+        """See `ports.Keys.rotate`. Counts the version up."""
+        self._save_row(key)
+        former = key.secrets[0] if key.secrets and until is not None else None
+        _kill_secrets(self._connection, key.name, spared=former.id if former else "")
+        if former is not None and until is not None:
+            end = until if former.expire_time is None else min(until, former.expire_time)
+            self._connection.execute(sa.update(t.secrets).where(t.secrets.c.id == former.id).values(expire_time=end))
+        _add_secret(self._connection, key.name, secret, self._now)
+
+    def _save_row(self, key: KeyRecord) -> None:
+        self._touched.credential(key.name)
+        saved = self._connection.execute(
+            sa.update(t.keys)
+            .where(_is(key.partner, key.id), t.keys.c.version == key.version)
+            .values(version=key.version + 1, **_key_values(key))
+        )
+        if saved.rowcount != 1:
+            raise Aborted("the key was changed meanwhile; read it again")
+
     def _list_customers(self, key: KeyRecord, customers: Iterable[CustomerId]) -> None:
         rows = [{"partner": key.partner, "key": key.id, "customer": customer} for customer in sorted(customers)]
         if rows:
@@ -89,8 +103,8 @@ class SqlKeys:
         if not keys:
             return []
         customers = self._customers([key.id for key in keys], keys[0].partner)
-        hints = _hints(self._connection, [key.name for key in keys])
-        return [replace(key, customers=frozenset(customers[key.id]), hint=hints.get(key.name, "")) for key in keys]
+        secrets = _secrets(self._connection, [key.name for key in keys], self._now)
+        return [_with_secrets(replace(key, customers=frozenset(customers[key.id])), secrets[key.name]) for key in keys]
 
     def _customers(self, keys: Sequence[KeyId], partner: PartnerId) -> defaultdict[KeyId, set[CustomerId]]:
         found: defaultdict[KeyId, set[CustomerId]] = defaultdict(set)
@@ -146,8 +160,24 @@ class SqlTokens:
 
     def _read(self, query: sa.Select[Any]) -> list[TokenRecord]:
         tokens = [_token(row) for row in self._connection.execute(query)]
-        hints = _hints(self._connection, [token.name for token in tokens])
-        return [replace(token, hint=hints.get(token.name, "")) for token in tokens]
+        secrets = _secrets(self._connection, [token.name for token in tokens], self._now)
+        return [
+            replace(token, hint=secrets[token.name].hint, last_use_time=secrets[token.name].last_use_time) for token in tokens
+        ]
+
+
+def kill_secret(connection: sa.Connection, touched: Touched, credential: str, secret_id: str) -> str | None:
+    """See `ports.Transaction.kill_secret`. A key's version is counted up."""
+    live = (t.secrets.c.id == secret_id, t.secrets.c.credential == credential, t.secrets.c.argon2_hash.is_not(None))
+    hint: str | None = connection.scalar(sa.select(t.secrets.c.hint).where(*live))
+    if hint is None:
+        return None
+    touched.credential(credential)
+    connection.execute(sa.update(t.secrets).where(*live).values(argon2_hash=None))
+    if names.KEY.matches(credential):
+        partner, key = names.KEY.parse(credential, "credential")
+        connection.execute(sa.update(t.keys).where(_is(PartnerId(partner), KeyId(key))).values(version=t.keys.c.version + 1))
+    return hint
 
 
 def rehash(connection: sa.Connection, secret_id: str, old_hash: str, new_hash: str) -> None:
@@ -156,6 +186,17 @@ def rehash(connection: sa.Connection, secret_id: str, old_hash: str, new_hash: s
         sa.update(t.secrets)
         .where(t.secrets.c.id == secret_id, t.secrets.c.argon2_hash == old_hash)
         .values(argon2_hash=new_hash)
+    )
+
+
+def mark_used(connection: sa.Connection, uses: Sequence[tuple[str, Instant]]) -> None:
+    """These secrets, by id, were in use at these times; times before the one that is kept change nothing."""
+    columns = t.secrets.c
+    at: sa.BindParameter[int] = sa.bindparam("at")
+    later = sa.or_(columns.last_use_time.is_(None), columns.last_use_time < at)
+    connection.execute(
+        sa.update(t.secrets).where(columns.id == sa.bindparam("secret_id"), later).values(last_use_time=at),
+        [{"secret_id": secret_id, "at": used} for secret_id, used in uses],
     )
 
 
@@ -168,22 +209,49 @@ def _add_secret(connection: sa.Connection, credential: str, secret: SecretRecord
             hint=secret.hint,
             create_time=now,
             expire_time=secret.expire_time,
+            checksum_key=secret.checksum_key or None,
         )
     )
 
 
-def _kill_secrets(connection: sa.Connection, credential: str) -> None:
-    connection.execute(sa.update(t.secrets).where(t.secrets.c.credential == credential).values(argon2_hash=None))
+def _kill_secrets(connection: sa.Connection, credential: str, *, spared: str = "") -> None:
+    """All of a credential's secrets but one."""
+    killed = (t.secrets.c.credential == credential, t.secrets.c.id != spared)
+    connection.execute(sa.update(t.secrets).where(*killed).values(argon2_hash=None))
 
 
-def _hints(connection: sa.Connection, credentials: Sequence[str]) -> dict[str, str]:
-    """The hint of each credential's newest live secret."""
+@dataclass(slots=True)
+class _Secrets:
+    """What is told of one credential's secrets: the live ones, newest first, and the last use of any."""
+
+    live: tuple[LiveSecret, ...] = ()
+    last_use_time: Instant | None = None
+
+    @property
+    def hint(self) -> str:
+        return self.live[0].hint if self.live else ""
+
+
+def _secrets(connection: sa.Connection, credentials: Sequence[str], now: Instant) -> Mapping[str, _Secrets]:
+    columns = t.secrets.c
+    # A secret that has an end was rotated out: of two that were made at one moment the other is the newer one.
     query = (
-        sa.select(t.secrets.c.credential, t.secrets.c.hint)
-        .where(t.secrets.c.credential.in_(credentials), t.secrets.c.argon2_hash.is_not(None))
-        .order_by(t.secrets.c.create_time)
+        sa.select(t.secrets)
+        .where(columns.credential.in_(credentials))
+        .order_by(columns.create_time.desc(), columns.expire_time.is_not(None), columns.id)
     )
-    return {row.credential: row.hint for row in connection.execute(query)} if credentials else {}
+    found: defaultdict[str, _Secrets] = defaultdict(_Secrets)
+    for row in connection.execute(query) if credentials else ():
+        secrets, used = found[row.credential], instant(row.last_use_time)
+        if used is not None:
+            secrets.last_use_time = max(used, secrets.last_use_time or used)
+        if row.argon2_hash is not None and (row.expire_time is None or row.expire_time > now):
+            secrets.live += (LiveSecret(row.id, row.hint, Instant(row.create_time), instant(row.expire_time), used),)
+    return found
+
+
+def _with_secrets(key: KeyRecord, secrets: _Secrets) -> KeyRecord:
+    return replace(key, hint=secrets.hint, secrets=secrets.live, last_use_time=secrets.last_use_time)
 
 
 def _is(partner: PartnerId, key: KeyId) -> sa.ColumnElement[bool]:
@@ -195,7 +263,15 @@ def _listed(key: KeyRecord) -> sa.ColumnElement[bool]:
 
 
 def _key_values(key: KeyRecord) -> dict[str, Any]:
-    return {"display_name": key.display_name, "expire_time": key.expire_time, "disabled": key.disabled}
+    return {
+        "display_name": key.display_name,
+        "expire_time": key.expire_time,
+        "disabled": key.disabled,
+        "labels": labels_text(key.labels),
+        "networks": networks_text(key.networks),
+        "calls_per_minute": key.quota.calls_per_minute or None,
+        "open_streams": key.quota.open_streams or None,
+    }
 
 
 def _key(row: sa.Row[Any]) -> KeyRecord:
@@ -210,6 +286,9 @@ def _key(row: sa.Row[Any]) -> KeyRecord:
         expire_time=instant(row.expire_time),
         disabled=row.disabled,
         version=row.version,
+        labels=labels(row.labels),
+        networks=networks(row.networks),
+        quota=quota(row.calls_per_minute, row.open_streams),
     )
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from consentry_authority.enforcement.barriers import Barrier, Member, Point, PointState, Receipt
+from consentry_authority.storage import accesses
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.rows import instant
 from consentry_core.follow import Revision
 from consentry_rule import Instant
 
@@ -23,10 +25,12 @@ def grant(connection: sa.Connection, incarnation: str, service: str, applied: Re
     if updated.rowcount == 0:
         new = sa.insert(t.members).values(incarnation=incarnation, service=service, join_time=now, leases=1, **applied_columns)
         connection.execute(new)
+    accesses.may_serve(connection, incarnation, service, now)
 
 
-def leave(connection: sa.Connection, incarnation: str) -> None:
+def leave(connection: sa.Connection, incarnation: str, now: Instant) -> None:
     """A member has given its lease back."""
+    accesses.serves_no_more(connection, incarnation, now)
     connection.execute(sa.delete(t.members).where(t.members.c.incarnation == incarnation))
 
 
@@ -93,21 +97,28 @@ def close_receipts(connection: sa.Connection, barriers: Iterable[Barrier]) -> No
 
 def receipt(connection: sa.Connection, revision: Revision) -> tuple[Receipt, str] | None:
     """A change's receipt, and the organisation that made the change; None for a change that took nothing away."""
-    row = connection.execute(sa.select(t.receipts).where(t.receipts.c.number == revision.number)).one_or_none()
-    if row is None:
-        return None
-    query = sa.select(t.receipt_points).where(t.receipt_points.c.number == revision.number)
-    points = tuple(
-        Point(
-            point.incarnation,
-            point.service,
-            PointState(point.state),
-            None if point.acknowledge_time is None else Instant(point.acknowledge_time),
+    return receipts(connection, revision.epoch, [revision.number]).get(revision.number)
+
+
+def receipts(connection: sa.Connection, epoch: str, numbers: Sequence[int]) -> dict[int, tuple[Receipt, str]]:
+    """The receipts of those of these changes (at most a page of them) that took something away; see `receipt`."""
+    points: dict[int, list[Point]] = {}
+    query = sa.select(t.receipt_points).where(t.receipt_points.c.number.in_(numbers))
+    for row in connection.execute(query.order_by(t.receipt_points.c.incarnation)):
+        point = Point(row.incarnation, row.service, PointState(row.state), instant(row.acknowledge_time))
+        points.setdefault(row.number, []).append(point)
+    return {
+        row.number: (
+            Receipt(
+                Revision(epoch, row.number),
+                Instant(row.commit_time),
+                instant(row.enforce_time),
+                tuple(points.get(row.number, ())),
+            ),
+            row.organization,
         )
-        for point in connection.execute(query.order_by(t.receipt_points.c.incarnation))
-    )
-    enforce_time = None if row.enforce_time is None else Instant(row.enforce_time)
-    return Receipt(revision, Instant(row.commit_time), enforce_time, points), row.organization
+        for row in connection.execute(sa.select(t.receipts).where(t.receipts.c.number.in_(numbers)))
+    }
 
 
 def last_number(connection: sa.Connection, subjects: Sequence[str]) -> int | None:
@@ -118,7 +129,9 @@ def last_number(connection: sa.Connection, subjects: Sequence[str]) -> int | Non
         sa.and_(column >= subject, column < subject[:-1] + "0") if subject.endswith("/") else column == subject
         for subject in subjects
     ]
-    return connection.execute(sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(*named))).scalar_one_or_none()
+    return connection.execute(
+        sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(sa.false(), *named))
+    ).scalar_one_or_none()
 
 
 def pending_subjects(connection: sa.Connection, subjects: Sequence[str]) -> set[str]:

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from consentry_authority.commands.ports import Change, StoredSecret
 from consentry_authority.storage import tables as t
-from consentry_authority.storage.rows import class_numbers, data_classes, instant
+from consentry_authority.storage.rows import class_numbers, data_classes, instant, networks, quota
 from consentry_core import names
 from consentry_core.follow import Revision
 from consentry_rule import (
@@ -53,6 +54,10 @@ _STANDINGS = (
         t.consents,
         (t.consents.c.customer == t.connections.c.customer) & (t.consents.c.partner == t.connections.c.partner),
     )
+)
+
+_KEY_COLUMNS = tuple(
+    t.keys.c[name] for name in ("kind", "disabled", "expire_time", "networks", "calls_per_minute", "open_streams")
 )
 
 
@@ -153,7 +158,7 @@ class SqlFacts:
 
     def _key(self, name: str, partner: PartnerId, key: str) -> Key | None:
         row = self._connection.execute(
-            sa.select(t.keys.c.kind, t.keys.c.disabled, t.keys.c.expire_time, t.partners.c.rehearsing)
+            sa.select(*_KEY_COLUMNS, t.partners.c.rehearsing)
             .join_from(t.keys, t.partners, t.partners.c.id == t.keys.c.partner)
             .where(t.keys.c.partner == partner, t.keys.c.id == key, t.keys.c.delete_time.is_(None))
         ).one_or_none()
@@ -166,6 +171,8 @@ class SqlFacts:
             expire_time=instant(row.expire_time),
             rehearsing=row.rehearsing,
             secrets=self._secrets(name),
+            networks=networks(row.networks),
+            quota=quota(row.calls_per_minute, row.open_streams),
         )
         return self._with_list(found, key) if found.kind is KeyKind.SPECIFIC_CUSTOMERS else found
 
@@ -219,18 +226,17 @@ def _standing(row: Any) -> Standing:
     ) = row  # fmt: skip
     subscription = consent = None
     if plan is not None:
-        subscription = Subscription(subscription_cancel_time is not None, subscription_expire_time)
+        subscription = _subscription(subscription_cancel_time is not None, subscription_expire_time)
     if grant_time is not None:
         consent = Consent(data_start_time, revoke_time is not None, expire_time, data_classes(classes))
+    marks = class_numbers(numbers) if numbers else ()
     return Standing(
-        partner,
-        customer,
-        demo=demo,
-        connected=disconnect_time is None,
-        subscription=subscription,
-        consent=consent,
-        disconnect_time=disconnect_time,
-        opened_number=opened_number,
-        closed_number=closed_number,
-        class_numbers=class_numbers(numbers),
-    )
+        partner, customer, demo, disconnect_time is None, subscription, consent,
+        disconnect_time, opened_number, closed_number, marks,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _subscription(cancelled: bool, expire_time: Instant | None) -> Subscription:
+    """Most customers' are alike."""
+    return Subscription(cancelled, expire_time)

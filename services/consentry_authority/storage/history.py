@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.descriptions import Description, describe
 from consentry_authority.storage.enforcement import open_receipt, pending_subjects
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.rows import class_numbers_text
@@ -35,11 +36,13 @@ _DEMO = CustomerId(names.DEMO_CUSTOMER)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who did something, and by which method; for the readers of the history."""
+    """Who did something, by which method, from where, under which request id; for the readers of history and audit log."""
 
     actor: str = ""
     method: str = ""
     organization: str = ""
+    peer: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +55,33 @@ class Recorded:
 
 
 class Touched:
-    """What a transaction has touched, and how it was before."""
+    """What a transaction has touched, and how it was before: for the history, and for the audit log.
 
-    def __init__(self, facts: SqlFacts) -> None:
+    Whatever is about to change is touched, or the audit log would not tell of it.
+    """
+
+    def __init__(self, facts: SqlFacts, connection: sa.Connection) -> None:
         self._facts = facts
+        self._connection = connection
+        self._described: dict[str, Description | None] = {}
         self.credentials: dict[str, Key | Token | None] = {}
         self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
         self.rehearsals: dict[PartnerId, bool] = {}
 
+    def organization(self, name: str) -> None:
+        """A partner or customer is about to change, or to be added. No decision is made of that by itself."""
+        self._describe(name)
+
     def credential(self, name: str) -> None:
         """A key or token is about to change. The first touch counts."""
+        self._describe(name)
         if name not in self.credentials:
             self.credentials[name] = self._facts.credential(name)
+
+    def relation(self, partner: PartnerId, customer: CustomerId) -> None:
+        """The connection of the two, or the consent, is about to change."""
+        self._describe(names.CONSENT.format(customer, partner))
+        self.standing(partner, customer)
 
     def standing(self, partner: PartnerId, customer: CustomerId) -> None:
         """How a customer stands towards a partner is about to change. The first touch counts: it sees the state before all."""
@@ -74,6 +92,17 @@ class Touched:
         """A partner begins or ends a rehearsal; `rehearsing` is how it was before. So the demo customer stands otherwise."""
         self.rehearsals.setdefault(partner, rehearsing)
         self.standing(partner, _DEMO)
+
+    def differences(self) -> Iterator[tuple[str, Description | None, Description | None]]:
+        """What of all that was touched differs now: its name, what it was like before, and what it is like."""
+        for name, before in self._described.items():
+            after = describe(self._connection, name)
+            if before != after:
+                yield name, before, after
+
+    def _describe(self, name: str) -> None:
+        if name not in self._described:
+            self._described[name] = describe(self._connection, name)
 
     def subjects(self) -> list[str]:
         """The names of everything touched."""

@@ -1,11 +1,14 @@
 """A database's first start: its epoch, its own random keys, and the demo customer."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
+from consentry_authority.audit.chain import AuditKeys, EntryKind
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.audit import Note, append
 from consentry_authority.storage.migrations import is_current, migrate
 from consentry_core import names
 from consentry_core.database import check_writable, open_sqlite
@@ -13,6 +16,7 @@ from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_
 from consentry_core.settings import SettingError
 from consentry_rule import Instant
 
+_PUT_BACK: Final = "put the former key's line back into the file of checksum keys, below the newest"
 _PAGE_TOKEN_KEY: Final = "page_token_key"  # noqa: S105 - the name of a setting
 
 
@@ -51,7 +55,7 @@ def migrate_existing(file: Path) -> None:
         engine.dispose()
 
 
-def begin_new_epoch(file: Path, random: RandomBytes, now: Instant) -> None:
+def begin_new_epoch(file: Path, audit_keys: AuditKeys, random: RandomBytes, now: Instant) -> None:
     """A backup was put back: from here on it is another history, whose numbers mean nothing in the former one.
 
     Whoever served by the former history is not among the members of this one, and may hold a lease for a while. A member that
@@ -64,6 +68,8 @@ def begin_new_epoch(file: Path, random: RandomBytes, now: Instant) -> None:
             former = f"before-{new_public_id(random)}"
             row = {"incarnation": former, "service": "served before the restore", "join_time": now, "leases": 0}
             connection.execute(sa.insert(t.members).values(row))
+            note = Note(time=now, kind=EntryKind.CHANGE, method="consentry restored", outcome="OK", document="{}")
+            append(connection, audit_keys, [note])
     finally:
         engine.dispose()
 
@@ -86,6 +92,32 @@ def _check_ready(engine: sa.Engine, file: Path) -> None:
 def _not_initialized(file: Path) -> SettingError:
     folder = file.parent
     return SettingError(f"the data folder {folder} is not initialised; run `consentry init --data-dir {folder}`")
+
+
+def check_checksum_keys(connection: sa.Connection, marks: Mapping[str, str]) -> None:
+    """Hold the configured checksum keys, by their marks, to those that this database's secrets were made with.
+
+    SettingError for one that is not what it was, and when one is missing that a live secret names: nobody could use that
+    secret, and nobody would be told why. A new one is kept from now on; one that nothing names any more is let go.
+    """
+    columns = t.checksum_keys.c
+    kept = {row.id: row.mark for row in connection.execute(sa.select(t.checksum_keys))}
+    for key_id, mark in kept.items():
+        if marks.get(key_id, mark) != mark:
+            raise SettingError(f"the checksum key {key_id} is not the one that secrets were made with; {_PUT_BACK}")
+        if key_id in marks:
+            continue
+        live = sa.select(sa.func.count()).select_from(t.secrets).where(t.secrets.c.argon2_hash.is_not(None))
+        named = sa.or_(t.secrets.c.checksum_key == key_id, t.secrets.c.checksum_key.is_(None))
+        secrets = connection.execute(live.where(named)).scalar_one()
+        if secrets:
+            raise SettingError(
+                f"the checksum key {key_id}, that {secrets} live secrets were made with, is missing; {_PUT_BACK}"
+            )
+        connection.execute(sa.delete(t.checksum_keys).where(columns.id == key_id))
+    new = [{"id": key_id, "mark": mark} for key_id, mark in marks.items() if key_id not in kept]
+    if new:
+        connection.execute(sa.insert(t.checksum_keys), new)
 
 
 def page_token_key(engine: sa.Engine) -> bytes:

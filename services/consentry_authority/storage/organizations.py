@@ -37,8 +37,15 @@ class SqlPartners:
         query = sa.select(t.partners).where(t.partners.c.id > after).order_by(t.partners.c.id).limit(limit)
         return [_partner(row) for row in self._connection.execute(query)]
 
+    def demo_keys(self, partner: PartnerId) -> tuple[str, ...]:
+        """See `ports.ReadPartners.demo_keys`."""
+        demo = (t.keys.c.partner == partner, t.keys.c.kind == KeyKind.DEMO.value, t.keys.c.delete_time.is_(None))
+        found = self._connection.scalars(sa.select(t.keys.c.id).where(*demo).order_by(t.keys.c.id))
+        return tuple(names.KEY.format(partner, key) for key in found)
+
     def add(self, partner: PartnerRecord) -> None:
-        """See `ports.Partners.add`. Touches nothing: nobody has a key yet."""
+        """See `ports.Partners.add`. Touches nothing that decisions are made of: nobody has a key yet."""
+        self._touched.organization(partner.name)
         self._connection.execute(
             sa.insert(t.partners).values(
                 id=partner.id,
@@ -50,14 +57,12 @@ class SqlPartners:
 
     def save(self, partner: PartnerRecord) -> None:
         """See `ports.Partners.save`. A rehearsal touches the partner's demo keys and how the demo customer stands to it."""
+        self._touched.organization(partner.name)
         before = self.get(partner.id)
         if before is not None and before.rehearsing != partner.rehearsing:
             self._touched.rehearsal(partner.id, before.rehearsing)
-            demo_keys = sa.select(t.keys.c.id).where(
-                t.keys.c.partner == partner.id, t.keys.c.kind == KeyKind.DEMO.value, t.keys.c.delete_time.is_(None)
-            )
-            for key in self._connection.scalars(demo_keys):
-                self._touched.credential(names.KEY.format(partner.id, key))
+            for key in self.demo_keys(partner.id):
+                self._touched.credential(key)
         self._connection.execute(
             sa.update(t.partners)
             .where(t.partners.c.id == partner.id)
@@ -83,7 +88,8 @@ class SqlCustomers:
         return [_customer(row) for row in self._connection.execute(query)]
 
     def add(self, customer: CustomerRecord) -> None:
-        """See `ports.Customers.add`. Touches nothing: nobody is connected yet."""
+        """See `ports.Customers.add`. Touches nothing that decisions are made of: nobody is connected yet."""
+        self._touched.organization(customer.name)
         self._connection.execute(
             sa.insert(t.customers).values(
                 id=customer.id, create_time=customer.create_time, demo=customer.demo, **_customer_values(customer)
@@ -92,6 +98,7 @@ class SqlCustomers:
 
     def save(self, customer: CustomerRecord) -> None:
         """See `ports.Customers.save`. A change of subscription touches how the customer stands towards every partner."""
+        self._touched.organization(customer.name)
         before = self.get(customer.id)
         if before is not None and before.subscription != customer.subscription:
             partners = sa.select(t.connections.c.partner).where(t.connections.c.customer == customer.id)
@@ -131,7 +138,7 @@ class SqlConnections:
 
     def save(self, connection: ConnectionRecord) -> None:
         """See `ports.Connections.save`."""
-        self._touched.standing(connection.partner, connection.customer)
+        self._touched.relation(connection.partner, connection.customer)
         values = {"connect_time": connection.connect_time, "disconnect_time": connection.disconnect_time}
         if self.get(connection.partner, connection.customer) is None:
             statement: sa.Executable = sa.insert(t.connections).values(
@@ -173,7 +180,7 @@ class SqlConsents:
 
     def save(self, consent: ConsentRecord) -> None:
         """See `ports.Consents.save`."""
-        self._touched.standing(consent.partner, consent.customer)
+        self._touched.relation(consent.partner, consent.customer)
         values = {
             "grant_time": consent.grant_time,
             "expire_time": consent.expire_time,

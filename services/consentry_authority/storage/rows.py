@@ -1,10 +1,12 @@
 """Columns and values, both ways."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import Any
 
-from consentry_rule import DataClass, Instant
+from consentry_rule import DataClass, Instant, Network, Quota
 
 
 @lru_cache(maxsize=64)
@@ -28,6 +30,33 @@ def class_numbers(text: str) -> tuple[tuple[DataClass, int], ...]:
 def class_numbers_text(numbers: Mapping[DataClass, int]) -> str:
     """The numbers as a column."""
     return ",".join(sorted(f"{data_class.value}:{number}" for data_class, number in numbers.items()))
+
+
+@lru_cache(maxsize=1024)
+def networks(text: str | None) -> tuple[Network, ...]:
+    """The networks that a column holds."""
+    return tuple(map(ip_network, text.split(","))) if text else ()
+
+
+def networks_text(networks: Iterable[Network]) -> str | None:
+    """The networks as a column."""
+    return ",".join(map(str, networks)) or None
+
+
+def labels(text: str | None) -> tuple[tuple[str, str], ...]:
+    """The labels that a column holds."""
+    return tuple(sorted(json.loads(text).items())) if text else ()
+
+
+def labels_text(labels: Iterable[tuple[str, str]]) -> str | None:
+    """The labels as a column."""
+    held = dict(labels)
+    return json.dumps(held) if held else None
+
+
+def quota(calls_per_minute: int | None, open_streams: int | None) -> Quota:
+    """The quota that two columns hold."""
+    return Quota(calls_per_minute or 0, open_streams or 0)
 
 
 def instant(value: Any) -> Instant | None:

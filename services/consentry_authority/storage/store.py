@@ -8,12 +8,14 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.commands import ports
-from consentry_authority.storage import credentials, history
+from consentry_authority.storage import audit, credentials, history
 from consentry_authority.storage.credentials import SqlKeys, SqlTokens
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.history import Origin, Touched
 from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
+from consentry_authority.storage.requests import SqlRequests
 from consentry_core.clock import Clock
 from consentry_core.database import Database
 from consentry_core.follow import Revision
@@ -46,14 +48,20 @@ class SqlTransaction:
     def __init__(self, connection: sa.Connection, now: Instant) -> None:
         self.now = now
         self.facts = SqlFacts(connection)
-        self.touched = Touched(self.facts)
+        self.touched = Touched(self.facts, connection)
         self.partners = SqlPartners(connection, self.touched)
         self.customers = SqlCustomers(connection, self.touched)
         self.connections = SqlConnections(connection, self.touched)
         self.consents = SqlConsents(connection, self.touched)
         self.keys = SqlKeys(connection, self.touched, now)
         self.tokens = SqlTokens(connection, self.touched, now)
+        self.audit = audit.SqlAudit(connection, now)
+        self.requests = SqlRequests(connection, now)
         self._connection = connection
+
+    def kill_secret(self, credential: str, secret_id: str) -> str | None:
+        """See `ports.Transaction.kill_secret`."""
+        return credentials.kill_secret(self._connection, self.touched, credential, secret_id)
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
         """See `ports.Transaction.rehash`."""
@@ -61,17 +69,19 @@ class SqlTransaction:
 
 
 class Store:
-    """What the authority knows. Reads side by side, writes one after the other."""
+    """What the authority knows. Reads side by side, writes one after the other, each with its entry in the audit log."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, audit_keys: AuditKeys) -> None:
         self._database = database
         self._clock = clock
+        self._audit_keys = audit_keys
         self._listeners: list[Callable[[Committed[Any]], None]] = []
         self._writes: set[asyncio.Task[object]] = set()
 
     async def write(self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY) -> Committed[_T]:
-        """Run a use case: all that it changed is committed, with its place in the history, or, when it raises, nothing.
+        """Run a use case: all that it changed is committed, or, when it raises, nothing.
 
+        So are its place in the history and its entry in the audit log: what cannot be written there is not done.
         A caller that is cancelled does not stop it, and does not keep the listeners from hearing of it.
         """
         write = asyncio.create_task(self._write(use_case, origin))
@@ -99,6 +109,7 @@ class Store:
         transaction = SqlTransaction(connection, self._clock.now())
         value = use_case(transaction)
         recorded = history.record(connection, transaction.touched, self._clock, origin)
+        audit.append_changes(connection, self._audit_keys, transaction.touched, origin, recorded=recorded, now=transaction.now)
         head = transaction.facts.head()
         if recorded is None:
             commit_time = transaction.facts.commit_time_of(head.number) or transaction.now

@@ -79,6 +79,10 @@ keys = sa.Table(
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("delete_time", sa.BigInteger),
     sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("labels", sa.Text),  # JSON; NULL: none
+    sa.Column("networks", sa.Text),  # joined by commas; NULL: from everywhere
+    sa.Column("calls_per_minute", sa.BigInteger),  # NULL: no limit
+    sa.Column("open_streams", sa.BigInteger),  # likewise
 )
 
 key_customers = sa.Table(
@@ -127,6 +131,8 @@ secrets = sa.Table(
     sa.Column("hint", sa.Text, nullable=False),
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
+    sa.Column("checksum_key", sa.Text),  # its id; NULL: any of those that there are
+    sa.Column("last_use_time", sa.BigInteger),  # up to a minute late; no part of the history
     sa.Index(None, "credential"),
 )
 
@@ -189,6 +195,102 @@ receipt_points = sa.Table(
     sa.Column("service", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("acknowledge_time", sa.BigInteger),
+)
+
+# The audit log; see `audit.chain`. Nothing is ever changed in it: in SQLite, triggers see to that.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("organization", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("peer", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),  # of the history; 0: none
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Index(None, "revision"),
+)
+
+# One row: the end of the log. Whoever appends updates it first, so entries are chained in the order of their numbers.
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="one_head"), primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+)
+
+# Where a customer's own history is found in the log. `partner` is empty for what concerns the customer alone.
+audit_customers = sa.Table(
+    "audit_customers",
+    metadata,
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("time", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, sa.ForeignKey("audit.number"), primary_key=True, autoincrement=False),
+    sa.Column("partner", sa.Text, primary_key=True),
+)
+
+# What keys read of customers' data, by the incarnation that counted it; see `storage.accesses`.
+accesses = sa.Table(
+    "accesses",
+    metadata,
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),  # when it began
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("data_class", sa.Text, primary_key=True),  # empty: of refusals that name none
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("readings", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("devices", sa.BigInteger, nullable=False),
+    sa.Column("refusals", sa.BigInteger, nullable=False),
+    sa.Index(None, "hour"),
+)
+
+access_points = sa.Table(
+    "access_points",
+    metadata,
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("reported_until", sa.BigInteger, nullable=False),
+    sa.Column("last_number", sa.BigInteger, nullable=False),
+    sa.Column("done", sa.Boolean, nullable=False),  # its last report has come
+    sa.Column("served_until", sa.BigInteger, nullable=False),  # by when it has ceased to serve, or its newest lease has ended
+)
+
+access_gaps = sa.Table(
+    "access_gaps",
+    metadata,
+    sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("start_time", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("end_time", sa.BigInteger, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
+)
+
+# What came of requests that had an id, so that one that is sent twice is carried out once.
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("caller", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),  # a hash of what was asked
+    sa.Column("resource", sa.Text, nullable=False),  # what came of it, by name
+    sa.Index(None, "create_time"),
+)
+
+# The keys of checksums that secrets were made with: by what is kept, one can be recognised and none be made.
+checksum_keys = sa.Table(
+    "checksum_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("mark", sa.Text, nullable=False),
 )
 
 # What this database has drawn for itself, in base64url.

@@ -110,6 +110,11 @@ class Platform:
         request = keys_pb2.ListKeysRequest(parent=f"partners/{partner}")
         return (await self._keys.ListKeys(request, metadata=self._as(f"partners/{partner}"))).keys
 
+    async def rehearse(self, partner: str, rehearsing: bool) -> enforcement_pb2.Enforcement:
+        """Withdraw the demo customer from the partner's demo keys, or give it back; returns how far that is enforced."""
+        request = keys_pb2.SetRehearsalRequest(partner=f"partners/{partner}", rehearsing=rehearsing)
+        return (await self._keys.SetRehearsal(request, metadata=self._as(f"partners/{partner}"))).enforcement
+
     async def delete_key(self, name: str) -> None:
         """End a key for good."""
         partner = "/".join(name.split("/")[:2])

@@ -110,6 +110,15 @@ class Story:
             self.happened(f"a demo key reads its made-up fleet: {_show(reading)}")
             alarm = await listener.until(_alarm, "an alarm of the demo fleet")
             self.happened(f"and its alarms as they come: {alarm}")
+            enforcement = await self.platform.rehearse(PARTNER, True)
+            reason = await listener.until(lambda event: _removed(event, "demo"), "the demo customer leaves the stream")
+            self.check(
+                enforcement.state == ENFORCED and reason == "REHEARSING_WITHDRAWAL",
+                f"acme rehearses a withdrawal on it, ENFORCED; the stream says: customers/demo leaves, {reason}",
+            )
+            await self.platform.rehearse(PARTNER, False)
+            await listener.until(lambda event: _added(event, "demo"), "the demo customer comes back")
+            self.happened("acme ends the rehearsal; the stream says: customers/demo enters")
             await listener.close()
 
     async def _one_stream(self) -> None:

@@ -16,16 +16,16 @@ def bearer_secret(metadata: Iterable[tuple[str, str | bytes]]) -> str:
         raise Unauthenticated("more than one credential; send exactly one `authorization`")
     value = values[0]
     if not isinstance(value, str):
-        raise invalid()
+        raise invalid("malformed")
     scheme, _, secret = value.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated("the credential has no `Bearer` scheme; send metadata `authorization: Bearer <secret>`")
     secret = secret.strip()
     if not secret.isascii() or not 0 < len(secret) <= _LONGEST:
-        raise invalid()
+        raise invalid("malformed")
     return secret
 
 
-def invalid() -> Unauthenticated:
-    """The one answer for malformed, forged, unknown and deleted."""
-    return Unauthenticated("the credential is not valid")
+def invalid(detail: str = "") -> Unauthenticated:
+    """The one answer for malformed, forged, unknown and deleted; which of these, only the audit log is told."""
+    return Unauthenticated("the credential is not valid", detail=detail)

@@ -1,12 +1,13 @@
 """Credentials as a guard follows them, on the wire: a pair of converters."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry_core import names
 from consentry_core.follow import Credential
 from consentry_core.rpc.times import optional_instant, optional_timestamp
-from consentry_rule import CustomerId, Key, KeyKind, PartnerId, Secret, Token, TokenRole
+from consentry_rule import CustomerId, Key, KeyKind, PartnerId, Quota, Secret, Token, TokenRole
 
 _Kind = enforcement_pb2.CredentialFacts
 
@@ -47,6 +48,8 @@ def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFact
             name = names.CUSTOMER.format(customer)
             wire.unlisted.add(customer=name, listed_number=listed_number, unlisted_number=unlisted_number)
         wire.rehearsing = facts.rehearsing
+        wire.allowed_networks.extend(map(str, facts.networks))
+        wire.calls_per_minute, wire.open_streams = facts.quota.calls_per_minute, facts.quota.open_streams
     else:
         wire.organization = facts.organization
     return wire
@@ -69,6 +72,8 @@ def credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
             rehearsing=wire.rehearsing,
             secrets=secrets,
             listed_numbers=dict(zip(customers, wire.listed_numbers, strict=False)),  # an older authority tells none
+            networks=tuple(map(ip_network, wire.allowed_networks)),
+            quota=Quota(wire.calls_per_minute, wire.open_streams),
             unlisted=tuple((_customer(one.customer), one.listed_number, one.unlisted_number) for one in wire.unlisted),
         )
     elif isinstance(kind, TokenRole):

@@ -1,6 +1,7 @@
 """Our errors as gRPC statuses, in one place. The table is design, so a test holds it equal to the set of errors."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import quote
 
 import grpc
@@ -58,6 +59,21 @@ def to_status(error: errors.ConsentryError) -> status_pb2.Status:
         if status.ByteSize() + packed.ByteSize() < _DETAILS_BYTES:
             status.details.append(packed)
     return status
+
+
+def told(error: errors.ConsentryError) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+    """The status's message, and the metadata that carries its details."""
+    if type(error) is errors.Unauthenticated and not error.metadata:
+        return _told_unauthenticated(error.message, error.reason)
+    status = to_status(error)
+    return status.message, trailing_metadata(status)
+
+
+@lru_cache(maxsize=64)
+def _told_unauthenticated(message: str, reason: str) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+    """There are few of these, and they come by the thousand when somebody tries secrets."""
+    status = to_status(errors.Unauthenticated(message, reason=reason))
+    return status.message, trailing_metadata(status)
 
 
 def trailing_metadata(status: status_pb2.Status) -> tuple[tuple[str, bytes], ...]:

@@ -1,6 +1,8 @@
 """The messages of `consentry_core.follow` on the wire: converters in pairs, used by both sides."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
 from consentry_core import names
@@ -18,6 +20,7 @@ from consentry_core.follow import (
     Lease,
     Renewal,
     Revision,
+    Uses,
 )
 from consentry_core.rpc.credential_wire import credential_from_wire, credential_to_wire
 from consentry_core.rpc.times import (
@@ -46,9 +49,15 @@ DATA_CLASS_TO_WIRE: Mapping[DataClass, data_class_pb2.DataClass.ValueType] = {
 _DATA_CLASS_FROM_WIRE = {wire: data_class for data_class, wire in DATA_CLASS_TO_WIRE.items()}
 
 
-def data_classes_to_wire(classes: frozenset[DataClass]) -> list[data_class_pb2.DataClass.ValueType]:
+def data_classes_to_wire(classes: AbstractSet[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
     """The classes, ordered."""
-    return sorted(DATA_CLASS_TO_WIRE[data_class] for data_class in classes)
+    return _data_classes_to_wire(frozenset(classes))
+
+
+@lru_cache(maxsize=64)
+def _data_classes_to_wire(classes: frozenset[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
+    """Asked for each of a partner's customers, and there are not many different answers."""
+    return tuple(sorted(DATA_CLASS_TO_WIRE[data_class] for data_class in classes))
 
 
 def data_classes_from_wire(classes: list[data_class_pb2.DataClass.ValueType], field: str) -> frozenset[DataClass]:
@@ -87,6 +96,10 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
             request.forget.names.extend(message.names)
         case Farewell():
             request.farewell.SetInParent()
+        case Uses():
+            for secret_id, last in message.uses:
+                request.uses.uses.add(secret_id=secret_id, last_use_time=to_timestamp(last))
+            request.uses.SetInParent()
     return request
 
 
@@ -105,6 +118,10 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
             return Forget(tuple(request.forget.names))
         case "farewell":
             return Farewell()
+        case "uses":
+            return Uses(
+                tuple((use.secret_id, from_timestamp(use.last_use_time, "uses.last_use_time")) for use in request.uses.uses)
+            )
         case _:
             raise InvalidArgument("message", "must be one of those that this authority knows")
 

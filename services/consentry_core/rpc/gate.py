@@ -26,7 +26,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from consentry_core import errors
-from consentry_core.rpc.errors import STATUS_OF, to_status, trailing_metadata
+from consentry_core.rpc.errors import STATUS_OF, told
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -48,10 +48,16 @@ def _over() -> NoReturn:
 class OpenCall:
     """One call that is under way."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, *, streaming: bool = False) -> None:
         self.method = method
         self.context = context
+        self.streaming = streaming
+        """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
+        self.message_bytes = 0
+        """The size of the message that is checked; for who counts what is handed out."""
+        self.request_id = ""
+        """What its client calls it, if it says so; for logs."""
         self.check_write: Check = _nothing_to_check
         self.on_request: Callable[[Any], Awaitable[None]] | None = None
         """What to do with the request, of a method that takes one, before the method runs; a gate sets it."""
@@ -84,6 +90,7 @@ class OpenCall:
 
     async def write(self, message: bytes) -> None:
         """Check, and begin the write in the same step."""
+        self.message_bytes = len(message)
         self.check()
         self._writing = True
         self.writes += 1
@@ -118,6 +125,10 @@ class Gate(Protocol):
 
     async def admit(self, call: OpenCall) -> None:
         """Authenticate and authorise by method; set `call.caller` and `call.check_write`. Raises a ConsentryError to refuse."""
+        ...
+
+    def refused(self, call: OpenCall, error: errors.ConsentryError) -> None:
+        """The call is answered with this error. Called before `release`, for every call that is refused, admitted or not."""
         ...
 
     def release(self, call: OpenCall) -> None:
@@ -205,6 +216,7 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
 
     async def reply(call: OpenCall, incoming: Any) -> bytes:
         message = serialize(await behavior(await asked(call, incoming), call.context))
+        call.message_bytes = len(message)
         call.check()
         return message
 
@@ -218,9 +230,10 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
                 await call.write(serialize(message))
 
     answer: _Answer = stream if handler.response_streaming else reply
+    streaming = handler.request_streaming or handler.response_streaming
 
     async def answered(incoming: Any, context: Context) -> Any:
-        return await _answer_for(OpenCall(method, context), gate, answer, incoming)
+        return await _answer_for(OpenCall(method, context, streaming=streaming), gate, answer, incoming)
 
     shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -237,17 +250,23 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
     try:
         # Released before the client is told how the call ended.
         try:
-            await gate.admit(call)
-            return await answer(call, incoming)
-        except asyncio.CancelledError:
-            ended = call.was_ended()
-            if ended is None:
-                raise
-            raise ended from None
+            try:
+                await gate.admit(call)
+                return await answer(call, incoming)
+            except asyncio.CancelledError:
+                ended = call.was_ended()
+                if ended is None:
+                    raise
+                raise ended from None
+        except errors.ConsentryError as error:
+            gate.refused(call, error)
+            raise
         finally:
             gate.release(call)
             call.close()
     except errors.ConsentryError as error:
+        if isinstance(error, errors.Unauthenticated) and not call.streaming:
+            return _turn_away(call.context, error)
         await _refuse(call.context, error)
     except grpc.aio.AbortError:
         raise
@@ -256,11 +275,25 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
 
 
 async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
-    status = to_status(failure)
+    message, details = told(failure)
     try:
-        await context.abort(STATUS_OF[type(failure)], status.message, trailing_metadata(status))
+        # What the gate has set there goes with a refusal too.
+        await context.abort(STATUS_OF[type(failure)], message, (*context.trailing_metadata(), *details))
     except grpc.aio.InternalError as error:
         raise asyncio.CancelledError from error  # the client went meanwhile
+
+
+def _turn_away(context: Context, failure: errors.Unauthenticated) -> bytes:
+    """`_refuse` for who tries secrets by the thousand: without `abort`, which costs as much again as all that was looked at.
+
+    The answer is an empty message that no client looks at. Others are refused without one: a client tries again by itself only
+    when nothing of an answer has come.
+    """
+    message, details = told(failure)
+    context.set_code(STATUS_OF[type(failure)])
+    context.set_details(message)
+    context.set_trailing_metadata((*context.trailing_metadata(), *details))
+    return b""
 
 
 async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:

@@ -117,6 +117,11 @@ class _Doorkeeper:
         if call.method not in PUBLIC_METHODS:
             await self._gate.admit(call)
 
+    def refused(self, call: OpenCall, error: ConsentryError) -> None:
+        """See `Gate.refused`."""
+        if call.method not in PUBLIC_METHODS:
+            self._gate.refused(call, error)
+
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
         self.calls.discard(call)

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.feed.ring import BATCH_BYTES
+from consentry_devices.held import of_blocks
 from consentry_devices.wire import delimited
-from consentry_guard import Access
+from consentry_guard import Access, Handed
 from consentry_rule import Instant
 
 _AROUND = 1_000  # about the bytes that are remembered of a batch besides its messages
@@ -24,11 +25,12 @@ _AROUND = 1_000  # about the bytes that are remembered of a batch besides its me
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The event of one WatchResponse, encoded, what it holds, and the log's entry that it goes up to."""
+    """The event of one WatchResponse, encoded; what it holds, and how much of each; the log's entry that it goes up to."""
 
     event: bytes
     accesses: frozenset[Access]
     seq: int
+    held: Mapping[Access, Handed]
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ class Joining:
             if not is_block:
                 yield self.alone(entry, payload)
                 continue
-            blocks.append(delimited(self._fields.devices, payload))
+            blocks.append(payload)
             accesses.add((entry.customer, entry.data_class))
             size, last = size + len(payload), entry.seq
         if blocks:
@@ -136,10 +138,13 @@ class Joining:
     def alone(self, entry: Entry, payload: bytes) -> Message:
         """The message of an entry that is no block of readings."""
         event = delimited(self._fields.of[entry.kind], payload)
-        return Message(event, frozenset({(entry.customer, entry.data_class)}), entry.seq)
+        access = entry.customer, entry.data_class
+        devices = frozenset() if entry.device is None else frozenset({entry.device})
+        return Message(event, frozenset({access}), entry.seq, {access: Handed(devices=devices)})
 
-    def _telemetry(self, blocks: Iterable[bytes], accesses: Iterable[Access], last: int) -> Message:
-        return Message(delimited(self._fields.telemetry, b"".join(blocks)), frozenset(accesses), last)
+    def _telemetry(self, blocks: Sequence[bytes], accesses: Iterable[Access], last: int) -> Message:
+        joined = b"".join([delimited(self._fields.devices, block) for block in blocks])
+        return Message(delimited(self._fields.telemetry, joined), frozenset(accesses), last, of_blocks(blocks))
 
 
 def _extents(entries: Iterable[Entry]) -> Mapping[Access, Extent]:

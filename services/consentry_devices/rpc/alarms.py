@@ -9,7 +9,7 @@ from consentry_core.errors import NotFound
 from consentry_core.paging import PageTokens
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.rpc.converters import to_alarm, to_alarm_event
-from consentry_devices.rpc.reading import Page, let_in
+from consentry_devices.rpc.reading import Page, hands_out, let_in
 from consentry_devices.state import State
 from consentry_guard import GuardedCall
 from consentry_rule import CustomerId, DataClass
@@ -33,6 +33,7 @@ class AlarmServicer(alarms_pb2_grpc.AlarmServiceServicer):
             lambda event: event.alarm.id,
             lambda event: event.time >= call.opened_from(customer),
         )
+        hands_out(call, (customer, DataClass.ALARMS), (event.alarm.device for event in alarms))
         return pb.ListAlarmsResponse(alarms=[to_alarm(customer, event.alarm) for event in alarms], next_page_token=token)
 
     async def GetAlarm(self, request: pb.GetAlarmRequest, context: Any) -> pb.GetAlarmResponse:  # noqa: N802 - the proto's name
@@ -41,6 +42,7 @@ class AlarmServicer(alarms_pb2_grpc.AlarmServiceServicer):
         customer = CustomerId(owner)
         call = await let_in(customer, DataClass.ALARMS)
         newest = await self._newest(call, customer, alarm_id)
+        hands_out(call, (customer, DataClass.ALARMS), (newest.alarm.device,))
         return pb.GetAlarmResponse(alarm=to_alarm(customer, newest.alarm))
 
     async def ListAlarmEvents(self, request: pb.ListAlarmEventsRequest, context: Any) -> pb.ListAlarmEventsResponse:  # noqa: N802 - the proto's name
@@ -55,6 +57,7 @@ class AlarmServicer(alarms_pb2_grpc.AlarmServiceServicer):
             lambda event: str(event.number),
             lambda event: event.time >= call.opened_from(customer),
         )
+        hands_out(call, (customer, DataClass.ALARMS), (event.alarm.device for event in events))
         return pb.ListAlarmEventsResponse(
             alarm_events=[to_alarm_event(customer, event) for event in events], next_page_token=token
         )

@@ -8,7 +8,7 @@ from consentry_core import names
 from consentry_core.errors import NotFound
 from consentry_core.paging import PageTokens
 from consentry_devices.rpc.converters import to_device, to_location, to_sensor
-from consentry_devices.rpc.reading import Page, let_in
+from consentry_devices.rpc.reading import Page, hands_out, let_in
 from consentry_devices.state import State
 from consentry_rule import CustomerId, DataClass
 
@@ -40,16 +40,18 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServiceServicer):
         devices, token = await page.fill(
             lambda after, limit: self._state.devices(customer, after=after, limit=limit), lambda device: device.id
         )
+        hands_out(call, (customer, DataClass.INVENTORY), (device.id for device in devices))
         return pb.ListDevicesResponse(devices=[to_device(customer, device) for device in devices], next_page_token=token)
 
     async def GetDevice(self, request: pb.GetDeviceRequest, context: Any) -> pb.GetDeviceResponse:  # noqa: N802 - the proto's name
         """See the proto."""
         owner, device_id = names.DEVICE.parse(request.name, "name")
         customer = CustomerId(owner)
-        await let_in(customer, DataClass.INVENTORY)
+        call = await let_in(customer, DataClass.INVENTORY)
         found = await self._state.device(customer, device_id)
         if not found:
             raise NotFound(f"there is no device {request.name}; InventoryService.ListDevices lists those there are")
+        hands_out(call, (customer, DataClass.INVENTORY), (each.id for each in found))
         device, *ancestors = [to_device(customer, each) for each in found]
         return pb.GetDeviceResponse(device=device, ancestors=ancestors)
 
@@ -64,4 +66,5 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServiceServicer):
             lambda after, limit: self._state.sensors(customer, device_id, after=after, limit=limit),
             lambda sensor: sensor.path,
         )
+        hands_out(call, (customer, DataClass.INVENTORY), (sensor.device for sensor in sensors))
         return pb.ListSensorsResponse(sensors=[to_sensor(customer, sensor) for sensor in sensors], next_page_token=token)

@@ -1,11 +1,15 @@
 """Messages on their way out."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from consentry.devices.v1 import feed_pb2
 from consentry_core.clock import SECOND, Clock
 from consentry_devices.feed.cursor import Cursor, Cursors
 from consentry_devices.wire import delimited
-from consentry_guard import Access, GuardedCall
+from consentry_guard import Access, GuardedCall, Handed
 
+_NOT_SAID: Mapping[Access, Handed] = MappingProxyType({})
 _CURSOR = feed_pb2.WatchResponse.CURSOR_FIELD_NUMBER
 
 
@@ -21,9 +25,11 @@ class Outgoing:
         self._clock = clock
         self._last_at = clock.boot()
 
-    def message(self, event: bytes, accesses: frozenset[Access]) -> bytes:
-        """The message with this event, to be handed over in this step."""
+    def message(self, event: bytes, accesses: frozenset[Access], held: Mapping[Access, Handed] = _NOT_SAID) -> bytes:
+        """The message with this event, to be handed over in this step. `held`: how much of each access is in it."""
         self._call.next_write(accesses)
+        if held:
+            self._call.hands_out(held)
         self.count += 1
         self._last_at = self._clock.boot()
         return delimited(_CURSOR, self._cursors.make(self.cursor).encode()) + event

@@ -1,11 +1,11 @@
 """What every method that reads does first, and what every list does: who asks, how much, and from where on."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from consentry_core.paging import PageTokens, page_size
-from consentry_guard import GuardedCall, guarded_call
+from consentry_guard import Access, GuardedCall, Handed, guarded_call
 from consentry_rule import CustomerId, DataClass
 
 _T = TypeVar("_T")
@@ -17,6 +17,11 @@ async def let_in(customer: CustomerId, data_class: DataClass) -> GuardedCall:
     await call.follow([customer])
     call.require(customer, data_class)
     return call
+
+
+def hands_out(call: GuardedCall, access: Access, devices: Iterable[str | None], *, readings: int = 0) -> None:
+    """Say for the customer's access log what the answer is about: devices (None for none), and how many measured values."""
+    call.hands_out({access: Handed(readings, frozenset(device for device in devices if device is not None))})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from consentry.devices.v1 import telemetry_pb2 as pb
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes
 from consentry_core.paging import PageTokens
+from consentry_devices.held import of_blocks
 from consentry_devices.history import History, Place, Question
 from consentry_devices.inventory import sensor_path
 from consentry_devices.rpc.converters import to_reading
 from consentry_devices.rpc.history_gaps import HistoryGaps, not_kept, opened
 from consentry_devices.rpc.messages import join
-from consentry_devices.rpc.reading import Page, let_in
+from consentry_devices.rpc.reading import Page, hands_out, let_in
 from consentry_devices.rpc.simulated import simulated
 from consentry_devices.rpc.telemetry_question import (
     Steps,
@@ -26,6 +27,7 @@ from consentry_devices.rpc.telemetry_question import (
     time_range,
 )
 from consentry_devices.state import State
+from consentry_guard import GuardedCall
 from consentry_rule import DataClass, Instant
 
 _TELEMETRY = pb.QueryHistoryResponse.TELEMETRY_FIELD_NUMBER
@@ -66,6 +68,7 @@ class TelemetryServicer:
             lambda reading: sensor_path(reading.device, reading.sensor),
             lambda reading: reading.time >= call.opened_from(customer),
         )
+        hands_out(call, (customer, DataClass.TELEMETRY), (reading.device for reading in readings), readings=len(readings))
         return pb.QueryLatestResponse(readings=[to_reading(customer, reading) for reading in readings], next_page_token=token)
 
     async def QueryHistory(self, request: pb.QueryHistoryRequest, context: Any) -> AsyncIterator[bytes]:  # noqa: N802 - the proto's name
@@ -85,7 +88,7 @@ class TelemetryServicer:
         kept_from = await self._gaps.kept_from(customer)
         lost = await self._gaps.lost(customer, question.start, end, up_to=up_to)
         gaps = [*not_kept(customer, question.start, min(end, kept_from)), *lost]
-        answer = self._readings(question, opened_from) if steps is None else self._steps(question, steps, opened_from)
+        answer = self._readings(call, question, opened_from) if steps is None else self._steps(question, steps, opened_from)
         if told := opened(gaps, opened_from()):
             call.next_write(accesses)
             yield join(_GAPS, told)
@@ -108,12 +111,15 @@ class TelemetryServicer:
             async for message in messages:
                 yield message
 
-    async def _readings(self, question: Question, opened_from: Callable[[], Instant]) -> AsyncGenerator[bytes, None]:
+    async def _readings(
+        self, call: GuardedCall, question: Question, opened_from: Callable[[], Instant]
+    ) -> AsyncGenerator[bytes, None]:
         async with contextlib.aclosing(self._history.read(question)) as chunks:
             async for chunk in chunks:
                 # After the last `await`: what the consent opens now.
                 telemetry = chunk.trimmed(opened_from())
                 if telemetry:
+                    call.hands_out(of_blocks(telemetry))
                     yield join(_TELEMETRY, telemetry)
 
     async def _steps(self, question: Question, asked: Steps, opened_from: Callable[[], Instant]) -> AsyncGenerator[bytes, None]:

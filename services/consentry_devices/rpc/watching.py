@@ -18,6 +18,7 @@ from consentry_devices.feed.cursor import Cursor, Cursors, Known, Phase, Place
 from consentry_devices.feed.folding import Folding
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.feed.reader import Reader
+from consentry_devices.held import of_blocks
 from consentry_devices.rpc import events
 from consentry_devices.rpc.inventory_part import part
 from consentry_devices.rpc.outgoing import Outgoing
@@ -191,7 +192,7 @@ class Watching:
                     if self._folding is not None:
                         for block in piece.blocks:
                             self._folding.told(customer, block)
-                    yield self._out.message(piece.event, accesses)
+                    yield self._out.message(piece.event, accesses, of_blocks(piece.blocks))
                 else:
                     self._reader.told(customer, data_class, seq)
 
@@ -218,7 +219,7 @@ class Watching:
                     yield told
                 return  # the rest is looked at again, with other eyes
             self._move_to(message.seq, entries[message.seq - entries[0].seq].take_time)
-            yield self._out.message(message.event, message.accesses)
+            yield self._out.message(message.event, message.accesses, message.held)
         if entries:
             self._move_to(entries[-1].seq, entries[-1].take_time)
 
@@ -238,7 +239,7 @@ class Watching:
                         yield told
                     return
                 self._move_to(entry.seq, entry.take_time)
-                yield self._out.message(message.event, message.accesses)
+                yield self._out.message(message.event, message.accesses, message.held)
                 continue
             self._move_to(entry.seq, entry.take_time)
             if index % _FOLDED_AT_ONCE == _FOLDED_AT_ONCE - 1:
@@ -260,7 +261,7 @@ class Watching:
             self._stand(self._folding.place)
             if message is not None:
                 self._fold_at = self._feed.clock.boot() + (self._question.fold_every or 0)
-                yield self._out.message(events.folded(message), message.accesses)
+                yield self._out.message(events.folded(message), message.accesses, of_blocks(message.blocks))
         self._fold_up_to = self._feed.tail
 
     def _telemetry_opened_from(self, customer: CustomerId) -> Instant | None:

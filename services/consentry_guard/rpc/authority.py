@@ -11,8 +11,8 @@ from typing import TypeAlias
 import grpc
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
-from consentry_core.clock import Clock
-from consentry_core.errors import ResourceExhausted, Unavailable
+from consentry_core.clock import BootTime, Clock
+from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.follow import LEASE_SECONDS, FromGuard, Renewal, Revision
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
@@ -20,6 +20,8 @@ from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
 from consentry_guard.follower import Applied, Follower, HistoryWentBack
+from consentry_guard.reports import Report
+from consentry_guard.rpc.report_wire import report_to_wire
 
 _FollowCall: TypeAlias = "grpc.aio.StreamStreamCall[enforcement_pb2.FollowRequest, enforcement_pb2.FollowResponse]"
 
@@ -27,6 +29,7 @@ _log = logging.getLogger(__name__)
 _RENEW_EVERY = LEASE_SECONDS / 3
 _VERIFY_TIMEOUT = 5.0
 _FAREWELL_TIMEOUT = 1.0
+_REPORT_TIMEOUT = 2.0
 # Facts of a partner with many customers come in pieces; one piece is far below this.
 _LONGEST_BACKOFF = 1.0
 
@@ -43,9 +46,22 @@ class Verified:
 
 
 class Authority:
-    """The authority at `target`, asked with the service's own token. `applied` is told what each message changed."""
+    """The authority at `target`, asked with the service's own token.
 
-    def __init__(self, target: str, token: str, follower: Follower, clock: Clock, applied: Callable[[Applied], None]) -> None:
+    `applied` is told what each message changed; `renewing` is called whenever the lease is renewed on a connection.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        token: str,
+        follower: Follower,
+        clock: Clock,
+        *,
+        applied: Callable[[Applied], None],
+        renewing: Callable[[BootTime], None],
+    ) -> None:
+        self._renewing = renewing
         self._target = target
         self._metadata = bearer(token)
         self._follower = follower
@@ -80,12 +96,12 @@ class Authority:
         for message in messages:
             self._outgoing.put_nowait(message)
 
-    async def verify(self, secret: str) -> Verified:
-        """Whose secret this is. Unauthenticated when it does not count, Unavailable when nobody can tell."""
+    async def verify(self, secret: str, peer: str) -> Verified:
+        """Whose secret this is, that `peer` sent. Unauthenticated when it does not count, Unavailable when nobody can tell."""
         if self._channel is None:
             raise _out_of_reach()
         stub = enforcement_pb2_grpc.EnforcementServiceStub(self._channel)
-        request = enforcement_pb2.VerifyCredentialRequest(secret=secret)
+        request = enforcement_pb2.VerifyCredentialRequest(secret=secret, peer=peer)
         try:
             answer = await stub.VerifyCredential(request, metadata=self._metadata, timeout=_VERIFY_TIMEOUT)
         except grpc.aio.AioRpcError as error:
@@ -100,6 +116,18 @@ class Authority:
             _complain(error)
             raise _out_of_reach() from None
         return Verified(Identity(answer.credential, answer.secret_id), revision_from_wire(answer.revision))
+
+    async def report(self, report: Report) -> None:
+        """Hand over what was read. InvalidArgument when the authority will never take it, Unavailable when not now."""
+        if self._channel is None:
+            raise _out_of_reach()
+        stub = enforcement_pb2_grpc.EnforcementServiceStub(self._channel)
+        try:
+            await stub.ReportAccesses(report_to_wire(report), metadata=self._metadata, timeout=_REPORT_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                raise InvalidArgument("", error.details() or "") from None
+            raise Unavailable(f"{error.code().name}: {error.details()}") from None
 
     async def _stay_connected(self, channel: grpc.aio.Channel) -> None:
         backoff = 0.05
@@ -144,7 +172,9 @@ class Authority:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_RENEW_EVERY)
-            self.send((Renewal(self._clock.boot()),))
+            now = self._clock.boot()
+            self.send((Renewal(now),))
+            self._renewing(now)
 
     @staticmethod
     async def _say(call: "_FollowCall", outgoing: asyncio.Queue[FromGuard]) -> None:

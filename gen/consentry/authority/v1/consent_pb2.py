@@ -23,38 +23,56 @@ _sym_db = _symbol_database.Default()
 
 
 from consentry.authority.v1 import data_class_pb2 as consentry_dot_authority_dot_v1_dot_data__class__pb2
+from consentry.authority.v1 import directory_pb2 as consentry_dot_authority_dot_v1_dot_directory__pb2
 from consentry.authority.v1 import enforcement_pb2 as consentry_dot_authority_dot_v1_dot_enforcement__pb2
+from consentry.authority.v1 import tokens_pb2 as consentry_dot_authority_dot_v1_dot_tokens__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/authority/v1/consent.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.consentry.authority.v1.Consent.State\x12\x37\n\x0c\x64\x61ta_classes\x18\x05 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\ngrant_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\t \x01(\t\x12/\n\x0brevoke_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xa0\x02\n\x13GrantConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x82\x01\n\x14GrantConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"q\n\x14RevokeConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\x15RevokeConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"!\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x80\x01\n\x12GetConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"L\n\x13ListConsentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListConsentsResponse\x12\x31\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb9\x03\n\x0e\x43onsentService\x12i\n\x0cGrantConsent\x12+.consentry.authority.v1.GrantConsentRequest\x1a,.consentry.authority.v1.GrantConsentResponse\x12l\n\rRevokeConsent\x12,.consentry.authority.v1.RevokeConsentRequest\x1a-.consentry.authority.v1.RevokeConsentResponse\x12\x63\n\nGetConsent\x12).consentry.authority.v1.GetConsentRequest\x1a*.consentry.authority.v1.GetConsentResponse\x12i\n\x0cListConsents\x12+.consentry.authority.v1.ListConsentsRequest\x1a,.consentry.authority.v1.ListConsentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$consentry/authority/v1/consent.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a&consentry/authority/v1/directory.proto\x1a(consentry/authority/v1/enforcement.proto\x1a#consentry/authority/v1/tokens.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.consentry.authority.v1.Consent.State\x12\x37\n\x0c\x64\x61ta_classes\x18\x05 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\ngrant_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\t \x01(\t\x12/\n\x0brevoke_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xb4\x02\n\x13GrantConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"\x82\x01\n\x14GrantConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"q\n\x14RevokeConsentRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\x15RevokeConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"!\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x80\x01\n\x12GetConsentResponse\x12\x30\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"L\n\x13ListConsentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListConsentsResponse\x12\x31\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x07\n\x0c\x43onsentEvent\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).consentry.authority.v1.ConsentEvent.Kind\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x1a\n\x12\x61\x63tor_organization\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x08 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64\x61ta_start_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07purpose\x18\x0b \x01(\t\x12\x37\n\x04plan\x18\x0c \x01(\x0e\x32).consentry.authority.v1.Subscription.Plan\x12\r\n\x05token\x18\r \x01(\t\x12\x36\n\ntoken_role\x18\x0e \x01(\x0e\x32\".consentry.authority.v1.Token.Role\x12\x38\n\x0b\x65nforcement\x18\x0f \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"\xd0\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_GRANTED\x10\x01\x12\x11\n\rKIND_NARROWED\x10\x02\x12\x10\n\x0cKIND_WIDENED\x10\x03\x12\x10\n\x0cKIND_CHANGED\x10\x04\x12\x10\n\x0cKIND_REVOKED\x10\x05\x12\x0e\n\nKIND_ENDED\x10\x06\x12\x12\n\x0eKIND_CONNECTED\x10\x07\x12\x15\n\x11KIND_DISCONNECTED\x10\x08\x12\x13\n\x0fKIND_REGISTERED\x10\t\x12\x19\n\x15KIND_SUBSCRIPTION_SET\x10\n\x12\x1f\n\x1bKIND_SUBSCRIPTION_CANCELLED\x10\x0b\x12\x1c\n\x18KIND_SUBSCRIPTION_LAPSED\x10\x0c\x12\x15\n\x11KIND_TOKEN_ISSUED\x10\r\x12\x16\n\x12KIND_TOKEN_DELETED\x10\x0e\"b\n\x18ListConsentEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"r\n\x19ListConsentEventsResponse\x12<\n\x0e\x63onsent_events\x18\x01 \x03(\x0b\x32$.consentry.authority.v1.ConsentEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcc\x01\n\x06\x41\x63\x63\x65ss\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\ndata_class\x18\x02 \x01(\x0e\x32!.consentry.authority.v1.DataClass\x12(\n\x04hour\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08messages\x18\x04 \x01(\x03\x12\x10\n\x08readings\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12\x0f\n\x07\x64\x65vices\x18\x07 \x01(\x03\x12\x10\n\x08refusals\x18\x08 \x01(\x03\"\x9e\x01\n\x12UnreportedInterval\x12\x19\n\x11\x65nforcement_point\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x01\n\x13ListAccessesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"\xab\x01\n\x14ListAccessesResponse\x12\x30\n\x08\x61\x63\x63\x65sses\x18\x01 \x03(\x0b\x32\x1e.consentry.authority.v1.Access\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12H\n\x14unreported_intervals\x18\x03 \x03(\x0b\x32*.consentry.authority.v1.UnreportedInterval2\x9e\x05\n\x0e\x43onsentService\x12i\n\x0cGrantConsent\x12+.consentry.authority.v1.GrantConsentRequest\x1a,.consentry.authority.v1.GrantConsentResponse\x12l\n\rRevokeConsent\x12,.consentry.authority.v1.RevokeConsentRequest\x1a-.consentry.authority.v1.RevokeConsentResponse\x12\x63\n\nGetConsent\x12).consentry.authority.v1.GetConsentRequest\x1a*.consentry.authority.v1.GetConsentResponse\x12i\n\x0cListConsents\x12+.consentry.authority.v1.ListConsentsRequest\x1a,.consentry.authority.v1.ListConsentsResponse\x12x\n\x11ListConsentEvents\x12\x30.consentry.authority.v1.ListConsentEventsRequest\x1a\x31.consentry.authority.v1.ListConsentEventsResponse\x12i\n\x0cListAccesses\x12+.consentry.authority.v1.ListAccessesRequest\x1a,.consentry.authority.v1.ListAccessesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.authority.v1.consent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSENT']._serialized_start=213
-  _globals['_CONSENT']._serialized_end=686
-  _globals['_CONSENT_STATE']._serialized_start=600
-  _globals['_CONSENT_STATE']._serialized_end=686
-  _globals['_GRANTCONSENTREQUEST']._serialized_start=689
-  _globals['_GRANTCONSENTREQUEST']._serialized_end=977
-  _globals['_GRANTCONSENTRESPONSE']._serialized_start=980
-  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1110
-  _globals['_REVOKECONSENTREQUEST']._serialized_start=1112
-  _globals['_REVOKECONSENTREQUEST']._serialized_end=1225
-  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1228
-  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1359
-  _globals['_GETCONSENTREQUEST']._serialized_start=1361
-  _globals['_GETCONSENTREQUEST']._serialized_end=1394
-  _globals['_GETCONSENTRESPONSE']._serialized_start=1397
-  _globals['_GETCONSENTRESPONSE']._serialized_end=1525
-  _globals['_LISTCONSENTSREQUEST']._serialized_start=1527
-  _globals['_LISTCONSENTSREQUEST']._serialized_end=1603
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=1605
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=1703
-  _globals['_CONSENTSERVICE']._serialized_start=1706
-  _globals['_CONSENTSERVICE']._serialized_end=2147
+  _globals['_CONSENT']._serialized_start=290
+  _globals['_CONSENT']._serialized_end=763
+  _globals['_CONSENT_STATE']._serialized_start=677
+  _globals['_CONSENT_STATE']._serialized_end=763
+  _globals['_GRANTCONSENTREQUEST']._serialized_start=766
+  _globals['_GRANTCONSENTREQUEST']._serialized_end=1074
+  _globals['_GRANTCONSENTRESPONSE']._serialized_start=1077
+  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1207
+  _globals['_REVOKECONSENTREQUEST']._serialized_start=1209
+  _globals['_REVOKECONSENTREQUEST']._serialized_end=1322
+  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1325
+  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1456
+  _globals['_GETCONSENTREQUEST']._serialized_start=1458
+  _globals['_GETCONSENTREQUEST']._serialized_end=1491
+  _globals['_GETCONSENTRESPONSE']._serialized_start=1494
+  _globals['_GETCONSENTRESPONSE']._serialized_end=1622
+  _globals['_LISTCONSENTSREQUEST']._serialized_start=1624
+  _globals['_LISTCONSENTSREQUEST']._serialized_end=1700
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=1702
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=1800
+  _globals['_CONSENTEVENT']._serialized_start=1803
+  _globals['_CONSENTEVENT']._serialized_end=2719
+  _globals['_CONSENTEVENT_KIND']._serialized_start=2383
+  _globals['_CONSENTEVENT_KIND']._serialized_end=2719
+  _globals['_LISTCONSENTEVENTSREQUEST']._serialized_start=2721
+  _globals['_LISTCONSENTEVENTSREQUEST']._serialized_end=2819
+  _globals['_LISTCONSENTEVENTSRESPONSE']._serialized_start=2821
+  _globals['_LISTCONSENTEVENTSRESPONSE']._serialized_end=2935
+  _globals['_ACCESS']._serialized_start=2938
+  _globals['_ACCESS']._serialized_end=3142
+  _globals['_UNREPORTEDINTERVAL']._serialized_start=3145
+  _globals['_UNREPORTEDINTERVAL']._serialized_end=3303
+  _globals['_LISTACCESSESREQUEST']._serialized_start=3306
+  _globals['_LISTACCESSESREQUEST']._serialized_end=3492
+  _globals['_LISTACCESSESRESPONSE']._serialized_start=3495
+  _globals['_LISTACCESSESRESPONSE']._serialized_end=3666
+  _globals['_CONSENTSERVICE']._serialized_start=3669
+  _globals['_CONSENTSERVICE']._serialized_end=4339
 # @@protoc_insertion_point(module_scope)

@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from consentry.authority.v1 import data_class_pb2 as _data_class_pb2
+from consentry.authority.v1 import directory_pb2 as _directory_pb2
 from consentry.authority.v1 import enforcement_pb2 as _enforcement_pb2
+from consentry.authority.v1 import tokens_pb2 as _tokens_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -131,12 +133,18 @@ class GrantConsentRequest(_message.Message):
     DATA_START_TIME_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
     """`customers/{customer}`: the caller's own. Required."""
     partner: _builtins.str
     """`partners/{partner}`. Required."""
     purpose: _builtins.str
     """What the partner is to use the data for. At most 500 characters."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the consent as it is by then: a grant that is
+    sent again after a revocation does not undo it; with something else, it is refused.
+    """
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
         """What the partner may read; none named means all classes, also such as are added later."""
@@ -167,10 +175,11 @@ class GrantConsentRequest(_message.Message):
         data_start_time: _timestamp_pb2.Timestamp | None = ...,
         purpose: _builtins.str = ...,
         enforcement_timeout: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "data_classes", b"data_classes", "data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time", "partner", b"partner", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "data_classes", b"data_classes", "data_start_time", b"data_start_time", "enforcement_timeout", b"enforcement_timeout", "expire_time", b"expire_time", "partner", b"partner", "purpose", b"purpose", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -379,3 +388,398 @@ class ListConsentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListConsentsResponse: _TypeAlias = ListConsentsResponse  # noqa: Y015
+
+@_typing.final
+class ConsentEvent(_message.Message):
+    """ConsentEvent is one thing that happened to what a customer lets others read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ConsentEvent._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ConsentEvent._Kind.ValueType  # 0
+        """Not known to this client."""
+        KIND_GRANTED: ConsentEvent._Kind.ValueType  # 1
+        """A consent was given, where none was active."""
+        KIND_NARROWED: ConsentEvent._Kind.ValueType  # 2
+        """An active consent was granted again, and gives less."""
+        KIND_WIDENED: ConsentEvent._Kind.ValueType  # 3
+        """An active consent was granted again, and gives more."""
+        KIND_CHANGED: ConsentEvent._Kind.ValueType  # 4
+        """An active consent was granted again, and gives something else (less of one, more of the other), or for another purpose."""
+        KIND_REVOKED: ConsentEvent._Kind.ValueType  # 5
+        """The customer took a consent back."""
+        KIND_ENDED: ConsentEvent._Kind.ValueType  # 6
+        """A consent reached its end."""
+        KIND_CONNECTED: ConsentEvent._Kind.ValueType  # 7
+        """An operator connected partner and customer."""
+        KIND_DISCONNECTED: ConsentEvent._Kind.ValueType  # 8
+        """An operator disconnected partner and customer; a consent ends with that."""
+        KIND_REGISTERED: ConsentEvent._Kind.ValueType  # 9
+        """An operator registered the customer."""
+        KIND_SUBSCRIPTION_SET: ConsentEvent._Kind.ValueType  # 10
+        """An operator set the customer's subscription."""
+        KIND_SUBSCRIPTION_CANCELLED: ConsentEvent._Kind.ValueType  # 11
+        """An operator cancelled the customer's subscription."""
+        KIND_SUBSCRIPTION_LAPSED: ConsentEvent._Kind.ValueType  # 12
+        """The customer's subscription reached its end."""
+        KIND_TOKEN_ISSUED: ConsentEvent._Kind.ValueType  # 13
+        """A token was issued for the customer's organisation, by an operator or by one of its own administrators."""
+        KIND_TOKEN_DELETED: ConsentEvent._Kind.ValueType  # 14
+        """A token of the customer's organisation was deleted."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """Kind is what happened."""
+
+    KIND_UNSPECIFIED: ConsentEvent.Kind.ValueType  # 0
+    """Not known to this client."""
+    KIND_GRANTED: ConsentEvent.Kind.ValueType  # 1
+    """A consent was given, where none was active."""
+    KIND_NARROWED: ConsentEvent.Kind.ValueType  # 2
+    """An active consent was granted again, and gives less."""
+    KIND_WIDENED: ConsentEvent.Kind.ValueType  # 3
+    """An active consent was granted again, and gives more."""
+    KIND_CHANGED: ConsentEvent.Kind.ValueType  # 4
+    """An active consent was granted again, and gives something else (less of one, more of the other), or for another purpose."""
+    KIND_REVOKED: ConsentEvent.Kind.ValueType  # 5
+    """The customer took a consent back."""
+    KIND_ENDED: ConsentEvent.Kind.ValueType  # 6
+    """A consent reached its end."""
+    KIND_CONNECTED: ConsentEvent.Kind.ValueType  # 7
+    """An operator connected partner and customer."""
+    KIND_DISCONNECTED: ConsentEvent.Kind.ValueType  # 8
+    """An operator disconnected partner and customer; a consent ends with that."""
+    KIND_REGISTERED: ConsentEvent.Kind.ValueType  # 9
+    """An operator registered the customer."""
+    KIND_SUBSCRIPTION_SET: ConsentEvent.Kind.ValueType  # 10
+    """An operator set the customer's subscription."""
+    KIND_SUBSCRIPTION_CANCELLED: ConsentEvent.Kind.ValueType  # 11
+    """An operator cancelled the customer's subscription."""
+    KIND_SUBSCRIPTION_LAPSED: ConsentEvent.Kind.ValueType  # 12
+    """The customer's subscription reached its end."""
+    KIND_TOKEN_ISSUED: ConsentEvent.Kind.ValueType  # 13
+    """A token was issued for the customer's organisation, by an operator or by one of its own administrators."""
+    KIND_TOKEN_DELETED: ConsentEvent.Kind.ValueType  # 14
+    """A token of the customer's organisation was deleted."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTOR_ORGANIZATION_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DATA_CLASSES_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    DATA_START_TIME_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    TOKEN_ROLE_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    kind: Global___ConsentEvent.Kind.ValueType
+    """What happened."""
+    partner: _builtins.str
+    """`partners/{partner}`. Empty for what concerns the customer alone."""
+    actor: _builtins.str
+    """Who did it: `tokens/{token}`. Empty for an end, which comes by itself, and for what was done on the authority's machine."""
+    actor_organization: _builtins.str
+    """Whom the actor acted for. Empty for operators."""
+    method: _builtins.str
+    """The method that it was done by, such as `/consentry.authority.v1.ConsentService/GrantConsent`."""
+    request_id: _builtins.str
+    """What its caller named the request, if it did."""
+    purpose: _builtins.str
+    """What the partner was to use the data for."""
+    plan: _directory_pb2.Subscription.Plan.ValueType
+    """Of subscriptions."""
+    token: _builtins.str
+    """`tokens/{token}`: the one that was issued or deleted."""
+    token_role: _tokens_pb2.Token.Role.ValueType
+    """What that token is for."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When: the change's commit, or the end's own moment."""
+
+    @_builtins.property
+    def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
+        """What the consent gives since then, or gave until then; none named means all classes."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """The end of the consent, or of the subscription, as of then. Absent: it has none."""
+
+    @_builtins.property
+    def data_start_time(self) -> _timestamp_pb2.Timestamp:
+        """The earliest data that the consent opens, or opened. Absent when there was none."""
+
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """How the change was enforced. Absent for what took nothing away, and for ends, which need no message."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ConsentEvent.Kind.ValueType = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        partner: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        actor_organization: _builtins.str = ...,
+        method: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        data_classes: _abc.Iterable[_data_class_pb2.DataClass.ValueType] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        data_start_time: _timestamp_pb2.Timestamp | None = ...,
+        purpose: _builtins.str = ...,
+        plan: _directory_pb2.Subscription.Plan.ValueType = ...,
+        token: _builtins.str = ...,
+        token_role: _tokens_pb2.Token.Role.ValueType = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_start_time", b"data_start_time", "enforcement", b"enforcement", "event_time", b"event_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "actor_organization", b"actor_organization", "data_classes", b"data_classes", "data_start_time", b"data_start_time", "enforcement", b"enforcement", "event_time", b"event_time", "expire_time", b"expire_time", "kind", b"kind", "method", b"method", "partner", b"partner", "plan", b"plan", "purpose", b"purpose", "request_id", b"request_id", "token", b"token", "token_role", b"token_role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentEvent: _TypeAlias = ConsentEvent  # noqa: Y015
+
+@_typing.final
+class ListConsentEventsRequest(_message.Message):
+    """ListConsentEventsRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`customers/{customer}`: the caller's own. Required."""
+    partner: _builtins.str
+    """`partners/{partner}`: only what concerns this partner, or the customer alone. Empty: everything."""
+    page_size: _builtins.int
+    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Everything else must be as it was there."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        partner: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "partner", b"partner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConsentEventsRequest: _TypeAlias = ListConsentEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListConsentEventsResponse(_message.Message):
+    """ListConsentEventsResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def consent_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsentEvent]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        consent_events: _abc.Iterable[Global___ConsentEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_events", b"consent_events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConsentEventsResponse: _TypeAlias = ListConsentEventsResponse  # noqa: Y015
+
+@_typing.final
+class Access(_message.Message):
+    """Access is what one key read in one hour of one class of the customer's data. Counted is what the enforcement points began to
+    send; a client that went away in that moment has not received it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    DATA_CLASS_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """`partners/{partner}/keys/{key}`; the key may be deleted by now."""
+    data_class: _data_class_pb2.DataClass.ValueType
+    """The class. Unspecified: of refusals that name none."""
+    messages: _builtins.int
+    """Messages that held some."""
+    readings: _builtins.int
+    """Measured values in them; not the rows of history in steps."""
+    bytes: _builtins.int
+    """Their size. Of a message about several customers, the part that is this one's."""
+    devices: _builtins.int
+    """How many different devices they were about: as many as the enforcement point saw that saw most of them."""
+    refusals: _builtins.int
+    """Requests for what the key was not allowed to read."""
+    @_builtins.property
+    def hour(self) -> _timestamp_pb2.Timestamp:
+        """When the hour began."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        data_class: _data_class_pb2.DataClass.ValueType = ...,
+        hour: _timestamp_pb2.Timestamp | None = ...,
+        messages: _builtins.int = ...,
+        readings: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        devices: _builtins.int = ...,
+        refusals: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hour", b"hour"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "data_class", b"data_class", "devices", b"devices", "hour", b"hour", "key", b"key", "messages", b"messages", "readings", b"readings", "refusals", b"refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Access: _TypeAlias = Access  # noqa: Y015
+
+@_typing.final
+class UnreportedInterval(_message.Message):
+    """UnreportedInterval is a time in which an enforcement point served guarded data, or may have, and has not reported it: it died, it
+    is cut off, or it reports nothing at all. What it held of whose data is not known.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCEMENT_POINT_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    enforcement_point: _builtins.str
+    """`enforcementPoints/{incarnation}`."""
+    service: _builtins.str
+    """Which service it is."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when: when it was seen to have gone, at the latest; absent while it is there."""
+
+    def __init__(
+        self,
+        *,
+        enforcement_point: _builtins.str = ...,
+        service: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "enforcement_point", b"enforcement_point", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreportedInterval: _TypeAlias = UnreportedInterval  # noqa: Y015
+
+@_typing.final
+class ListAccessesRequest(_message.Message):
+    """ListAccessesRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    READER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`customers/{customer}`: the caller's own. Required."""
+    reader: _builtins.str
+    """`partners/{partner}/keys/{key}`: only this key, or `partners/{partner}`: only this partner's. Empty: all."""
+    page_size: _builtins.int
+    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Everything else must be as it was there."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only hours that end after this."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only hours that begin before this."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        reader: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "reader", b"reader", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccessesRequest: _TypeAlias = ListAccessesRequest  # noqa: Y015
+
+@_typing.final
+class ListAccessesResponse(_message.Message):
+    """ListAccessesResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESSES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNREPORTED_INTERVALS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def accesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Access]:
+        """Newest hour first, then by key and class."""
+
+    @_builtins.property
+    def unreported_intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnreportedInterval]:
+        """The intervals that overlap the time that was asked for, newest first, at most 1000. On the first page only."""
+
+    def __init__(
+        self,
+        *,
+        accesses: _abc.Iterable[Global___Access] | None = ...,
+        next_page_token: _builtins.str = ...,
+        unreported_intervals: _abc.Iterable[Global___UnreportedInterval] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accesses", b"accesses", "next_page_token", b"next_page_token", "unreported_intervals", b"unreported_intervals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccessesResponse: _TypeAlias = ListAccessesResponse  # noqa: Y015

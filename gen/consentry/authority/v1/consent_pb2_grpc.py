@@ -55,6 +55,16 @@ class ConsentServiceStub(object):
                 request_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
                 response_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
                 _registered_method=True)
+        self.ListConsentEvents = channel.unary_unary(
+                '/consentry.authority.v1.ConsentService/ListConsentEvents',
+                request_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsResponse.FromString,
+                _registered_method=True)
+        self.ListAccesses = channel.unary_unary(
+                '/consentry.authority.v1.ConsentService/ListAccesses',
+                request_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer(object):
@@ -90,6 +100,23 @@ class ConsentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListConsentEvents(self, request, context):
+        """ListConsentEvents tells the whole history of the customer's consents, newest first: what was granted, narrowed, widened and
+        revoked, what ended by itself, and what operators did in the customer's name. It is read from the audit log, so it begins
+        where that does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccesses(self, request, context):
+        """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+        enforcement point has handed data out, or may have, without reporting it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +139,16 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListConsents,
                     request_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentsRequest.FromString,
                     response_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentsResponse.SerializeToString,
+            ),
+            'ListConsentEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsentEvents,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsResponse.SerializeToString,
+            ),
+            'ListAccesses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccesses,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +260,60 @@ class ConsentService(object):
             '/consentry.authority.v1.ConsentService/ListConsents',
             consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
             consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsentEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.ConsentService/ListConsentEvents',
+            consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_consent__pb2.ListConsentEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.ConsentService/ListAccesses',
+            consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_consent__pb2.ListAccessesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,15 @@ class ConsentServiceStub:
     """GetConsent returns the consent towards one partner."""
     ListConsents: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ListConsentsRequest, _consent_pb2.ListConsentsResponse]
     """ListConsents returns the customer's consents, revoked and ended ones too."""
+    ListConsentEvents: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ListConsentEventsRequest, _consent_pb2.ListConsentEventsResponse]
+    """ListConsentEvents tells the whole history of the customer's consents, newest first: what was granted, narrowed, widened and
+    revoked, what ended by itself, and what operators did in the customer's name. It is read from the audit log, so it begins
+    where that does.
+    """
+    ListAccesses: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ListAccessesRequest, _consent_pb2.ListAccessesResponse]
+    """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+    enforcement point has handed data out, or may have, without reporting it.
+    """
 
 @_typing.type_check_only
 class ConsentServiceAsyncStub(ConsentServiceStub):
@@ -59,6 +68,15 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """GetConsent returns the consent towards one partner."""
     ListConsents: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListConsentsRequest, _consent_pb2.ListConsentsResponse]  # type: ignore[assignment]
     """ListConsents returns the customer's consents, revoked and ended ones too."""
+    ListConsentEvents: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListConsentEventsRequest, _consent_pb2.ListConsentEventsResponse]  # type: ignore[assignment]
+    """ListConsentEvents tells the whole history of the customer's consents, newest first: what was granted, narrowed, widened and
+    revoked, what ended by itself, and what operators did in the customer's name. It is read from the audit log, so it begins
+    where that does.
+    """
+    ListAccesses: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListAccessesRequest, _consent_pb2.ListAccessesResponse]  # type: ignore[assignment]
+    """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+    enforcement point has handed data out, or may have, without reporting it.
+    """
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConsentService is the customer's switch. Called by that customer's administrators."""
@@ -96,5 +114,26 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consent_pb2.ListConsentsResponse, _abc.Awaitable[_consent_pb2.ListConsentsResponse]]:
         """ListConsents returns the customer's consents, revoked and ended ones too."""
+
+    @_abc_1.abstractmethod
+    def ListConsentEvents(
+        self,
+        request: _consent_pb2.ListConsentEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.ListConsentEventsResponse, _abc.Awaitable[_consent_pb2.ListConsentEventsResponse]]:
+        """ListConsentEvents tells the whole history of the customer's consents, newest first: what was granted, narrowed, widened and
+        revoked, what ended by itself, and what operators did in the customer's name. It is read from the audit log, so it begins
+        where that does.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccesses(
+        self,
+        request: _consent_pb2.ListAccessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.ListAccessesResponse, _abc.Awaitable[_consent_pb2.ListAccessesResponse]]:
+        """ListAccesses tells what each key has read of the customer's data, by hour and class, newest first; and in which intervals an
+        enforcement point has handed data out, or may have, without reporting it.
+        """
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&consentry/authority/v1/directory.proto\x12\x16\x63onsentry.authority.v1\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x07Partner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfb\x02\n\x0cSubscription\x12\x37\n\x04plan\x18\x01 \x01(\x0e\x32).consentry.authority.v1.Subscription.Plan\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63\x61ncel_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32*.consentry.authority.v1.Subscription.State\";\n\x04Plan\x12\x14\n\x10PLAN_UNSPECIFIED\x10\x00\x12\x0e\n\nPLAN_TRIAL\x10\x01\x12\r\n\tPLAN_PAID\x10\x02\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_CANCELLED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xa9\x01\n\x08\x43ustomer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12:\n\x0csubscription\x18\x03 \x01(\x0b\x32$.consentry.authority.v1.Subscription\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64\x65mo\x18\x05 \x01(\x08\"\x88\x01\n\nConnection\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x30\n\x0c\x63onnect_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05valid\x18\x04 \x01(\x08\x12\x16\n\x0einvalid_reason\x18\x05 \x01(\t\"\\\n\x14\x43reatePartnerRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x30\n\x07partner\x18\x02 \x01(\x0b\x32\x1f.consentry.authority.v1.Partner\"I\n\x15\x43reatePartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Partner\"!\n\x11GetPartnerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x12GetPartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Partner\"<\n\x13ListPartnersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x14ListPartnersResponse\x12\x31\n\x08partners\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x15\x43reateCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x32\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32 .consentry.authority.v1.Customer\"L\n\x16\x43reateCustomerResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\"\"\n\x12GetCustomerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x13GetCustomerResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x15ListCustomersResponse\x12\x33\n\tcustomers\x18\x01 \x03(\x0b\x32 .consentry.authority.v1.Customer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9e\x01\n\x16SetSubscriptionRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12:\n\x0csubscription\x18\x02 \x01(\x0b\x32$.consentry.authority.v1.Subscription\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x87\x01\n\x17SetSubscriptionResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"e\n\x19\x43\x61ncelSubscriptionRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8a\x01\n\x1a\x43\x61ncelSubscriptionResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\";\n\x16\x43onnectCustomerRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\"Q\n\x17\x43onnectCustomerResponse\x12\x36\n\nconnection\x18\x01 \x01(\x0b\x32\".consentry.authority.v1.Connection\"v\n\x19\x44isconnectCustomerRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"V\n\x1a\x44isconnectCustomerResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"O\n\x16ListConnectionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"k\n\x17ListConnectionsResponse\x12\x37\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32\".consentry.authority.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xed\t\n\x10\x44irectoryService\x12l\n\rCreatePartner\x12,.consentry.authority.v1.CreatePartnerRequest\x1a-.consentry.authority.v1.CreatePartnerResponse\x12\x63\n\nGetPartner\x12).consentry.authority.v1.GetPartnerRequest\x1a*.consentry.authority.v1.GetPartnerResponse\x12i\n\x0cListPartners\x12+.consentry.authority.v1.ListPartnersRequest\x1a,.consentry.authority.v1.ListPartnersResponse\x12o\n\x0e\x43reateCustomer\x12-.consentry.authority.v1.CreateCustomerRequest\x1a..consentry.authority.v1.CreateCustomerResponse\x12\x66\n\x0bGetCustomer\x12*.consentry.authority.v1.GetCustomerRequest\x1a+.consentry.authority.v1.GetCustomerResponse\x12l\n\rListCustomers\x12,.consentry.authority.v1.ListCustomersRequest\x1a-.consentry.authority.v1.ListCustomersResponse\x12r\n\x0fSetSubscription\x12..consentry.authority.v1.SetSubscriptionRequest\x1a/.consentry.authority.v1.SetSubscriptionResponse\x12{\n\x12\x43\x61ncelSubscription\x12\x31.consentry.authority.v1.CancelSubscriptionRequest\x1a\x32.consentry.authority.v1.CancelSubscriptionResponse\x12r\n\x0f\x43onnectCustomer\x12..consentry.authority.v1.ConnectCustomerRequest\x1a/.consentry.authority.v1.ConnectCustomerResponse\x12{\n\x12\x44isconnectCustomer\x12\x31.consentry.authority.v1.DisconnectCustomerRequest\x1a\x32.consentry.authority.v1.DisconnectCustomerResponse\x12r\n\x0fListConnections\x12..consentry.authority.v1.ListConnectionsRequest\x1a/.consentry.authority.v1.ListConnectionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&consentry/authority/v1/directory.proto\x12\x16\x63onsentry.authority.v1\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x07Partner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfb\x02\n\x0cSubscription\x12\x37\n\x04plan\x18\x01 \x01(\x0e\x32).consentry.authority.v1.Subscription.Plan\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63\x61ncel_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32*.consentry.authority.v1.Subscription.State\";\n\x04Plan\x12\x14\n\x10PLAN_UNSPECIFIED\x10\x00\x12\x0e\n\nPLAN_TRIAL\x10\x01\x12\r\n\tPLAN_PAID\x10\x02\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_CANCELLED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xa9\x01\n\x08\x43ustomer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12:\n\x0csubscription\x18\x03 \x01(\x0b\x32$.consentry.authority.v1.Subscription\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64\x65mo\x18\x05 \x01(\x08\"\x88\x01\n\nConnection\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x30\n\x0c\x63onnect_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05valid\x18\x04 \x01(\x08\x12\x16\n\x0einvalid_reason\x18\x05 \x01(\t\"p\n\x14\x43reatePartnerRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x30\n\x07partner\x18\x02 \x01(\x0b\x32\x1f.consentry.authority.v1.Partner\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"I\n\x15\x43reatePartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Partner\"!\n\x11GetPartnerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x12GetPartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.consentry.authority.v1.Partner\"<\n\x13ListPartnersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x14ListPartnersResponse\x12\x31\n\x08partners\x18\x01 \x03(\x0b\x32\x1f.consentry.authority.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x15\x43reateCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x32\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32 .consentry.authority.v1.Customer\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"L\n\x16\x43reateCustomerResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\"\"\n\x12GetCustomerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x13GetCustomerResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x15ListCustomersResponse\x12\x33\n\tcustomers\x18\x01 \x03(\x0b\x32 .consentry.authority.v1.Customer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9e\x01\n\x16SetSubscriptionRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12:\n\x0csubscription\x18\x02 \x01(\x0b\x32$.consentry.authority.v1.Subscription\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x87\x01\n\x17SetSubscriptionResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"e\n\x19\x43\x61ncelSubscriptionRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8a\x01\n\x1a\x43\x61ncelSubscriptionResponse\x12\x32\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32 .consentry.authority.v1.Customer\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\";\n\x16\x43onnectCustomerRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\"Q\n\x17\x43onnectCustomerResponse\x12\x36\n\nconnection\x18\x01 \x01(\x0b\x32\".consentry.authority.v1.Connection\"v\n\x19\x44isconnectCustomerRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"V\n\x1a\x44isconnectCustomerResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"O\n\x16ListConnectionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"k\n\x17ListConnectionsResponse\x12\x37\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32\".consentry.authority.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xed\t\n\x10\x44irectoryService\x12l\n\rCreatePartner\x12,.consentry.authority.v1.CreatePartnerRequest\x1a-.consentry.authority.v1.CreatePartnerResponse\x12\x63\n\nGetPartner\x12).consentry.authority.v1.GetPartnerRequest\x1a*.consentry.authority.v1.GetPartnerResponse\x12i\n\x0cListPartners\x12+.consentry.authority.v1.ListPartnersRequest\x1a,.consentry.authority.v1.ListPartnersResponse\x12o\n\x0e\x43reateCustomer\x12-.consentry.authority.v1.CreateCustomerRequest\x1a..consentry.authority.v1.CreateCustomerResponse\x12\x66\n\x0bGetCustomer\x12*.consentry.authority.v1.GetCustomerRequest\x1a+.consentry.authority.v1.GetCustomerResponse\x12l\n\rListCustomers\x12,.consentry.authority.v1.ListCustomersRequest\x1a-.consentry.authority.v1.ListCustomersResponse\x12r\n\x0fSetSubscription\x12..consentry.authority.v1.SetSubscriptionRequest\x1a/.consentry.authority.v1.SetSubscriptionResponse\x12{\n\x12\x43\x61ncelSubscription\x12\x31.consentry.authority.v1.CancelSubscriptionRequest\x1a\x32.consentry.authority.v1.CancelSubscriptionResponse\x12r\n\x0f\x43onnectCustomer\x12..consentry.authority.v1.ConnectCustomerRequest\x1a/.consentry.authority.v1.ConnectCustomerResponse\x12{\n\x12\x44isconnectCustomer\x12\x31.consentry.authority.v1.DisconnectCustomerRequest\x1a\x32.consentry.authority.v1.DisconnectCustomerResponse\x12r\n\x0fListConnections\x12..consentry.authority.v1.ListConnectionsRequest\x1a/.consentry.authority.v1.ListConnectionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,49 +47,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTION']._serialized_start=824
   _globals['_CONNECTION']._serialized_end=960
   _globals['_CREATEPARTNERREQUEST']._serialized_start=962
-  _globals['_CREATEPARTNERREQUEST']._serialized_end=1054
-  _globals['_CREATEPARTNERRESPONSE']._serialized_start=1056
-  _globals['_CREATEPARTNERRESPONSE']._serialized_end=1129
-  _globals['_GETPARTNERREQUEST']._serialized_start=1131
-  _globals['_GETPARTNERREQUEST']._serialized_end=1164
-  _globals['_GETPARTNERRESPONSE']._serialized_start=1166
-  _globals['_GETPARTNERRESPONSE']._serialized_end=1236
-  _globals['_LISTPARTNERSREQUEST']._serialized_start=1238
-  _globals['_LISTPARTNERSREQUEST']._serialized_end=1298
-  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1300
-  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1398
-  _globals['_CREATECUSTOMERREQUEST']._serialized_start=1400
-  _globals['_CREATECUSTOMERREQUEST']._serialized_end=1496
-  _globals['_CREATECUSTOMERRESPONSE']._serialized_start=1498
-  _globals['_CREATECUSTOMERRESPONSE']._serialized_end=1574
-  _globals['_GETCUSTOMERREQUEST']._serialized_start=1576
-  _globals['_GETCUSTOMERREQUEST']._serialized_end=1610
-  _globals['_GETCUSTOMERRESPONSE']._serialized_start=1612
-  _globals['_GETCUSTOMERRESPONSE']._serialized_end=1685
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=1687
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=1748
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=1750
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1851
-  _globals['_SETSUBSCRIPTIONREQUEST']._serialized_start=1854
-  _globals['_SETSUBSCRIPTIONREQUEST']._serialized_end=2012
-  _globals['_SETSUBSCRIPTIONRESPONSE']._serialized_start=2015
-  _globals['_SETSUBSCRIPTIONRESPONSE']._serialized_end=2150
-  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_start=2152
-  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_end=2253
-  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_start=2256
-  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_end=2394
-  _globals['_CONNECTCUSTOMERREQUEST']._serialized_start=2396
-  _globals['_CONNECTCUSTOMERREQUEST']._serialized_end=2455
-  _globals['_CONNECTCUSTOMERRESPONSE']._serialized_start=2457
-  _globals['_CONNECTCUSTOMERRESPONSE']._serialized_end=2538
-  _globals['_DISCONNECTCUSTOMERREQUEST']._serialized_start=2540
-  _globals['_DISCONNECTCUSTOMERREQUEST']._serialized_end=2658
-  _globals['_DISCONNECTCUSTOMERRESPONSE']._serialized_start=2660
-  _globals['_DISCONNECTCUSTOMERRESPONSE']._serialized_end=2746
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=2748
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=2827
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=2829
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=2936
-  _globals['_DIRECTORYSERVICE']._serialized_start=2939
-  _globals['_DIRECTORYSERVICE']._serialized_end=4200
+  _globals['_CREATEPARTNERREQUEST']._serialized_end=1074
+  _globals['_CREATEPARTNERRESPONSE']._serialized_start=1076
+  _globals['_CREATEPARTNERRESPONSE']._serialized_end=1149
+  _globals['_GETPARTNERREQUEST']._serialized_start=1151
+  _globals['_GETPARTNERREQUEST']._serialized_end=1184
+  _globals['_GETPARTNERRESPONSE']._serialized_start=1186
+  _globals['_GETPARTNERRESPONSE']._serialized_end=1256
+  _globals['_LISTPARTNERSREQUEST']._serialized_start=1258
+  _globals['_LISTPARTNERSREQUEST']._serialized_end=1318
+  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1320
+  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1418
+  _globals['_CREATECUSTOMERREQUEST']._serialized_start=1420
+  _globals['_CREATECUSTOMERREQUEST']._serialized_end=1536
+  _globals['_CREATECUSTOMERRESPONSE']._serialized_start=1538
+  _globals['_CREATECUSTOMERRESPONSE']._serialized_end=1614
+  _globals['_GETCUSTOMERREQUEST']._serialized_start=1616
+  _globals['_GETCUSTOMERREQUEST']._serialized_end=1650
+  _globals['_GETCUSTOMERRESPONSE']._serialized_start=1652
+  _globals['_GETCUSTOMERRESPONSE']._serialized_end=1725
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=1727
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=1788
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=1790
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1891
+  _globals['_SETSUBSCRIPTIONREQUEST']._serialized_start=1894
+  _globals['_SETSUBSCRIPTIONREQUEST']._serialized_end=2052
+  _globals['_SETSUBSCRIPTIONRESPONSE']._serialized_start=2055
+  _globals['_SETSUBSCRIPTIONRESPONSE']._serialized_end=2190
+  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_start=2192
+  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_end=2293
+  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_start=2296
+  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_end=2434
+  _globals['_CONNECTCUSTOMERREQUEST']._serialized_start=2436
+  _globals['_CONNECTCUSTOMERREQUEST']._serialized_end=2495
+  _globals['_CONNECTCUSTOMERRESPONSE']._serialized_start=2497
+  _globals['_CONNECTCUSTOMERRESPONSE']._serialized_end=2578
+  _globals['_DISCONNECTCUSTOMERREQUEST']._serialized_start=2580
+  _globals['_DISCONNECTCUSTOMERREQUEST']._serialized_end=2698
+  _globals['_DISCONNECTCUSTOMERRESPONSE']._serialized_start=2700
+  _globals['_DISCONNECTCUSTOMERRESPONSE']._serialized_end=2786
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=2788
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=2867
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=2869
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=2976
+  _globals['_DIRECTORYSERVICE']._serialized_start=2979
+  _globals['_DIRECTORYSERVICE']._serialized_end=4240
 # @@protoc_insertion_point(module_scope)

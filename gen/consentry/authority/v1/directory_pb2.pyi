@@ -234,8 +234,13 @@ class CreatePartnerRequest(_message.Message):
 
     PARTNER_ID_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     partner_id: _builtins.str
     """3 to 40 of `a-z`, `0-9` and `-`, starting with a letter, ending with a letter or a digit. Required."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the partner as it is by then; with something else, it is refused.
+    """
     @_builtins.property
     def partner(self) -> Global___Partner:
         """Its `display_name`."""
@@ -245,10 +250,11 @@ class CreatePartnerRequest(_message.Message):
         *,
         partner_id: _builtins.str = ...,
         partner: Global___Partner | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "partner_id", b"partner_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "partner_id", b"partner_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,8 +392,13 @@ class CreateCustomerRequest(_message.Message):
 
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     CUSTOMER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Same syntax as a partner's id. Required."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the customer as it is by then; with something else, it is refused.
+    """
     @_builtins.property
     def customer(self) -> Global___Customer:
         """Its `display_name` and, if it has one, its `subscription`."""
@@ -397,10 +408,11 @@ class CreateCustomerRequest(_message.Message):
         *,
         customer_id: _builtins.str = ...,
         customer: Global___Customer | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "customer_id", b"customer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "customer_id", b"customer_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -235,6 +235,133 @@ class EnforcementPoint(_message.Message):
 Global___EnforcementPoint: _TypeAlias = EnforcementPoint  # noqa: Y015
 
 @_typing.final
+class AccessCount(_message.Message):
+    """AccessCount is what one key read in one hour of one class of one customer's data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    DATA_CLASS_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """`partners/{partner}/keys/{key}`. Required."""
+    customer: _builtins.str
+    """`customers/{customer}`. Required. What concerns one that is not there is dropped."""
+    data_class: _data_class_pb2.DataClass.ValueType
+    """The class. Unspecified: of refusals that name none."""
+    messages: _builtins.int
+    """Messages that held some."""
+    readings: _builtins.int
+    """Measured values in them; not the rows of history in steps."""
+    bytes: _builtins.int
+    """Their size."""
+    devices: _builtins.int
+    """How many different devices they were about, since the hour began."""
+    refusals: _builtins.int
+    """Requests for what the key may not read."""
+    @_builtins.property
+    def hour(self) -> _timestamp_pb2.Timestamp:
+        """Some moment in that hour, by the authority's clock. Required."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        customer: _builtins.str = ...,
+        data_class: _data_class_pb2.DataClass.ValueType = ...,
+        hour: _timestamp_pb2.Timestamp | None = ...,
+        messages: _builtins.int = ...,
+        readings: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        devices: _builtins.int = ...,
+        refusals: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hour", b"hour"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "customer", b"customer", "data_class", b"data_class", "devices", b"devices", "hour", b"hour", "key", b"key", "messages", b"messages", "readings", b"readings", "refusals", b"refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessCount: _TypeAlias = AccessCount  # noqa: Y015
+
+@_typing.final
+class ReportAccessesRequest(_message.Message):
+    """ReportAccessesRequest is one report of one incarnation. Its reports come in the order of their numbers, and each speaks for the
+    time from the end of the one before.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    incarnation: _builtins.str
+    """As in `FollowRequest.Hello`. Required."""
+    service: _builtins.str
+    """As in `FollowRequest.Hello`."""
+    number: _builtins.int
+    """Counts up from 1 within the incarnation."""
+    last: _builtins.bool
+    """Whether nothing has been handed out since, and never will be by this incarnation."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it speaks, by the authority's clock as the guard knows it. Required."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when. Required."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessCount]:
+        """What was handed out in that time. At most 10000."""
+
+    def __init__(
+        self,
+        *,
+        incarnation: _builtins.str = ...,
+        service: _builtins.str = ...,
+        number: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        counts: _abc.Iterable[Global___AccessCount] | None = ...,
+        last: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "incarnation", b"incarnation", "last", b"last", "number", b"number", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAccessesRequest: _TypeAlias = ReportAccessesRequest  # noqa: Y015
+
+@_typing.final
+class ReportAccessesResponse(_message.Message):
+    """ReportAccessesResponse says that the report is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAccessesResponse: _TypeAlias = ReportAccessesResponse  # noqa: Y015
+
+@_typing.final
 class GetEnforcementRequest(_message.Message):
     """GetEnforcementRequest names the change."""
 
@@ -341,16 +468,20 @@ class VerifyCredentialRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SECRET_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """As it came in the caller's `authorization` metadata, without the scheme."""
+    peer: _builtins.str
+    """Where it came from, as the transport says. For the audit log, which is told of secrets that do not count."""
     def __init__(
         self,
         *,
         secret: _builtins.str = ...,
+        peer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -512,6 +643,56 @@ class FollowRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Uses(_message.Message):
+        """Uses says which secrets have been in use since this was last said: they let a call in, or one that they let in is open. Said every
+        now and then; nothing is decided by it, and nothing is answered.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class Use(_message.Message):
+            """Use is that of one secret."""
+
+            DESCRIPTOR: _descriptor.Descriptor
+
+            SECRET_ID_FIELD_NUMBER: _builtins.int
+            LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+            secret_id: _builtins.str
+            """As in `CredentialFacts.secrets`."""
+            @_builtins.property
+            def last_use_time(self) -> _timestamp_pb2.Timestamp:
+                """When, by the authority's clock as it is known here."""
+
+            def __init__(
+                self,
+                *,
+                secret_id: _builtins.str = ...,
+                last_use_time: _timestamp_pb2.Timestamp | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["last_use_time", b"last_use_time"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["last_use_time", b"last_use_time", "secret_id", b"secret_id"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        USES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowRequest.Uses.Use]:
+            """Each secret once."""
+
+        def __init__(
+            self,
+            *,
+            uses: _abc.Iterable[Global___FollowRequest.Uses.Use] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["uses", b"uses"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Farewell(_message.Message):
         """Farewell gives the lease back: this incarnation serves nothing any more, and never will."""
 
@@ -532,6 +713,7 @@ class FollowRequest(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     FORGET_FIELD_NUMBER: _builtins.int
     FAREWELL_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___FollowRequest.Hello:
         """Who is asking."""
@@ -556,6 +738,10 @@ class FollowRequest(_message.Message):
     def farewell(self) -> Global___FollowRequest.Farewell:
         """The last message of an incarnation."""
 
+    @_builtins.property
+    def uses(self) -> Global___FollowRequest.Uses:
+        """Secrets were in use."""
+
     def __init__(
         self,
         *,
@@ -565,12 +751,13 @@ class FollowRequest(_message.Message):
         acknowledgement: Global___FollowRequest.Acknowledgement | None = ...,
         forget: Global___FollowRequest.Forget | None = ...,
         farewell: Global___FollowRequest.Farewell | None = ...,
+        uses: Global___FollowRequest.Uses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest", "acknowledgement", "forget", "farewell"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest", "acknowledgement", "forget", "farewell", "uses"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -805,6 +992,9 @@ class CredentialFacts(_message.Message):
     REHEARSING_FIELD_NUMBER: _builtins.int
     LISTED_NUMBERS_FIELD_NUMBER: _builtins.int
     UNLISTED_FIELD_NUMBER: _builtins.int
+    ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    OPEN_STREAMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}` or `tokens/{token}`."""
     kind: Global___CredentialFacts.Kind.ValueType
@@ -815,6 +1005,10 @@ class CredentialFacts(_message.Message):
     """Whether it is suspended."""
     rehearsing: _builtins.bool
     """Of a KIND_DEMO_KEY: whether its partner is rehearsing a withdrawal."""
+    calls_per_minute: _builtins.int
+    """Of a key: how many calls an enforcement point lets in a minute. 0: no limit."""
+    open_streams: _builtins.int
+    """Of a key: how many streams can be open at an enforcement point. 0: no limit."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
@@ -837,6 +1031,10 @@ class CredentialFacts(_message.Message):
     def unlisted(self) -> _containers.RepeatedCompositeFieldContainer[Global___CredentialFacts.Unlisted]:
         """Those that were taken off the list. Decides nothing."""
 
+    @_builtins.property
+    def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a key: the networks that it can be used from, such as `192.0.2.0/24`. None: from everywhere."""
+
     def __init__(
         self,
         *,
@@ -850,10 +1048,13 @@ class CredentialFacts(_message.Message):
         rehearsing: _builtins.bool = ...,
         listed_numbers: _abc.Iterable[_builtins.int] | None = ...,
         unlisted: _abc.Iterable[Global___CredentialFacts.Unlisted] | None = ...,
+        allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        calls_per_minute: _builtins.int = ...,
+        open_streams: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "calls_per_minute", b"calls_per_minute", "customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "open_streams", b"open_streams", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

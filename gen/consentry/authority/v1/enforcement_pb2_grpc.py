@@ -51,6 +51,11 @@ class EnforcementServiceStub(object):
                 request_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementRequest.SerializeToString,
                 response_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementResponse.FromString,
                 _registered_method=True)
+        self.ReportAccesses = channel.unary_unary(
+                '/consentry.authority.v1.EnforcementService/ReportAccesses',
+                request_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ReportAccessesRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ReportAccessesResponse.FromString,
+                _registered_method=True)
         self.ListEnforcementPoints = channel.unary_unary(
                 '/consentry.authority.v1.EnforcementService/ListEnforcementPoints',
                 request_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ListEnforcementPointsRequest.SerializeToString,
@@ -86,6 +91,14 @@ class EnforcementServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportAccesses(self, request, context):
+        """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
+        again is counted once. Called by the guard, with a service's token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEnforcementPoints(self, request, context):
         """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge.
         """
@@ -110,6 +123,11 @@ def add_EnforcementServiceServicer_to_server(servicer, server):
                     servicer.GetEnforcement,
                     request_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementRequest.FromString,
                     response_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementResponse.SerializeToString,
+            ),
+            'ReportAccesses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportAccesses,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ReportAccessesRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_enforcement__pb2.ReportAccessesResponse.SerializeToString,
             ),
             'ListEnforcementPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEnforcementPoints,
@@ -200,6 +218,33 @@ class EnforcementService(object):
             '/consentry.authority.v1.EnforcementService/GetEnforcement',
             consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementRequest.SerializeToString,
             consentry_dot_authority_dot_v1_dot_enforcement__pb2.GetEnforcementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportAccesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.EnforcementService/ReportAccesses',
+            consentry_dot_authority_dot_v1_dot_enforcement__pb2.ReportAccessesRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_enforcement__pb2.ReportAccessesResponse.FromString,
             options,
             channel_credentials,
             insecure,

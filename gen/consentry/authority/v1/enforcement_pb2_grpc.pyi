@@ -45,6 +45,10 @@ class EnforcementServiceStub:
     """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
     organisation that made the change, and by operators.
     """
+    ReportAccesses: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]
+    """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
+    again is counted once. Called by the guard, with a service's token.
+    """
     ListEnforcementPoints: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
 
@@ -64,6 +68,10 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     GetEnforcement: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]  # type: ignore[assignment]
     """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
     organisation that made the change, and by operators.
+    """
+    ReportAccesses: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]  # type: ignore[assignment]
+    """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
+    again is counted once. Called by the guard, with a service's token.
     """
     ListEnforcementPoints: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]  # type: ignore[assignment]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
@@ -99,6 +107,16 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_enforcement_pb2.GetEnforcementResponse, _abc.Awaitable[_enforcement_pb2.GetEnforcementResponse]]:
         """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
         organisation that made the change, and by operators.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportAccesses(
+        self,
+        request: _enforcement_pb2.ReportAccessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enforcement_pb2.ReportAccessesResponse, _abc.Awaitable[_enforcement_pb2.ReportAccessesResponse]]:
+        """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
+        again is counted once. Called by the guard, with a service's token.
         """
 
     @_abc_1.abstractmethod

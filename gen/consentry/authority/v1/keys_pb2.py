@@ -28,49 +28,71 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!consentry/authority/v1/keys.proto\x12\x16\x63onsentry.authority.v1\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x03\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12.\n\x04kind\x18\x03 \x01(\x0e\x32 .consentry.authority.v1.Key.Kind\x12\x11\n\tcustomers\x18\x04 \x03(\t\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32!.consentry.authority.v1.Key.State\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04hint\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\x12\x0f\n\x07\x63reator\x18\n \x01(\t\"`\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_DEMO\x10\x01\x12\x16\n\x12KIND_ALL_CUSTOMERS\x10\x02\x12\x1b\n\x17KIND_SPECIFIC_CUSTOMERS\x10\x03\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"L\n\x10\x43reateKeyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12(\n\x03key\x18\x02 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\"R\n\x11\x43reateKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x1d\n\rGetKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x0eGetKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\"^\n\x0fListKeysRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cshow_invalid\x18\x04 \x01(\x08\"V\n\x10ListKeysResponse\x12)\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x01\n\x10UpdateKeyRequest\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"w\n\x11UpdateKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"g\n\x11\x44isableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"x\n\x12\x44isableKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\".\n\x10\x45nableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"=\n\x11\x45nableKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\"f\n\x10\x44\x65leteKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x11\x44\x65leteKeyResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement2\xb1\x05\n\nKeyService\x12`\n\tCreateKey\x12(.consentry.authority.v1.CreateKeyRequest\x1a).consentry.authority.v1.CreateKeyResponse\x12W\n\x06GetKey\x12%.consentry.authority.v1.GetKeyRequest\x1a&.consentry.authority.v1.GetKeyResponse\x12]\n\x08ListKeys\x12\'.consentry.authority.v1.ListKeysRequest\x1a(.consentry.authority.v1.ListKeysResponse\x12`\n\tUpdateKey\x12(.consentry.authority.v1.UpdateKeyRequest\x1a).consentry.authority.v1.UpdateKeyResponse\x12\x63\n\nDisableKey\x12).consentry.authority.v1.DisableKeyRequest\x1a*.consentry.authority.v1.DisableKeyResponse\x12`\n\tEnableKey\x12(.consentry.authority.v1.EnableKeyRequest\x1a).consentry.authority.v1.EnableKeyResponse\x12`\n\tDeleteKey\x12(.consentry.authority.v1.DeleteKeyRequest\x1a).consentry.authority.v1.DeleteKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!consentry/authority/v1/keys.proto\x12\x16\x63onsentry.authority.v1\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x07\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12.\n\x04kind\x18\x03 \x01(\x0e\x32 .consentry.authority.v1.Key.Kind\x12\x11\n\tcustomers\x18\x04 \x03(\t\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32!.consentry.authority.v1.Key.State\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04hint\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\x12\x0f\n\x07\x63reator\x18\n \x01(\t\x12\x31\n\rlast_use_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x07secrets\x18\x0c \x03(\x0b\x32\".consentry.authority.v1.Key.Secret\x12\x37\n\x06labels\x18\r \x03(\x0b\x32\'.consentry.authority.v1.Key.LabelsEntry\x12\x18\n\x10\x61llowed_networks\x18\x0e \x03(\t\x12\x30\n\x05quota\x18\x0f \x01(\x0b\x32!.consentry.authority.v1.Key.Quota\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x37\n\x05Quota\x12\x18\n\x10\x63\x61lls_per_minute\x18\x01 \x01(\x05\x12\x14\n\x0copen_streams\x18\x02 \x01(\x05\x1a\xab\x01\n\x06Secret\x12\x0c\n\x04hint\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_DEMO\x10\x01\x12\x16\n\x12KIND_ALL_CUSTOMERS\x10\x02\x12\x1b\n\x17KIND_SPECIFIC_CUSTOMERS\x10\x03\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"`\n\x10\x43reateKeyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12(\n\x03key\x18\x02 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"p\n\x11\x43reateKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1c\n\x14secret_already_shown\x18\x03 \x01(\x08\"\xa6\x01\n\x10RotateKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12*\n\x07overlap\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13\x65nforcement_timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\xaa\x01\n\x11RotateKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1c\n\x14secret_already_shown\x18\x03 \x01(\x08\x12\x38\n\x0b\x65nforcement\x18\x04 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"M\n\x13RevokeSecretRequest\x12\x36\n\x13\x65nforcement_timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"r\n\x14RevokeSecretResponse\x12\x12\n\ncredential\x18\x01 \x01(\t\x12\x0c\n\x04hint\x18\x02 \x01(\t\x12\x38\n\x0b\x65nforcement\x18\x03 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"r\n\x13SetRehearsalRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x12\n\nrehearsing\x18\x02 \x01(\x08\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\x14SetRehearsalResponse\x12\x12\n\nrehearsing\x18\x01 \x01(\x08\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"\x1d\n\rGetKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x0eGetKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\"^\n\x0fListKeysRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cshow_invalid\x18\x04 \x01(\x08\"V\n\x10ListKeysResponse\x12)\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x01\n\x10UpdateKeyRequest\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"w\n\x11UpdateKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"g\n\x11\x44isableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"x\n\x12\x44isableKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\x12\x38\n\x0b\x65nforcement\x18\x02 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\".\n\x10\x45nableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"=\n\x11\x45nableKeyResponse\x12(\n\x03key\x18\x01 \x01(\x0b\x32\x1b.consentry.authority.v1.Key\"f\n\x10\x44\x65leteKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x11\x44\x65leteKeyResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement2\xe9\x07\n\nKeyService\x12`\n\tCreateKey\x12(.consentry.authority.v1.CreateKeyRequest\x1a).consentry.authority.v1.CreateKeyResponse\x12W\n\x06GetKey\x12%.consentry.authority.v1.GetKeyRequest\x1a&.consentry.authority.v1.GetKeyResponse\x12]\n\x08ListKeys\x12\'.consentry.authority.v1.ListKeysRequest\x1a(.consentry.authority.v1.ListKeysResponse\x12`\n\tUpdateKey\x12(.consentry.authority.v1.UpdateKeyRequest\x1a).consentry.authority.v1.UpdateKeyResponse\x12\x63\n\nDisableKey\x12).consentry.authority.v1.DisableKeyRequest\x1a*.consentry.authority.v1.DisableKeyResponse\x12`\n\tEnableKey\x12(.consentry.authority.v1.EnableKeyRequest\x1a).consentry.authority.v1.EnableKeyResponse\x12`\n\tDeleteKey\x12(.consentry.authority.v1.DeleteKeyRequest\x1a).consentry.authority.v1.DeleteKeyResponse\x12`\n\tRotateKey\x12(.consentry.authority.v1.RotateKeyRequest\x1a).consentry.authority.v1.RotateKeyResponse\x12i\n\x0cRevokeSecret\x12+.consentry.authority.v1.RevokeSecretRequest\x1a,.consentry.authority.v1.RevokeSecretResponse\x12i\n\x0cSetRehearsal\x12+.consentry.authority.v1.SetRehearsalRequest\x1a,.consentry.authority.v1.SetRehearsalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.authority.v1.keys_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_KEY_LABELSENTRY']._loaded_options = None
+  _globals['_KEY_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_CREATEKEYRESPONSE'].fields_by_name['secret']._loaded_options = None
   _globals['_CREATEKEYRESPONSE'].fields_by_name['secret']._serialized_options = b'\200\001\001'
+  _globals['_ROTATEKEYRESPONSE'].fields_by_name['secret']._loaded_options = None
+  _globals['_ROTATEKEYRESPONSE'].fields_by_name['secret']._serialized_options = b'\200\001\001'
   _globals['_KEY']._serialized_start=203
-  _globals['_KEY']._serialized_end=691
-  _globals['_KEY_KIND']._serialized_start=506
-  _globals['_KEY_KIND']._serialized_end=602
-  _globals['_KEY_STATE']._serialized_start=604
-  _globals['_KEY_STATE']._serialized_end=691
-  _globals['_CREATEKEYREQUEST']._serialized_start=693
-  _globals['_CREATEKEYREQUEST']._serialized_end=769
-  _globals['_CREATEKEYRESPONSE']._serialized_start=771
-  _globals['_CREATEKEYRESPONSE']._serialized_end=853
-  _globals['_GETKEYREQUEST']._serialized_start=855
-  _globals['_GETKEYREQUEST']._serialized_end=884
-  _globals['_GETKEYRESPONSE']._serialized_start=886
-  _globals['_GETKEYRESPONSE']._serialized_end=944
-  _globals['_LISTKEYSREQUEST']._serialized_start=946
-  _globals['_LISTKEYSREQUEST']._serialized_end=1040
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1042
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1128
-  _globals['_UPDATEKEYREQUEST']._serialized_start=1131
-  _globals['_UPDATEKEYREQUEST']._serialized_end=1296
-  _globals['_UPDATEKEYRESPONSE']._serialized_start=1298
-  _globals['_UPDATEKEYRESPONSE']._serialized_end=1417
-  _globals['_DISABLEKEYREQUEST']._serialized_start=1419
-  _globals['_DISABLEKEYREQUEST']._serialized_end=1522
-  _globals['_DISABLEKEYRESPONSE']._serialized_start=1524
-  _globals['_DISABLEKEYRESPONSE']._serialized_end=1644
-  _globals['_ENABLEKEYREQUEST']._serialized_start=1646
-  _globals['_ENABLEKEYREQUEST']._serialized_end=1692
-  _globals['_ENABLEKEYRESPONSE']._serialized_start=1694
-  _globals['_ENABLEKEYRESPONSE']._serialized_end=1755
-  _globals['_DELETEKEYREQUEST']._serialized_start=1757
-  _globals['_DELETEKEYREQUEST']._serialized_end=1859
-  _globals['_DELETEKEYRESPONSE']._serialized_start=1861
-  _globals['_DELETEKEYRESPONSE']._serialized_end=1938
-  _globals['_KEYSERVICE']._serialized_start=1941
-  _globals['_KEYSERVICE']._serialized_end=2630
+  _globals['_KEY']._serialized_end=1206
+  _globals['_KEY_LABELSENTRY']._serialized_start=743
+  _globals['_KEY_LABELSENTRY']._serialized_end=788
+  _globals['_KEY_QUOTA']._serialized_start=790
+  _globals['_KEY_QUOTA']._serialized_end=845
+  _globals['_KEY_SECRET']._serialized_start=848
+  _globals['_KEY_SECRET']._serialized_end=1019
+  _globals['_KEY_KIND']._serialized_start=1021
+  _globals['_KEY_KIND']._serialized_end=1117
+  _globals['_KEY_STATE']._serialized_start=1119
+  _globals['_KEY_STATE']._serialized_end=1206
+  _globals['_CREATEKEYREQUEST']._serialized_start=1208
+  _globals['_CREATEKEYREQUEST']._serialized_end=1304
+  _globals['_CREATEKEYRESPONSE']._serialized_start=1306
+  _globals['_CREATEKEYRESPONSE']._serialized_end=1418
+  _globals['_ROTATEKEYREQUEST']._serialized_start=1421
+  _globals['_ROTATEKEYREQUEST']._serialized_end=1587
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=1590
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=1760
+  _globals['_REVOKESECRETREQUEST']._serialized_start=1762
+  _globals['_REVOKESECRETREQUEST']._serialized_end=1839
+  _globals['_REVOKESECRETRESPONSE']._serialized_start=1841
+  _globals['_REVOKESECRETRESPONSE']._serialized_end=1955
+  _globals['_SETREHEARSALREQUEST']._serialized_start=1957
+  _globals['_SETREHEARSALREQUEST']._serialized_end=2071
+  _globals['_SETREHEARSALRESPONSE']._serialized_start=2073
+  _globals['_SETREHEARSALRESPONSE']._serialized_end=2173
+  _globals['_GETKEYREQUEST']._serialized_start=2175
+  _globals['_GETKEYREQUEST']._serialized_end=2204
+  _globals['_GETKEYRESPONSE']._serialized_start=2206
+  _globals['_GETKEYRESPONSE']._serialized_end=2264
+  _globals['_LISTKEYSREQUEST']._serialized_start=2266
+  _globals['_LISTKEYSREQUEST']._serialized_end=2360
+  _globals['_LISTKEYSRESPONSE']._serialized_start=2362
+  _globals['_LISTKEYSRESPONSE']._serialized_end=2448
+  _globals['_UPDATEKEYREQUEST']._serialized_start=2451
+  _globals['_UPDATEKEYREQUEST']._serialized_end=2616
+  _globals['_UPDATEKEYRESPONSE']._serialized_start=2618
+  _globals['_UPDATEKEYRESPONSE']._serialized_end=2737
+  _globals['_DISABLEKEYREQUEST']._serialized_start=2739
+  _globals['_DISABLEKEYREQUEST']._serialized_end=2842
+  _globals['_DISABLEKEYRESPONSE']._serialized_start=2844
+  _globals['_DISABLEKEYRESPONSE']._serialized_end=2964
+  _globals['_ENABLEKEYREQUEST']._serialized_start=2966
+  _globals['_ENABLEKEYREQUEST']._serialized_end=3012
+  _globals['_ENABLEKEYRESPONSE']._serialized_start=3014
+  _globals['_ENABLEKEYRESPONSE']._serialized_end=3075
+  _globals['_DELETEKEYREQUEST']._serialized_start=3077
+  _globals['_DELETEKEYREQUEST']._serialized_end=3179
+  _globals['_DELETEKEYRESPONSE']._serialized_start=3181
+  _globals['_DELETEKEYRESPONSE']._serialized_end=3258
+  _globals['_KEYSERVICE']._serialized_start=3261
+  _globals['_KEYSERVICE']._serialized_end=4262
 # @@protoc_insertion_point(module_scope)

@@ -83,6 +83,90 @@ class Key(_message.Message):
     STATE_EXPIRED: Key.State.ValueType  # 3
     """Past its end."""
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Quota(_message.Message):
+        """Quota limits a key at each enforcement point by itself. Answers tell what is left of it in their trailing metadata:
+        `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED, with the time to come back.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+        OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+        calls_per_minute: _builtins.int
+        """Calls, streams that are opened included. As many at once after a minute of quiet. 0: no limit."""
+        open_streams: _builtins.int
+        """Streams that are open at the same time. 0: no limit. One that is open goes on when the limit is lowered."""
+        def __init__(
+            self,
+            *,
+            calls_per_minute: _builtins.int = ...,
+            open_streams: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_minute", b"calls_per_minute", "open_streams", b"open_streams"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Secret(_message.Message):
+        """Secret is the public side of one of a key's secrets."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HINT_FIELD_NUMBER: _builtins.int
+        CREATE_TIME_FIELD_NUMBER: _builtins.int
+        EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+        LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+        hint: _builtins.str
+        """Its public beginning."""
+        @_builtins.property
+        def create_time(self) -> _timestamp_pb2.Timestamp:
+            """When it was issued."""
+
+        @_builtins.property
+        def expire_time(self) -> _timestamp_pb2.Timestamp:
+            """When it ends by itself. Absent: with its key."""
+
+        @_builtins.property
+        def last_use_time(self) -> _timestamp_pb2.Timestamp:
+            """When it was last in use. Absent: never."""
+
+        def __init__(
+            self,
+            *,
+            hint: _builtins.str = ...,
+            create_time: _timestamp_pb2.Timestamp | None = ...,
+            expire_time: _timestamp_pb2.Timestamp | None = ...,
+            last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "hint", b"hint", "last_use_time", b"last_use_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -93,6 +177,11 @@ class Key(_message.Message):
     HINT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CREATOR_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}`."""
     display_name: _builtins.str
@@ -121,6 +210,32 @@ class Key(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
 
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When one of its secrets was last in use: it let a call in, or one that it let in was open. Up to a minute late. Absent: never.
+        Output only.
+        """
+
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key.Secret]:
+        """Its live secrets, newest first: two while it is rotated. Output only."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """For people and their programs; decide nothing. At most 32; names of 1 to 63 `a-z`, `0-9`, `-` and `_`, beginning with a letter, and
+        values of at most 63 characters.
+        """
+
+    @_builtins.property
+    def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The networks that it can be used from, such as `192.0.2.0/24` or `2001:db8::/32`: looked at anew at every call, by the address of
+        whoever connects or, behind a proxy that the service trusts, the one that this proxy names. None: from everywhere. At most 100.
+        """
+
+    @_builtins.property
+    def quota(self) -> Global___Key.Quota:
+        """How much may be asked with it."""
+
     def __init__(
         self,
         *,
@@ -134,10 +249,15 @@ class Key(_message.Message):
         hint: _builtins.str = ...,
         etag: _builtins.str = ...,
         creator: _builtins.str = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        secrets: _abc.Iterable[Global___Key.Secret] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        quota: Global___Key.Quota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "labels", b"labels", "last_use_time", b"last_use_time", "name", b"name", "quota", b"quota", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -151,8 +271,13 @@ class CreateKeyRequest(_message.Message):
 
     PARENT_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`partners/{partner}`: the caller's own. Required."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the key as it is by then; with something else, it is refused.
+    """
     @_builtins.property
     def key(self) -> Global___Key:
         """`kind` is required; `customers` must be named for KIND_SPECIFIC_CUSTOMERS, each valid at this moment, and for no other kind."""
@@ -162,10 +287,11 @@ class CreateKeyRequest(_message.Message):
         *,
         parent: _builtins.str = ...,
         key: Global___Key | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,8 +305,13 @@ class CreateKeyResponse(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    SECRET_ALREADY_SHOWN_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """To be sent as `authorization: Bearer <secret>`. Cannot be retrieved later."""
+    secret_already_shown: _builtins.bool
+    """Whether this is the answer to a `request_id` that was answered before: then there is no secret in it. Rotate the key if that
+    answer was lost.
+    """
     @_builtins.property
     def key(self) -> Global___Key:
         """As created."""
@@ -190,14 +321,221 @@ class CreateKeyResponse(_message.Message):
         *,
         key: Global___Key | None = ...,
         secret: _builtins.str = ...,
+        secret_already_shown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "secret", b"secret", "secret_already_shown", b"secret_already_shown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateKeyResponse: _TypeAlias = CreateKeyResponse  # noqa: Y015
+
+@_typing.final
+class RotateKeyRequest(_message.Message):
+    """RotateKeyRequest says which key, and for how long the secret that it has goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`partners/{partner}/keys/{key}`. Required."""
+    etag: _builtins.str
+    """If sent, must match."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the key as it is by then; with something else, it is refused.
+    """
+    @_builtins.property
+    def overlap(self) -> _duration_pb2.Duration:
+        """For how long both secrets let their holders in: 0 to 30 days. Absent: not at all, the former one ends with this call."""
+
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        overlap: _duration_pb2.Duration | None = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "overlap", b"overlap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "etag", b"etag", "name", b"name", "overlap", b"overlap", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateKeyRequest: _TypeAlias = RotateKeyRequest  # noqa: Y015
+
+@_typing.final
+class RotateKeyResponse(_message.Message):
+    """RotateKeyResponse is the only message that ever holds the new secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    SECRET_ALREADY_SHOWN_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """To be sent as `authorization: Bearer <secret>`. Cannot be retrieved later."""
+    secret_already_shown: _builtins.bool
+    """Whether this is the answer to a `request_id` that was answered before: then there is no secret in it. Rotate the key if that
+    answer was lost.
+    """
+    @_builtins.property
+    def key(self) -> Global___Key:
+        """As it is now."""
+
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change: that the former secret ends, now or later."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___Key | None = ...,
+        secret: _builtins.str = ...,
+        secret_already_shown: _builtins.bool = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key", "secret", b"secret", "secret_already_shown", b"secret_already_shown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateKeyResponse: _TypeAlias = RotateKeyResponse  # noqa: Y015
+
+@_typing.final
+class RevokeSecretRequest(_message.Message):
+    """RevokeSecretRequest names nothing: the credential in the metadata is the secret that is to die."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeSecretRequest: _TypeAlias = RevokeSecretRequest  # noqa: Y015
+
+@_typing.final
+class RevokeSecretResponse(_message.Message):
+    """RevokeSecretResponse says how far it has been enforced. The secret gets no second answer: it is UNAUTHENTICATED from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    credential: _builtins.str
+    """`partners/{partner}/keys/{key}` or `tokens/{token}`: whose it was."""
+    hint: _builtins.str
+    """The secret's public beginning."""
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change."""
+
+    def __init__(
+        self,
+        *,
+        credential: _builtins.str = ...,
+        hint: _builtins.str = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "enforcement", b"enforcement", "hint", b"hint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeSecretResponse: _TypeAlias = RevokeSecretResponse  # noqa: Y015
+
+@_typing.final
+class SetRehearsalRequest(_message.Message):
+    """SetRehearsalRequest says whether the partner's demo keys are to be without the demo customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    REHEARSING_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    partner: _builtins.str
+    """`partners/{partner}`: the caller's own. Required."""
+    rehearsing: _builtins.bool
+    """True withdraws the demo customer, false gives it back. What is so already changes nothing."""
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        partner: _builtins.str = ...,
+        rehearsing: _builtins.bool = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout", "partner", b"partner", "rehearsing", b"rehearsing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRehearsalRequest: _TypeAlias = SetRehearsalRequest  # noqa: Y015
+
+@_typing.final
+class SetRehearsalResponse(_message.Message):
+    """SetRehearsalResponse says how it is now, and how far a withdrawal has been enforced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REHEARSING_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    rehearsing: _builtins.bool
+    """As it is now."""
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change."""
+
+    def __init__(
+        self,
+        *,
+        rehearsing: _builtins.bool = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "rehearsing", b"rehearsing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRehearsalResponse: _TypeAlias = SetRehearsalResponse  # noqa: Y015
 
 @_typing.final
 class GetKeyRequest(_message.Message):
@@ -322,8 +660,8 @@ class UpdateKeyRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`display_name`, `expire_time`, `customers`: the fields to take from `key`. Required, so that a field that was left out by
-        mistake is never emptied.
+        """`display_name`, `expire_time`, `customers`, `labels`, `allowed_networks`, `quota`: the fields to take from `key`. Required, so that a
+        field that was left out by mistake is never emptied.
         """
 
     @_builtins.property

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class KeyServiceStub(object):
-    """KeyService manages a partner's API keys. Called by that partner's administrators.
+    """KeyService manages a partner's API keys. Called by that partner's administrators; RevokeSecret by whoever holds the secret.
     """
 
     def __init__(self, channel):
@@ -70,10 +70,25 @@ class KeyServiceStub(object):
                 request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.DeleteKeyRequest.SerializeToString,
                 response_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.DeleteKeyResponse.FromString,
                 _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/consentry.authority.v1.KeyService/RotateKey',
+                request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeSecret = channel.unary_unary(
+                '/consentry.authority.v1.KeyService/RevokeSecret',
+                request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RevokeSecretRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RevokeSecretResponse.FromString,
+                _registered_method=True)
+        self.SetRehearsal = channel.unary_unary(
+                '/consentry.authority.v1.KeyService/SetRehearsal',
+                request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.SetRehearsalRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.SetRehearsalResponse.FromString,
+                _registered_method=True)
 
 
 class KeyServiceServicer(object):
-    """KeyService manages a partner's API keys. Called by that partner's administrators.
+    """KeyService manages a partner's API keys. Called by that partner's administrators; RevokeSecret by whoever holds the secret.
     """
 
     def CreateKey(self, request, context):
@@ -98,7 +113,8 @@ class KeyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateKey(self, request, context):
-        """UpdateKey changes `display_name`, `expire_time` and, on a KIND_SPECIFIC_CUSTOMERS key, `customers`.
+        """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
+        `customers`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +136,30 @@ class KeyServiceServicer(object):
 
     def DeleteKey(self, request, context):
         """DeleteKey ends a key for good, and the open streams that were opened with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """RotateKey gives a key a new secret, shown in this answer and nowhere else. Name, kind, list and history stay; the secret that it
+        had goes on for the overlap, and one that was rotated out before ends at once: a key never has more than two.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSecret(self, request, context):
+        """RevokeSecret kills the secret that the call is made with, a key's or a token's, for good, and the streams that were opened with it.
+        For whoever holds it, rightly or not, suspended or past its end: to know a secret is enough to end it. Its key's other secret goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRehearsal(self, request, context):
+        """SetRehearsal withdraws the demo customer from the partner's KIND_DEMO keys, or gives it back: everything that happens when a real
+        customer withdraws its consent, on made-up data. Touches no other partner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,6 +203,21 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     request_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.DeleteKeyRequest.FromString,
                     response_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.DeleteKeyResponse.SerializeToString,
             ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RotateKeyRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RotateKeyResponse.SerializeToString,
+            ),
+            'RevokeSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSecret,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RevokeSecretRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RevokeSecretResponse.SerializeToString,
+            ),
+            'SetRehearsal': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRehearsal,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.SetRehearsalRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.SetRehearsalResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'consentry.authority.v1.KeyService', rpc_method_handlers)
@@ -172,7 +227,7 @@ def add_KeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class KeyService(object):
-    """KeyService manages a partner's API keys. Called by that partner's administrators.
+    """KeyService manages a partner's API keys. Called by that partner's administrators; RevokeSecret by whoever holds the secret.
     """
 
     @staticmethod
@@ -354,6 +409,87 @@ class KeyService(object):
             '/consentry.authority.v1.KeyService/DeleteKey',
             consentry_dot_authority_dot_v1_dot_keys__pb2.DeleteKeyRequest.SerializeToString,
             consentry_dot_authority_dot_v1_dot_keys__pb2.DeleteKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.KeyService/RotateKey',
+            consentry_dot_authority_dot_v1_dot_keys__pb2.RotateKeyRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_keys__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.KeyService/RevokeSecret',
+            consentry_dot_authority_dot_v1_dot_keys__pb2.RevokeSecretRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_keys__pb2.RevokeSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRehearsal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.KeyService/SetRehearsal',
+            consentry_dot_authority_dot_v1_dot_keys__pb2.SetRehearsalRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_keys__pb2.SetRehearsalResponse.FromString,
             options,
             channel_credentials,
             insecure,

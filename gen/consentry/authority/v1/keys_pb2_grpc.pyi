@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class KeyServiceStub:
-    """KeyService manages a partner's API keys. Called by that partner's administrators."""
+    """KeyService manages a partner's API keys. Called by that partner's administrators; RevokeSecret by whoever holds the secret."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,17 +40,31 @@ class KeyServiceStub:
     ListKeys: _grpc.UnaryUnaryMultiCallable[_keys_pb2.ListKeysRequest, _keys_pb2.ListKeysResponse]
     """ListKeys returns the partner's keys: the valid ones, unless the others are asked for."""
     UpdateKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.UpdateKeyRequest, _keys_pb2.UpdateKeyResponse]
-    """UpdateKey changes `display_name`, `expire_time` and, on a KIND_SPECIFIC_CUSTOMERS key, `customers`."""
+    """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
+    `customers`.
+    """
     DisableKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.DisableKeyRequest, _keys_pb2.DisableKeyResponse]
     """DisableKey suspends a key; EnableKey brings it back. Disabling twice changes nothing."""
     EnableKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.EnableKeyRequest, _keys_pb2.EnableKeyResponse]
     """EnableKey ends a suspension. Enabling twice changes nothing."""
     DeleteKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.DeleteKeyRequest, _keys_pb2.DeleteKeyResponse]
     """DeleteKey ends a key for good, and the open streams that were opened with it."""
+    RotateKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.RotateKeyRequest, _keys_pb2.RotateKeyResponse]
+    """RotateKey gives a key a new secret, shown in this answer and nowhere else. Name, kind, list and history stay; the secret that it
+    had goes on for the overlap, and one that was rotated out before ends at once: a key never has more than two.
+    """
+    RevokeSecret: _grpc.UnaryUnaryMultiCallable[_keys_pb2.RevokeSecretRequest, _keys_pb2.RevokeSecretResponse]
+    """RevokeSecret kills the secret that the call is made with, a key's or a token's, for good, and the streams that were opened with it.
+    For whoever holds it, rightly or not, suspended or past its end: to know a secret is enough to end it. Its key's other secret goes on.
+    """
+    SetRehearsal: _grpc.UnaryUnaryMultiCallable[_keys_pb2.SetRehearsalRequest, _keys_pb2.SetRehearsalResponse]
+    """SetRehearsal withdraws the demo customer from the partner's KIND_DEMO keys, or gives it back: everything that happens when a real
+    customer withdraws its consent, on made-up data. Touches no other partner.
+    """
 
 @_typing.type_check_only
 class KeyServiceAsyncStub(KeyServiceStub):
-    """KeyService manages a partner's API keys. Called by that partner's administrators."""
+    """KeyService manages a partner's API keys. Called by that partner's administrators; RevokeSecret by whoever holds the secret."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.CreateKeyRequest, _keys_pb2.CreateKeyResponse]  # type: ignore[assignment]
@@ -60,16 +74,30 @@ class KeyServiceAsyncStub(KeyServiceStub):
     ListKeys: _aio.UnaryUnaryMultiCallable[_keys_pb2.ListKeysRequest, _keys_pb2.ListKeysResponse]  # type: ignore[assignment]
     """ListKeys returns the partner's keys: the valid ones, unless the others are asked for."""
     UpdateKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.UpdateKeyRequest, _keys_pb2.UpdateKeyResponse]  # type: ignore[assignment]
-    """UpdateKey changes `display_name`, `expire_time` and, on a KIND_SPECIFIC_CUSTOMERS key, `customers`."""
+    """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
+    `customers`.
+    """
     DisableKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.DisableKeyRequest, _keys_pb2.DisableKeyResponse]  # type: ignore[assignment]
     """DisableKey suspends a key; EnableKey brings it back. Disabling twice changes nothing."""
     EnableKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.EnableKeyRequest, _keys_pb2.EnableKeyResponse]  # type: ignore[assignment]
     """EnableKey ends a suspension. Enabling twice changes nothing."""
     DeleteKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.DeleteKeyRequest, _keys_pb2.DeleteKeyResponse]  # type: ignore[assignment]
     """DeleteKey ends a key for good, and the open streams that were opened with it."""
+    RotateKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.RotateKeyRequest, _keys_pb2.RotateKeyResponse]  # type: ignore[assignment]
+    """RotateKey gives a key a new secret, shown in this answer and nowhere else. Name, kind, list and history stay; the secret that it
+    had goes on for the overlap, and one that was rotated out before ends at once: a key never has more than two.
+    """
+    RevokeSecret: _aio.UnaryUnaryMultiCallable[_keys_pb2.RevokeSecretRequest, _keys_pb2.RevokeSecretResponse]  # type: ignore[assignment]
+    """RevokeSecret kills the secret that the call is made with, a key's or a token's, for good, and the streams that were opened with it.
+    For whoever holds it, rightly or not, suspended or past its end: to know a secret is enough to end it. Its key's other secret goes on.
+    """
+    SetRehearsal: _aio.UnaryUnaryMultiCallable[_keys_pb2.SetRehearsalRequest, _keys_pb2.SetRehearsalResponse]  # type: ignore[assignment]
+    """SetRehearsal withdraws the demo customer from the partner's KIND_DEMO keys, or gives it back: everything that happens when a real
+    customer withdraws its consent, on made-up data. Touches no other partner.
+    """
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """KeyService manages a partner's API keys. Called by that partner's administrators."""
+    """KeyService manages a partner's API keys. Called by that partner's administrators; RevokeSecret by whoever holds the secret."""
 
     @_abc_1.abstractmethod
     def CreateKey(
@@ -101,7 +129,9 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _keys_pb2.UpdateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_keys_pb2.UpdateKeyResponse, _abc.Awaitable[_keys_pb2.UpdateKeyResponse]]:
-        """UpdateKey changes `display_name`, `expire_time` and, on a KIND_SPECIFIC_CUSTOMERS key, `customers`."""
+        """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
+        `customers`.
+        """
 
     @_abc_1.abstractmethod
     def DisableKey(
@@ -126,5 +156,35 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_keys_pb2.DeleteKeyResponse, _abc.Awaitable[_keys_pb2.DeleteKeyResponse]]:
         """DeleteKey ends a key for good, and the open streams that were opened with it."""
+
+    @_abc_1.abstractmethod
+    def RotateKey(
+        self,
+        request: _keys_pb2.RotateKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_keys_pb2.RotateKeyResponse, _abc.Awaitable[_keys_pb2.RotateKeyResponse]]:
+        """RotateKey gives a key a new secret, shown in this answer and nowhere else. Name, kind, list and history stay; the secret that it
+        had goes on for the overlap, and one that was rotated out before ends at once: a key never has more than two.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeSecret(
+        self,
+        request: _keys_pb2.RevokeSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_keys_pb2.RevokeSecretResponse, _abc.Awaitable[_keys_pb2.RevokeSecretResponse]]:
+        """RevokeSecret kills the secret that the call is made with, a key's or a token's, for good, and the streams that were opened with it.
+        For whoever holds it, rightly or not, suspended or past its end: to know a secret is enough to end it. Its key's other secret goes on.
+        """
+
+    @_abc_1.abstractmethod
+    def SetRehearsal(
+        self,
+        request: _keys_pb2.SetRehearsalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_keys_pb2.SetRehearsalResponse, _abc.Awaitable[_keys_pb2.SetRehearsalResponse]]:
+        """SetRehearsal withdraws the demo customer from the partner's KIND_DEMO keys, or gives it back: everything that happens when a real
+        customer withdraws its consent, on made-up data. Touches no other partner.
+        """
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

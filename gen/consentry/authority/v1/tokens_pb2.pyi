@@ -71,6 +71,7 @@ class Token(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
     CREATOR_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tokens/{token}`."""
     role: Global___Token.Role.ValueType
@@ -91,6 +92,10 @@ class Token(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
 
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last in use: it let a call in, or one that it let in was open. Up to a minute late. Absent: never."""
+
     def __init__(
         self,
         *,
@@ -102,10 +107,11 @@ class Token(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         hint: _builtins.str = ...,
         creator: _builtins.str = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "hint", b"hint", "name", b"name", "organization", b"organization", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "hint", b"hint", "last_use_time", b"last_use_time", "name", b"name", "organization", b"organization", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -121,12 +127,17 @@ class CreateTokenRequest(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     role: Global___Token.Role.ValueType
     """Required. Administrators may issue administrators of their own organisation, customers also gateways."""
     organization: _builtins.str
     """The partner's or customer's name for ROLE_PARTNER_ADMIN, ROLE_CUSTOMER_ADMIN and ROLE_GATEWAY; empty for the others."""
     display_name: _builtins.str
     """For people. At most 200 characters."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the token as it is by then; with something else, it is refused.
+    """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it shall end. Absent: never. Must lie in the future."""
@@ -138,10 +149,11 @@ class CreateTokenRequest(_message.Message):
         organization: _builtins.str = ...,
         display_name: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "organization", b"organization", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "organization", b"organization", "request_id", b"request_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,8 +167,13 @@ class CreateTokenResponse(_message.Message):
 
     TOKEN_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    SECRET_ALREADY_SHOWN_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """To be sent as `authorization: Bearer <secret>`. Cannot be retrieved later."""
+    secret_already_shown: _builtins.bool
+    """Whether this is the answer to a `request_id` that was answered before: then there is no secret in it. Delete the token, and make
+    another, if that answer was lost.
+    """
     @_builtins.property
     def token(self) -> Global___Token:
         """As created."""
@@ -166,10 +183,11 @@ class CreateTokenResponse(_message.Message):
         *,
         token: Global___Token | None = ...,
         secret: _builtins.str = ...,
+        secret_already_shown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret", "secret_already_shown", b"secret_already_shown", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,60 @@
+"""The customers' access log: takes reports in, answers from them, and lets go of what is old."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from consentry_authority.accesses import HOUR, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.commands.pages import Page, page_of
+from consentry_authority.storage import accesses as rows
+from consentry_authority.storage.store import Store
+from consentry_core.clock import SECOND, Clock
+from consentry_rule import CustomerId, Instant
+
+_DAY = 86_400 * SECOND
+
+
+class AccessLog:
+    """What keys read, kept for so many days."""
+
+    def __init__(self, store: Store, clock: Clock, *, kept_days: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._kept = kept_days * _DAY
+        self._cleaned = Instant(0)
+
+    async def take(self, report: AccessReport) -> None:
+        """Keep a report; what comes again is counted once. Once an hour, what is too old goes with it."""
+        now = self._clock.now()
+        clean = now - self._cleaned >= HOUR
+
+        def write(connection: sa.Connection) -> None:
+            rows.keep(connection, report)
+            if clean:
+                rows.forget_before(connection, Instant(now - self._kept))
+
+        await self._store.write_aside(write)
+        if clean:
+            self._cleaned = now
+
+    async def page(
+        self, customer: CustomerId, keys: str, period: Period, *, after: str, limit: int
+    ) -> tuple[Page[AccessCount], Sequence[Unreported]]:
+        """A page of what was read of a customer, and, with the first page, the times that nobody has spoken for."""
+        now, last = self._clock.now(), _place(after) if after else None
+
+        def read(connection: sa.Connection) -> tuple[Sequence[AccessCount], Sequence[Unreported]]:
+            found = rows.page(connection, customer, keys, period, after=last, limit=limit + 1)
+            return found, () if last is not None else rows.unreported(connection, period, now)
+
+        found, unreported = await self._store.read_aside(read)
+        return page_of(found, limit, _text), unreported
+
+
+def _text(count: AccessCount) -> str:
+    return f"{count.hour} {count.key} {count.data_class.value if count.data_class else ''}"
+
+
+def _place(text: str) -> tuple[int, str, str]:
+    hour, key, data_class = text.split(" ")
+    return int(hour), key, data_class

@@ -1,0 +1,56 @@
+"""What keys read of customers' data, as enforcement points report it and customers are told."""
+
+from dataclasses import dataclass
+
+from consentry_core.clock import SECOND
+from consentry_rule import CustomerId, DataClass, Instant
+
+HOUR = 3_600 * SECOND
+PATIENCE = 60 * SECOND
+"""How long an enforcement point that is there may be silent until that counts as an unreported interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessCount:
+    """What one key read in one hour of one class of one customer. `data_class` None: refusals that name none."""
+
+    hour: Instant
+    key: str
+    customer: CustomerId
+    data_class: DataClass | None
+    messages: int
+    readings: int
+    bytes: int
+    devices: int
+    refusals: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReport:
+    """One report of one incarnation, for the time from `start` to `end`. `last`: nothing comes after it."""
+
+    incarnation: str
+    service: str
+    number: int
+    start: Instant
+    end: Instant
+    counts: tuple[AccessCount, ...]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unreported:
+    """A time that nobody has spoken for. `end` None: it goes on."""
+
+    incarnation: str
+    service: str
+    start: Instant
+    end: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A time that is asked about; None is open."""
+
+    start: Instant | None = None
+    end: Instant | None = None

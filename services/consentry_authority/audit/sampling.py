@@ -1,0 +1,77 @@
+"""How many refusals and failures are written: enough to see what happens, and never so many that somebody can fill the disk.
+
+Each kind has a budget, and each source a smaller one of its own, so that one who floods leaves room for the others. What does
+not fit is counted, by kind and outcome.
+"""
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+
+from consentry_authority.audit.chain import EntryKind
+from consentry_core.clock import SECOND, BootTime
+
+_SOURCES = 10_000  # remembered at most; the one that was not heard of for longest is forgotten
+_OUTCOMES = 100  # told apart among what was left out
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """So many at once, and so many a second on average."""
+
+    burst: float
+    per_second: float
+
+
+PER_KIND = Budget(burst=200, per_second=1.0)
+PER_SOURCE = Budget(burst=20, per_second=0.1)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    filled: BootTime
+
+    def take(self, budget: Budget, now: BootTime) -> bool:
+        self.left = min(budget.burst, self.left + (now - self.filled) / SECOND * budget.per_second)
+        self.filled = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+class Sampler:
+    """Decides what is written."""
+
+    def __init__(self, *, per_kind: Budget = PER_KIND, per_source: Budget = PER_SOURCE) -> None:
+        self._per_kind = per_kind
+        self._per_source = per_source
+        self._kinds: dict[EntryKind, _Bucket] = {}
+        self._sources: OrderedDict[tuple[EntryKind, str], _Bucket] = OrderedDict()
+        self._left_out: Counter[str] = Counter()
+
+    def takes(self, kind: EntryKind, source: str, outcome: str, now: BootTime) -> bool:
+        """Whether this one is written; counted if it is not."""
+        bucket = self._sources.get((kind, source))
+        if bucket is None:
+            bucket = self._sources[kind, source] = _Bucket(self._per_source.burst, now)
+            if len(self._sources) > _SOURCES:
+                self._sources.popitem(last=False)
+        self._sources.move_to_end((kind, source))
+        of_kind = self._kinds.setdefault(kind, _Bucket(self._per_kind.burst, now))
+        if bucket.take(self._per_source, now) and of_kind.take(self._per_kind, now):
+            return True
+        self.leave_out(kind, outcome)
+        return False
+
+    def leave_out(self, kind: EntryKind, outcome: str, count: int = 1) -> None:
+        """So many of these are not written."""
+        name = f"{kind.value}: {outcome}"
+        if name not in self._left_out and len(self._left_out) >= _OUTCOMES:
+            name = f"{kind.value}: others"
+        self._left_out[name] += count
+
+    def left_out(self) -> dict[str, int]:
+        """How many were left out since the last time this was asked."""
+        counted, self._left_out = dict(sorted(self._left_out.items())), Counter()
+        return counted

@@ -1,0 +1,52 @@
+"""What a key is called by programs, from where it can be used, and how much: what may stand there."""
+
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+
+from consentry_core.errors import InvalidArgument
+from consentry_rule import Network, Quota
+
+_MOST_LABELS, _LONGEST_VALUE, _MOST_NETWORKS, _LARGEST_QUOTA = 32, 63, 100, 1_000_000
+_is_label = re.compile(r"[a-z][a-z0-9_-]{0,62}").fullmatch
+
+
+def labels(given: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
+    """The labels, ordered."""
+    if len(given) > _MOST_LABELS:
+        raise InvalidArgument(field, f"must be at most {_MOST_LABELS}", reason="LABELS_INVALID")
+    for name, value in given.items():
+        if _is_label(name) is None:
+            raise InvalidArgument(
+                field, "must be named by 1 to 63 a-z, 0-9, '-' and '_', beginning with a letter", reason="LABELS_INVALID"
+            )
+        if len(value) > _LONGEST_VALUE:
+            raise InvalidArgument(f"{field}.{name}", f"must have at most {_LONGEST_VALUE} characters", reason="LABELS_INVALID")
+    return tuple(sorted(given.items()))
+
+
+def networks(given: Iterable[str], field: str) -> tuple[Network, ...]:
+    """The networks, each once, ordered."""
+    found: set[Network] = set()
+    for index, text in enumerate(given):
+        try:
+            found.add(ip_network(text))
+        except ValueError:
+            raise InvalidArgument(
+                f"{field}[{index}]",
+                "must be a network such as 192.0.2.0/24 or 2001:db8::/32, or one address; no bit may be set behind the prefix",
+                reason="NETWORK_INVALID",
+            ) from None
+    if len(found) > _MOST_NETWORKS:
+        raise InvalidArgument(field, f"must be at most {_MOST_NETWORKS}; join some", reason="NETWORK_INVALID")
+    return tuple(sorted(found, key=lambda network: (network.version, int(network.network_address), network.prefixlen)))
+
+
+def quota(given: Quota, field: str) -> Quota:
+    """The quota."""
+    for name, limit in (("calls_per_minute", given.calls_per_minute), ("open_streams", given.open_streams)):
+        if not 0 <= limit <= _LARGEST_QUOTA:
+            raise InvalidArgument(
+                f"{field}.{name}", f"must be from 1 to {_LARGEST_QUOTA}, or 0 for no limit", reason="QUOTA_INVALID"
+            )
+    return given

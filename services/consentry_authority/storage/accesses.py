@@ -1,0 +1,174 @@
+"""The customers' access log in the database. None of it is history: it draws no revision.
+
+`access_points` says up to when each incarnation has reported. It outlives the member's row, so that the time between an
+incarnation's last report and its end can be told; what lies between two reports that do not meet is an access gap.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from consentry_authority.accesses import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.storage import tables as t
+from consentry_authority.storage.rows import instant
+from consentry_core.clock import SECOND
+from consentry_core.database import upsert
+from consentry_core.follow import LEASE_SECONDS
+from consentry_rule import CustomerId, DataClass, Instant
+
+# Longer than a lease is usable, whatever the clocks.
+_LEASE = (LEASE_SECONDS + 1) * SECOND
+_AT_ONCE = 500  # parameters of one statement
+_MOST_UNREPORTED = 1_000
+
+
+def may_serve(connection: sa.Connection, incarnation: str, service: str, now: Instant) -> None:
+    """A member is about to be granted a lease: it may serve, until that can no longer be usable."""
+    row, until = t.access_points.c.incarnation == incarnation, Instant(now + _LEASE)
+    if connection.execute(sa.update(t.access_points).where(row).values(served_until=until)).rowcount == 0:
+        _add_point(connection, incarnation, service, now, served_until=until)
+
+
+def serves_no_more(connection: sa.Connection, incarnation: str, now: Instant) -> None:
+    """A member has given its lease back."""
+    row = t.access_points.c.incarnation == incarnation
+    connection.execute(sa.update(t.access_points).where(row).values(served_until=now))
+
+
+def keep(connection: sa.Connection, report: AccessReport) -> None:
+    """Count a report; nothing for one that was counted before."""
+    columns = t.access_points.c
+    row = columns.incarnation == report.incarnation
+    point = connection.execute(sa.select(t.access_points).where(row)).one_or_none()
+    if point is None:
+        _add_point(connection, report.incarnation, report.service, report.start, served_until=report.end)
+        point = connection.execute(sa.select(t.access_points).where(row)).one()
+    if report.number <= point.last_number:
+        return
+    # A first report begins when its incarnation took its own first look at the time, a little after it had joined.
+    if report.number > 1 and report.start > point.reported_until:
+        gap = {"incarnation": report.incarnation, "start_time": point.reported_until, "end_time": report.start}
+        connection.execute(sa.insert(t.access_gaps).values(service=report.service, **gap))
+    _count(connection, report)
+    reported_until = max(report.end, point.reported_until)
+    connection.execute(
+        sa.update(t.access_points)
+        .where(row)
+        .values(last_number=report.number, reported_until=reported_until, done=point.done or report.last)
+    )
+
+
+def page(
+    connection: sa.Connection,
+    customer: CustomerId,
+    keys: str,
+    period: Period,
+    *,
+    after: tuple[int, str, str] | None,
+    limit: int,
+) -> Sequence[AccessCount]:
+    """What was read of a customer by these keys (a key, a partner's prefix ending in `/`, or all), newest hour first."""
+    columns = t.accesses.c
+    sums = [sa.func.sum(columns[name]).label(name) for name in ("messages", "readings", "bytes", "refusals")]
+    devices = sa.func.max(columns.devices).label("devices")
+    query = sa.select(columns.hour, columns.key, columns.data_class, *sums, devices).where(columns.customer == customer)
+    if keys.endswith("/"):
+        query = query.where(columns.key >= keys, columns.key < keys[:-1] + "0")  # `0` comes after `/`
+    elif keys:
+        query = query.where(columns.key == keys)
+    if period.start is not None:
+        query = query.where(columns.hour > period.start - HOUR)
+    if period.end is not None:
+        query = query.where(columns.hour < period.end)
+    if after is not None:
+        hour, key, data_class = after
+        later = (columns.hour == hour) & (sa.tuple_(columns.key, columns.data_class) > sa.tuple_(key, data_class))
+        query = query.where(sa.or_(columns.hour < hour, later), columns.hour <= hour)
+    query = query.group_by(columns.hour, columns.key, columns.data_class)
+    query = query.order_by(columns.hour.desc(), columns.key, columns.data_class).limit(limit)
+    return [
+        AccessCount(
+            hour=Instant(row.hour),
+            key=row.key,
+            customer=customer,
+            data_class=DataClass(row.data_class) if row.data_class else None,
+            messages=row.messages,
+            readings=row.readings,
+            bytes=row.bytes,
+            devices=row.devices,
+            refusals=row.refusals,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def unreported(connection: sa.Connection, period: Period, now: Instant) -> Sequence[Unreported]:
+    """The times that nobody has spoken for, newest first, as far as they overlap a period."""
+    points, gaps = t.access_points.c, t.access_gaps.c
+    end = sa.case((points.served_until <= now, points.served_until), else_=None)
+    silent = sa.select(
+        points.incarnation, points.service, points.reported_until.label("start_time"), end.label("end_time")
+    ).where(~points.done, points.reported_until < sa.func.coalesce(end, now - PATIENCE))
+    lost = sa.select(gaps.incarnation, gaps.service, gaps.start_time, gaps.end_time)
+    if period.start is not None:
+        silent, lost = silent.where(points.served_until > period.start), lost.where(gaps.end_time > period.start)
+    if period.end is not None:
+        silent, lost = silent.where(points.reported_until < period.end), lost.where(gaps.start_time < period.end)
+    query = sa.union_all(silent, lost).order_by(sa.desc("start_time"), "incarnation").limit(_MOST_UNREPORTED)
+    return [
+        Unreported(row.incarnation, row.service, Instant(row.start_time), instant(row.end_time))
+        for row in connection.execute(query)
+    ]
+
+
+def forget_before(connection: sa.Connection, time: Instant) -> None:
+    """Let go of what is older."""
+    connection.execute(sa.delete(t.accesses).where(t.accesses.c.hour <= time - HOUR))
+    connection.execute(sa.delete(t.access_gaps).where(t.access_gaps.c.end_time < time))
+    connection.execute(sa.delete(t.access_points).where(t.access_points.c.served_until < time))
+
+
+def _add_point(connection: sa.Connection, incarnation: str, service: str, time: Instant, *, served_until: Instant) -> None:
+    connection.execute(
+        sa.insert(t.access_points).values(
+            incarnation=incarnation,
+            service=service,
+            reported_until=time,
+            last_number=0,
+            done=False,
+            served_until=served_until,
+        )
+    )
+
+
+def _count(connection: sa.Connection, report: AccessReport) -> None:
+    known = _known(connection, sorted({count.customer for count in report.counts}))
+    rows: list[Mapping[str, Any]] = [
+        {
+            "customer": count.customer,
+            "hour": count.hour - count.hour % HOUR,
+            "key": count.key,
+            "data_class": count.data_class.value if count.data_class else "",
+            "incarnation": report.incarnation,
+            "messages": count.messages,
+            "readings": count.readings,
+            "bytes": count.bytes,
+            "devices": count.devices,
+            "refusals": count.refusals,
+        }
+        for count in report.counts
+        if count.customer in known
+    ]
+    if rows:
+        upsert(connection, t.accesses, rows, added=("messages", "readings", "bytes", "refusals"), largest=("devices",))
+
+
+def _known(connection: sa.Connection, customers: Sequence[CustomerId]) -> set[CustomerId]:
+    return {
+        CustomerId(found)
+        for start in range(0, len(customers), _AT_ONCE)
+        for found in connection.scalars(
+            sa.select(t.customers.c.id).where(t.customers.c.id.in_(customers[start : start + _AT_ONCE]))
+        )
+    }

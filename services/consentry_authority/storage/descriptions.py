@@ -1,0 +1,62 @@
+"""What a subject is like, for the audit log: its rows as plain values, secrets by their public ids only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from consentry_authority.storage import tables as t
+from consentry_core import names
+
+Description = Mapping[str, Any]
+
+# What only the history's own readers go by, and what the name says already.
+_NOT_TOLD = frozenset(
+    {
+        "id", "partner", "customer", "version", "last_use_time",
+        "opened_number", "closed_number", "class_numbers", "demo_opened_number", "demo_closed_number",
+    }
+)  # fmt: skip
+
+
+def describe(connection: sa.Connection, name: str) -> Description | None:
+    """A partner, customer, consent (with its connection), key or token; None when there is nothing of it."""
+    if names.PARTNER.matches(name):
+        return _row(connection, t.partners, t.partners.c.id == names.PARTNER.parse(name, "name")[0])
+    if names.CUSTOMER.matches(name):
+        return _row(connection, t.customers, t.customers.c.id == names.CUSTOMER.parse(name, "name")[0])
+    if names.CONSENT.matches(name):
+        return _standing(connection, *names.CONSENT.parse(name, "name"))
+    if names.KEY.matches(name):
+        return _key(connection, name, *names.KEY.parse(name, "name"))
+    token = _row(connection, t.tokens, t.tokens.c.id == names.TOKEN.parse(name, "name")[0])
+    return None if token is None else {**token, "secrets": _secrets(connection, name)}
+
+
+def _standing(connection: sa.Connection, customer: str, partner: str) -> Description | None:
+    columns = t.connections.c
+    found = _row(connection, t.connections, (columns.partner == partner) & (columns.customer == customer))
+    consents = t.consents.c
+    consent = _row(connection, t.consents, (consents.partner == partner) & (consents.customer == customer))
+    return None if found is None else {**found, "consent": consent}
+
+
+def _key(connection: sa.Connection, name: str, partner: str, key: str) -> Description | None:
+    found = _row(connection, t.keys, (t.keys.c.partner == partner) & (t.keys.c.id == key))
+    if found is None:
+        return None
+    listed = sa.select(t.key_customers.c.customer).where(t.key_customers.c.partner == partner, t.key_customers.c.key == key)
+    customers = sorted(connection.scalars(listed))
+    return {**found, "customers": customers, "secrets": _secrets(connection, name)}
+
+
+def _secrets(connection: sa.Connection, credential: str) -> list[Description]:
+    columns = t.secrets.c
+    live = columns.argon2_hash.is_not(None).label("live")
+    query = sa.select(columns.id, columns.expire_time, live).where(columns.credential == credential).order_by(columns.id)
+    return [{"id": row.id, "expire_time": row.expire_time, "live": bool(row.live)} for row in connection.execute(query)]
+
+
+def _row(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool]) -> Description | None:
+    row = connection.execute(sa.select(table).where(which)).mappings().one_or_none()
+    return None if row is None else {name: value for name, value in row.items() if name not in _NOT_TOLD}

@@ -1,0 +1,61 @@
+"""Where a call comes from.
+
+The address of whoever opened the connection. Where that is a proxy that is trusted by its address, the address that this proxy
+names: the last one in `x-forwarded-for`, for what stands before it came from the proxy's client, who can write anything there.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address, ip_network
+from urllib.parse import unquote
+
+from consentry_core.rpc.gate import Context
+from consentry_core.settings import SettingError
+from consentry_rule import Address, Network
+
+_FORWARDED = "x-forwarded-for"
+
+
+class Peers:
+    """Tells callers' addresses. `trusted` are the proxies whose word counts."""
+
+    def __init__(self, trusted: Iterable[Network] = ()) -> None:
+        self._trusted = tuple(trusted)
+
+    def address(self, context: Context) -> Address | None:
+        """The caller's address; None for one that has none (a Unix socket), or that its proxy spells in no known way."""
+        peer = _peer_address(context.peer())
+        if peer is None or not any(peer in network for network in self._trusted):
+            return peer
+        told = [value for key, value in context.invocation_metadata() or () if key == _FORWARDED]
+        if not told:
+            return peer
+        last = told[-1]
+        return _address(last.rpartition(",")[2].strip()) if isinstance(last, str) else None
+
+
+def trusted_proxies(text: str) -> tuple[Network, ...]:
+    """The networks of a setting, divided by commas. SettingError for what is none."""
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise SettingError(
+            f"trusted proxies are addresses and networks such as 10.0.0.0/8, divided by commas: {error}"
+        ) from error
+
+
+def _peer_address(peer: str) -> Address | None:
+    """Of gRPC's form: `ipv4:192.0.2.1:5000`, `ipv6:%5B2001:db8::1%5D:5000`, `unix:...`."""
+    kind, _, rest = peer.partition(":")
+    if kind not in {"ipv4", "ipv6"}:
+        return None
+    return _address(unquote(rest).rpartition(":")[0].strip("[]"))
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped  # what an IPv6 socket calls an IPv4 client
+    return address
