@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
@@ -26,7 +25,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from consentry_core import errors
-from consentry_core.rpc.errors import STATUS_OF, told
+from consentry_core.rpc.refusing import give_up, refuse
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -265,46 +264,11 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
             gate.release(call)
             call.close()
     except errors.ConsentryError as error:
-        if isinstance(error, errors.Unauthenticated) and not call.streaming:
-            return _turn_away(call.context, error)
-        await _refuse(call.context, error)
+        await refuse(call.context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
-        await _give_up(call.method, call.context, error)
-
-
-async def _refuse(context: Context, failure: errors.ConsentryError) -> NoReturn:
-    message, details = told(failure)
-    try:
-        # What the gate has set there goes with a refusal too.
-        await context.abort(STATUS_OF[type(failure)], message, (*context.trailing_metadata(), *details))
-    except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError from error  # the client went meanwhile
-
-
-def _turn_away(context: Context, failure: errors.Unauthenticated) -> bytes:
-    """`_refuse` for who tries secrets by the thousand: without `abort`, which costs as much again as all that was looked at.
-
-    The answer is an empty message that no client looks at. Others are refused without one: a client tries again by itself only
-    when nothing of an answer has come.
-    """
-    message, details = told(failure)
-    context.set_code(STATUS_OF[type(failure)])
-    context.set_details(message)
-    context.set_trailing_metadata((*context.trailing_metadata(), *details))
-    return b""
-
-
-async def _give_up(method: str, context: Context, error: Exception) -> NoReturn:
-    if context.cancelled() or context.done():
-        # The client went while a write was under way: gRPC reports that as an error of the write, and nobody is left to answer.
-        raise asyncio.CancelledError from error
-    number = secrets.token_hex(6)
-    _log.error("internal error id=%s method=%s", number, method, exc_info=error)
-    await context.abort(
-        grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number"
-    )
+        await give_up(call.method, call.context, error)
 
 
 def _parsed(raw: bytes, parse: Callable[[bytes], _T]) -> _T:

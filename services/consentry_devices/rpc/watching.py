@@ -86,7 +86,7 @@ class Watching:
         while True:
             async for message in self._tell_news():
                 yield message
-            if not synced and self._position >= catch_up:
+            if not synced and self._position >= max(catch_up, self._settled_at):  # who came meanwhile had a snapshot too
                 async for message in self._tell_folded():
                     yield message
                 synced = True
@@ -156,7 +156,7 @@ class Watching:
         gone: ConsentryError | None = None
         if changes:
             self._out.cursor = self._out.cursor.telling(known.key)
-        for change in changes:
+        for left, change in zip(range(len(changes) - 1, -1, -1), changes, strict=True):
             if self._folding is not None and (not isinstance(change, Added) or DataClass.TELEMETRY in change.opened):
                 self._folding.drop(change.customer)
             if isinstance(change, Added):
@@ -168,9 +168,15 @@ class Watching:
                         yield message
             else:
                 gone = change.denial or gone
+                if not left:
+                    self._all_told(known)  # with this message
                 yield self._out.own(events.removed(change.customer, change.denial))
         if self._question.filter.customers and not tuple(self._reader.members) and gone is not None:
             raise gone
+        self._all_told(known)
+
+    def _all_told(self, known: Known) -> None:
+        """All that has changed about coverage has been said, as it was decided."""
         self._known = known
         self._stand(self._out.cursor.place if self._folding is None else self._folding.place)
 
