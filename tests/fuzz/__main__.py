@@ -54,9 +54,7 @@ def _run_all(inputs: int, folder: Path) -> int:
     for name in TARGETS:
         began = time.monotonic()
         command = [sys.executable, "-m", "fuzz", f"--target={name}", f"--inputs={each}", f"--folder={folder}"]
-        run = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, errors="replace", timeout=_SECONDS_EACH, check=False
-        )
+        run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS_EACH, check=False)
         said = run.stdout + run.stderr
         done = re.search(r"stat::number_of_executed_units:\s+(\d+)", said)
         covered = re.findall(r"\bcov: (\d+)", said)

@@ -27,7 +27,7 @@ class Flood:
 
     methods: dict[str, str]
     dead: list[str]
-    callers: int = 64
+    callers: int = 128
     channels: int = 4
 
     def write(self, file: Path) -> None:

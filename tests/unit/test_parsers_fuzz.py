@@ -1,9 +1,8 @@
 """The targets of `fuzz.targets`, with good inputs changed a little and with anything at all; `make fuzz` tries a million."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import pytest
 
 from fuzz.targets import TARGETS
 
@@ -38,7 +37,11 @@ def test_whatever_comes_in_is_ours_or_refused_by_us(name: str) -> None:
     target = TARGETS[name]
 
     @settings(max_examples=500, deadline=None)
-    @given(st.one_of(st.sampled_from(target.seeds).flatmap(_changed), st.binary(max_size=200), st.text(max_size=60).map(str.encode)))
+    @given(
+        st.one_of(
+            st.sampled_from(target.seeds).flatmap(_changed), st.binary(max_size=200), st.text(max_size=60).map(str.encode)
+        )
+    )
     def fuzz(data: bytes) -> None:
         target.take(data)
 
