@@ -122,25 +122,8 @@ def disk() -> Iterator[Disk]:
 async def test_while_the_disk_takes_nothing_changes_ask_to_come_back_and_questions_are_answered(
     world: World, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
-<<<<<<< HEAD
-    changing = (
-        "Create",
-        "Set",
-        "Cancel",
-        "Connect",
-        "Disconnect",
-        "Grant",
-        "Revoke",
-        "Update",
-        "Disable",
-        "Enable",
-        "Delete",
-        "Rotate",
-    )
-=======
     changing = ("Create", "Set", "Cancel", "Connect", "Disconnect", "Grant", "Revoke", "Update", "Disable", "Enable", "Delete",
                 "Rotate", "Report")  # fmt: skip
->>>>>>> audit5
     outcomes = {}
     disk.full = True
     with world.nothing_written():

@@ -5,6 +5,9 @@ ceased to be; each key over a list remembers by which change a customer came on 
 cursor they say whether the customer was covered all the time. They say nothing when the cursor is of another epoch of the
 authority, or was made with another key over other customers, or with another key while changes were being told: then nobody is
 taken to have stayed.
+
+Of customers that an authority restored from an older copy does not know at all nothing is said: a cursor names nobody. Nothing is
+handed out of them, and when they are registered again they enter.
 """
 
 from collections.abc import Callable, Iterable
