@@ -66,7 +66,7 @@ async def test_a_flood_of_dead_and_forged_secrets_delays_nobody_and_costs_no_lea
                 "devices", "consentry_devices", "--listen=127.0.0.1:0", f"--authority={running.address}",
                 f"--token-file={running.folder / 'devices.token'}", f"--data-dir={processes.folder / 'devices'}",
             )  # fmt: skip
-            order = processes.folder / "flood.json"
+            order = processes.folder / "flood.orders"
             addresses = (running.address, devices.address)
             Flood(dict(zip(addresses, METHODS, strict=True)), [each.secret for each in dead]).write(order)
             async with open_channel(devices.address) as channel:
