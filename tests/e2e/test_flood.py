@@ -8,7 +8,7 @@ and flooded rounds alternate, so that what else happens on the machine happens t
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -72,7 +72,7 @@ async def test_a_flood_of_dead_and_forged_secrets_delays_nobody_and_costs_no_lea
             async with open_channel(devices.address) as channel:
                 inventory = inventory_pb2_grpc.InventoryServiceStub(channel)
                 request = inventory_pb2.ListDevicesRequest(parent="customers/north")
-                calls = {
+                calls: dict[str, Callable[[], Any]] = {
                     "authority": lambda: running.coverage.ListCoveredCustomers(
                         coverage_pb2.ListCoveredCustomersRequest(), metadata=bearer(key), timeout=30
                     ),
@@ -109,7 +109,7 @@ async def _stays_open(channel: Any, key: str) -> None:
         pass
 
 
-async def _round(calls: Mapping[str, Callable[[], Awaitable[Any]]], seconds: float = ROUND_SECONDS) -> dict[str, list[float]]:
+async def _round(calls: Mapping[str, Callable[[], Any]], seconds: float = ROUND_SECONDS) -> dict[str, list[float]]:
     """What each call took; they begin at a steady pace, however long the ones before take."""
     took: dict[str, list[float]] = {service: [] for service in calls}
 

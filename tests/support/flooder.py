@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -44,7 +45,7 @@ async def flood(order: Flood) -> tuple[Counter[str], float]:
     prefix = KEY_PREFIXES[KeyKind.ALL_CUSTOMERS]
 
     async def caller(channel: grpc.aio.Channel, method: str, number: int) -> None:
-        call = channel.unary_unary(method)
+        call: Any = channel.unary_unary(method)
         sent = number
         while not over.is_set():
             sent += 1

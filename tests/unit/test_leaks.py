@@ -10,10 +10,24 @@ import pytest
 
 from consentry_authority.secret import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
 from consentry_core.errors import NotFound
-from consentry_core.rpc import refusing
+from consentry_core.rpc.refusing import refuse
 from support.leaks import Leaks
 
 KEYS = ChecksumKeys([secrets.token_bytes(32)])
+
+
+class _EndedError(Exception):
+    """The call."""
+
+
+class _Context:
+    """As much of a call as is needed to refuse it."""
+
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
+    async def abort(self, *_told: object) -> None:
+        raise _EndedError
 
 
 def random_part(secret: str) -> str:
@@ -56,8 +70,9 @@ def test_what_a_token_file_holds_is_found_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "authority.db").unlink()
 
 
-def test_a_secret_in_a_log_line_or_a_refusal_is_found(watched: Leaks) -> None:
+async def test_a_secret_in_a_log_line_or_a_refusal_is_found(watched: Leaks) -> None:
     secret = KEYS.make(TOKEN_PREFIX, secrets.token_bytes).text
     logging.getLogger("consentry_core").warning("what is %s?", secret)
-    refusing.told(NotFound(f"there is no {random_part(secret)}"))
+    with pytest.raises(_EndedError):
+        await refuse(_Context(), NotFound(f"there is no {random_part(secret)}"))  # type: ignore[arg-type]
     assert watched.take() == ["a line of consentry_core", "a refusal: NotFound"]

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -62,7 +63,7 @@ async def _echo(request: bytes, _context: object) -> bytes:
 @pytest.fixture
 async def channel() -> AsyncIterator[grpc.aio.Channel]:
     def add(server: grpc.aio.Server) -> None:
-        handlers = {"Say": grpc.unary_unary_rpc_method_handler(_echo)}
+        handlers: dict[str, Any] = {"Say": grpc.unary_unary_rpc_method_handler(_echo)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
 
     server = RpcServer(_Known(), (), add, reflection=False)
@@ -74,7 +75,7 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
 
 async def test_who_is_let_in_does_not_wait_for_those_who_are_turned_away(channel: grpc.aio.Channel) -> None:
     """300 refusals take two seconds, of which none is the others'."""
-    say = channel.unary_unary("/test.Echo/Say")
+    say: Any = channel.unary_unary("/test.Echo/Say")
 
     async def stranger() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
