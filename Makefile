@@ -86,7 +86,7 @@ lock: $(SUPPLY)/.installed ## write what the image installs, with hashes; after 
 	$(LOCK) --only-build-deps --build-deps-for wheel --output-file services/build.lock pyproject.toml
 
 audit: $(SUPPLY)/.installed ## look what is pinned up among known vulnerabilities (needs the network; fails without it)
-	$(SUPPLY)/bin/pip-audit --disable-pip --requirement services/requirements.lock || { status=$$?; \
+	@$(SUPPLY)/bin/pip-audit --strict --progress-spinner off --disable-pip --requirement services/requirements.lock || { status=$$?; \
 		echo 'audit: a vulnerability was found (above), or the vulnerability service could not be asked: without the network' \
 			'nothing was looked up, and nothing is known to be well' >&2; exit $$status; }
 

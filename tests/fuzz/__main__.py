@@ -9,9 +9,15 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import atheris
+from google.protobuf.message import DecodeError, Message
+
+from fuzz.changing import change
 
 with atheris.instrument_imports(include=["consentry_core", "consentry_authority", "consentry_devices", "fuzz.targets"]):
     from fuzz.targets import TARGETS
@@ -42,8 +48,22 @@ def _run(name: str, inputs: int, folder: Path) -> None:
     for number, seed in enumerate(TARGETS[name].seeds):
         (corpus / f"seed-{number:02}").write_bytes(seed)
     options = [f"-runs={inputs}", "-max_len=4096", f"-artifact_prefix={folder / name}-", "-print_final_stats=1", "-timeout=10"]
-    atheris.Setup(["fuzz", *options, str(corpus)], TARGETS[name].take)
+    form = TARGETS[name].form
+    more = {} if form is None else {"custom_mutator": partial(_mutated, form)}
+    atheris.Setup(["fuzz", *options, str(corpus)], TARGETS[name].take, **more)
     atheris.Fuzz()
+
+
+def _mutated(form: type[Message], data: bytes, longest: int, seed: int) -> bytes:
+    """A message with a few fields changed or, now and then and where it is none, with its bytes changed."""
+    random = Random(seed)  # noqa: S311 - to be repeated
+    if random.random() < 0.8:
+        with suppress(DecodeError):
+            message = form.FromString(data)
+            for _ in range(random.randint(1, 4)):
+                change(message, random)
+            return message.SerializeToString()[:longest]
+    return bytes(atheris.Mutate(data, longest))
 
 
 def _run_all(inputs: int, folder: Path) -> int:

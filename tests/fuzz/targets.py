@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from consentry.devices.v1 import gateway_pb2, telemetry_pb2
 from consentry_authority.secret import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
@@ -32,10 +32,11 @@ NOW: Final = Instant(1_790_000_000 * SECOND)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`take` is given anything at all; `seeds` are inputs that get far into it, to begin with."""
+    """`take` is given anything at all; `seeds` get far into it, to begin with; `form`: what they are messages of, if any."""
 
     take: Callable[[bytes], None]
     seeds: Sequence[bytes]
+    form: type[Message] | None = None
 
 
 def _random(seed: str) -> Callable[[int], bytes]:
@@ -254,6 +255,6 @@ TARGETS: Mapping[str, Target] = {
     "page_token": Target(_page_token, _encoded(*_TOKENS, _PAGES.make("ListKeys partners/rival", "a"))),
     "name": Target(_name, _encoded(*(pattern.format(*["abc"] * pattern.pattern.count("{")) for pattern in _PATTERNS))),
     "revision": Target(_revision, _encoded("0123456789abcdef.42", "e.0", ".1", "e.")),
-    "block": Target(_block, [_sample().SerializeToString(), _numbers_only().SerializeToString()]),
-    "frame": Target(_frame, _frames()),
+    "block": Target(_block, [_sample().SerializeToString(), _numbers_only().SerializeToString()], telemetry_pb2.TelemetryBlock),
+    "frame": Target(_frame, _frames(), gateway_pb2.PublishRequest.Frame),
 }
