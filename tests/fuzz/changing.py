@@ -17,7 +17,8 @@ _FLOATS = (0.0, -0.0, 1.5, 1e308, 5e-324, float("nan"), float("inf"), float("-in
 
 def change(message: Message, random: Random) -> None:
     """Change one field, however deep."""
-    field = random.choice(message.DESCRIPTOR.fields)
+    fields: list[Any] = list(message.DESCRIPTOR.fields)
+    field = random.choice(fields)
     holder: Any = message
     if field.is_repeated:
         _change_list(getattr(holder, field.name), field, random)
