@@ -36,7 +36,7 @@ def _changed(draw: st.DrawFn, seed: bytes) -> bytes:
 def test_whatever_comes_in_is_ours_or_refused_by_us(name: str) -> None:
     target = TARGETS[name]
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=250, deadline=None)
     @given(
         st.one_of(
             st.sampled_from(target.seeds).flatmap(_changed), st.binary(max_size=200), st.text(max_size=60).map(str.encode)
