@@ -57,8 +57,10 @@ from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
+from consentry_core.rpc.certificates import RequiredCertificates
 from consentry_core.rpc.peers import Peers, trusted_proxies
-from consentry_core.rpc.server import AddServicers, RpcServer, announce, serve_admin, until_signalled
+from consentry_core.rpc.policy import Caller
+from consentry_core.rpc.server import AddServicers, RpcServer, announce, connection_limits, serve_admin, until_signalled
 
 __all__ = [
     "Authority",
@@ -75,10 +77,11 @@ _log = logging.getLogger(__name__)
 
 
 class Authority:
-    """A running authority. `address` is where it serves."""
+    """A running authority. `address` is where it serves, `mutual_address` where it asks for certificates, if elsewhere."""
 
-    def __init__(self, address: str, store: Store, closing: contextlib.AsyncExitStack) -> None:
+    def __init__(self, address: str, store: Store, closing: contextlib.AsyncExitStack, *, mutual_address: str = "") -> None:
         self.address = address
+        self.mutual_address = mutual_address
         self.store = store
         self._closing = closing
 
@@ -92,6 +95,8 @@ async def start(
 ) -> Authority:
     """Serve. SettingError when the data folder is not ready, another authority uses it, or the address is taken."""
     clock = clock or SystemClock()
+    tls = settings.server_tls(settings.listen)
+    services = settings.names_of(settings.enforcement_clients, "--enforcement-clients")
     # What is opened later is closed earlier, also when something on the way fails.
     async with contextlib.AsyncExitStack() as opened:
         engine = open_existing(settings.database_file)
@@ -139,18 +144,20 @@ async def start(
                 peers=Peers(trusted_proxies(settings.trusted_proxies)),
                 clock=clock,
                 auditing=auditing,
+                certificates=RequiredCertificates(POLICIES, Caller.SERVICE, services, flag="--enforcement-clients"),
                 signed_in=signed_in(settings, clock),
             ),
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,
+            limits=connection_limits(settings),
         )
         opened.push_async_callback(server.stop)
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             opened.push_async_callback(admin.stop, None)
-        address = await server.start(settings.listen)
-        return Authority(address, store, opened.pop_all())
+        address = await server.start(settings.listen, tls=tls, mutual_listen=settings.mutual_listen)
+        return Authority(address, store, opened.pop_all(), mutual_address=server.mutual_address)
 
 
 def run(settings: AuthoritySettings) -> None:

@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from consentry_authority.cost import Cost
 from consentry_core.settings import setting
+from consentry_core.transport import TransportSettings
 
 _DEFAULT_COST = Cost()
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuthoritySettings:
+class AuthoritySettings(TransportSettings):
     """Settings of the authority; see `consentry_core.settings`."""
+
+    program: ClassVar[str] = "AUTHORITY"
 
     listen: str = setting("127.0.0.1:7401", "address that the authority serves on", env="CONSENTRY_AUTHORITY_LISTEN")
     data_dir: Path = setting(Path(".consentry"), "folder for databases, keys and tokens")
@@ -25,6 +29,11 @@ class AuthoritySettings:
     argon2_time: int = setting(_DEFAULT_COST.time, "passes that hashing a secret makes over that memory")
     argon2_parallelism: int = setting(_DEFAULT_COST.parallelism, "lanes that hashing a secret uses")
     accesses_kept_days: int = setting(400, "how long customers are told what was read of their data")
+    enforcement_clients: str = setting(
+        "",
+        "names of the certificates that services must come with, divided by commas; *.example.com and * stand for several",
+        env="CONSENTRY_AUTHORITY_ENFORCEMENT_CLIENTS",
+    )
     reflection: bool = setting(True, "serve reflection, so that grpcurl needs no protos")
     admin_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_ADMIN_LISTEN")
 

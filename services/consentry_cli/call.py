@@ -22,6 +22,8 @@ from consentry_cli.params import PAGE_SIZE
 from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, failure_of
 from consentry_core.rpc.client import bearer, open_sync_channel
 from consentry_core.settings import FromEnvironment, SettingError
+from consentry_core.tls import ClientTls
+from consentry_core.transport import client_tls, require_private
 
 _TOKEN_VARIABLE = "CONSENTRY_TOKEN"  # noqa: S105 - the name of a variable
 _TIMEOUT = 30.0
@@ -29,6 +31,35 @@ _TIMEOUT = 30.0
 _P = ParamSpec("_P")
 _Q = TypeVar("_Q")
 _A = TypeVar("_A")
+
+
+_FILE: Any = click.Path(path_type=Path)
+_TRANSPORT = (
+    click.option(
+        "--plaintext",
+        is_flag=True,
+        envvar="CONSENTRY_PLAINTEXT",
+        show_envvar=True,
+        help="Go without TLS beyond the loopback interface too.",
+    ),
+    click.option(
+        "--tls-key", type=_FILE, envvar="CONSENTRY_TLS_KEY", show_envvar=True, help="The private key of --tls-certificate, PEM."
+    ),
+    click.option(
+        "--tls-certificate",
+        type=_FILE,
+        envvar="CONSENTRY_TLS_CERTIFICATE",
+        show_envvar=True,
+        help="Certificate to show the service, PEM, where it asks for one.",
+    ),
+    click.option(
+        "--tls-ca",
+        type=_FILE,
+        envvar="CONSENTRY_TLS_CA",
+        show_envvar=True,
+        help="Authorities of the service's certificate, PEM. Without: plaintext.",
+    ),
+)
 
 
 class Call:
@@ -91,13 +122,22 @@ def devices_call(command: Callable[Concatenate[Call, _P], None]) -> Callable[...
 
 def _calling(command: Callable[Concatenate[Call, _P], None], service: str, variable: str, default: str) -> Callable[..., None]:
     @functools.wraps(command)
-    def call(*, address: str, credential: str | None, token_file: Path | None, as_json: bool, **values: Any) -> None:
+    def call(
+        *,
+        address: str,
+        credential: str | None,
+        token_file: Path | None,
+        as_json: bool,
+        **values: Any,
+    ) -> None:
         secret = _secret(credential, token_file)
-        with _failures(service, address), open_sync_channel(address) as channel:
+        tls = _tls(address, **{name: values.pop(name) for name in ("plaintext", "tls_ca", "tls_certificate", "tls_key")})
+        with _failures(service, address), open_sync_channel(address, tls) as channel:
             command(Call(channel, secret, as_json=as_json), **values)  # type: ignore[call-arg] # click gives what it declared
 
     decorated: Callable[..., None] = call
     for option in (
+        *_TRANSPORT,
         click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs."),
         click.option(
             "--token-file",
@@ -119,6 +159,14 @@ def _calling(command: Callable[Concatenate[Call, _P], None], service: str, varia
     ):
         decorated = option(decorated)
     return decorated
+
+
+def _tls(
+    address: str, *, plaintext: bool, tls_ca: Path | None, tls_certificate: Path | None, tls_key: Path | None
+) -> ClientTls | None:
+    if tls_ca is None:
+        require_private(address, plaintext=plaintext, instead="--tls-ca")
+    return client_tls(tls_ca, tls_certificate, tls_key)
 
 
 def _secret(credential: str | None, token_file: Path | None) -> str:

@@ -48,6 +48,7 @@ from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, Step, S
 from consentry_client.readings import Columns, DeviceReadings, Reading
 from consentry_client.sync import Client
 from consentry_core.errors import Violation
+from consentry_core.tls import ClientTls
 from consentry_rule import DataClass
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "CallFailed",
     "Cancelled",
     "Client",
+    "ClientTls",
     "Columns",
     "CoverageEvent",
     "CoverageHeartbeat",

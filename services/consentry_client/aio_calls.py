@@ -9,9 +9,11 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from consentry_client.errors import CallFailed, closed, ended_early, failure_of
+from consentry_client.protecting import protected
 from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Message, Question, Told, Watch
 from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.tls import ClientTls
 
 _A = TypeVar("_A")
 _Q = TypeVar("_Q")
@@ -20,7 +22,9 @@ _Q = TypeVar("_Q")
 class AsyncCalls:
     """One credential's calls. `close` ends what is open."""
 
-    def __init__(self, secret: str, timeout: float) -> None:
+    def __init__(self, secret: str, timeout: float, tls: ClientTls | None = None, *, plaintext: bool = False) -> None:
+        self._tls = tls
+        self._plaintext = plaintext
         self._metadata = bearer(secret.strip())
         self._timeout = timeout
         self._own: list[grpc.aio.Channel] = []
@@ -46,7 +50,7 @@ class AsyncCalls:
     def _channel(self, target: str | grpc.aio.Channel | None) -> grpc.aio.Channel | None:
         if not isinstance(target, str):
             return target
-        channel = open_channel(target)
+        channel = open_channel(target, protected(target, self._tls, plaintext=self._plaintext))
         self._own.append(channel)
         return channel
 

@@ -23,6 +23,7 @@ from consentry_client.readings import DeviceReadings, Reading, reading_of
 from consentry_client.requests import Span, Time, history_request, in_steps, latest_request, simulate_request
 from consentry_client.resuming import CoverageWatch, FeedWatch, Random
 from consentry_client.sync_calls import Calls
+from consentry_core.tls import ClientTls
 from consentry_rule import DataClass
 
 _A = TypeVar("_A")
@@ -34,8 +35,10 @@ class Client(Calls):
     """A partner's access, with one API key.
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
-    (TLS, interceptors); either can be left out by who does not need it. `secret`: the key's, never shown again. `timeout`:
-    seconds for every call that is not a stream. Safe to use from several threads. Every method raises `CallFailed`.
+    (interceptors); either can be left out by who does not need it. `secret`: the key's, never shown again. `timeout`:
+    seconds for every call that is not a stream. `tls`: the files of certificates, read again when they change; without, the
+    way is plaintext, and an address beyond the loopback interface a ValueError unless `plaintext` allows it.
+    Safe to use from several threads. Every method raises `CallFailed`.
     """
 
     def __init__(
@@ -45,9 +48,11 @@ class Client(Calls):
         authority: str | grpc.Channel | None = None,
         devices: str | grpc.Channel | None = None,
         timeout: float = 30.0,
+        tls: ClientTls | None = None,
+        plaintext: bool = False,
         random: Random = random.random,
     ) -> None:
-        super().__init__(secret, timeout)
+        super().__init__(secret, timeout, tls, plaintext=plaintext)
         self._random = random
         # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
         channel = self._channel(authority)

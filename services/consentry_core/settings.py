@@ -5,7 +5,7 @@
         listen: str = setting("127.0.0.1:7401", "address to serve on", env="CONSENTRY_AUTHORITY_LISTEN")
 
 A field named `data_dir` is the flag `--data-dir` and, unless `env` says otherwise, the variable `CONSENTRY_DATA_DIR`.
-A secret has the variable only.
+A secret has the variable only. Fields that several programs share say `{program}` where the class's `program` is to stand.
 
 A variable that begins with `CONSENTRY_` and that nothing reads is refused: it is a typing error or a left-over, and either way
 somebody believes that it does something.
@@ -47,9 +47,10 @@ def setting(default: Any, help_text: str, *, env: str | None = None, secret: boo
     return dataclasses.field(default=default, metadata={"help": help_text, "env": env, "kind": kind})
 
 
-def variable(field: dataclasses.Field[Any]) -> str:
-    """The environment variable of a field."""
-    return field.metadata["env"] or PREFIX + field.name.upper()
+def variable(field: dataclasses.Field[Any], program: str = "") -> str:
+    """The environment variable of a field, of settings whose `program` this is."""
+    named: str = field.metadata["env"] or PREFIX + field.name.upper()
+    return named.replace("{program}", program)
 
 
 def options(settings: type[_S]) -> Callable[[Callable[Concatenate[_S, _P], None]], Callable[..., None]]:
@@ -63,13 +64,13 @@ def options(settings: type[_S]) -> Callable[[Callable[Concatenate[_S, _P], None]
         call.__name__, call.__doc__ = command.__name__, command.__doc__
         decorated: Callable[..., None] = call
         for field in reversed(dataclasses.fields(settings)):  # type: ignore[arg-type]
-            decorated = _option(field)(decorated)
+            decorated = _option(field, getattr(settings, "program", ""))(decorated)
         return decorated
 
     return decorate
 
 
-def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _option(field: dataclasses.Field[Any], program: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     flag = "--" + field.name.replace("_", "-")
     default = field.default
     kind: Any = click.Path(path_type=Path) if isinstance(default, Path) or field.type in {Path, Path | None} else type(default)
@@ -78,8 +79,8 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
     elif default is None and kind is type(None):
         kind = str
     return click.option(
-        flag, field.name, cls=field.metadata["kind"], type=kind, default=default, envvar=variable(field), show_envvar=True,
-        show_default=default is not None, help=field.metadata["help"],
+        flag, field.name, cls=field.metadata["kind"], type=kind, default=default, envvar=variable(field, program),
+        show_envvar=True, show_default=default is not None, help=field.metadata["help"],
     )  # fmt: skip
 
 

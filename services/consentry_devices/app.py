@@ -19,9 +19,11 @@ from consentry_core.clock import SECOND, Clock, SystemClock
 from consentry_core.encoding import RandomBytes
 from consentry_core.lifecycle import settle
 from consentry_core.paging import PageTokens
+from consentry_core.rpc.certificates import RequiredCertificates
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.peers import trusted_proxies
-from consentry_core.rpc.server import RpcServer, announce, serve_admin, signals, until_signalled
+from consentry_core.rpc.policy import Caller
+from consentry_core.rpc.server import RpcServer, announce, connection_limits, serve_admin, signals, until_signalled
 from consentry_core.rpc.stuck import StuckWrites
 from consentry_devices.feed.retention import Retention
 from consentry_devices.feed.ring import Ring
@@ -59,10 +61,11 @@ SERVICES = [
 
 
 class Devices:
-    """The running service. `address` is where it serves."""
+    """The running service. `address` is where it serves, `mutual_address` where it asks for certificates, if elsewhere."""
 
-    def __init__(self, address: str, store: Store, parts: contextlib.AsyncExitStack) -> None:
+    def __init__(self, address: str, store: Store, parts: contextlib.AsyncExitStack, *, mutual_address: str = "") -> None:
         self.address = address
+        self.mutual_address = mutual_address
         self.store = store
         self._parts = parts
 
@@ -83,6 +86,7 @@ async def start(
     The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
     """
     clock = clock or SystemClock()
+    tls = settings.server_tls(settings.listen)
     async with contextlib.AsyncExitStack() as parts:  # undone in reverse: the server first, the store last
         guard = None
         if gate is None:
@@ -103,17 +107,17 @@ async def start(
         add_servicers = partial(
             _add_servicers, store=store, ingest=ingest, ring=ring, clock=clock, random=random, folder=settings.data_dir
         )
-        server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection)
+        server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection, limits=connection_limits(settings))
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
         stuck = StuckWrites(server.open_calls, clock, settings.write_timeout)
         parts.push_async_callback(_end, asyncio.create_task(stuck.run(), name="stuck-writes"))
-        address = await server.start(settings.listen, healthy=guard is None)
+        address = await server.start(settings.listen, healthy=guard is None, tls=tls, mutual_listen=settings.mutual_listen)
         if guard is not None:
             await guard.start()
         _log.info("serving on %s", address)
-        return Devices(address, store, parts.pop_all())
+        return Devices(address, store, parts.pop_all(), mutual_address=server.mutual_address)
     raise AssertionError("unreachable")
 
 
@@ -128,8 +132,12 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serving: Callable[[bool], None]) -> Guard:
+    gateways = settings.names_of(settings.gateway_clients, "--gateway-clients")
     return Guard(
         target=settings.authority,
+        tls=settings.to_authority(),
+        plaintext=settings.plaintext,
+        certificates=RequiredCertificates(POLICIES, Caller.GATEWAY, gateways, flag="--gateway-clients"),
         token=settings.own_token(),
         service="devices",
         policies=POLICIES,

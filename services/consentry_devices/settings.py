@@ -2,19 +2,38 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from consentry_core.settings import SettingError, setting
+from consentry_core.tls import ClientTls
+from consentry_core.transport import TransportSettings, client_tls, require_private
 from consentry_devices.quota import Quotas, Rates
 
 _LEAST_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class DevicesSettings:
+class DevicesSettings(TransportSettings):
     """How the device-data service runs."""
+
+    program: ClassVar[str] = "DEVICES"
 
     listen: str = setting("127.0.0.1:7402", "address to serve on", env="CONSENTRY_DEVICES_LISTEN")
     authority: str = setting("127.0.0.1:7401", "address of the authority")
+    authority_tls_ca: Path | None = setting(
+        None, "authorities of the authority's certificate, PEM; without: plaintext", env="CONSENTRY_DEVICES_AUTHORITY_TLS_CA"
+    )
+    authority_tls_certificate: Path | None = setting(
+        None,
+        "certificate to show the authority, PEM  [default: the service's own]",
+        env="CONSENTRY_DEVICES_AUTHORITY_TLS_CERTIFICATE",
+    )
+    authority_tls_key: Path | None = setting(None, "its private key, PEM", env="CONSENTRY_DEVICES_AUTHORITY_TLS_KEY")
+    gateway_clients: str = setting(
+        "",
+        "names of the certificates that gateways must come with, divided by commas; *.example.com and * stand for several",
+        env="CONSENTRY_DEVICES_GATEWAY_CLIENTS",
+    )
     token: str | None = setting(None, "the service's own token; better in a file", env="CONSENTRY_DEVICES_TOKEN", secret=True)
     token_file: Path | None = setting(
         None,
@@ -72,6 +91,16 @@ class DevicesSettings:
                 "--gateway-readings, --gateway-bytes, --backlog-readings and --backlog-bytes must not be below 0"
             )
         return Quotas(live, backlog)
+
+    def to_authority(self) -> ClientTls | None:
+        """How to connect to the authority; None for plaintext. SettingError when that is not allowed, or makes no sense."""
+        if self.authority_tls_ca is None:
+            require_private(self.authority, plaintext=self.plaintext, instead="--authority-tls-ca")
+            return client_tls(None, self.authority_tls_certificate, self.authority_tls_key)
+        certificate, key = self.authority_tls_certificate, self.authority_tls_key
+        if certificate is None and key is None:
+            certificate, key = self.tls_certificate, self.tls_key
+        return client_tls(self.authority_tls_ca, certificate, key)
 
     def own_token(self) -> str:
         """The token that the service authenticates with at the authority. SettingError when there is none."""

@@ -95,13 +95,14 @@ class Parts:
         clock: Clock,
         random_bytes: RandomBytes,
     ) -> None:
+        tls = settings.tls()  # first: what cannot be used is told before anything is opened
         outbox = Outbox(settings.data_dir, random_bytes, most_bytes=settings.outbox_bytes)
         self.devices = memory.remembered_devices(outbox.recall(memory.DEVICES))
         gone_after, unreachable_after = DAY, 3
         if isinstance(settings, CollectSettings):
             gone_after, unreachable_after = settings.gone_after_nanoseconds(), settings.unreachable_after
         present = memory.remembered_present(outbox.recall(memory.PRESENT))
-        self.channel = open_channel(settings.devices)
+        self.channel = open_channel(settings.devices, tls)
         self.publisher = Publisher(
             self.channel,
             settings.own_token,

@@ -7,6 +7,8 @@ from consentry_core import names
 from consentry_core.clock import SECOND
 from consentry_core.errors import InvalidArgument
 from consentry_core.settings import SettingError, setting
+from consentry_core.tls import ClientTls
+from consentry_core.transport import client_tls, require_private
 from consentry_gateway.outbox import MOST_BYTES
 from consentry_rule import CustomerId
 
@@ -22,6 +24,14 @@ class GatewaySettings:
     token_file: Path | None = setting(
         None, "file with the gateway's token, read again at every connection", env="CONSENTRY_GATEWAY_TOKEN_FILE"
     )
+    tls_ca: Path | None = setting(
+        None, "authorities of the service's certificate, PEM; without: plaintext", env="CONSENTRY_GATEWAY_TLS_CA"
+    )
+    tls_certificate: Path | None = setting(
+        None, "certificate to show the service, PEM; read again when it changes", env="CONSENTRY_GATEWAY_TLS_CERTIFICATE"
+    )
+    tls_key: Path | None = setting(None, "its private key, PEM", env="CONSENTRY_GATEWAY_TLS_KEY")
+    plaintext: bool = setting(False, "go without TLS beyond the loopback interface too", env="CONSENTRY_GATEWAY_PLAINTEXT")
     customer: str = setting("customers/demo", "the customer whose devices they are", env="CONSENTRY_GATEWAY_CUSTOMER")
     gateway: str = setting(
         "gateway", "the gateway's own id within its customer; one process at a time", env="CONSENTRY_GATEWAY_ID"
@@ -51,6 +61,12 @@ class GatewaySettings:
             raise SettingError(
                 f"cannot read the token file {self.token_file} ({error.strerror}); give another with --token-file"
             ) from error
+
+    def tls(self) -> ClientTls | None:
+        """How to connect; None for plaintext. SettingError when that is not allowed, or makes no sense."""
+        if self.tls_ca is None:
+            require_private(self.devices, plaintext=self.plaintext, instead="--tls-ca")
+        return client_tls(self.tls_ca, self.tls_certificate, self.tls_key)
 
     def checked(self) -> CustomerId:
         """The customer's id. SettingError when a setting cannot be used."""

@@ -2,7 +2,7 @@
 
 How a call comes in (`Guard.admit`):
 
-1. Take the secret from the metadata.
+1. See that the method's client certificate is there, if it takes one, and take the secret from the metadata.
 2. Recall whose it is; else ask the authority (`VerifyCredential`), once for all calls that wait for the same secret.
 3. Follow the credential, if nobody does yet, and wait until its facts are known and as new as the verification.
 4. Check lease, credential, secret, where it comes from (`Call.check`), whether this kind of caller may call this method, and
@@ -28,9 +28,12 @@ from consentry_core.follow import Revision
 from consentry_core.identity import IdentityMemory
 from consentry_core.returning import return_after
 from consentry_core.rpc.bearer import bearer_secret
+from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
 from consentry_core.rpc.gate import OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
+from consentry_core.tls import ClientTls
+from consentry_core.transport import require_private
 from consentry_core.waking import Waking
 from consentry_guard.access import Access, GuardedCall
 from consentry_guard.call import Call, lease_lost
@@ -40,9 +43,10 @@ from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
 from consentry_guard.quotas import Quotas
 from consentry_guard.reporting import Reporting
-from consentry_guard.rpc.authority import Authority, Verified
+from consentry_guard.rpc.authority import Authority
 from consentry_guard.tally import Tally
 from consentry_guard.uses import SecretUses
+from consentry_guard.verifying import Verifications
 from consentry_rule import CustomerId, Instant, Key, Network, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)
@@ -73,6 +77,9 @@ class Guard:
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
     calls begin and cease to be served, for health checks. `trusted_proxies` are those whose `x-forwarded-for` counts.
 
+    `tls` is how to connect to the authority; without it, in plaintext: refused beyond the loopback interface (SettingError),
+    unless `plaintext` allows it. `certificates` says which methods need whose client certificate.
+
     `accesses` is a folder for what each key read, until it has been reported to the authority, where customers see it. None:
     nothing is counted, and all the time that this guard serves shows as not reported.
     """
@@ -90,17 +97,25 @@ class Guard:
         on_serving: Callable[[bool], None] = lambda _: None,
         accesses: Path | None = None,
         trusted_proxies: Iterable[Network] = (),
+        tls: ClientTls | None = None,
+        plaintext: bool = False,
+        certificates: RequiredCertificates = NO_CERTIFICATES,
     ) -> None:
+        if tls is None:
+            require_private(target, plaintext=plaintext, instead="TLS to the authority (tls=...)")
+        self._certificates = certificates
         self._peers = Peers(trusted_proxies)
         self._quotas = Quotas()
         self._clock = clock or SystemClock()
         self._policies = policies
         self._scopes = scopes
         self._memory = IdentityMemory(random)
-        self._verifying: dict[str, asyncio.Task[Verified]] = {}
         incarnation = base32(random(15))
         self._follower = Follower(incarnation, service)
-        self._authority = Authority(target, token, self._follower, self._clock, applied=self._applied, renewing=self._renewing)
+        self._authority = Authority(
+            target, token, self._follower, self._clock, applied=self._applied, renewing=self._renewing, tls=tls
+        )
+        self._verifications = Verifications(self._authority.verify)
         self._tally = self._reporting = None
         if accesses is not None:
             self._tally = Tally()
@@ -133,8 +148,7 @@ class Guard:
             await self._reporting.stop()
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._verifying.values():
-            task.cancel()
+        self._verifications.stop()
         self._tell_uses(self._clock.boot())
         await self._authority.stop()
 
@@ -142,11 +156,12 @@ class Guard:
 
     async def admit(self, call: OpenCall) -> None:
         """See `Gate.admit`, and the numbered steps above."""
+        self._certificates.require(call)
         secret = bearer_secret(call.context.invocation_metadata() or ())
         identity = self._memory.recall(secret)
         verified = None
         if identity is None:
-            verified = await self._verify(secret, call.context.peer())
+            verified = await self._verifications.ask(secret, call.context.peer())
             identity = verified.identity
             self._follower.verified(identity.credential, verified.proof)
         guarded = self._calls[call] = Call(
@@ -210,15 +225,6 @@ class Guard:
                 keys.discard(name)
                 if not keys:
                     del self._keys_of[partner]
-
-    async def _verify(self, secret: str, peer: str) -> Verified:
-        task = self._verifying.get(secret)
-        if task is None:
-            task = asyncio.create_task(self._authority.verify(secret, peer))
-            self._verifying[secret] = task
-            task.add_done_callback(lambda _: self._verifying.pop(secret, None))
-        # Shielded: one caller that goes away does not take the answer from the others.
-        return await asyncio.shield(task)
 
     async def _know(self, call: Call, wanted: Sequence[str]) -> None:
         """Follow these names while the call lasts, and wait until the facts are known. Unavailable when they do not come."""

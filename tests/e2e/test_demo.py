@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.certificates import Certificates
+
 BIN = Path(sys.executable).parent
 
 
@@ -60,11 +62,14 @@ async def test_the_demo_tells_its_story_and_leaves_nothing_behind(tmp_path: Path
 
 @pytest.mark.slow
 async def test_what_is_printed_to_try_works_as_pasted(tmp_path: Path) -> None:
-    """`make run`: both services up, grpcurl lines that work, and an end at Ctrl-C. A second time on the same data, too."""
+    """`make run`: both services up, grpcurl lines that work, and an end at Ctrl-C. Again on the same data, over TLS."""
     folder = tmp_path / "data"
-    for _ in range(2):
+    certificates = Certificates(tmp_path / "tls")
+    certificate, key = certificates.loopback()
+    over_tls = [f"--tls-ca={certificates.ca}", f"--tls-certificate={certificate}", f"--tls-key={key}"]
+    for options in ([], over_tls):
         process = await asyncio.create_subprocess_exec(
-            BIN / "consentry", "demo", "--stay", "--data-dir", folder, "--free-ports",
+            BIN / "consentry", "demo", "--stay", "--data-dir", folder, "--free-ports", *options,
             cwd=tmp_path, env=environment(tmp_path), stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout is not None

@@ -224,7 +224,7 @@ async def test_coverage_is_told_as_it_changes(pair: Pair, tmp_path: Path) -> Non
     await pair.authority.partner("acme")
     await pair.authority.valid_customer("north", "acme")
     await pair.authority.valid_customer("south", "acme")
-    key = tmp_path / "key"
+    key = tmp_path / "key.token"
     key.write_text((await pair.authority.key("acme")).secret + "\n", encoding="utf-8")
     watching = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "consentry_cli", "coverage", "watch",

@@ -38,7 +38,7 @@ async def test_every_block_runs(tmp_path: Path) -> None:
         north = await pair.gateway("north")
         await north.publish(load=[41.5, 42.0])
         outputs = await asyncio.gather(*(_run(block, pair, key.secret) for block in BLOCKS))
-    with_asyncio, without, in_steps, simulated, resuming, sampled, errors = outputs
+    with_asyncio, without, in_steps, simulated, resuming, sampled, errors, over_tls = outputs
     assert "covered: customers/north" in with_asyncio
     assert re.search(r"customers/north/devices/\S+/sensors/load 42\.0", with_asyncio)
     assert "customers/north/devices/" in without
@@ -48,6 +48,7 @@ async def test_every_block_runs(tmp_path: Path) -> None:
     assert resuming == ""
     assert "1 devices, 0 readings folded" in sampled
     assert "NOT_COVERED" in errors
+    assert "covered: customers/north" in over_tls, "in plaintext, as the variable is not set"
 
 
 @pytest.mark.parametrize("name", re.findall(r"`([A-Z]\w+)`", README))

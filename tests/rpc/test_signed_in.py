@@ -257,7 +257,7 @@ async def test_keys_that_are_not_for_verifying_are_left_out(place: Place) -> Non
 async def test_keys_from_a_file_and_roles_by_the_providers_own_words(tmp_path: Path, clock: FakeClock, issuer: Issuer) -> None:
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"keys": [issuer.jwk]}))
-    settings = {
+    settings: dict[str, Any] = {
         "oidc_issuer": issuer.url,
         "oidc_audience": AUDIENCE,
         "oidc_jwks": str(file),

@@ -41,6 +41,7 @@ from consentry_authority.app import Authority, AuthoritySettings, initialize, st
 from consentry_core.clock import Clock
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.times import optional_timestamp
+from consentry_core.tls import ClientTls
 from consentry_rule import Instant
 from support.clocks import FakeClock
 
@@ -239,13 +240,18 @@ class RunningAuthority(AuthorityCalls):
 
 
 @contextlib.asynccontextmanager
-async def running_authority(folder: Path, *, clock: Clock | None = None, **settings: Any) -> AsyncIterator[RunningAuthority]:
-    """An authority on a data folder, initialised if it is not. The clock is a FakeClock unless another is given."""
+async def running_authority(
+    folder: Path, *, clock: Clock | None = None, tls: ClientTls | None = None, **settings: Any
+) -> AsyncIterator[RunningAuthority]:
+    """An authority on a data folder, initialised if it is not. The clock is a FakeClock unless another is given.
+
+    `tls` is for who calls it; its own certificates are among the settings.
+    """
     clock = clock or FakeClock()
     prepare(folder)
     authority = await start(settings_of(folder, **settings), clock=clock)
     try:
-        async with open_channel(authority.address) as channel:
+        async with open_channel(authority.address, tls) as channel:
             yield RunningAuthority(authority, folder, clock, channel)
     finally:
         await authority.stop()

@@ -13,9 +13,10 @@ async with running_pair(tmp_path) as pair:
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -36,11 +37,13 @@ from consentry.devices.v1 import (
 from consentry_core.clock import Clock, SystemClock
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.times import to_timestamp
+from consentry_core.tls import ClientTls
 from consentry_devices.app import Devices, DevicesSettings
 from consentry_devices.app import start as start_devices
 from consentry_rule import Instant
 from support.authority import RunningAuthority, running_authority
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 PATIENCE = 10.0
 """Seconds after which a test has waited long enough for what should come in milliseconds."""
 
@@ -193,19 +196,32 @@ class Pair:
 
 
 @contextlib.asynccontextmanager
-async def running_pair(folder: Path, *, clock: Clock | None = None, authority: str | None = None) -> AsyncIterator[Pair]:
-    """The pair. `authority` is the address that the guard is told, if it is not the authority's own."""
+async def running_pair(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    authority: str | None = None,
+    tls: ClientTls | None = None,
+    of_authority: Mapping[str, Any] = _NONE,
+    of_devices: Mapping[str, Any] = _NONE,
+) -> AsyncIterator[Pair]:
+    """The pair, with further settings of each. `tls` is for who calls them.
+
+    `authority` is the address that the guard is told, if it is not the authority's own: the one where it asks for
+    certificates, if there is one.
+    """
     clock = clock or SystemClock()
-    async with running_authority(folder / "authority", clock=clock) as running:
+    async with running_authority(folder / "authority", clock=clock, tls=tls, **of_authority) as running:
         settings = DevicesSettings(
             listen="127.0.0.1:0",
-            authority=authority or running.address,
+            authority=authority or running.authority.mutual_address or running.address,
             token_file=folder / "authority" / "devices.token",
             data_dir=folder / "devices",
+            **of_devices,
         )
         devices = await start_devices(settings, clock=clock)
         try:
-            async with open_channel(devices.address) as channel:
+            async with open_channel(devices.address, tls) as channel:
                 yield Pair(running, devices, channel, folder)
         finally:
             await devices.stop()

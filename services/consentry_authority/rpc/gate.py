@@ -17,6 +17,7 @@ from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.errors import ConsentryError, Unauthenticated, Unavailable
 from consentry_core.rpc.bearer import bearer_secret
+from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
 from consentry_core.rpc.gate import OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
@@ -41,7 +42,9 @@ class AuthorityGate:
         clock: Clock,
         auditing: Auditing,
         signed_in: SignedIn | None,
+        certificates: RequiredCertificates = NO_CERTIFICATES,
     ) -> None:
+        self._certificates = certificates
         self._signed_in = signed_in
         self._authenticator = authenticator
         self._current = current
@@ -54,9 +57,9 @@ class AuthorityGate:
     async def admit(self, call: OpenCall) -> None:
         """Let the call in, as an `Actor` in `call.caller`.
 
-        1. Exactly one credential in the metadata. One that an identity provider signed is verified by `SignedIn`, in place of 2
-           to 4.
-        2. Whose it is: `Authenticator.identify`.
+        1. The client certificate that the method takes, if it takes one.
+        2. Exactly one credential in the metadata, and whose it is: `Authenticator.identify`. One that an identity provider has
+           signed is verified by `SignedIn`, in place of this and of 3 and 4.
         3. The credential's current facts: still there, and this secret still among its live ones.
         4. Both usable now and from there: not disabled, not past their end, from a network that the key allows. One that is not
            can still be killed by who holds it.
@@ -65,6 +68,7 @@ class AuthorityGate:
         metadata = call.context.invocation_metadata() or ()
         call.request_id = next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
         call.on_request = partial(_remember_request_id, call)
+        self._certificates.require(call)
         secret = bearer_secret(metadata, longest=LONGEST_TOKEN)
         if self._signed_in is not None and is_signed(secret):
             call.caller = identified = await self._signed_in.identify(secret)

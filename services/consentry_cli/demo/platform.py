@@ -18,6 +18,7 @@ from consentry.authority.v1 import (
     tokens_pb2_grpc,
 )
 from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.tls import ClientTls
 
 PAID = directory_pb2.Subscription.PLAN_PAID
 TRIAL = directory_pb2.Subscription.PLAN_TRIAL
@@ -27,8 +28,8 @@ Kind = keys_pb2.Key
 class Platform:
     """Calls to one authority, each with the credential of whoever makes it."""
 
-    def __init__(self, address: str, operator: str) -> None:
-        self._channel: grpc.aio.Channel = open_channel(address)
+    def __init__(self, address: str, operator: str, tls: ClientTls | None = None) -> None:
+        self._channel: grpc.aio.Channel = open_channel(address, tls)
         self._operator = operator
         self._admins: dict[str, str] = {}
         self._directory = directory_pb2_grpc.DirectoryServiceStub(self._channel)

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from consentry_cli.demo.platform import Platform
 from consentry_cli.demo.processes import Processes, processes
+from consentry_core.tls import ClientTls
 from consentry_gateway import recorded
 
 PARTNER = "acme"
@@ -23,13 +24,14 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs. `addresses` are the ones that are served."""
+    """Everything that runs. `addresses` are the ones that are served; `tls` how to reach them, None for plaintext."""
 
     folder: Path
     processes: Processes
     addresses: Addresses
     platform: Platform
     agents: recorded.RecordedAgents | None
+    tls: ClientTls | None
 
     def gateway(self, customer: str, secret: str, recording: str, device: str) -> None:
         """Start a gateway that polls one recorded device every second and publishes for a customer."""
@@ -47,7 +49,7 @@ class Stage:
         self.processes.start(
             f"gateway-{customer}", "gateway", "collect", f"--devices={self.addresses.devices}",
             f"--customer=customers/{customer}", f"--token-file={token}", f"--agents={agents}",
-            f"--data-dir={folder / 'outbox'}", "--interval=1",
+            f"--data-dir={folder / 'outbox'}", "--interval=1", *_trusting(self.tls),
         )  # fmt: skip
 
     def simulator(self, speed: int) -> None:
@@ -55,34 +57,45 @@ class Stage:
         self.processes.start(
             "simulator", "gateway", "simulate", f"--devices={self.addresses.devices}",
             f"--token-file={self.folder / 'demo-gateway.token'}", f"--data-dir={self.folder / 'simulator'}",
-            "--interval=1", f"--speed={speed}",
+            "--interval=1", f"--speed={speed}", *_trusting(self.tls),
         )  # fmt: skip
 
 
 @contextlib.asynccontextmanager
-async def stage(folder: Path, addresses: Addresses, *, agents: bool) -> AsyncIterator[Stage]:
-    """Initialise the folder, start the pair and, if wanted, the recorded agents; end them all afterwards."""
+async def stage(folder: Path, addresses: Addresses, *, agents: bool, tls: ClientTls | None = None) -> AsyncIterator[Stage]:
+    """Initialise the folder, start the pair and, if wanted, the recorded agents; end them all afterwards.
+
+    `tls`: over TLS, its certificate being what both services show.
+    """
     with processes(folder) as running, contextlib.ExitStack() as stack:
         # The agents index their recordings for some seconds: meanwhile the pair comes up.
         starting = asyncio.create_task(asyncio.to_thread(recorded.start)) if agents else None
         try:
-            served = await asyncio.to_thread(_start_pair, running, folder, addresses)
+            served = await asyncio.to_thread(_start_pair, running, folder, addresses, tls)
         finally:
             replaying = await starting if starting is not None else None
             if replaying is not None:
                 stack.callback(replaying.stop)
         operator = (folder / "operator.token").read_text(encoding="utf-8").strip()
-        platform = Platform(served.authority, operator)
+        platform = Platform(served.authority, operator, tls)
         try:
-            yield Stage(folder, running, served, platform, replaying)
+            yield Stage(folder, running, served, platform, replaying, tls)
         finally:
             await platform.close()
             await asyncio.to_thread(running.stop_all)
 
 
-def _start_pair(running: Processes, folder: Path, addresses: Addresses) -> Addresses:
+def _trusting(tls: ClientTls | None, flag: str = "--tls-ca") -> Sequence[str]:
+    return () if tls is None else (f"{flag}={tls.ca}",)
+
+
+def _start_pair(running: Processes, folder: Path, addresses: Addresses, tls: ClientTls | None) -> Addresses:
     data_dir = f"--data-dir={folder}"
+    shown = () if tls is None else (f"--tls-certificate={tls.certificate}", f"--tls-key={tls.key}")
     running.run("init", "init", data_dir)
-    authority = running.serve("authority", "authority", f"--listen={addresses.authority}", data_dir)
-    devices = running.serve("devices", "devices", f"--listen={addresses.devices}", f"--authority={authority}", data_dir)
+    authority = running.serve("authority", "authority", f"--listen={addresses.authority}", data_dir, *shown)
+    trusting = _trusting(tls, "--authority-tls-ca")
+    devices = running.serve(
+        "devices", "devices", f"--listen={addresses.devices}", f"--authority={authority}", data_dir, *shown, *trusting
+    )
     return Addresses(authority, devices)

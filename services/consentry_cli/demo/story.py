@@ -43,7 +43,7 @@ class Story:
 
     def _client(self, secret: str) -> AsyncClient:
         addresses = self.stage.addresses
-        return AsyncClient(secret=secret, authority=addresses.authority, devices=addresses.devices)
+        return AsyncClient(secret=secret, authority=addresses.authority, devices=addresses.devices, tls=self.stage.tls)
 
     async def _covered(self, secret: str) -> list[str]:
         async with self._client(secret) as client:

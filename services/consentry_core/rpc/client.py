@@ -2,6 +2,9 @@
 
 import grpc
 
+from consentry_core.rpc.renewed import RenewedChannel, RenewedSyncChannel
+from consentry_core.tls import ClientTls
+
 # Reconnect fast: a guard that has lost its authority has seconds, not the default's two minutes.
 _OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.keepalive_time_ms", 20_000),
@@ -21,14 +24,21 @@ _OPTIONS: tuple[tuple[str, str | int], ...] = (
 )
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
-    """An asyncio channel. Connects by itself, at the first call."""
-    return grpc.aio.insecure_channel(target, options=_OPTIONS)
+def open_channel(target: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
+    """An asyncio channel; without `tls`, plaintext. Connects by itself, at the first call.
+
+    SettingError when the certificates cannot be used.
+    """
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=_OPTIONS)
+    return RenewedChannel(tls, lambda credentials: grpc.aio.secure_channel(target, credentials, options=_OPTIONS))
 
 
-def open_sync_channel(target: str) -> grpc.Channel:
-    """A channel for programs without an event loop."""
-    return grpc.insecure_channel(target, options=_OPTIONS)
+def open_sync_channel(target: str, tls: ClientTls | None = None) -> grpc.Channel:
+    """A channel for programs without an event loop; see `open_channel`."""
+    if tls is None:
+        return grpc.insecure_channel(target, options=_OPTIONS)
+    return RenewedSyncChannel(tls, lambda credentials: grpc.secure_channel(target, credentials, options=_OPTIONS))
 
 
 def bearer(secret: str) -> tuple[tuple[str, str], ...]:

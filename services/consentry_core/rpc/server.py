@@ -1,7 +1,9 @@
 """A gRPC server as both services run it: gated, with health and reflection, drained before it stops."""
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -14,16 +16,21 @@ from grpc_health.v1._async import HealthServicer
 from consentry_core.errors import ConsentryError, Unavailable
 from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.returning import return_after
+from consentry_core.rpc.certificates import server_credentials
 from consentry_core.rpc.gate import Gate, GatedServer, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
 from consentry_core.settings import SettingError
+from consentry_core.tls import ServerTls
+from consentry_core.transport import TransportSettings
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "AddServicers",
+    "ConnectionLimits",
     "RpcServer",
     "announce",
+    "connection_limits",
     "draining",
     "serve_admin",
     "signals",
@@ -31,11 +38,15 @@ __all__ = [
 ]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_METADATA_BYTES = 8 * 1024
 _LAST_PORT = 65_535
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),
+    # The two are the same: between them gRPC refuses by chance.
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     # A second process on the same port would take half of the connections; it is told that the port is taken.
     ("grpc.so_reuseport", 0),
     # Clients ping every 20 s (see client.py); the default tolerates one ping in 5 minutes and then hangs up.
@@ -50,15 +61,50 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 AddServicers = Callable[[grpc.aio.Server], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConnectionLimits:
+    """For how long a connection takes new calls, and how long its open ones then have, in seconds; how many may be open."""
+
+    age: float = math.inf
+    grace: float = 60.0
+    calls: int = 1000
+
+    def options(self) -> Sequence[tuple[str, int]]:
+        """As gRPC takes them. It lengthens or shortens the age by up to a tenth, so that not everybody comes back at once."""
+        calls = (("grpc.max_concurrent_streams", self.calls),)
+        if not 0 < self.age < math.inf:
+            return calls
+        age, grace = math.ceil(self.age * 1000), math.ceil(self.grace * 1000)
+        return (*calls, ("grpc.max_connection_age_ms", age), ("grpc.max_connection_age_grace_ms", grace))
+
+
+_LIMITS = ConnectionLimits()
+
+
+def connection_limits(settings: TransportSettings) -> ConnectionLimits:
+    """The limits that a service was told."""
+    return ConnectionLimits(
+        age=settings.connection_age or math.inf, grace=settings.connection_grace, calls=settings.connection_calls
+    )
+
+
 class RpcServer:
     """One server. `gate` decides who gets in; public methods (health, reflection) pass it by."""
 
     def __init__(
-        self, gate: Gate, services: Sequence[ServiceDescriptor], add_servicers: AddServicers, *, reflection: bool = True
+        self,
+        gate: Gate,
+        services: Sequence[ServiceDescriptor],
+        add_servicers: AddServicers,
+        *,
+        reflection: bool = True,
+        limits: ConnectionLimits = _LIMITS,
     ) -> None:
         self._gate = _Doorkeeper(gate)
         self._names = [service.full_name for service in services]
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = grpc.aio.server(options=(*OPTIONS, *limits.options()))
+        self.mutual_address = ""
+        """Where clients show certificates, if that is an address of its own."""
         gated = cast("grpc.aio.Server", GatedServer(self._server, self._gate))  # what servicers need of a server
         self._health = HealthServicer()
         self._tasks: set[asyncio.Future[None]] = set()
@@ -68,12 +114,18 @@ class RpcServer:
             health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
             add_reflection(gated, [*self._names, health])
 
-    async def start(self, listen: str, *, healthy: bool = True) -> str:
-        """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when that cannot be."""
-        port = _add_port(self._server, listen)
+    async def start(self, listen: str, *, healthy: bool = True, tls: ServerTls | None = None, mutual_listen: str = "") -> str:
+        """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when that cannot be.
+
+        With a `tls.client_ca` clients must show certificates: at `mutual_listen`, or everywhere when that is empty. (gRPC in
+        Python cannot ask for one and do without.)
+        """
+        address = _add_port(self._server, listen, tls, demand=tls is not None and bool(tls.client_ca) and not mutual_listen)
+        if mutual_listen:
+            self.mutual_address = _add_port(self._server, mutual_listen, tls, demand=True)
         await self._server.start()
         await self.serving(healthy)
-        return f"{listen.rpartition(':')[0]}:{port}"
+        return address
 
     async def serving(self, yes: bool) -> None:
         """Tell health checks whether this service can do its work."""
@@ -147,17 +199,20 @@ async def serve_admin(listen: str) -> grpc.aio.Server:
     return server
 
 
-def _add_port(server: grpc.aio.Server, listen: str) -> int:
+def _add_port(server: grpc.aio.Server, listen: str, tls: ServerTls | None = None, *, demand: bool = False) -> str:
+    """The address that it has become."""
     host, _, port = listen.rpartition(":")
     # gRPC itself serves on port 443 when none is named, and cuts one that is too large to 16 bits.
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= _LAST_PORT):
         raise SettingError(
             f"cannot listen on {listen!r}: an address is host:port, with a port from 0 (any free one) to {_LAST_PORT}"
         )
+    credentials = None if tls is None else server_credentials(tls, demand=demand)
     try:
-        return server.add_insecure_port(listen)
+        taken = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
     except RuntimeError as error:
         raise SettingError(f"cannot listen on {listen}: the address is taken or not this machine's; choose another") from error
+    return f"{host}:{taken}"
 
 
 def announce(address: str, ready_file: Path | None) -> None:

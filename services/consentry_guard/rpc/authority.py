@@ -19,6 +19,7 @@ from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
+from consentry_core.tls import ClientTls
 from consentry_guard.follower import Applied, Follower, HistoryWentBack
 from consentry_guard.reports import Report
 from consentry_guard.rpc.report_wire import report_to_wire
@@ -61,7 +62,9 @@ class Authority:
         *,
         applied: Callable[[Applied], None],
         renewing: Callable[[BootTime], None],
+        tls: ClientTls | None = None,
     ) -> None:
+        self._tls = tls
         self._renewing = renewing
         self._target = target
         self._metadata = bearer(token)
@@ -76,7 +79,7 @@ class Authority:
 
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
-        self._channel = open_channel(self._target)
+        self._channel = open_channel(self._target, self._tls)
         self._task = asyncio.create_task(self._stay_connected(self._channel))
 
     async def stop(self) -> None:

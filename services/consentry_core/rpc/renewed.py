@@ -1,0 +1,148 @@
+"""TLS channels whose certificates may be replaced while they are open.
+
+gRPC reads a client's certificates once. So these open another channel within when the files have changed: calls that begin
+after that go over it, those under way end where they began. What a stream does when its connection comes of age, that is: it
+is opened again, with the new certificates.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from consentry_core.rpc.certificates import channel_credentials
+from consentry_core.tls import ClientTls
+
+
+class _Current:
+    """The newest of the channels. `opened`: opens one with these credentials."""
+
+    def __init__(self, tls: ClientTls, opened: Callable[[grpc.ChannelCredentials], Any]) -> None:
+        self._files = tls.files()
+        self._opened = opened
+        self._lock = threading.Lock()
+        # All there were: closing one would end its calls. One more for each replacement, and without connection when idle.
+        self.all: list[Any] = [opened(channel_credentials(self._files.read()))]
+
+    def __call__(self) -> Any:
+        with self._lock:
+            pem = self._files.changed()
+            if pem is not None:
+                self.all.append(self._opened(channel_credentials(pem)))
+            return self.all[-1]
+
+    def method(self, shape: str, *args: Any, **kwargs: Any) -> "_Method":
+        """A method of the channels, whichever it is when it is called."""
+        return _Method(self, lambda channel: getattr(channel, shape)(*args, **kwargs))
+
+
+class _Method:
+    def __init__(self, current: _Current, of: Callable[[Any], Any]) -> None:
+        self._current = current
+        self._of = of
+        self._channel: Any = None
+        self._method: Any = None
+
+    def _newest(self) -> Any:
+        channel = self._current()
+        if channel is not self._channel:
+            self._method = self._of(channel)  # first: another thread takes it once the channel is the newest
+            self._channel = channel
+        return self._method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._newest()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._newest(), name)
+
+
+class RenewedChannel(grpc.aio.Channel):
+    """For asyncio."""
+
+    def __init__(self, tls: ClientTls, opened: Callable[[grpc.ChannelCredentials], grpc.aio.Channel]) -> None:
+        self._current = _Current(tls, opened)
+
+    async def __aenter__(self) -> "RenewedChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        """See `grpc.aio.Channel`."""
+        for channel in self._current.all:
+            await channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """See `grpc.aio.Channel`."""
+        state: grpc.ChannelConnectivity = self._current().get_state(try_to_connect)
+        return state
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """See `grpc.aio.Channel`."""
+        await self._current().wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """See `grpc.aio.Channel`."""
+        await self._current().channel_ready()
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.aio.Channel`."""
+        return self._current.method("unary_unary", *args, **kwargs)
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.aio.Channel`."""
+        return self._current.method("unary_stream", *args, **kwargs)
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.aio.Channel`."""
+        return self._current.method("stream_unary", *args, **kwargs)
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.aio.Channel`."""
+        return self._current.method("stream_stream", *args, **kwargs)
+
+
+class RenewedSyncChannel(grpc.Channel):
+    """For programs without an event loop."""
+
+    def __init__(self, tls: ClientTls, opened: Callable[[grpc.ChannelCredentials], grpc.Channel]) -> None:
+        self._current = _Current(tls, opened)
+
+    def __enter__(self) -> "RenewedSyncChannel":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See `grpc.Channel`."""
+        for channel in self._current.all:
+            channel.close()
+
+    def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
+        """See `grpc.Channel`."""
+        self._current().subscribe(callback, try_to_connect)
+
+    def unsubscribe(self, callback: Any) -> None:
+        """See `grpc.Channel`."""
+        for channel in self._current.all:
+            channel.unsubscribe(callback)
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.Channel`."""
+        return self._current.method("unary_unary", *args, **kwargs)
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.Channel`."""
+        return self._current.method("unary_stream", *args, **kwargs)
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.Channel`."""
+        return self._current.method("stream_unary", *args, **kwargs)
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.Channel`."""
+        return self._current.method("stream_stream", *args, **kwargs)
