@@ -9,7 +9,7 @@ PROTOS := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test model test-fast check gen fire bench clean
+.PHONY: help setup demo run test model test-fast check gen fire kills fuzz lock audit bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -36,8 +36,23 @@ FIRE_SECONDS ?= 600
 fire: $(SETUP) ## the barrier under fire: processes killed, stopped and cut off for ten minutes; FIRE_SECONDS= for another time
 	FIRE_SECONDS=$(FIRE_SECONDS) $(BIN)/python -m pytest -q -s tests/e2e/test_barrier_under_fire.py
 
+FEED_KILLS ?= 120
+kills: $(SETUP) ## the feed under kills: gateway, device-data service and reader killed more than a hundred times; FEED_KILLS= for another number
+	FEED_KILLS=$(FEED_KILLS) $(BIN)/python -m pytest -q -s tests/e2e/test_feed_under_kills.py
+
 model: $(SETUP) ## the model of the enforcement protocol: a hundred times the runs of `make test`
 	CONSENTRY_MODEL_TIMES=100 $(BIN)/python -m pytest tests/model
+
+# A place of its own: the fuzzer is there for some platforms only, and nothing else needs it.
+FUZZER := build/fuzzer
+FUZZ_INPUTS ?= 1000000
+fuzz: $(FUZZER)/.installed ## a million inputs to the parsers that strangers reach, led by coverage; FUZZ_INPUTS= for more
+	PYTHONPATH=services:gen:tests $(FUZZER)/bin/python -m fuzz --inputs $(FUZZ_INPUTS) --folder build/fuzz
+
+$(FUZZER)/.installed: pyproject.toml services/constraints.txt
+	$(PYTHON) -m venv $(FUZZER)
+	$(FUZZER)/bin/python $(PIP) --constraint services/constraints.txt --editable '.[authority,devices,fuzz]'
+	@touch $@
 
 test-fast: $(SETUP) ## the tests that take milliseconds each
 	$(BIN)/python -m pytest -m 'not slow' tests
@@ -65,6 +80,23 @@ gen: $(GENERATOR)/.installed ## generate code from the protos
 $(GENERATOR)/.installed: protos/generator.txt
 	$(PYTHON) -m venv $(GENERATOR)
 	$(GENERATOR)/bin/python $(PIP) --requirement protos/generator.txt
+	@touch $@
+
+SUPPLY := build/supply
+LOCK := $(SUPPLY)/bin/pip-compile --quiet --constraint services/constraints.txt --generate-hashes --strip-extras --no-header \
+	--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-allow-unsafe --unsafe-package consentry
+lock: $(SUPPLY)/.installed ## write what the image installs, with hashes; after every change of constraints.txt (needs a registry)
+	$(LOCK) --extra demo --output-file services/requirements.lock pyproject.toml
+	$(LOCK) --only-build-deps --build-deps-for wheel --output-file services/build.lock pyproject.toml
+
+audit: $(SUPPLY)/.installed ## look what is pinned up among known vulnerabilities (needs the network; fails without it)
+	@$(SUPPLY)/bin/pip-audit --strict --progress-spinner off --disable-pip --requirement services/requirements.lock || { status=$$?; \
+		echo 'audit: a vulnerability was found (above), or the vulnerability service could not be asked: without the network' \
+			'nothing was looked up, and nothing is known to be well' >&2; exit $$status; }
+
+$(SUPPLY)/.installed: services/constraints.txt
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python $(PIP) --constraint services/constraints.txt pip-audit pip-tools
 	@touch $@
 
 # Each is a program of its own under tests/bench; what it found is in build/bench/<name>.json.

@@ -1,5 +1,30 @@
 """Fixtures that tests of several folders share."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import leaks
 from support.agents import recorded_agents
+from support.leaks import Leaks
 
 __all__ = ["recorded_agents"]
+
+
+@pytest.fixture(scope="session")
+def watched() -> Iterator[Leaks]:
+    """What looks for secrets, for as long as tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield from leaks.watching(patch)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_left(request: pytest.FixtureRequest, watched: Leaks) -> Iterator[None]:
+    """After every test: no secret in what it has logged, refused, or left in its folder. Torn down after all else."""
+    folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    watched.take()
+    yield
+    if folder is not None:
+        watched.look_through(folder)
+    leaks.assert_none(watched.take())

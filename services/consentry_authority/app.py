@@ -31,6 +31,7 @@ from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
+from consentry_authority.enforcement.proving import Prover
 from consentry_authority.enforcing import Enforcing
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
 from consentry_authority.last_uses import LastUses
@@ -45,6 +46,7 @@ from consentry_authority.rpc.policies import POLICIES
 from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
+from consentry_authority.signed_in import signed_in
 from consentry_authority.storage.opening import check_checksum_keys, open_existing, page_token_key
 from consentry_authority.storage.store import Store
 from consentry_core import logs
@@ -107,12 +109,14 @@ async def start(
         database = Database(engine)
         database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
         store = Store(database, clock, audit_keys)
+        shared_key = page_token_key(engine)
         opened.callback(store.close)
         parts = _Parts(
             store=store,
             clock=clock,
             random=random,
-            page_tokens=PageTokens(page_token_key(engine)),
+            page_tokens=PageTokens(shared_key),
+            prover=Prover(shared_key),
             authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
@@ -141,6 +145,7 @@ async def start(
                 clock=clock,
                 auditing=auditing,
                 certificates=RequiredCertificates(POLICIES, Caller.SERVICE, services, flag="--enforcement-clients"),
+                signed_in=signed_in(settings, clock),
             ),
             [service for service, _ in served],
             partial(_add, served),
@@ -178,6 +183,7 @@ class _Parts:
     clock: Clock
     random: RandomBytes
     page_tokens: PageTokens
+    prover: Prover
     authenticator: Authenticator
     secret_maker: SecretMaker
     news: News
@@ -207,6 +213,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
         current=parts.current,
         last_uses=parts.last_uses,
         clock=clock,
+        prover=parts.prover,
     )
     return (
         (

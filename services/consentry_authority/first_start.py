@@ -39,11 +39,12 @@ class _Issue:
     role: TokenRole
     organization: str
     display_name: str
+    audience: str = ""
 
 
 _ISSUES = (
     _Issue(OPERATOR_TOKEN, TokenRole.OPERATOR, "", "Operator, made by `consentry init`"),
-    _Issue(DEVICES_TOKEN, TokenRole.SERVICE, "", "Device-data service, made by `consentry init`"),
+    _Issue(DEVICES_TOKEN, TokenRole.SERVICE, "", "Device-data service, made by `consentry init`", "devices"),
     _Issue(
         GATEWAY_TOKEN,
         TokenRole.GATEWAY,
@@ -154,6 +155,7 @@ def _issue_tokens(
             create_time=transaction.now,
             creator="",
             hint=secret.hint,
+            audience=issue.audience,
         )
         transaction.tokens.add(token, secret)
         write_private(file, text + "\n")

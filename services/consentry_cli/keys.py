@@ -21,6 +21,8 @@ _TERMS = (
     click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="For programs. All of them, each once."),
     click.option("--network", "networks", multiple=True, help="A network that it can be used from: 192.0.2.0/24. All of them."),
     click.option("--from-everywhere", is_flag=True, help="It can be used from every network."),
+    click.option("--audience", "audiences", multiple=True, help="A service that it is limited to: devices. All of them."),
+    click.option("--for-every-service", is_flag=True, help="It is limited to no audience."),
     click.option(
         "--calls-per-minute", type=click.IntRange(min=0), help="At each enforcement point; 0: no limit. Both replace the quota."
     ),
@@ -31,7 +33,7 @@ _TERMS = (
 
 
 def _terms(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of what a key is labelled with, from where and how much it can be used."""
+    """The options of what a key is labelled with, where, from where and how much it can be used."""
     for option in reversed(_TERMS):
         command = option(command)
     return command
@@ -41,6 +43,8 @@ def _terms_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """What they say of a key's fields; None: nothing."""
     if given["networks"] and given["from_everywhere"]:
         raise click.UsageError("--network and --from-everywhere exclude each other")
+    if given["audiences"] and given["for_every_service"]:
+        raise click.UsageError("--audience and --for-every-service exclude each other")
     pairs = [label.partition("=") for label in given["labels"]]
     if not all(name and equals for name, equals, _ in pairs):
         raise click.UsageError("a label is NAME=VALUE")
@@ -48,6 +52,7 @@ def _terms_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "labels": {name: value for name, _, value in pairs} or None,
         "allowed_networks": given["networks"] or (() if given["from_everywhere"] else None),
+        "audiences": given["audiences"] or (() if given["for_every_service"] else None),
         "quota": keys_pb2.Key.Quota(**limits) if limits else None,
     }
 

@@ -7,7 +7,7 @@ from consentry.authority.v1 import tokens_pb2
 from consentry.authority.v1.tokens_pb2_grpc import TokenServiceStub
 from consentry_cli.call import Call, authority_call
 from consentry_cli.output import secret, show, table
-from consentry_cli.params import ORGANIZATION, TIME, TOKEN, EnumValue, request_id
+from consentry_cli.params import ORGANIZATION, PARTNER, TIME, TOKEN, EnumValue, request_id
 
 _ROLE = EnumValue(tokens_pb2.Token.Role.DESCRIPTOR)
 _COLUMNS = ["name", "role", "organization", "display_name", "hint", "create_time", "expire_time", "last_use_time"]
@@ -27,6 +27,12 @@ def tokens() -> None:
 @click.option("--organization", type=ORGANIZATION, help="partners/ID or customers/ID that it acts for.")
 @click.option("--display-name", default="", help="For people.")
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
+@click.option(
+    "--audience", default="", help="For --role service: what it is to keys that are limited to audiences, such as devices."
+)
+@click.option(
+    "--partner", "partners", type=PARTNER, multiple=True, help="For --role service: limit it to this one's credentials."
+)
 @request_id
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
 def create(
@@ -36,6 +42,8 @@ def create(
     organization: str | None,
     display_name: str,
     expire_time: Timestamp | None,
+    audience: str,
+    partners: tuple[str, ...],
     request_id: str,
     quiet: bool,
 ) -> None:
@@ -45,6 +53,8 @@ def create(
         organization=organization or "",
         display_name=display_name,
         expire_time=expire_time,
+        audience=audience,
+        partners=partners,
         request_id=request_id,
     )
     answer = call.ask(TokenServiceStub(call.channel).CreateToken, request)

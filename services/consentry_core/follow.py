@@ -81,6 +81,13 @@ class Uses:
     uses: tuple[tuple[str, Instant], ...]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Proofs:
+    """Guard: these credentials were verified with its service's token. `(credential, proof)`, as the authority gave them."""
+
+    proofs: tuple[tuple[str, bytes], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Authority: the right to serve until `stamp + duration` on the guard's clock, once `revision` has been applied."""
@@ -114,7 +121,7 @@ class Facts:
     standings: tuple[Standing, ...] = ()
 
 
-FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell | Uses
+FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell | Uses | Proofs
 FromAuthority: TypeAlias = Lease | Facts
 
 LEASE_SECONDS = 5

@@ -14,7 +14,9 @@
    Deadlines are held against that, so an end comes early by at most a round trip and never late.
 6. Within an epoch the authority's history only grows. A lease that stands on less than what was in use when the connection was
    made is of a database that was taken back to an older state without anybody saying so: it is refused, and nothing is served.
-7. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
+7. The authority tells only of what was verified: it is shown a credential's proof before the first interest that needs it, and
+   on a new connection all that the wishes of this moment need.
+8. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
    is known again only by a new snapshot.
 """
 
@@ -33,6 +35,7 @@ from consentry_core.follow import (
     Hello,
     Interest,
     Lease,
+    Proofs,
     Renewal,
     Revision,
 )
@@ -67,6 +70,8 @@ class Follower:
     def __init__(self, incarnation: str, service: str) -> None:
         self._hello = Hello(incarnation, service)
         self._wanted: dict[str, None] = {}  # a set that keeps its order
+        # By credential; some hundred bytes each, and no more of them than credentials that were ever used here.
+        self._proofs: dict[str, bytes] = {}
         self._in_use = Known()
         self._incoming: Known | None = None  # of a connection whose first lease does not count yet
         self._connected = False
@@ -95,11 +100,15 @@ class Follower:
         self._last_interest = 0
         first = self._interest_in(tuple(self._wanted)) or [self._interest(())]
         self._first_interests = self._last_interest
-        return [self._hello, *first, Renewal(now)]
+        return [self._hello, *self._proofs_of(self._proofs_needed()), *first, Renewal(now)]
 
     def disconnected(self) -> None:
         """The connection was lost. What is known stays, for as long as the lease does."""
         self._connected = False
+
+    def verified(self, credential: str, proof: bytes) -> None:
+        """The authority has verified a secret of this credential, so it tells of it, and of its partner's customers."""
+        self._proofs[credential] = proof
 
     def want(self, wanted: Iterable[str]) -> list[FromGuard]:
         """Follow these names from now on: what to say."""
@@ -110,7 +119,17 @@ class Follower:
         interests = self._interest_in(new)
         for interest in interests:
             self._unheard |= dict.fromkeys(interest.names, interest.number)
-        return list(interests)
+        return [*self._proofs_of(name for name in new if name in self._proofs), *interests]
+
+    def _proofs_needed(self) -> Iterable[str]:
+        """The credentials that are wanted and, for standings that are, one of each partner."""
+        one_of_each = {_partner_of(credential): credential for credential in self._proofs}
+        return dict.fromkeys((*one_of_each.values(), *(name for name in self._wanted if name in self._proofs)))
+
+    def _proofs_of(self, credentials: Iterable[str]) -> list[Proofs]:
+        said = [(credential, self._proofs[credential]) for credential in credentials]
+        pieces = range(0, len(said), NAMES_PER_INTEREST)
+        return [Proofs(tuple(said[start : start + NAMES_PER_INTEREST])) for start in pieces]
 
     def forget(self, forgotten: Iterable[str]) -> list[FromGuard]:
         """Follow these names no longer: what to say. What is known of them is unusable from now on."""
@@ -300,3 +319,7 @@ class Follower:
     def standings_of(self, partner: PartnerId) -> Mapping[CustomerId, Standing]:
         """All standings towards a partner that are known. Not to be kept: it is what is in use at this moment."""
         return self._in_use.standings.get(partner, {})
+
+
+def _partner_of(credential: str) -> str:
+    return names.KEY.parse(credential, "credential")[0] if names.KEY.matches(credential) else ""

@@ -163,6 +163,7 @@ class Guard:
         if identity is None:
             verified = await self._verifications.ask(secret, call.context.peer())
             identity = verified.identity
+            self._follower.verified(identity.credential, verified.proof)
         guarded = self._calls[call] = Call(
             call,
             identity,

@@ -70,7 +70,8 @@ NO_QUOTA = Quota()
 class Key:
     """A partner's API key. `customers` is the list of a SPECIFIC_CUSTOMERS key; `rehearsing` matters to a DEMO key.
 
-    `networks` are those that it can be used from; none named means from everywhere.
+    `networks` are those that it can be used from; none named means from everywhere. `audiences` are the services that it is
+    limited to; none named means all.
 
     `listed_numbers` and `unlisted` decide nothing. They say what a reader missed that comes back: by customer on the list, the
     change that put it there; and of each that was taken off it, even if it is on it again, the first change that put it there
@@ -89,11 +90,16 @@ class Key:
     unlisted: tuple[tuple[CustomerId, int, int], ...] = ()
     networks: tuple[Network, ...] = ()
     quota: Quota = NO_QUOTA
+    audiences: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The credential of anybody who is not a partner's API key. `organization` is a resource name, or empty."""
+    """The credential of anybody who is not a partner's API key. `organization` is a resource name, or empty.
+
+    A service's has an `audience`, what it is to keys that are limited to some; `partners` are the partners, by their resource
+    names, whose credentials alone it may be shown; none named means everybody's.
+    """
 
     role: TokenRole
     organization: str = ""
@@ -101,6 +107,8 @@ class Token:
     disabled: bool = False
     expire_time: Instant | None = None
     secrets: tuple[Secret, ...] = ()
+    audience: str = ""
+    partners: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,18 @@ no field is forgotten. Where it cannot tell, it says yes: a barrier too many cos
 
 from ipaddress import IPv4Network, IPv6Network
 
-from consentry_rule.facts import ALL_DATA_CLASSES, Consent, Instant, Key, Network, Secret, Standing, Subscription, Token
+from consentry_rule.facts import (
+    ALL_DATA_CLASSES,
+    Consent,
+    Instant,
+    Key,
+    Network,
+    Secret,
+    Standing,
+    Subscription,
+    Token,
+    TokenRole,
+)
 from consentry_rule.rule import Deny, usable, valid
 
 
@@ -32,10 +43,15 @@ def narrows_credential(before: Key | Token | None, after: Key | Token | None, no
     if isinstance(before, Key) and isinstance(after, Key):
         other = _narrows_key(before, after)
     elif isinstance(before, Token) and isinstance(after, Token):
-        other = (before.role, before.organization) != (after.role, after.organization)
+        other = _as_whom(before) != _as_whom(after)
     else:
         other = True
     return other or _narrows_secrets(before.secrets, after.secrets, now)
+
+
+def _as_whom(token: Token) -> tuple[TokenRole, str, str, frozenset[str]]:
+    """What a token is for: fixed when it is issued."""
+    return token.role, token.organization, token.audience, token.partners
 
 
 def _narrows_consent(before: Consent, after: Consent) -> bool:
@@ -48,6 +64,8 @@ def _narrows_key(before: Key, after: Key) -> bool:
     if (before.kind, before.partner) != (after.kind, after.partner):
         return True
     if after.networks != before.networks and not _within(before.networks, after.networks):
+        return True
+    if after.audiences and (not before.audiences or not before.audiences <= after.audiences):
         return True
     return not before.customers <= after.customers or (after.rehearsing and not before.rehearsing)
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 from consentry_core.clock import SystemClock
 from consentry_core.rpc.client import open_channel
 from support.authority import RunningAuthority, prepare
+from support.leaks import Leaks, assert_none
 
 _PATIENCE = 60.0
 
@@ -112,13 +113,16 @@ def _wait(process: subprocess.Popen[str]) -> None:
 
 @contextlib.contextmanager
 def stage() -> Iterator[Stage]:
-    """A stage in a folder of its own; both are gone at the end of the block."""
+    """A stage in a folder of its own; both are gone at the end of the block, and no secret was left where none belongs."""
     with tempfile.TemporaryDirectory(prefix="consentry-bench-") as folder:
         started = Stage(Path(folder))
         try:
             yield started
         finally:
             started.end()
+        left = Leaks()
+        left.look_through(started.folder)
+        assert_none(left.take())
 
 
 @contextlib.asynccontextmanager

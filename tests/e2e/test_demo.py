@@ -62,7 +62,7 @@ async def test_the_demo_tells_its_story_and_leaves_nothing_behind(tmp_path: Path
 
 @pytest.mark.slow
 async def test_what_is_printed_to_try_works_as_pasted(tmp_path: Path) -> None:
-    """`make run`: both services up, grpcurl lines that work, and an end at Ctrl-C. Once more on the same data, over TLS."""
+    """`make run`: both services up, grpcurl lines that work, and an end at Ctrl-C. Again on the same data, over TLS."""
     folder = tmp_path / "data"
     certificates = Certificates(tmp_path / "tls")
     certificate, key = certificates.loopback()

@@ -104,9 +104,11 @@ async def test_a_flood_of_forged_secrets_is_sampled_and_counted(tmp_path: Path) 
     async with running_authority(tmp_path) as authority:
         await forged(authority, "ck_all_forged", 300)
         await authority.customer("north")  # and whoever is let in goes on being served, and told
-    failures, (left_out,) = of_kind(tmp_path, EntryKind.FAILURE), of_kind(tmp_path, EntryKind.LEFT_OUT)
-    assert len(failures) == 20
-    assert left_out["document"]["left_out"] == {"failure: CREDENTIAL_INVALID": 280}
+    failures, left_out = of_kind(tmp_path, EntryKind.FAILURE), of_kind(tmp_path, EntryKind.LEFT_OUT)
+    assert 20 <= len(failures) <= 22  # and one in ten seconds, for they are turned away slowly
+    counted = [entry["document"]["left_out"] for entry in left_out]
+    assert all(told.keys() == {"failure: CREDENTIAL_INVALID"} for told in counted)
+    assert sum(told["failure: CREDENTIAL_INVALID"] for told in counted) == 300 - len(failures)
     assert [entry for entry in log(tmp_path) if "customers/north" in (entry["document"] or {})]
 
 

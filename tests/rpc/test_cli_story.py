@@ -85,6 +85,9 @@ async def test_the_life_of_a_key(pair: Pair) -> None:
     assert re.search(r"^allowed_networks +127.0.0.0/8$", out, re.MULTILINE)
     assert re.search(r"^quota.calls_per_minute +600$", out, re.MULTILINE)
     assert "allowed_networks" not in await shell.output(admin, "keys", "update", name, "--from-everywhere")
+    limited = await shell.output(admin, "keys", "update", name, "--audience", "devices", "--audience", "billing")
+    assert re.search(r"^audiences +billing, devices$", limited, re.MULTILINE)
+    assert "audiences" not in await shell.output(admin, "keys", "update", name, "--for-every-service")
     secret = await shell.secret(admin, "keys", "rotate", name, "--overlap", "1h", "-q")
     second = await shell.secret(admin, "keys", "rotate", name, "--overlap", "0s", "-q")
     assert (await shell.refusal(secret, "whoami")).startswith("error: CREDENTIAL_INVALID: ")
@@ -221,7 +224,7 @@ async def test_coverage_is_told_as_it_changes(pair: Pair, tmp_path: Path) -> Non
     await pair.authority.partner("acme")
     await pair.authority.valid_customer("north", "acme")
     await pair.authority.valid_customer("south", "acme")
-    key = tmp_path / "key"
+    key = tmp_path / "key.token"
     key.write_text((await pair.authority.key("acme")).secret + "\n", encoding="utf-8")
     watching = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "consentry_cli", "coverage", "watch",

@@ -161,7 +161,7 @@ async def test_a_verification_lasts_as_long_as_somebody_waits_for_it() -> None:
     impatient.cancel()
     with pytest.raises(asyncio.CancelledError):
         await impatient
-    verified = Verified(Identity("partners/acme/keys/k", "s1"), Revision("e", 1))
+    verified = Verified(Identity("partners/acme/keys/k", "s1"), Revision("e", 1), b"proof")
     answer.set_result(verified)
     assert await patient == verified
     assert asked == ["one"]

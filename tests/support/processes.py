@@ -112,6 +112,10 @@ class Service(Process):
         """Where it serves."""
         return self._listen
 
+    def add_arguments(self, *arguments: str) -> None:
+        """Start it with these too, from now on."""
+        self._arguments += arguments
+
     async def serve(self) -> None:
         """Start it and wait until it serves. A port that somebody else was given meanwhile is waited for."""
         self._command = [

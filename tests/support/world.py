@@ -69,6 +69,8 @@ class World:
     secrets: dict[str, str] = field(default_factory=dict)
     keys: dict[str, IssuedKey] = field(default_factory=dict)
     token: str = ""
+    proofs: dict[str, bytes] = field(default_factory=dict)
+    """Of what the service's token has verified, by credential."""
     revision: str = ""
     """Of a change that the administrator of acme made, and that took something away."""
     answers: list[Answer] = field(default_factory=list)
@@ -224,6 +226,10 @@ async def _credentials(world: World) -> None:
     spare = await authority.token(_Token.ROLE_PARTNER_ADMIN, "partners/acme")
     world.secrets["spare token"], world.token = spare.secret, spare.token.name
     world.secrets["doomed token"] = (await authority.token(_Token.ROLE_PARTNER_ADMIN, "partners/acme")).secret
+    for name in ("all key", "spare token"):
+        request = enforcement_pb2.VerifyCredentialRequest(secret=world.secrets[name])
+        verified = await authority.enforcement.VerifyCredential(request, metadata=bearer(authority.service))
+        world.proofs[verified.credential] = verified.proof
     name, metadata = world.keys["spare key"].name, bearer(world.secrets["admin of acme"])
     disabled = await authority.keys.DisableKey(keys_pb2.DisableKeyRequest(name=name), metadata=metadata)
     world.revision = disabled.enforcement.revision

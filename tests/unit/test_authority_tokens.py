@@ -51,7 +51,8 @@ def create(
     named: str = "t1",
     expire_time: Instant | None = None,
 ) -> TokenRecord:
-    new = NewToken(named, role, organization, "", expire_time)
+    audience = "devices" if role is TokenRole.SERVICE else ""
+    new = NewToken(named, role, organization, "", expire_time, audience)
     return kept.do(lambda tx: create_token(tx, actor, new, SecretRecord(named, "hash", "ct_hint"))).value
 
 

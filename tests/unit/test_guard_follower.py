@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Renewal, Revision
+from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import NAMES_PER_INTEREST, Follower, HistoryWentBack
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
@@ -44,6 +44,21 @@ def test_it_says_hello_then_all_that_it_wants_then_asks_for_a_lease() -> None:
     assert follower.connected(at(0)) == [Hello("incarnation", "devices"), Interest(1, (KEY,)), Renewal(at(0))]
     assert follower.want([KEY, PARTNER]) == [Interest(2, (PARTNER,))], "only what is new"
     assert follower.want([PARTNER]) == []
+
+
+def test_what_was_verified_is_shown_before_the_wish_that_needs_it() -> None:
+    """Again at every connection: who answers then may never have heard of it."""
+    follower, other = Follower("incarnation", "devices"), "partners/acme/keys/k2"
+    for credential, proof in ((KEY, b"one"), (other, b"two"), ("partners/rival/keys/k3", b"three"), ("tokens/t", b"four")):
+        follower.verified(credential, proof)
+    follower.want([f"customers/{NORTH}/consents/acme", KEY])
+    _, shown, interest, _ = follower.connected(at(0))
+    assert isinstance(interest, Interest)
+    assert isinstance(shown, Proofs)
+    assert {PARTNER, "partners/rival"} <= {name.rpartition("/keys/")[0] for name, _ in shown.proofs}, "one of each partner"
+    assert (KEY, b"one") in shown.proofs
+    assert follower.want([other]) == [Proofs(((other, b"two"),)), Interest(2, (other,))]
+    assert b"one" not in repr(shown).encode()
 
 
 def test_what_is_wanted_is_asked_for_in_messages_of_bounded_size_and_the_lease_waits_for_all() -> None:

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from consentry_core.errors import PermissionDenied
 from consentry_core.identity import Identity
 from consentry_core.rpc.policy import Caller
-from consentry_rule import Address
+from consentry_rule import Address, Instant
+
+SIGNED_IN = "identities/"
+"""What the names of those begin with whom an identity provider signed in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """An authenticated caller: its credential's resource name, what it is, and the organisation that it acts for (or empty).
 
-    `secret_id` says which of the credential's secrets it came with, `address` from where.
+    `secret_id` says which of the credential's secrets it came with, `address` from where. One that an identity provider signed
+    in has no credential here, and no secret: it is named `identities/{subject}`, and `expire_time` is its token's.
     """
 
     credential: str
@@ -20,11 +24,17 @@ class Actor:
     organization: str = ""
     secret_id: str = ""
     address: Address | None = None
+    expire_time: Instant | None = None
 
     @property
     def identity(self) -> Identity:
         """The credential, and the secret that it came with."""
         return Identity(self.credential, self.secret_id)
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether an identity provider vouches for it."""
+        return self.credential.startswith(SIGNED_IN)
 
     @property
     def operates(self) -> bool:

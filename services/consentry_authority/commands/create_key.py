@@ -25,6 +25,7 @@ class NewKey:
     labels: Mapping[str, str] = field(default_factory=dict)
     networks: Sequence[str] = ()
     quota: Quota = NO_QUOTA
+    audiences: Sequence[str] = ()
 
 
 def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: SecretRecord) -> KeyRecord:
@@ -42,6 +43,7 @@ def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: Secr
         labels=key_terms.labels(new.labels, "key.labels"),
         networks=key_terms.networks(new.networks, "key.allowed_networks"),
         quota=key_terms.quota(new.quota, "key.quota"),
+        audiences=key_terms.audiences(new.audiences, "key.audiences"),
     )
     require_valid(transaction, key.partner, key.customers)
     transaction.keys.add(key, secret)

@@ -1,8 +1,9 @@
 """Issue a token."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consentry_authority.commands import checks
+from consentry_authority.commands import checks, key_terms
 from consentry_authority.commands.actor import Actor, require_own
 from consentry_authority.commands.get_customer import get_customer
 from consentry_authority.commands.get_partner import get_partner
@@ -28,6 +29,9 @@ _MAY_ISSUE = {
 }
 
 
+_MOST_PARTNERS = 100
+
+
 @dataclass(frozen=True, slots=True)
 class NewToken:
     """What a token is to be. `role` None: none was named."""
@@ -37,6 +41,8 @@ class NewToken:
     organization: str
     display_name: str
     expire_time: Instant | None
+    audience: str = ""
+    partners: Sequence[str] = ()
 
 
 def permit(actor: Actor, role: TokenRole | None, organization: str) -> TokenRole:
@@ -57,20 +63,37 @@ def permit(actor: Actor, role: TokenRole | None, organization: str) -> TokenRole
 
 
 def create_token(transaction: Transaction, actor: Actor, new: NewToken, secret: SecretRecord) -> TokenRecord:
-    """The new token. NotFound when its organisation is not there."""
+    """The new token. NotFound when its organisation, or a partner that it is limited to, is not there."""
+    role = permit(actor, new.role, new.organization)
+    _check_reach(role, new)
     token = TokenRecord(
         id=new.id,
-        role=permit(actor, new.role, new.organization),
+        role=role,
         organization=new.organization,
         display_name=checks.display_name(new.display_name, "display_name"),
         create_time=transaction.now,
         creator=actor.credential,
         hint=secret.hint,
         expire_time=checks.future(new.expire_time, transaction.now, "expire_time"),
+        audience=new.audience,
+        partners=frozenset(new.partners),
     )
-    _check_there(transaction, new.organization)
+    for organization in (new.organization, *sorted(token.partners)):
+        _check_there(transaction, organization)
     transaction.tokens.add(token, secret)
     return token
+
+
+def _check_reach(role: TokenRole, new: NewToken) -> None:
+    """Services name an audience, and may be limited to partners; nobody else does."""
+    if role is TokenRole.SERVICE:
+        key_terms.audience(new.audience, "audience")
+    elif new.audience:
+        raise InvalidArgument("audience", "must be empty for this role", reason="AUDIENCE_INVALID")
+    elif new.partners:
+        raise InvalidArgument("partners", "must be empty for this role", reason="PARTNERS_INVALID")
+    if len(new.partners) > _MOST_PARTNERS:
+        raise InvalidArgument("partners", f"must be at most {_MOST_PARTNERS}", reason="PARTNERS_INVALID")
 
 
 def _check_there(transaction: Transaction, organization: str) -> None:

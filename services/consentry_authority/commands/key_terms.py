@@ -1,4 +1,4 @@
-"""What a key is called by programs, from where it can be used, and how much: what may stand there."""
+"""What a key is called by programs, where and from where it can be used, and how much: what may stand there."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,9 @@ from consentry_core.errors import InvalidArgument
 from consentry_rule import Network, Quota
 
 _MOST_LABELS, _LONGEST_VALUE, _MOST_NETWORKS, _LARGEST_QUOTA = 32, 63, 100, 1_000_000
+_MOST_AUDIENCES = 20
 _is_label = re.compile(r"[a-z][a-z0-9_-]{0,62}").fullmatch
+_is_audience = re.compile(r"[a-z][a-z0-9-]{0,62}").fullmatch
 
 
 def labels(given: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
@@ -40,6 +42,23 @@ def networks(given: Iterable[str], field: str) -> tuple[Network, ...]:
     if len(found) > _MOST_NETWORKS:
         raise InvalidArgument(field, f"must be at most {_MOST_NETWORKS}; join some", reason="NETWORK_INVALID")
     return tuple(sorted(found, key=lambda network: (network.version, int(network.network_address), network.prefixlen)))
+
+
+def audience(given: str, field: str) -> str:
+    """What a service is to keys that are limited."""
+    if _is_audience(given) is None:
+        raise InvalidArgument(
+            field, "must be 1 to 63 a-z, 0-9 and '-', beginning with a letter, such as `devices`", reason="AUDIENCE_INVALID"
+        )
+    return given
+
+
+def audiences(given: Iterable[str], field: str) -> frozenset[str]:
+    """The services that a key is limited to."""
+    found = frozenset(audience(text, f"{field}[{index}]") for index, text in enumerate(given))
+    if len(found) > _MOST_AUDIENCES:
+        raise InvalidArgument(field, f"must be at most {_MOST_AUDIENCES}", reason="AUDIENCE_INVALID")
+    return found
 
 
 def quota(given: Quota, field: str) -> Quota:

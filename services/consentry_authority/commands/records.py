@@ -133,6 +133,7 @@ class KeyRecord:
     quota: Quota = NO_QUOTA
     secrets: tuple[LiveSecret, ...] = ()
     last_use_time: Instant | None = None
+    audiences: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -142,7 +143,10 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A token. `organization` is a partner's or customer's resource name, or empty."""
+    """A token. `organization` is a partner's or customer's resource name, or empty.
+
+    A service's has an `audience`; `partners` are those that it is limited to, by name.
+    """
 
     id: str
     role: TokenRole
@@ -154,6 +158,8 @@ class TokenRecord:
     expire_time: Instant | None = None
     delete_time: Instant | None = None
     last_use_time: Instant | None = None
+    audience: str = ""
+    partners: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Change what a key is called, when it ends, which customers it covers, from where and how much it can be used."""
+"""Change what a key is called, when it ends, which customers it covers, where, from where and how much it can be used."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from consentry_authority.commands.records import KeyRecord
 from consentry_core.errors import InvalidArgument
 from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, PartnerId, Quota
 
-_PATHS = ("allowed_networks", "customers", "display_name", "expire_time", "labels", "quota")
+_PATHS = ("allowed_networks", "audiences", "customers", "display_name", "expire_time", "labels", "quota")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class KeyUpdate:
     labels: Mapping[str, str] = field(default_factory=dict)
     networks: Sequence[str] = ()
     quota: Quota = NO_QUOTA
+    audiences: Sequence[str] = ()
 
 
 def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update: KeyUpdate, *, etag: str = "") -> KeyRecord:
@@ -44,6 +45,8 @@ def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update:
         after = replace(after, networks=key_terms.networks(update.networks, "key.allowed_networks"))
     if "quota" in update.paths:
         after = replace(after, quota=key_terms.quota(update.quota, "key.quota"))
+    if "audiences" in update.paths:
+        after = replace(after, audiences=key_terms.audiences(update.audiences, "key.audiences"))
     if after == before:
         return before
     transaction.keys.save(after)

@@ -1,14 +1,16 @@
-"""Tell whose credential the caller holds."""
+"""Tell whose credential the caller holds: what of it is not known to whoever let the caller in."""
 
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.ports import View
 from consentry_core.errors import denied
-from consentry_rule import Deny, Key, Reason, Token
+from consentry_rule import Deny, Instant, Reason
 
 
-def who_am_i(view: View, actor: Actor) -> Key | Token:
-    """The facts of the caller's credential."""
+def who_am_i(view: View, actor: Actor) -> Instant | None:
+    """When what the caller came with ends by itself."""
+    if actor.signed_in:
+        return actor.expire_time
     facts = view.facts.credential(actor.credential)
     if facts is None:
         raise denied(Deny(Reason.KEY_DELETED))
-    return facts
+    return facts.expire_time

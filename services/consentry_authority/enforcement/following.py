@@ -6,7 +6,7 @@ was asked for. So the stream never goes back in history, and a lease never comes
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from consentry_authority.commands.ports import View
@@ -25,11 +25,12 @@ from consentry_core.follow import (
     Hello,
     Interest,
     Lease,
+    Proofs,
     Renewal,
     Revision,
     Uses,
 )
-from consentry_rule import CustomerId, PartnerId, Standing
+from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
 
 PIECE = 500
 """The most facts in one message, and the most snapshot facts in one turn: what a guard applies in one step stays short."""
@@ -49,9 +50,10 @@ class _Snapshot:
 
 
 class Following:
-    """What one guard follows, and how much of it has been told."""
+    """What one guard follows, and how much of it has been told. A credential not `within_reach` is told as a deleted one."""
 
-    def __init__(self) -> None:
+    def __init__(self, within_reach: Callable[[Key | Token], bool] = lambda _: True) -> None:
+        self._within_reach = within_reach
         self.hello: Hello | None = None
         self.applied: Revision | None = None
         """What the guard has acknowledged."""
@@ -88,8 +90,8 @@ class Following:
                 self.applied = message.revision
             case Farewell():
                 self.gone, self._renewal = True, None
-            case Uses():
-                pass  # whoever keeps them has taken them
+            case Uses() | Proofs():
+                pass  # for others, who have taken them
 
     def _follow(self, interest: Interest) -> None:
         _check_names(interest.names, "interest.names")
@@ -149,7 +151,7 @@ class Following:
         subjects = dict.fromkeys(
             change.subject for change in view.facts.changes_after(self._told.number) if self._concerns(change.subject)
         )
-        facts = [_read(view, subject) for subject in subjects]
+        facts = [self._read(view, subject) for subject in subjects]
         for start in range(0, max(len(facts), 1), PIECE):
             piece = facts[start : start + PIECE]
             yield _facts(head, 0, start + PIECE < len(facts), piece)
@@ -170,7 +172,7 @@ class Following:
         while snapshot.names and len(facts) < PIECE:
             name = snapshot.names[0]
             if not names.PARTNER.matches(name):
-                facts.append(_read(view, name))
+                facts.append(self._read(view, name))
                 snapshot.names.popleft()
                 continue
             room = PIECE - len(facts)
@@ -184,6 +186,13 @@ class Following:
         if not snapshot.names:
             self._owed.popleft()
         return _facts(head, snapshot.number, bool(snapshot.names), facts)
+
+    def _read(self, view: View, name: str) -> Credential | Standing:
+        if names.CONSENT.matches(name):
+            customer, partner = names.CONSENT.parse(name, "name")
+            return view.facts.standing(PartnerId(partner), CustomerId(customer))
+        facts = view.facts.credential(name)
+        return Credential(name, facts if facts is None or self._within_reach(facts) else None)
 
 
 def _check_names(followed: Iterable[str], field: str) -> None:
@@ -203,13 +212,6 @@ def _facts(revision: Revision, interest: int, more: bool, facts: Iterable[Creden
         tuple(fact for fact in facts if isinstance(fact, Credential)),
         tuple(fact for fact in facts if isinstance(fact, Standing)),
     )
-
-
-def _read(view: View, name: str) -> Credential | Standing:
-    if not names.CONSENT.matches(name):
-        return Credential(name, view.facts.credential(name))
-    customer, partner = names.CONSENT.parse(name, "name")
-    return view.facts.standing(PartnerId(partner), CustomerId(customer))
 
 
 def _only(name: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import partial
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.access_log import AccessLog
@@ -11,9 +12,11 @@ from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
+from consentry_authority.commands.reach import within_reach
 from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
+from consentry_authority.enforcement.proving import Proved, Prover
 from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.last_uses import LastUses
 from consentry_authority.rpc.accesses import report_from_wire
@@ -25,9 +28,11 @@ from consentry_core.clock import Clock
 from consentry_core.errors import NotFound, Unauthenticated
 from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision, Uses
 from consentry_core.paging import PageTokens
+from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.gate import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
+from consentry_rule import Token
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
 _LONGEST_PEER = 100
@@ -48,7 +53,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         current: CurrentFacts,
         last_uses: LastUses,
         clock: Clock,
+        prover: Prover,
     ) -> None:
+        self._prover = prover
         self._current = current
         self._last_uses = last_uses
         self._clock = clock
@@ -63,8 +70,12 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
     ) -> enforcement_pb2.VerifyCredentialResponse:
         """See the proto."""
+        service = calling().credential
         try:
             identity = await self._authenticator.identify(request.secret)
+            facts = await self._current.credential(identity.credential)
+            if facts is None or not within_reach(await self._token(service), facts):
+                raise invalid("deleted" if facts is None else f"{identity.credential} is not for {service}")
         except Unauthenticated as error:
             # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
             raise Unauthenticated(error.message, detail=_shown(request.peer, error), reason=SECRET_INVALID) from None
@@ -73,19 +84,28 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
             credential=identity.credential,
             secret_id=identity.secret_id,
             revision=revision_to_wire(await self._current.head()),
+            proof=self._prover.prove(service, identity.credential),
         )
+
+    async def _token(self, service: str) -> Token:
+        """The calling service's token; what it is for never changes."""
+        token = await self._current.credential(service)
+        if not isinstance(token, Token):
+            raise invalid("deleted")
+        return token
 
     async def Follow(  # noqa: N802 - the proto's name
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
         """See the proto."""
-        caller, following = calling(), Following()
+        caller = calling()
+        token = await self._token(caller.credential)
+        following, proved = Following(partial(within_reach, token)), Proved(self._prover, caller.credential, token)
         inbox: deque[FromGuard] = deque()
 
         def turn(view: View) -> list[FromAuthority]:
             # The service's own token is a grant too: a deleted one follows nothing any more.
-            token = view.facts.credential(caller.credential)
-            usable_credential(token, caller.secret_id, caller.address, view.now)
+            usable_credential(view.facts.credential(caller.credential), caller.secret_id, caller.address, view.now)
             return list(following.turn(view))
 
         with self._news.listening() as news, contextlib.ExitStack() as joined:
@@ -97,15 +117,17 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                     over = listening.done()
                     # Taken in between turns only: a turn runs in a thread of its own.
                     while inbox:
-                        await self._take(following, inbox.popleft(), joined)
+                        message = inbox.popleft()
+                        await self._take(following, message, joined)
+                        proved.received(message)  # before a turn answers it
                     if following.gone:
                         return
                     if following.hello is not None:
                         if following.asks_for_a_lease:
                             # The member's row first, then the head that the lease names: whoever commits in between finds it.
                             await self._enforcing.granting(following.hello.incarnation, following.hello.service)
-                        for message in await self._store.read(turn):
-                            yield to_response(message)
+                        for said in await self._store.read(turn):
+                            yield to_response(said)
                     if following.owes:
                         news.set()
                     elif over:  # the guard has said all that it had to say, and has been answered

@@ -11,6 +11,7 @@ from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import live_credential, usable_credential
 from consentry_authority.current import CurrentFacts
 from consentry_authority.last_uses import LastUses
+from consentry_authority.signed_in import LONGEST_TOKEN, SignedIn, is_signed
 from consentry_authority.storage.store import Origin
 from consentry_core import names
 from consentry_core.clock import Clock
@@ -40,9 +41,11 @@ class AuthorityGate:
         peers: Peers,
         clock: Clock,
         auditing: Auditing,
+        signed_in: SignedIn | None,
         certificates: RequiredCertificates = NO_CERTIFICATES,
     ) -> None:
         self._certificates = certificates
+        self._signed_in = signed_in
         self._authenticator = authenticator
         self._current = current
         self._policies = policies
@@ -55,7 +58,8 @@ class AuthorityGate:
         """Let the call in, as an `Actor` in `call.caller`.
 
         1. The client certificate that the method takes, if it takes one.
-        2. Exactly one credential in the metadata, and whose it is: `Authenticator.identify`.
+        2. Exactly one credential in the metadata, and whose it is: `Authenticator.identify`. One that an identity provider has
+           signed is verified by `SignedIn`, in place of this and of 3 and 4.
         3. The credential's current facts: still there, and this secret still among its live ones.
         4. Both usable now and from there: not disabled, not past their end, from a network that the key allows. One that is not
            can still be killed by who holds it.
@@ -65,7 +69,12 @@ class AuthorityGate:
         call.request_id = next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
         call.on_request = partial(_remember_request_id, call)
         self._certificates.require(call)
-        identity = await self._authenticator.identify(bearer_secret(metadata))
+        secret = bearer_secret(metadata, longest=LONGEST_TOKEN)
+        if self._signed_in is not None and is_signed(secret):
+            call.caller = identified = await self._signed_in.identify(secret)
+            require_allowed(self._policies, call.method, identified.kind)
+            return
+        identity = await self._authenticator.identify(secret)
         facts, now = await self._current.credential(identity.credential), self._clock.now()
         address = self._peers.address(call.context) if isinstance(facts, Key) else None
         if facts is not None:  # known to the audit log from here on, let in or not

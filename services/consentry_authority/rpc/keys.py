@@ -74,6 +74,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             labels=dict(request.key.labels),
             networks=tuple(request.key.allowed_networks),
             quota=quota_from_wire(request.key.quota),
+            audiences=tuple(request.key.audiences),
         )
         asked = asked_once(request)
         text, secret = await self._secret_maker.make(KEY_PREFIXES[new.kind])
@@ -119,6 +120,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             labels=dict(request.key.labels),
             networks=tuple(request.key.allowed_networks),
             quota=quota_from_wire(request.key.quota),
+            audiences=tuple(request.key.audiences),
         )
         check_timeout(request)
         committed = await self._store.write(

@@ -30,8 +30,8 @@ from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.errors import InvalidArgument
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.gate import Context
+from consentry_core.rpc.policy import ROLE_OF_CALLER
 from consentry_core.rpc.times import optional_timestamp
-from consentry_rule import Token
 
 
 class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
@@ -49,6 +49,8 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
         """See the proto."""
         _check_organization(request.organization)
+        for index, name in enumerate(request.partners):
+            names.PARTNER.parse(name, f"partners[{index}]")
         actor = calling()
         new = NewToken(
             id=new_public_id(self._random),
@@ -56,6 +58,8 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
             organization=request.organization,
             display_name=request.display_name,
             expire_time=optional_instant(request, "expire_time", "expire_time"),
+            audience=request.audience,
+            partners=tuple(request.partners),
         )
         asked = asked_once(request)
         text, secret = await self._secret_maker.make(TOKEN_PREFIX)
@@ -93,12 +97,13 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         """See the proto."""
         actor = calling()
-        facts = await self._store.read(lambda view: who_am_i(view, actor))
+        expire_time = await self._store.read(lambda view: who_am_i(view, actor))
+        role = ROLE_OF_CALLER.get(actor.kind)
         return pb.WhoAmIResponse(
             name=actor.credential,
-            role=ROLE_TO_WIRE[facts.role] if isinstance(facts, Token) else pb.Token.ROLE_UNSPECIFIED,
+            role=pb.Token.ROLE_UNSPECIFIED if role is None else ROLE_TO_WIRE[role],
             organization=actor.organization,
-            expire_time=optional_timestamp(facts.expire_time),
+            expire_time=optional_timestamp(expire_time),
         )
 
 

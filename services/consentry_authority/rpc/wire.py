@@ -133,6 +133,8 @@ def token_to_wire(token: TokenRecord) -> tokens_pb2.Token:
         hint=token.hint,
         creator=token.creator,
         last_use_time=optional_timestamp(token.last_use_time),
+        audience=token.audience,
+        partners=sorted(token.partners),
     )
 
 
@@ -175,6 +177,7 @@ def key_to_wire(key: KeyRecord, now: Instant) -> keys_pb2.Key:
         labels=dict(key.labels),
         allowed_networks=map(str, key.networks),
         quota=None if key.quota == NO_QUOTA else _quota_to_wire(key.quota),
+        audiences=sorted(key.audiences),
     )
 
 

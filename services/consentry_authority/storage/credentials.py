@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.history import Touched
-from consentry_authority.storage.rows import instant, labels, labels_text, networks, networks_text, quota
+from consentry_authority.storage.rows import instant, labels, labels_text, networks, networks_text, quota, words, words_text
 from consentry_core import names
 from consentry_core.errors import Aborted
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId, TokenRole
@@ -148,6 +148,8 @@ class SqlTokens:
                 create_time=token.create_time,
                 creator=token.creator,
                 expire_time=token.expire_time,
+                audience=token.audience or None,
+                partners=words_text(token.partners),
             )
         )
         _add_secret(self._connection, token.name, secret, self._now)
@@ -271,6 +273,7 @@ def _key_values(key: KeyRecord) -> dict[str, Any]:
         "networks": networks_text(key.networks),
         "calls_per_minute": key.quota.calls_per_minute or None,
         "open_streams": key.quota.open_streams or None,
+        "audiences": words_text(key.audiences),
     }
 
 
@@ -289,6 +292,7 @@ def _key(row: sa.Row[Any]) -> KeyRecord:
         labels=labels(row.labels),
         networks=networks(row.networks),
         quota=quota(row.calls_per_minute, row.open_streams),
+        audiences=words(row.audiences),
     )
 
 
@@ -303,4 +307,6 @@ def _token(row: sa.Row[Any]) -> TokenRecord:
         hint="",
         expire_time=instant(row.expire_time),
         delete_time=instant(row.delete_time),
+        audience=row.audience or "",
+        partners=words(row.partners),
     )

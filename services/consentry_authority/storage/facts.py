@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from consentry_authority.commands.ports import Change, StoredSecret
 from consentry_authority.storage import tables as t
-from consentry_authority.storage.rows import class_numbers, data_classes, instant, networks, quota
+from consentry_authority.storage.rows import class_numbers, data_classes, instant, networks, quota, words
 from consentry_core import names
 from consentry_core.follow import Revision
 from consentry_rule import (
@@ -57,8 +57,10 @@ _STANDINGS = (
 )
 
 _KEY_COLUMNS = tuple(
-    t.keys.c[name] for name in ("kind", "disabled", "expire_time", "networks", "calls_per_minute", "open_streams")
+    t.keys.c[name] for name in ("kind", "disabled", "expire_time", "networks", "calls_per_minute", "open_streams", "audiences")
 )
+
+_TOKEN_COLUMNS = tuple(t.tokens.c[name] for name in ("role", "organization", "expire_time", "audience", "partners"))
 
 
 class SqlFacts:
@@ -173,6 +175,7 @@ class SqlFacts:
             secrets=self._secrets(name),
             networks=networks(row.networks),
             quota=quota(row.calls_per_minute, row.open_streams),
+            audiences=words(row.audiences),
         )
         return self._with_list(found, key) if found.kind is KeyKind.SPECIFIC_CUSTOMERS else found
 
@@ -191,9 +194,7 @@ class SqlFacts:
 
     def _token(self, name: str, token: str) -> Token | None:
         row = self._connection.execute(
-            sa.select(t.tokens.c.role, t.tokens.c.organization, t.tokens.c.expire_time).where(
-                t.tokens.c.id == token, t.tokens.c.delete_time.is_(None)
-            )
+            sa.select(*_TOKEN_COLUMNS).where(t.tokens.c.id == token, t.tokens.c.delete_time.is_(None))
         ).one_or_none()
         if row is None:
             return None
@@ -202,6 +203,8 @@ class SqlFacts:
             organization=row.organization,
             expire_time=instant(row.expire_time),
             secrets=self._secrets(name),
+            audience=row.audience or "",
+            partners=words(row.partners),
         )
 
     def _secrets(self, credential: str) -> tuple[Secret, ...]:

@@ -121,7 +121,7 @@ def check_checksum_keys(connection: sa.Connection, marks: Mapping[str, str]) -> 
 
 
 def page_token_key(engine: sa.Engine) -> bytes:
-    """The key that all replicas on this database make page tokens with."""
+    """The key that all replicas on this database make page tokens, and proofs of verification, with."""
     with engine.connect() as connection, connection.begin():
         text = connection.scalar(sa.select(t.settings.c.value).where(t.settings.c.name == _PAGE_TOKEN_KEY))
     key = from_base64url(text or "")

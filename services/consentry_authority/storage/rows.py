@@ -43,6 +43,17 @@ def networks_text(networks: Iterable[Network]) -> str | None:
     return ",".join(map(str, networks)) or None
 
 
+@lru_cache(maxsize=1024)
+def words(text: str | None) -> frozenset[str]:
+    """The set of words, such as names, that a column holds."""
+    return frozenset(text.split(",")) if text else frozenset()
+
+
+def words_text(words: Iterable[str]) -> str | None:
+    """The words as a column."""
+    return ",".join(sorted(words)) or None
+
+
 def labels(text: str | None) -> tuple[tuple[str, str], ...]:
     """The labels that a column holds."""
     return tuple(sorted(json.loads(text).items())) if text else ()

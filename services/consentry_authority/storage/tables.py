@@ -83,6 +83,7 @@ keys = sa.Table(
     sa.Column("networks", sa.Text),  # joined by commas; NULL: from everywhere
     sa.Column("calls_per_minute", sa.BigInteger),  # NULL: no limit
     sa.Column("open_streams", sa.BigInteger),  # likewise
+    sa.Column("audiences", sa.Text),  # joined by commas; NULL: all
 )
 
 key_customers = sa.Table(
@@ -119,6 +120,8 @@ tokens = sa.Table(
     sa.Column("creator", sa.Text, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
     sa.Column("delete_time", sa.BigInteger),
+    sa.Column("audience", sa.Text),  # of services; NULL: none
+    sa.Column("partners", sa.Text),  # of services: resource names, joined by commas; NULL: everybody's
     sa.Index(None, "organization", "id"),
 )
 

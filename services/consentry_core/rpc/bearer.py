@@ -7,8 +7,8 @@ from consentry_core.errors import Unauthenticated
 _LONGEST = 200  # ours have about 100 characters; nothing longer is worth a look
 
 
-def bearer_secret(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The secret. Unauthenticated when there is none, more than one, or one that cannot be ours."""
+def bearer_secret(metadata: Iterable[tuple[str, str | bytes]], *, longest: int = _LONGEST) -> str:
+    """The secret. Unauthenticated when there is none, more than one, or one that nobody can have been given."""
     values = [value for key, value in metadata if key == "authorization"]
     if not values:
         raise Unauthenticated("no credential; send metadata `authorization: Bearer <secret>`", reason="CREDENTIAL_MISSING")
@@ -21,7 +21,7 @@ def bearer_secret(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     if scheme.lower() != "bearer":
         raise Unauthenticated("the credential has no `Bearer` scheme; send metadata `authorization: Bearer <secret>`")
     secret = secret.strip()
-    if not secret.isascii() or not 0 < len(secret) <= _LONGEST:
+    if not secret.isascii() or not 0 < len(secret) <= longest:
         raise invalid("malformed")
     return secret
 

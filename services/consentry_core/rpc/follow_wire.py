@@ -18,6 +18,7 @@ from consentry_core.follow import (
     Hello,
     Interest,
     Lease,
+    Proofs,
     Renewal,
     Revision,
     Uses,
@@ -100,6 +101,10 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
             for secret_id, last in message.uses:
                 request.uses.uses.add(secret_id=secret_id, last_use_time=to_timestamp(last))
             request.uses.SetInParent()
+        case Proofs():
+            for credential, proof in message.proofs:
+                request.proofs.proofs.add(credential=credential, proof=proof)
+            request.proofs.SetInParent()
     return request
 
 
@@ -122,6 +127,8 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
             return Uses(
                 tuple((use.secret_id, from_timestamp(use.last_use_time, "uses.last_use_time")) for use in request.uses.uses)
             )
+        case "proofs":
+            return Proofs(tuple((one.credential, one.proof) for one in request.proofs.proofs))
         case _:
             raise InvalidArgument("message", "must be one of those that this authority knows")
 

@@ -8,7 +8,8 @@ A gate wraps a method's handler:
 4. Each message that it returns or yields is serialised, then checked (`OpenCall.check`), then handed to the transport: check
    and hand-over in one step of the event loop, nothing awaited in between.
 5. Errors of ours become statuses with details. Anything else becomes INTERNAL with a number that stands in the log beside the
-   traceback, and nothing of it reaches the client.
+   traceback, and nothing of it reaches the client. Who was not let in for want of a credential that counts may have to wait for
+   the refusal (`turning_away`).
 
 A call can be ended from outside (`OpenCall.end`): it is marked first, so that its next write is refused, and woken second. One
 that is stuck in a write stays stuck until its client reads or goes (`stuck` may see to that), and then writes nothing more.
@@ -18,21 +19,23 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NoReturn, Protocol, TypeAlias, cast
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from consentry_core import errors
+from consentry_core.rpc.parsing import parsed, parsed_stream
 from consentry_core.rpc.refusing import give_up, refuse
+from consentry_core.rpc.turning_away import TurningAway
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Check = Callable[[], None]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # in quotes: subscriptable for the type checker only
+_BehindGate: TypeAlias = "Callable[[_Handler, str], _Handler]"
 _Answer: TypeAlias = "Callable[[OpenCall, Any], Awaitable[Any]]"
 
 
@@ -147,22 +150,22 @@ class GatedServer:
 
     def __init__(self, server: grpc.aio.Server, gate: Gate) -> None:
         self._server = server
-        self._gate = gate
+        self._behind_gate = partial(_gated, gate=gate, turning_away=TurningAway())
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """See `grpc.aio.Server`."""
-        self._server.add_generic_rpc_handlers(tuple(_GatedHandlers(each, self._gate) for each in generic_rpc_handlers))
+        self._server.add_generic_rpc_handlers(tuple(_GatedHandlers(each, self._behind_gate) for each in generic_rpc_handlers))
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, _Handler]) -> None:
         """See `grpc.aio.Server`."""
-        gated = {name: _gated(handler, f"/{service_name}/{name}", self._gate) for name, handler in method_handlers.items()}
+        gated = {name: self._behind_gate(handler, f"/{service_name}/{name}") for name, handler in method_handlers.items()}
         self._server.add_registered_method_handlers(service_name, gated)
 
 
 class _GatedHandlers(grpc.GenericRpcHandler):
-    def __init__(self, handlers: grpc.GenericRpcHandler, gate: Gate) -> None:
+    def __init__(self, handlers: grpc.GenericRpcHandler, behind_gate: _BehindGate) -> None:
         self._handlers = handlers
-        self._gate = gate
+        self._behind_gate = behind_gate
         self._gated: dict[str, _Handler] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "_Handler | None":
@@ -172,7 +175,7 @@ class _GatedHandlers(grpc.GenericRpcHandler):
             handler = self._handlers.service(handler_call_details)
             if handler is None:
                 return None
-            gated = self._gated[method] = _gated(handler, method, self._gate)
+            gated = self._gated[method] = self._behind_gate(handler, method)
         return gated
 
 
@@ -180,7 +183,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
     """Puts a gate in front of every method of a server."""
 
     def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+        self._behind_gate = partial(_gated, gate=gate, turning_away=TurningAway())
         self._gated: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -195,11 +198,11 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            gated = self._gated[method] = _gated(handler, method, self._gate)
+            gated = self._gated[method] = self._behind_gate(handler, method)
         return gated
 
 
-def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
+def _gated(handler: _Handler, method: str, gate: Gate, turning_away: TurningAway) -> _Handler:
     parse = cast("Callable[[bytes], Any]", handler.request_deserializer or bytes)
     serialize = cast("Callable[[Any], bytes]", handler.response_serializer or bytes)
     behaviors = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
@@ -207,8 +210,8 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
 
     async def asked(call: OpenCall, incoming: Any) -> Any:
         if handler.request_streaming:
-            return _parsed_stream(incoming, parse)
-        request = _parsed(incoming, parse)
+            return parsed_stream(incoming, parse)
+        request = parsed(incoming, parse)
         if call.on_request is not None:
             await call.on_request(request)
         return request
@@ -232,7 +235,8 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
     streaming = handler.request_streaming or handler.response_streaming
 
     async def answered(incoming: Any, context: Context) -> Any:
-        return await _answer_for(OpenCall(method, context, streaming=streaming), gate, answer, incoming)
+        call = OpenCall(method, context, streaming=streaming)
+        return await _answer_for(call, gate, answer, incoming, turning_away)
 
     shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -244,13 +248,15 @@ def _gated(handler: _Handler, method: str, gate: Gate) -> _Handler:
     return shape(answered, request_deserializer=None, response_serializer=None)
 
 
-async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any) -> Any:
+async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any, turning_away: TurningAway) -> Any:
     current_call.set(call)
+    admitted = False
     try:
         # Released before the client is told how the call ended.
         try:
             try:
                 await gate.admit(call)
+                admitted = True
                 return await answer(call, incoming)
             except asyncio.CancelledError:
                 ended = call.was_ended()
@@ -264,25 +270,13 @@ async def _answer_for(call: OpenCall, gate: Gate, answer: _Answer, incoming: Any
             gate.release(call)
             call.close()
     except errors.ConsentryError as error:
+        if isinstance(error, errors.Unauthenticated) and not admitted:
+            await turning_away.wait_turn()
         await refuse(call.context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
         await give_up(call.method, call.context, error)
-
-
-def _parsed(raw: bytes, parse: Callable[[bytes], _T]) -> _T:
-    try:
-        return parse(raw)
-    except DecodeError as error:
-        raise errors.InvalidArgument(
-            "", "the request is not a well-formed message of this method's request type", reason="MESSAGE_MALFORMED"
-        ) from error
-
-
-async def _parsed_stream(raw: AsyncIterator[bytes], parse: Callable[[bytes], _T]) -> AsyncIterator[_T]:
-    async for message in raw:
-        yield _parsed(message, parse)
 
 
 class _CheckedContext:

@@ -27,6 +27,7 @@ CALLER_OF_ROLE = {
     TokenRole.GATEWAY: Caller.GATEWAY,
     TokenRole.SERVICE: Caller.SERVICE,
 }
+ROLE_OF_CALLER = {caller: role for role, caller in CALLER_OF_ROLE.items()}
 
 # Health and reflection tell nothing that is anybody's secret, and load balancers and grpcurl have no credential. This list is
 # pinned by a test: a new public method is a reviewed change.

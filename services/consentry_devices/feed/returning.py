@@ -6,8 +6,8 @@ cursor they say whether the customer was covered all the time. They say nothing 
 authority, or was made with another key over other customers, or with another key while changes were being told: then nobody is
 taken to have stayed.
 
-Of customers that an authority restored from an older copy does not know at all nothing is said: a cursor names nobody. Nothing is
-handed out of them, and when they are registered again they enter.
+Of customers that an authority restored from an older copy does not know at all nothing is said: a cursor names nobody. Nothing
+is handed out of them, and when they are registered again they enter.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,8 +43,8 @@ class Away:
         self._open_classes = open_classes
         self._known = known
         self._same_key = key == known.key
-        same_history = digest(coverage.authority_epoch()) == known.epoch
-        self._trusted = same_history and (self._same_key or cursor.phase is Phase.STARTED)
+        self._same_history = digest(coverage.authority_epoch()) == known.epoch
+        self._trusted = self._same_history and (self._same_key or cursor.phase is Phase.STARTED)
         self._unlisted = {customer: (on, off) for customer, on, off in coverage.unlisted()} if self._same_key else {}
 
     def fates(self, customers: Iterable[CustomerId]) -> dict[CustomerId, Fate]:
@@ -53,6 +53,9 @@ class Away:
         if self._trusted and not self._same_key and _members(fates) != self._known.members:
             self._trusted = False
             fates = {customer: self._fate(customer) for customer in fates}
+        if self._trusted and _members(fates) != self._known.members:
+            # Somebody was covered at the cursor, and again since, and all that is remembered is the last time.
+            fates = {customer: Fate.LEFT if fate is Fate.PASSED else fate for customer, fate in fates.items()}
         return fates
 
     def changed_classes(self, standing: Standing) -> frozenset[DataClass]:
@@ -94,6 +97,8 @@ class Away:
         return isinstance(valid(standing, self._known.time), Allow)  # an end has come since, or the list has changed
 
     def _may_have_been_covered(self, standing: Standing) -> bool:
+        if not self._same_history:
+            return True  # what this history says of former times was not so in the other one
         decision = self._coverage.decide_covered(standing.customer)
         never_listed = (
             self._same_key

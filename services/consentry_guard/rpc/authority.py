@@ -40,10 +40,11 @@ SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Whose secret it is, as of a revision."""
+    """Whose secret it is, as of a revision; and the proof that this was verified."""
 
     identity: Identity
     revision: Revision
+    proof: bytes
 
 
 class Authority:
@@ -118,7 +119,8 @@ class Authority:
                 ) from None
             _complain(error)
             raise _out_of_reach() from None
-        return Verified(Identity(answer.credential, answer.secret_id), revision_from_wire(answer.revision))
+        identity = Identity(answer.credential, answer.secret_id)
+        return Verified(identity, revision_from_wire(answer.revision), answer.proof)
 
     async def report(self, report: Report) -> None:
         """Hand over what was read. InvalidArgument when the authority will never take it, Unavailable when not now."""

@@ -486,7 +486,9 @@ class ConsentEvent(_message.Message):
     partner: _builtins.str
     """`partners/{partner}`. Empty for what concerns the customer alone."""
     actor: _builtins.str
-    """Who did it: `tokens/{token}`. Empty for an end, which comes by itself, and for what was done on the authority's machine."""
+    """Who did it: `tokens/{token}`, or `identities/{subject}` for who was signed in by an identity provider. Empty for an end, which comes
+    by itself, and for what was done on the authority's machine.
+    """
     actor_organization: _builtins.str
     """Whom the actor acted for. Empty for operators."""
     method: _builtins.str

@@ -496,10 +496,15 @@ class VerifyCredentialResponse(_message.Message):
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     SECRET_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     credential: _builtins.str
     """`partners/{partner}/keys/{key}` or `tokens/{token}`."""
     secret_id: _builtins.str
     """Which of the credential's secrets it is. Public; the same as in `CredentialFacts.secrets`."""
+    proof: _builtins.bytes
+    """Shows in `Follow` that this was verified with the asking service's token. Means nothing with another token, and does not end:
+    what was verified stays verified.
+    """
     @_builtins.property
     def revision(self) -> Global___Revision:
         """What was read up to. Decide only from facts that are at least as new."""
@@ -510,10 +515,11 @@ class VerifyCredentialResponse(_message.Message):
         credential: _builtins.str = ...,
         secret_id: _builtins.str = ...,
         revision: Global___Revision | None = ...,
+        proof: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "revision", b"revision", "secret_id", b"secret_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "proof", b"proof", "revision", b"revision", "secret_id", b"secret_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -583,7 +589,8 @@ class FollowRequest(_message.Message):
         def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """Credentials that this guard has verified (`partners/{partner}/keys/{key}`, `tokens/{token}`), standings of one customer
             towards one partner (`customers/{customer}/consents/{partner}`), or all standings towards a partner
-            (`partners/{partner}`).
+            (`partners/{partner}`). PERMISSION_DENIED, and the end of the stream, for a credential that was not proved on this stream, and for
+            standings towards a partner of which no key was.
             """
 
         def __init__(
@@ -693,6 +700,54 @@ class FollowRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Proofs(_message.Message):
+        """Proofs show what was verified with this service's token, on whatever connection and at whichever authority. Said before the interests
+        that need them.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class Proof(_message.Message):
+            """Proof is that of one credential."""
+
+            DESCRIPTOR: _descriptor.Descriptor
+
+            CREDENTIAL_FIELD_NUMBER: _builtins.int
+            PROOF_FIELD_NUMBER: _builtins.int
+            credential: _builtins.str
+            """As in `VerifyCredentialResponse`."""
+            proof: _builtins.bytes
+            """As in `VerifyCredentialResponse`."""
+            def __init__(
+                self,
+                *,
+                credential: _builtins.str = ...,
+                proof: _builtins.bytes = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "proof", b"proof"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        PROOFS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowRequest.Proofs.Proof]:
+            """In any order."""
+
+        def __init__(
+            self,
+            *,
+            proofs: _abc.Iterable[Global___FollowRequest.Proofs.Proof] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["proofs", b"proofs"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Farewell(_message.Message):
         """Farewell gives the lease back: this incarnation serves nothing any more, and never will."""
 
@@ -714,6 +769,7 @@ class FollowRequest(_message.Message):
     FORGET_FIELD_NUMBER: _builtins.int
     FAREWELL_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
+    PROOFS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___FollowRequest.Hello:
         """Who is asking."""
@@ -742,6 +798,10 @@ class FollowRequest(_message.Message):
     def uses(self) -> Global___FollowRequest.Uses:
         """Secrets were in use."""
 
+    @_builtins.property
+    def proofs(self) -> Global___FollowRequest.Proofs:
+        """Credentials were verified."""
+
     def __init__(
         self,
         *,
@@ -752,12 +812,13 @@ class FollowRequest(_message.Message):
         forget: Global___FollowRequest.Forget | None = ...,
         farewell: Global___FollowRequest.Farewell | None = ...,
         uses: Global___FollowRequest.Uses | None = ...,
+        proofs: Global___FollowRequest.Proofs | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "proofs", b"proofs", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "farewell", b"farewell", "forget", b"forget", "hello", b"hello", "interest", b"interest", "message", b"message", "proofs", b"proofs", "renewal", b"renewal", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest", "acknowledgement", "forget", "farewell", "uses"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "renewal", "interest", "acknowledgement", "forget", "farewell", "uses", "proofs"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -37,7 +37,8 @@ class EnforcementServiceStub:
     def __new__(cls, channel: _aio.Channel) -> EnforcementServiceAsyncStub: ...
     VerifyCredential: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.VerifyCredentialRequest, _enforcement_pb2.VerifyCredentialResponse]
     """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike.
+    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+    key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _grpc.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
@@ -61,7 +62,8 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     VerifyCredential: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.VerifyCredentialRequest, _enforcement_pb2.VerifyCredentialResponse]  # type: ignore[assignment]
     """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike.
+    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+    key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _aio.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]  # type: ignore[assignment]
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
@@ -88,7 +90,8 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_enforcement_pb2.VerifyCredentialResponse, _abc.Awaitable[_enforcement_pb2.VerifyCredentialResponse]]:
         """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-        time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike.
+        time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+        key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
         """
 
     @_abc_1.abstractmethod

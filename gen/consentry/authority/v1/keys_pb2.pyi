@@ -182,6 +182,7 @@ class Key(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
     QUOTA_FIELD_NUMBER: _builtins.int
+    AUDIENCES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}`."""
     display_name: _builtins.str
@@ -195,7 +196,7 @@ class Key(_message.Message):
     etag: _builtins.str
     """Changes whenever the key does. Sent back in an update, it makes the update ABORT if somebody else's came first."""
     creator: _builtins.str
-    """The token that issued it. Output only."""
+    """Who issued it: `tokens/{token}`, or `identities/{subject}` for who was signed in by an identity provider. Output only."""
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """KIND_SPECIFIC_CUSTOMERS only: `customers/{customer}`, without doubles, ordered. A customer that is not valid now stays on the
@@ -236,6 +237,12 @@ class Key(_message.Message):
     def quota(self) -> Global___Key.Quota:
         """How much may be asked with it."""
 
+    @_builtins.property
+    def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The audiences that it is limited to, as services' tokens name them, such as `devices`: to any other service it is not valid.
+        None: it is not limited. The authority itself takes every key. At most 20.
+        """
+
     def __init__(
         self,
         *,
@@ -254,10 +261,11 @@ class Key(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
         quota: Global___Key.Quota | None = ...,
+        audiences: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "labels", b"labels", "last_use_time", b"last_use_time", "name", b"name", "quota", b"quota", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "audiences", b"audiences", "create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "labels", b"labels", "last_use_time", b"last_use_time", "name", b"name", "quota", b"quota", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -660,8 +668,8 @@ class UpdateKeyRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`display_name`, `expire_time`, `customers`, `labels`, `allowed_networks`, `quota`: the fields to take from `key`. Required, so that a
-        field that was left out by mistake is never emptied.
+        """`display_name`, `expire_time`, `customers`, `labels`, `allowed_networks`, `quota`, `audiences`: the fields to take from `key`.
+        Required, so that a field that was left out by mistake is never emptied.
         """
 
     @_builtins.property

@@ -113,8 +113,8 @@ class KeyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateKey(self, request, context):
-        """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
-        `customers`.
+        """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
+        KIND_SPECIFIC_CUSTOMERS key, `customers`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

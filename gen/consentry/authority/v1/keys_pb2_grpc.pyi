@@ -40,8 +40,8 @@ class KeyServiceStub:
     ListKeys: _grpc.UnaryUnaryMultiCallable[_keys_pb2.ListKeysRequest, _keys_pb2.ListKeysResponse]
     """ListKeys returns the partner's keys: the valid ones, unless the others are asked for."""
     UpdateKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.UpdateKeyRequest, _keys_pb2.UpdateKeyResponse]
-    """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
-    `customers`.
+    """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
+    KIND_SPECIFIC_CUSTOMERS key, `customers`.
     """
     DisableKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.DisableKeyRequest, _keys_pb2.DisableKeyResponse]
     """DisableKey suspends a key; EnableKey brings it back. Disabling twice changes nothing."""
@@ -74,8 +74,8 @@ class KeyServiceAsyncStub(KeyServiceStub):
     ListKeys: _aio.UnaryUnaryMultiCallable[_keys_pb2.ListKeysRequest, _keys_pb2.ListKeysResponse]  # type: ignore[assignment]
     """ListKeys returns the partner's keys: the valid ones, unless the others are asked for."""
     UpdateKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.UpdateKeyRequest, _keys_pb2.UpdateKeyResponse]  # type: ignore[assignment]
-    """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
-    `customers`.
+    """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
+    KIND_SPECIFIC_CUSTOMERS key, `customers`.
     """
     DisableKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.DisableKeyRequest, _keys_pb2.DisableKeyResponse]  # type: ignore[assignment]
     """DisableKey suspends a key; EnableKey brings it back. Disabling twice changes nothing."""
@@ -129,8 +129,8 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _keys_pb2.UpdateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_keys_pb2.UpdateKeyResponse, _abc.Awaitable[_keys_pb2.UpdateKeyResponse]]:
-        """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota` and, on a KIND_SPECIFIC_CUSTOMERS key,
-        `customers`.
+        """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
+        KIND_SPECIFIC_CUSTOMERS key, `customers`.
         """
 
     @_abc_1.abstractmethod

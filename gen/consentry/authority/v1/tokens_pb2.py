@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#consentry/authority/v1/tokens.proto\x12\x16\x63onsentry.authority.v1\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x03\n\x05Token\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\".consentry.authority.v1.Token.Role\x12\x14\n\x0corganization\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04hint\x18\x07 \x01(\t\x12\x0f\n\x07\x63reator\x18\x08 \x01(\t\x12\x31\n\rlast_use_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OPERATOR\x10\x01\x12\x16\n\x12ROLE_PARTNER_ADMIN\x10\x02\x12\x17\n\x13ROLE_CUSTOMER_ADMIN\x10\x03\x12\x10\n\x0cROLE_GATEWAY\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05\"\xb7\x01\n\x12\x43reateTokenRequest\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\".consentry.authority.v1.Token.Role\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"v\n\x13\x43reateTokenResponse\x12,\n\x05token\x18\x01 \x01(\x0b\x32\x1d.consentry.authority.v1.Token\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1c\n\x14secret_already_shown\x18\x03 \x01(\x08\"P\n\x11ListTokensRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x12ListTokensResponse\x12-\n\x06tokens\x18\x01 \x03(\x0b\x32\x1d.consentry.authority.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Z\n\x12\x44\x65leteTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x13\x44\x65leteTokenResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"\x0f\n\rWhoAmIRequest\"\x97\x01\n\x0eWhoAmIResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\".consentry.authority.v1.Token.Role\x12\x14\n\x0corganization\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9c\x03\n\x0cTokenService\x12\x66\n\x0b\x43reateToken\x12*.consentry.authority.v1.CreateTokenRequest\x1a+.consentry.authority.v1.CreateTokenResponse\x12\x63\n\nListTokens\x12).consentry.authority.v1.ListTokensRequest\x1a*.consentry.authority.v1.ListTokensResponse\x12\x66\n\x0b\x44\x65leteToken\x12*.consentry.authority.v1.DeleteTokenRequest\x1a+.consentry.authority.v1.DeleteTokenResponse\x12W\n\x06WhoAmI\x12%.consentry.authority.v1.WhoAmIRequest\x1a&.consentry.authority.v1.WhoAmIResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#consentry/authority/v1/tokens.proto\x12\x16\x63onsentry.authority.v1\x1a(consentry/authority/v1/enforcement.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x03\n\x05Token\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\".consentry.authority.v1.Token.Role\x12\x14\n\x0corganization\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04hint\x18\x07 \x01(\t\x12\x0f\n\x07\x63reator\x18\x08 \x01(\t\x12\x31\n\rlast_use_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61udience\x18\n \x01(\t\x12\x10\n\x08partners\x18\x0b \x03(\t\"\x84\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OPERATOR\x10\x01\x12\x16\n\x12ROLE_PARTNER_ADMIN\x10\x02\x12\x17\n\x13ROLE_CUSTOMER_ADMIN\x10\x03\x12\x10\n\x0cROLE_GATEWAY\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05\"\xdb\x01\n\x12\x43reateTokenRequest\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\".consentry.authority.v1.Token.Role\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x10\n\x08\x61udience\x18\x06 \x01(\t\x12\x10\n\x08partners\x18\x07 \x03(\t\"v\n\x13\x43reateTokenResponse\x12,\n\x05token\x18\x01 \x01(\x0b\x32\x1d.consentry.authority.v1.Token\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1c\n\x14secret_already_shown\x18\x03 \x01(\x08\"P\n\x11ListTokensRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x12ListTokensResponse\x12-\n\x06tokens\x18\x01 \x03(\x0b\x32\x1d.consentry.authority.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Z\n\x12\x44\x65leteTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x36\n\x13\x65nforcement_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x13\x44\x65leteTokenResponse\x12\x38\n\x0b\x65nforcement\x18\x01 \x01(\x0b\x32#.consentry.authority.v1.Enforcement\"\x0f\n\rWhoAmIRequest\"\x97\x01\n\x0eWhoAmIResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\".consentry.authority.v1.Token.Role\x12\x14\n\x0corganization\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9c\x03\n\x0cTokenService\x12\x66\n\x0b\x43reateToken\x12*.consentry.authority.v1.CreateTokenRequest\x1a+.consentry.authority.v1.CreateTokenResponse\x12\x63\n\nListTokens\x12).consentry.authority.v1.ListTokensRequest\x1a*.consentry.authority.v1.ListTokensResponse\x12\x66\n\x0b\x44\x65leteToken\x12*.consentry.authority.v1.DeleteTokenRequest\x1a+.consentry.authority.v1.DeleteTokenResponse\x12W\n\x06WhoAmI\x12%.consentry.authority.v1.WhoAmIRequest\x1a&.consentry.authority.v1.WhoAmIResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,25 +37,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETOKENRESPONSE'].fields_by_name['secret']._loaded_options = None
   _globals['_CREATETOKENRESPONSE'].fields_by_name['secret']._serialized_options = b'\200\001\001'
   _globals['_TOKEN']._serialized_start=171
-  _globals['_TOKEN']._serialized_end=601
-  _globals['_TOKEN_ROLE']._serialized_start=469
-  _globals['_TOKEN_ROLE']._serialized_end=601
-  _globals['_CREATETOKENREQUEST']._serialized_start=604
-  _globals['_CREATETOKENREQUEST']._serialized_end=787
-  _globals['_CREATETOKENRESPONSE']._serialized_start=789
-  _globals['_CREATETOKENRESPONSE']._serialized_end=907
-  _globals['_LISTTOKENSREQUEST']._serialized_start=909
-  _globals['_LISTTOKENSREQUEST']._serialized_end=989
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=991
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=1083
-  _globals['_DELETETOKENREQUEST']._serialized_start=1085
-  _globals['_DELETETOKENREQUEST']._serialized_end=1175
-  _globals['_DELETETOKENRESPONSE']._serialized_start=1177
-  _globals['_DELETETOKENRESPONSE']._serialized_end=1256
-  _globals['_WHOAMIREQUEST']._serialized_start=1258
-  _globals['_WHOAMIREQUEST']._serialized_end=1273
-  _globals['_WHOAMIRESPONSE']._serialized_start=1276
-  _globals['_WHOAMIRESPONSE']._serialized_end=1427
-  _globals['_TOKENSERVICE']._serialized_start=1430
-  _globals['_TOKENSERVICE']._serialized_end=1842
+  _globals['_TOKEN']._serialized_end=637
+  _globals['_TOKEN_ROLE']._serialized_start=505
+  _globals['_TOKEN_ROLE']._serialized_end=637
+  _globals['_CREATETOKENREQUEST']._serialized_start=640
+  _globals['_CREATETOKENREQUEST']._serialized_end=859
+  _globals['_CREATETOKENRESPONSE']._serialized_start=861
+  _globals['_CREATETOKENRESPONSE']._serialized_end=979
+  _globals['_LISTTOKENSREQUEST']._serialized_start=981
+  _globals['_LISTTOKENSREQUEST']._serialized_end=1061
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=1063
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1155
+  _globals['_DELETETOKENREQUEST']._serialized_start=1157
+  _globals['_DELETETOKENREQUEST']._serialized_end=1247
+  _globals['_DELETETOKENRESPONSE']._serialized_start=1249
+  _globals['_DELETETOKENRESPONSE']._serialized_end=1328
+  _globals['_WHOAMIREQUEST']._serialized_start=1330
+  _globals['_WHOAMIREQUEST']._serialized_end=1345
+  _globals['_WHOAMIRESPONSE']._serialized_start=1348
+  _globals['_WHOAMIRESPONSE']._serialized_end=1499
+  _globals['_TOKENSERVICE']._serialized_start=1502
+  _globals['_TOKENSERVICE']._serialized_end=1914
 # @@protoc_insertion_point(module_scope)

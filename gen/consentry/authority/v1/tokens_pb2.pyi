@@ -72,6 +72,8 @@ class Token(_message.Message):
     HINT_FIELD_NUMBER: _builtins.int
     CREATOR_FIELD_NUMBER: _builtins.int
     LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    PARTNERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tokens/{token}`."""
     role: Global___Token.Role.ValueType
@@ -83,7 +85,11 @@ class Token(_message.Message):
     hint: _builtins.str
     """The public beginning of its secret, to tell which secret in a drawer this is."""
     creator: _builtins.str
-    """The token that issued it; empty for those made by `consentry init`."""
+    """Who issued it, `tokens/{token}` or `identities/{subject}`; empty for those made by `consentry init`."""
+    audience: _builtins.str
+    """Of ROLE_SERVICE: what the service is to keys that are limited to audiences. Empty: a token of before there were any; no such
+    key is let in there.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was issued."""
@@ -95,6 +101,12 @@ class Token(_message.Message):
     @_builtins.property
     def last_use_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last in use: it let a call in, or one that it let in was open. Up to a minute late. Absent: never."""
+
+    @_builtins.property
+    def partners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of ROLE_SERVICE: the partners that the service is limited to, `partners/{partner}`. It verifies and follows the credentials of
+        these and of nobody else. None: it is not limited.
+        """
 
     def __init__(
         self,
@@ -108,10 +120,12 @@ class Token(_message.Message):
         hint: _builtins.str = ...,
         creator: _builtins.str = ...,
         last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        audience: _builtins.str = ...,
+        partners: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "hint", b"hint", "last_use_time", b"last_use_time", "name", b"name", "organization", b"organization", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "hint", b"hint", "last_use_time", b"last_use_time", "name", b"name", "organization", b"organization", "partners", b"partners", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -128,6 +142,8 @@ class CreateTokenRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    PARTNERS_FIELD_NUMBER: _builtins.int
     role: Global___Token.Role.ValueType
     """Required. Administrators may issue administrators of their own organisation, customers also gateways."""
     organization: _builtins.str
@@ -138,9 +154,19 @@ class CreateTokenRequest(_message.Message):
     """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
     else as it was, the call does nothing more and answers with the token as it is by then; with something else, it is refused.
     """
+    audience: _builtins.str
+    """Required for ROLE_SERVICE, and for no other: what the service is to keys that are limited to audiences, such as `devices`. 1 to 63
+    `a-z`, `0-9` and `-`, beginning with a letter.
+    """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it shall end. Absent: never. Must lie in the future."""
+
+    @_builtins.property
+    def partners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For ROLE_SERVICE only: `partners/{partner}`, the partners whose credentials the service shall verify and follow, and no others.
+        None: everybody's. At most 100.
+        """
 
     def __init__(
         self,
@@ -150,10 +176,12 @@ class CreateTokenRequest(_message.Message):
         display_name: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         request_id: _builtins.str = ...,
+        audience: _builtins.str = ...,
+        partners: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "organization", b"organization", "request_id", b"request_id", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "display_name", b"display_name", "expire_time", b"expire_time", "organization", b"organization", "partners", b"partners", "request_id", b"request_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,9 +361,9 @@ class WhoAmIResponse(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`partners/{partner}/keys/{key}` or `tokens/{token}`."""
+    """`partners/{partner}/keys/{key}` or `tokens/{token}`; `identities/{subject}` for who was signed in by an identity provider."""
     role: Global___Token.Role.ValueType
-    """A token's role; ROLE_UNSPECIFIED for a key."""
+    """A token's or identity's role; ROLE_UNSPECIFIED for a key."""
     organization: _builtins.str
     """The partner or customer that it acts for, by name. Empty for operators and services."""
     @_builtins.property

@@ -1,0 +1,96 @@
+"""From the claims of a verified token to who is asking. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from consentry_authority.commands.actor import SIGNED_IN, Actor
+from consentry_core import names
+from consentry_core.clock import SECOND
+from consentry_core.rpc.bearer import invalid
+from consentry_core.rpc.policy import Caller
+from consentry_core.settings import SettingError
+from consentry_rule import Instant
+
+LEEWAY_SECONDS: Final = 30
+"""By how much the provider's clock and ours may differ."""
+
+_ROLES: Final = {
+    "operator": Caller.OPERATOR,
+    "partner_admin": Caller.PARTNER_ADMIN,
+    "customer_admin": Caller.CUSTOMER_ADMIN,
+}
+_ORGANIZATION_OF: Final = {Caller.PARTNER_ADMIN: names.PARTNER, Caller.CUSTOMER_ADMIN: names.CUSTOMER}
+_LONGEST_SUBJECT: Final = 255
+_LATEST: Final = 10**11  # seconds: some thousand years, within what an Instant holds
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimNames:
+    """Which claims say what: the role, by what the provider calls it, and the organisation, by its resource name."""
+
+    role: str
+    organization: str
+    roles: Mapping[str, Caller]
+
+
+def roles_of(text: str) -> Mapping[str, Caller]:
+    """The setting `VALUE=ROLE,...`; empty: the roles' own names. SettingError for a role that is none."""
+    if not text:
+        return _ROLES
+    found = {}
+    for part in text.split(","):
+        value, equals, role = (word.strip() for word in part.partition("="))
+        if not equals or not value or role not in _ROLES:
+            raise SettingError(f"CONSENTRY_OIDC_ROLES must be VALUE=ROLE,..., with a role of {', '.join(_ROLES)}")
+        found[value] = _ROLES[role]
+    return found
+
+
+def actor_of(claims: Mapping[str, Any], claim_names: ClaimNames, now: Instant) -> Actor:
+    """Who is asking. Unauthenticated when the claims do not say it, or not for this moment; the detail names the claim only."""
+    expire_time = _check_times(claims, now)
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isascii():
+        raise invalid("identity token: sub")
+    kind = _role(claims.get(claim_names.role), claim_names.roles)
+    organization = claims.get(claim_names.organization, "")
+    pattern = _ORGANIZATION_OF.get(kind)
+    if pattern is None:
+        organization = ""  # operators act for nobody in particular
+    elif not isinstance(organization, str) or not pattern.matches(organization):
+        raise invalid(f"identity token: {claim_names.organization}")
+    return Actor(SIGNED_IN + quote(subject, safe="@.:"), kind, organization, expire_time=expire_time)
+
+
+def _check_times(claims: Mapping[str, Any], now: Instant) -> Instant:
+    """The end. All times with the leeway; an end that is reached is over, one that has yet to come in is not there yet."""
+    seconds = now / SECOND
+    expire, issued, begin = (_seconds(claims, claim) for claim in ("exp", "iat", "nbf"))
+    if expire is None or seconds >= expire + LEEWAY_SECONDS:
+        raise invalid("identity token: exp")
+    if issued is None or issued > seconds + LEEWAY_SECONDS:
+        raise invalid("identity token: iat")
+    if begin is not None and begin > seconds + LEEWAY_SECONDS:
+        raise invalid("identity token: nbf")
+    return Instant(int(expire * SECOND))
+
+
+def _seconds(claims: Mapping[str, Any], claim: str) -> float | None:
+    if claim not in claims:
+        return None
+    value = claims[claim]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value < _LATEST:
+        raise invalid(f"identity token: {claim}")
+    return value
+
+
+def _role(claim: Any, roles: Mapping[str, Caller]) -> Caller:
+    """The one role that a text, or a list of texts such as groups, stands for. Of several, nobody has chosen one: refused."""
+    values = [claim] if isinstance(claim, str) else claim if isinstance(claim, list) else []
+    found = {roles[value] for value in values if isinstance(value, str) and value in roles}
+    if len(found) != 1:
+        raise invalid("identity token: no role, or several")
+    return found.pop()

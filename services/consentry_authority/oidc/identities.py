@@ -1,0 +1,59 @@
+"""Verify a provider's token. Nothing of a token is logged, kept or told: only which step refused it."""
+
+from typing import Any, Final
+
+import jwt
+
+from consentry_authority.commands.actor import Actor
+from consentry_authority.oidc.claims import ClaimNames, actor_of
+from consentry_authority.oidc.keys import ALGORITHMS, IssuerKeys
+from consentry_core.clock import Clock
+from consentry_core.rpc.bearer import invalid
+
+_ALGORITHMS: Final = frozenset(name for names in ALGORITHMS.values() for name in names)
+_BAD: Final = (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+# Their times are held against our own clock, with a leeway, by `claims`.
+_OPTIONS: Final[Any] = {
+    "require": ["aud", "exp", "iat", "iss", "sub"],
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+}
+
+
+class Identities:
+    """Those whom `issuer` signed in for `audience`."""
+
+    def __init__(self, issuer: str, audience: str, keys: IssuerKeys, claim_names: ClaimNames, clock: Clock) -> None:
+        self._issuer = issuer
+        self._audience = audience
+        self._keys = keys
+        self._claim_names = claim_names
+        self._clock = clock
+
+    async def identify(self, token: str) -> Actor:
+        """Whose token this is. Unauthenticated, always the same, for every token that does not count.
+
+        1. The header names an asymmetric algorithm and a key, and nothing that must be understood; where a key can be had from,
+           it does not say: that was configured.
+        2. The key is one of the issuer's, and for this algorithm.
+        3. The signature, the issuer and the audience.
+        4. It is the time, and the claims say who it is, in which role and for whom.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+        except _BAD:
+            raise invalid("identity token: malformed") from None
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if algorithm not in _ALGORITHMS or not isinstance(key_id, str) or "crit" in header:
+            raise invalid("identity token: header")
+        key = await self._keys.key(key_id)
+        if key is None or algorithm not in key.algorithms:
+            raise invalid("identity token: key")
+        try:
+            claims = jwt.decode(
+                token, key.key, algorithms=[algorithm], issuer=self._issuer, audience=self._audience, options=_OPTIONS
+            )
+        except _BAD as error:
+            raise invalid(f"identity token: {type(error).__name__}") from None
+        return actor_of(claims, self._claim_names, self._clock.now())
