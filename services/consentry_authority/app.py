@@ -95,7 +95,7 @@ async def start(
 ) -> Authority:
     """Serve. SettingError when the data folder is not ready, another authority uses it, or the address is taken."""
     clock = clock or SystemClock()
-    tls = settings.server_tls(settings.listen)
+    tls = settings.server_tls(settings.listen, settings.admin_listen)
     services = settings.names_of(settings.enforcement_clients, "--enforcement-clients")
     # What is opened later is closed earlier, also when something on the way fails.
     async with contextlib.AsyncExitStack() as opened:

@@ -7,6 +7,8 @@ from pathlib import Path
 from consentry_core.settings import SettingError, setting
 from consentry_core.tls import ClientTls, ServerTls, on_loopback
 
+_LAST_PORT = 65_535
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransportSettings:
@@ -39,8 +41,15 @@ class TransportSettings:
         1000, "calls, streams included, that may be open on one connection", env="CONSENTRY_{program}_CONNECTION_CALLS"
     )
 
-    def server_tls(self, *addresses: str) -> ServerTls | None:
-        """How to serve at these addresses; None for plaintext. SettingError when that is not allowed, or makes no sense."""
+    def server_tls(self, listen: str, admin_listen: str) -> ServerTls | None:
+        """How to serve at `listen`; None for plaintext. SettingError when that is not allowed, or makes no sense.
+
+        What is for operators, at `admin_listen` if anywhere, is served in plaintext always.
+        """
+        require_address(listen)
+        if admin_listen:
+            require_address(admin_listen)
+            require_private(admin_listen, plaintext=self.plaintext, instead="an address of the loopback interface")
         if self.connection_age < 0 or self.connection_grace < 0 or self.connection_calls < 1:
             raise SettingError(
                 "--connection-age and --connection-grace must not be below 0, and --connection-calls must be at least 1"
@@ -52,8 +61,7 @@ class TransportSettings:
         if self.tls_certificate is None or self.tls_key is None:
             if self.tls_client_ca is not None:
                 raise SettingError("--tls-client-ca needs TLS; give --tls-certificate and --tls-key too")
-            for address in addresses:
-                require_private(address, plaintext=self.plaintext, instead="--tls-certificate and --tls-key")
+            require_private(listen, plaintext=self.plaintext, instead="--tls-certificate and --tls-key")
             return None
         return ServerTls(self.tls_certificate, self.tls_key, self.tls_client_ca)
 
@@ -78,10 +86,20 @@ def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> C
     return ClientTls(ca, certificate, key)
 
 
+def require_address(listen: str) -> None:
+    """SettingError unless it is `host:port`."""
+    host, _, port = listen.rpartition(":")
+    # gRPC itself serves on port 443 when none is named, and cuts one that is too large to 16 bits.
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= _LAST_PORT):
+        raise SettingError(
+            f"cannot listen on {listen!r}: an address is host:port, with a port from 0 (any free one) to {_LAST_PORT}"
+        )
+
+
 def require_private(address: str, *, plaintext: bool, instead: str) -> None:
     """SettingError when plaintext at this address could be listened in on, and is not asked for."""
     if not plaintext and not on_loopback(address):
         raise SettingError(
-            f"without TLS, secrets and data would cross the network readable at {address}; give {instead}, "
+            f"without TLS, what crosses the network at {address} can be read by others; give {instead}, "
             "or --plaintext if something else protects them there"
         )

@@ -86,7 +86,7 @@ async def start(
     The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
     """
     clock = clock or SystemClock()
-    tls = settings.server_tls(settings.listen)
+    tls = settings.server_tls(settings.listen, settings.admin_listen)
     async with contextlib.AsyncExitStack() as parts:  # undone in reverse: the server first, the store last
         guard = None
         if gate is None:

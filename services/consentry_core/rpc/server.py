@@ -22,7 +22,7 @@ from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
 from consentry_core.settings import SettingError
 from consentry_core.tls import ServerTls
-from consentry_core.transport import TransportSettings
+from consentry_core.transport import TransportSettings, require_address
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -39,7 +39,6 @@ __all__ = [
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_METADATA_BYTES = 8 * 1024
-_LAST_PORT = 65_535
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -201,18 +200,13 @@ async def serve_admin(listen: str) -> grpc.aio.Server:
 
 def _add_port(server: grpc.aio.Server, listen: str, tls: ServerTls | None = None, *, demand: bool = False) -> str:
     """The address that it has become."""
-    host, _, port = listen.rpartition(":")
-    # gRPC itself serves on port 443 when none is named, and cuts one that is too large to 16 bits.
-    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= _LAST_PORT):
-        raise SettingError(
-            f"cannot listen on {listen!r}: an address is host:port, with a port from 0 (any free one) to {_LAST_PORT}"
-        )
+    require_address(listen)
     credentials = None if tls is None else server_credentials(tls, demand=demand)
     try:
         taken = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
     except RuntimeError as error:
         raise SettingError(f"cannot listen on {listen}: the address is taken or not this machine's; choose another") from error
-    return f"{host}:{taken}"
+    return f"{listen.rpartition(':')[0]}:{taken}"
 
 
 def announce(address: str, ready_file: Path | None) -> None:

@@ -33,6 +33,7 @@ _FAREWELL_TIMEOUT = 1.0
 _REPORT_TIMEOUT = 2.0
 # Facts of a partner with many customers come in pieces; one piece is far below this.
 _LONGEST_BACKOFF = 1.0
+_AGED = "max connection age"  # in the words of gRPC
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
 """The reason by which the authority says that the secret in question does not count, and not the asking service's own."""
@@ -195,6 +196,12 @@ def _out_of_reach() -> Unavailable:
 
 def _complain(error: grpc.aio.AioRpcError) -> None:
     if error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
-        _log.error("the authority refuses this service's own token (%s); give it a valid one of ROLE_SERVICE", error.details())
+        _log.error(
+            "the authority refuses this service (%s); it takes a valid token of ROLE_SERVICE, and the client certificate that is "
+            "asked for, if any",
+            error.details(),
+        )
+    elif error.details() == _AGED:
+        _log.info("the connection to the authority has come of age; connecting anew")
     else:
         _log.warning("authority out of reach: %s %s", error.code().name, error.details())
