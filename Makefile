@@ -83,10 +83,9 @@ $(GENERATOR)/.installed: protos/generator.txt
 	@touch $@
 
 SUPPLY := build/supply
-LOCK := $(SUPPLY)/bin/pip-compile --quiet --constraint services/constraints.txt --generate-hashes --strip-extras --no-header \
-	--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-allow-unsafe --unsafe-package consentry
+LOCK := $(SUPPLY)/bin/pip-compile --quiet --constraint services/constraints.txt --unsafe-package consentry
 lock: $(SUPPLY)/.installed ## write what the image installs, with hashes; after every change of constraints.txt (needs a registry)
-	$(LOCK) --extra demo --output-file services/requirements.lock pyproject.toml
+	$(LOCK) --extra demo --extra oidc --output-file services/requirements.lock pyproject.toml
 	$(LOCK) --only-build-deps --build-deps-for wheel --output-file services/build.lock pyproject.toml
 
 audit: $(SUPPLY)/.installed ## look what is pinned up among known vulnerabilities (needs the network; fails without it)

@@ -113,7 +113,7 @@ async def test_a_secret_is_printed_once_and_alone_on_standard_output(pair: Pair)
     assert created["secret"].startswith("ck_demo_")
     listed = await shell.output(admin, "keys", "list", "acme") + await shell.output(admin, "keys", "list", "acme", "--json")
     assert result.stdout.strip() not in listed
-    token = await shell.run(pair.authority.operator, "tokens", "create", "--role", "service")
+    token = await shell.run(pair.authority.operator, "tokens", "create", "--role", "service", "--audience", "billing")
     assert re.fullmatch(r"ct_\w+\n", token.stdout)
 
 
@@ -131,7 +131,7 @@ async def test_subscriptions_partners_and_tokens_come_and_go(pair: Pair) -> None
     assert "enforcement" in await shell.output(operator, "connections", "disconnect", "acme", "north")
     assert "partners/acme" not in await shell.output(operator, "connections", "list")
     tokens = json.loads(await shell.output(operator, "tokens", "list", "--json"))["tokens"]
-    created = json.loads(await shell.output(operator, "tokens", "create", "--role", "service", "--json"))
+    created = json.loads(await shell.output(operator, "tokens", "create", "--role", "service", "--audience", "billing", "--json"))
     name = created["token"]["name"]
     assert name not in {token["name"] for token in tokens}
     assert "enforcement" in await shell.output(operator, "tokens", "delete", name)
