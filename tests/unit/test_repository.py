@@ -99,7 +99,9 @@ def test_versions_are_pinned_without_addresses() -> None:
 
 def test_no_machine_path_is_committed() -> None:
     """Nor a home folder, nor an index of packages."""
-    suspicious = re.compile(r"/(?:root|home|work|Users)/\w|(?<!no-emit-)index-url|pypi\.org|://[\w.-]+\.(?:org|com|net|io)/simple")
+    suspicious = re.compile(
+        r"/(?:root|home|work|Users)/\w|(?<!no-emit-)index-url|pypi\.org|://[\w.-]+\.(?:org|com|net|io)/simple"
+    )
     for path in tracked():
         if path.suffix in {".py", ".toml", ".txt", ".md", ".yml", ".yaml", ".proto", ""} and path != Path(__file__):
             found = suspicious.findall(path.read_text(encoding="utf-8"))
