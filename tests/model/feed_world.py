@@ -182,9 +182,10 @@ class FeedWorld:
         """The authority's database is an older copy: numbers that were used come again, in a new epoch."""
         gate = self.gate
         gate.number, standings, credentials = self._authority[choice % len(self._authority)]
-        # Customers that the copy does not know at all are known, and not connected: cursors name nobody (`feed.returning`).
+        # Customers that the copy does not know at all are known, and not connected, and whoever is on the list now stays on it:
+        # cursors name nobody (`feed.returning`).
         gate.standings = {of: standings.get(of, Standing(*of)) for of in gate.standings}
-        gate.credentials = dict(credentials)
+        gate.credentials = {**credentials, LISTED: gate.credentials[LISTED]}
         gate.epoch += "'"
         gate.look(set(CUSTOMERS))
 

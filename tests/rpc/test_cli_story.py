@@ -131,9 +131,8 @@ async def test_subscriptions_partners_and_tokens_come_and_go(pair: Pair) -> None
     assert "enforcement" in await shell.output(operator, "connections", "disconnect", "acme", "north")
     assert "partners/acme" not in await shell.output(operator, "connections", "list")
     tokens = json.loads(await shell.output(operator, "tokens", "list", "--json"))["tokens"]
-    created = json.loads(
-        await shell.output(operator, "tokens", "create", "--role", "service", "--audience", "billing", "--json")
-    )
+    asked = ("tokens", "create", "--role", "service", "--audience", "billing", "--json")
+    created = json.loads(await shell.output(operator, *asked))
     name = created["token"]["name"]
     assert name not in {token["name"] for token in tokens}
     assert "enforcement" in await shell.output(operator, "tokens", "delete", name)

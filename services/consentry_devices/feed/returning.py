@@ -6,8 +6,8 @@ cursor they say whether the customer was covered all the time. They say nothing 
 authority, or was made with another key over other customers, or with another key while changes were being told: then nobody is
 taken to have stayed.
 
-Of customers that an authority restored from an older copy does not know at all nothing is said: a cursor names nobody. Nothing
-is handed out of them, and when they are registered again they enter.
+Of customers that an authority restored from an older copy does not know at all, or does not know on the key's list, nothing is
+said: a cursor names nobody. Nothing is handed out of them, and when they come back they enter.
 """
 
 from collections.abc import Callable, Iterable
@@ -97,8 +97,6 @@ class Away:
         return isinstance(valid(standing, self._known.time), Allow)  # an end has come since, or the list has changed
 
     def _may_have_been_covered(self, standing: Standing) -> bool:
-        if not self._same_history:
-            return True  # what this history says of former times was not so in the other one
         decision = self._coverage.decide_covered(standing.customer)
         never_listed = (
             self._same_key
@@ -106,7 +104,9 @@ class Away:
             and decision.reason is Reason.NOT_ON_KEY
             and standing.customer not in self._unlisted
         )
-        return standing.opened_number > 0 and not never_listed
+        # What this history says of former times need not have been so in another one; but of who is not on a key's list its
+        # holder learns nothing.
+        return not never_listed and (standing.opened_number > 0 or not self._same_history)
 
 
 def _members(fates: dict[CustomerId, Fate]) -> bytes:

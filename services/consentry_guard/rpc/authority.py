@@ -197,8 +197,8 @@ def _out_of_reach() -> Unavailable:
 def _complain(error: grpc.aio.AioRpcError) -> None:
     if error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
         _log.error(
-            "the authority refuses this service (%s); it takes a valid token of ROLE_SERVICE, and the client certificate that is "
-            "asked for, if any",
+            "the authority refuses this service (%s); it takes a valid token of ROLE_SERVICE, and the client certificate "
+            "that it asks for, if it does",
             error.details(),
         )
     elif error.details() == _AGED:
