@@ -24,6 +24,7 @@ def no_secret_is_left(request: pytest.FixtureRequest, watched: Leaks) -> Iterato
     """After every test: no secret in what it has logged, refused, or left in its folder. Torn down after all else."""
     folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     watched.take()
+    watched.listen()
     yield
     if folder is not None:
         watched.look_through(folder)

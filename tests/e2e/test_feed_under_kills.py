@@ -94,7 +94,7 @@ async def _populate(home: Path, address: str, folder: Path) -> tuple[Path, Path]
         await calls.valid_customer(CUSTOMER, "acme")
         issued = await calls.token(tokens_pb2.Token.ROLE_GATEWAY, f"customers/{CUSTOMER}")
         key = await calls.key("acme")
-    token, secret = folder / "gateway.token", folder / "key.secret"
+    token, secret = folder / "gateway.token", folder / "key.token"
     token.write_text(issued.secret, encoding="utf-8")
     secret.write_text(key.secret, encoding="utf-8")
     return token, secret

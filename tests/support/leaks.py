@@ -18,12 +18,30 @@ _HOLDERS = frozenset({".token", ".orders"})
 """Files that are there to hold a secret: those that `init` writes, and what tests tell their processes."""
 
 
+class _Lines(logging.Handler):
+    """Log records as they were written, before the product's own handler blots anything out."""
+
+    def __init__(self, leaks: "Leaks") -> None:
+        super().__init__()
+        self._leaks = leaks
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at one."""
+        self._leaks.look_at(record.getMessage(), f"a line of {record.name}")
+
+
 class Leaks:
     """What was found since the last `take`: places, never the secret."""
 
     def __init__(self) -> None:
         self._made: set[bytes] = set()
         self._found: list[str] = []
+        self.lines = _Lines(self)
+
+    def listen(self) -> None:
+        """Hear every line that is logged. Said before every test: a service that one has started sets logging up anew."""
+        if self.lines not in logging.getLogger().handlers:
+            logging.getLogger().addHandler(self.lines)
 
     def made(self, secret: str) -> None:
         """A secret that exists from now on."""
@@ -60,18 +78,6 @@ def _holds(content: bytes, made: Set[bytes]) -> bool:
     return any(part in content for part in made)
 
 
-class _Lines(logging.Handler):
-    """Log records as they were written, before the product's own handler blots anything out."""
-
-    def __init__(self, leaks: Leaks) -> None:
-        super().__init__()
-        self._leaks = leaks
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Look at one."""
-        self._leaks.look_at(record.getMessage(), f"a line of {record.name}")
-
-
 def watching(patch: Any) -> Iterator[Leaks]:
     """Leaks that hear of every secret made in this process, every line logged, every refusal told. `patch` is a monkeypatch."""
     leaks = Leaks()
@@ -89,10 +95,8 @@ def watching(patch: Any) -> Iterator[Leaks]:
 
     patch.setattr(ChecksumKeys, "make", making)
     patch.setattr(refusing, "told", telling)
-    lines = _Lines(leaks)
-    logging.getLogger().addHandler(lines)
     yield leaks
-    logging.getLogger().removeHandler(lines)
+    logging.getLogger().removeHandler(leaks.lines)
 
 
 def assert_none(found: Iterable[str]) -> None:
