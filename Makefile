@@ -40,7 +40,7 @@ FEED_KILLS ?= 120
 kills: $(SETUP) ## the feed under kills: gateway, device-data service and reader killed more than a hundred times; FEED_KILLS= for another number
 	FEED_KILLS=$(FEED_KILLS) $(BIN)/python -m pytest -q -s tests/e2e/test_feed_under_kills.py
 
-model: $(SETUP) ## the model of the enforcement protocol: a hundred times the runs of `make test`
+model: $(SETUP) ## the models of the enforcement protocol and of the feed: a hundred times the runs of `make test`
 	CONSENTRY_MODEL_TIMES=100 $(BIN)/python -m pytest tests/model
 
 # A place of its own: the fuzzer is there for some platforms only, and nothing else needs it.
