@@ -66,6 +66,10 @@ def _change_one(draw: st.DrawFn, message: Message) -> None:
     field = draw(st.sampled_from(fields))
     holder: Any = message
     if field.message_type is not None:
+        if field.message_type.GetOptions().map_entry:
+            key, value = (_values(field.message_type.fields_by_name[part]) for part in ("key", "value"))
+            getattr(holder, field.name).update(draw(st.dictionaries(key, value, max_size=3)))
+            return
         if field.is_repeated:
             items = getattr(holder, field.name)
             inner = items.add() if not items or draw(st.booleans()) else draw(st.sampled_from(list(items)))
