@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support import leaks
 from support.agents import recorded_agents
 from support.leaks import Leaks
 
 __all__ = ["recorded_agents"]
+
+# An example that takes long tells of a busy machine, and nothing of the product.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,9 @@ _MOST_WAITING = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A call that was refused. `detail` is for this log alone; `source` is what a flood would have in common."""
+    """A call that was refused. `detail` is for this log alone."""
 
     kind: EntryKind
-    source: str
     outcome: str
     actor: str
     organization: str
@@ -64,14 +63,18 @@ class Auditing:
             await asyncio.gather(self._task, return_exceptions=True)
         await self.flush(last=True)
 
-    def note(self, refused: Refused) -> None:
-        """Take note of a refusal, if there is room for it."""
-        if not self._sampler.takes(refused.kind, refused.source, refused.outcome, self._clock.boot()):
+    def takes(self, kind: EntryKind, source: str, outcome: str) -> bool:
+        """Whether there is room for one more of these; counted as left out if not. `source` is what a flood has in common."""
+        if not self._sampler.takes(kind, source, outcome, self._clock.boot()):
             self._wake.set()
-            return
+            return False
         if len(self._waiting) >= _MOST_WAITING:
-            self._sampler.leave_out(refused.kind, refused.outcome)
-            return
+            self._sampler.leave_out(kind, outcome)
+            return False
+        return True
+
+    def note(self, refused: Refused) -> None:
+        """Take note of a refusal that there is room for."""
         self._waiting.append(
             Note(
                 time=self._clock.now(),

@@ -1,6 +1,6 @@
 """A call behind the guard: who calls, what it may read now, and the check that every one of its writes passes."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from consentry_core import names
@@ -8,7 +8,7 @@ from consentry_core.clock import SECOND, Clock
 from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable, denied
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.gate import Later, OpenCall
 from consentry_core.rpc.peers import Peers
 from consentry_core.waking import Waking
 from consentry_guard.access import Access, CoverageChanges, Handed
@@ -40,7 +40,7 @@ from consentry_rule import (
 _MAY_KNOW_FOR = 90 * 24 * 3600 * SECOND  # how long after a connection ended its partner is still told why
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
 
-Follow = Callable[["Call", Sequence[str]], Awaitable[None]]
+Follow = Callable[["Call", Sequence[str]], Later]
 
 
 class Call:
@@ -113,12 +113,19 @@ class Call:
 
     # What is followed
 
-    async def follow(self, customers: Iterable[CustomerId]) -> None:
-        """See `GuardedCall.follow`."""
+    def know(self, customers: Iterable[CustomerId]) -> Later:
+        """`follow`, without waiting where nothing has to be waited for."""
         wanted = frozenset(customers)
         partner = self.partner
-        await self._follow(self, [names.CONSENT.format(customer, partner) for customer in wanted])
+        waiting = self._follow(self, [names.CONSENT.format(customer, partner) for customer in wanted])
         self._followed |= wanted
+        return waiting
+
+    async def follow(self, customers: Iterable[CustomerId]) -> None:
+        """See `GuardedCall.follow`."""
+        waiting = self.know(customers)
+        if waiting is not None:
+            await waiting
 
     async def follow_all(self) -> CoverageChanges:
         """See `GuardedCall.follow_all`."""
@@ -128,7 +135,9 @@ class Call:
         if key.kind is KeyKind.DEMO:
             await self.follow((_DEMO,))
         else:
-            await self._follow(self, (names.PARTNER.format(key.partner),))
+            waiting = self._follow(self, (names.PARTNER.format(key.partner),))
+            if waiting is not None:
+                await waiting
         self._all = True
         return changes
 

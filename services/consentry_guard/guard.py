@@ -14,7 +14,7 @@ From then on every message to the client passes `Call.check` in the step in whic
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -25,11 +25,11 @@ from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
 from consentry_core.errors import ConsentryError
 from consentry_core.follow import Revision
-from consentry_core.identity import IdentityMemory
+from consentry_core.identity import Identity, IdentityMemory
 from consentry_core.returning import return_after
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
-from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.gate import Later, OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_core.tls import ClientTls
@@ -154,16 +154,38 @@ class Guard:
 
     # Gate
 
-    async def admit(self, call: OpenCall) -> None:
+    def admit(self, call: OpenCall) -> Later:
         """See `Gate.admit`, and the numbered steps above."""
         self._certificates.require(call)
         secret = bearer_secret(call.context.invocation_metadata() or ())
         identity = self._memory.recall(secret)
-        verified = None
         if identity is None:
-            verified = await self._verifications.ask(secret, call.context.peer())
-            identity = verified.identity
-            self._follower.verified(identity.credential, verified.proof)
+            return self._admit_once_verified(call, secret)
+        guarded = self._taken_in(call, identity)
+        waiting = self._know(guarded, (identity.credential,))
+        if waiting is not None:
+            return self._admit_once_known(guarded, waiting)
+        self._admit_known(guarded)
+        return None
+
+    async def _admit_once_verified(self, call: OpenCall, secret: str) -> None:
+        verified = await self._verifications.ask(secret, call.context.peer())
+        identity = verified.identity
+        self._follower.verified(identity.credential, verified.proof)
+        guarded = self._taken_in(call, identity)
+        waiting = self._know(guarded, (identity.credential,))
+        if waiting is not None:
+            await waiting
+        await self._catch_up(verified.revision)
+        self._memory.remember(secret, identity)
+        self._admit_known(guarded)
+
+    async def _admit_once_known(self, guarded: Call, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._admit_known(guarded)
+
+    def _taken_in(self, call: OpenCall, identity: Identity) -> Call:
+        """The call with whose it is; to be let go of when it is released."""
         guarded = self._calls[call] = Call(
             call,
             identity,
@@ -174,10 +196,11 @@ class Guard:
             tally=self._tally,
             peers=self._peers,
         )
-        await self._know(guarded, (identity.credential,))
-        if verified is not None:
-            await self._catch_up(verified.revision)
-            self._memory.remember(secret, identity)
+        return guarded
+
+    def _admit_known(self, guarded: Call) -> None:
+        """Step 4."""
+        call, identity = guarded.open_call, guarded.identity
         # Registered first, then checked: a change between the two finds it.
         same = self._by_credential.get(identity.credential)
         if same is None:
@@ -226,13 +249,15 @@ class Guard:
                 if not keys:
                     del self._keys_of[partner]
 
-    async def _know(self, call: Call, wanted: Sequence[str]) -> None:
-        """Follow these names while the call lasts, and wait until the facts are known. Unavailable when they do not come."""
+    def _know(self, call: Call, wanted: Sequence[str]) -> Later:
+        """Follow these names while the call lasts; what waits until the facts are known, if they are not."""
         self._interests.take_up(wanted)
         call.held.extend(wanted)
         unknown = [name for name in wanted if not self._follower.knows(name)]
-        if not unknown:
-            return
+        return self._until_known(unknown) if unknown else None
+
+    async def _until_known(self, unknown: Sequence[str]) -> None:
+        """Ask for these names' facts, and wait for them. Unavailable when they do not come."""
         loop = asyncio.get_running_loop()
         futures = [self._waiting.setdefault(name, loop.create_future()) for name in unknown]
         self._authority.send(self._follower.want(unknown))
@@ -353,8 +378,17 @@ class Guard:
         return self._follower.authority_now(self._clock.boot())
 
 
-async def _require(call: Call, scope: Callable[[Any], Iterable[Access]], request: Any) -> None:
+def _require(call: Call, scope: Callable[[Any], Iterable[Access]], request: Any) -> Later:
     accesses = tuple(scope(request))
-    await call.follow(customer for customer, _ in accesses)
+    waiting = call.know(customer for customer, _ in accesses)
+    if waiting is not None:
+        return _require_once_known(call, accesses, waiting)
+    for customer, data_class in accesses:
+        call.require(customer, data_class)
+    return None
+
+
+async def _require_once_known(call: Call, accesses: Iterable[Access], waiting: Awaitable[None]) -> None:
+    await waiting
     for customer, data_class in accesses:
         call.require(customer, data_class)

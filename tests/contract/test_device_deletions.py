@@ -112,7 +112,7 @@ _FRAMES = st.lists(
 
 @pytest.mark.slow
 @given(_FRAMES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_all_engines_make_the_same_of_any_story(story: Story) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = [asyncio.run(_played(make(Path(folder) / name), story)) for name, make in ENGINES.items()]

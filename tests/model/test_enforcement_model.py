@@ -20,7 +20,7 @@ numbers = st.lists(st.integers(0, HIGHEST), min_size=15, max_size=60)
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_the_promises_hold(trouble: str) -> None:
-    @settings(max_examples=RUNS, deadline=None, database=None)
+    @settings(max_examples=RUNS, database=None)
     @given(numbers)
     def model(numbers: list[int]) -> None:
         note(told(trouble, numbers))

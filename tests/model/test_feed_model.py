@@ -130,7 +130,7 @@ def told(numbers: Sequence[int]) -> str:
 def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)  # that another process has opened the store is what happens here
 
-    @settings(max_examples=RUNS, deadline=None, database=None)
+    @settings(max_examples=RUNS, database=None)
     @given(st.lists(st.integers(0, HIGHEST), min_size=10, max_size=80))
     def model(numbers: list[int]) -> None:
         note(told(numbers))

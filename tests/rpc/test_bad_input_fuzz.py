@@ -143,7 +143,7 @@ def test_no_input_is_answered_with_a_crash(tmp_path: Path, caplog: pytest.LogCap
 def _fuzz(runner: asyncio.Runner, world: World) -> None:
     good_requests = {path: good(world, path) for path in METHODS}
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=150, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(calls(good_requests), min_size=AT_ONCE, max_size=AT_ONCE))
     def fuzz(batch: list[tuple[str, Sequence[bytes]]]) -> None:
         async def all_of_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from consentry_authority.secret import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
 from consentry_core.errors import NotFound
-from consentry_core.rpc.refusing import refuse
+from consentry_core.rpc.refusing import refusal_of, refuse
 from support.leaks import Leaks
 
 KEYS = ChecksumKeys([secrets.token_bytes(32)])
@@ -74,5 +74,5 @@ async def test_a_secret_in_a_log_line_or_a_refusal_is_found(watched: Leaks) -> N
     secret = KEYS.make(TOKEN_PREFIX, secrets.token_bytes).text
     logging.getLogger("consentry_core").warning("what is %s?", secret)
     with pytest.raises(_EndedError):
-        await refuse(_Context(), NotFound(f"there is no {random_part(secret)}"))  # type: ignore[arg-type]
+        await refuse(_Context(), refusal_of(NotFound(f"there is no {random_part(secret)}")))  # type: ignore[arg-type]
     assert watched.take() == ["a line of consentry_core", "a refusal: NotFound"]

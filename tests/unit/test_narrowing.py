@@ -98,14 +98,14 @@ def reaches(key: Key | Token | None) -> set[tuple[CustomerId, DataClass, int, In
     return {(standing.customer, *one) for standing in (DEMO, *OPEN) for one in allows(key, standing)}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(standings, standings)
 def test_no_change_of_a_standing_is_forgotten(before: Standing, after: Standing) -> None:
     if not allows(SOME_KEY, before) <= allows(SOME_KEY, after):
         assert narrows_standing(before, after, NOW)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(keys | tokens, keys | tokens | st.none())
 def test_no_change_of_a_credential_is_forgotten(before: Key | Token, after: Key | Token | None) -> None:
     if not lets_in(before) <= lets_in(after) or (lets_in(before) and not reaches(before) <= reaches(after)):

@@ -48,7 +48,7 @@ class Sampler:
         self._per_source = per_source
         self._kinds: dict[EntryKind, _Bucket] = {}
         self._sources: OrderedDict[tuple[EntryKind, str], _Bucket] = OrderedDict()
-        self._left_out: Counter[str] = Counter()
+        self._left_out: Counter[tuple[EntryKind, str]] = Counter()
 
     def takes(self, kind: EntryKind, source: str, outcome: str, now: BootTime) -> bool:
         """Whether this one is written; counted if it is not."""
@@ -66,12 +66,11 @@ class Sampler:
 
     def leave_out(self, kind: EntryKind, outcome: str, count: int = 1) -> None:
         """So many of these are not written."""
-        name = f"{kind.value}: {outcome}"
-        if name not in self._left_out and len(self._left_out) >= _OUTCOMES:
-            name = f"{kind.value}: others"
-        self._left_out[name] += count
+        if (kind, outcome) not in self._left_out and len(self._left_out) >= _OUTCOMES:
+            outcome = "others"
+        self._left_out[kind, outcome] += count
 
     def left_out(self) -> dict[str, int]:
         """How many were left out since the last time this was asked."""
-        counted, self._left_out = dict(sorted(self._left_out.items())), Counter()
-        return counted
+        counted, self._left_out = self._left_out, Counter()
+        return dict(sorted((f"{kind.value}: {outcome}", count) for (kind, outcome), count in counted.items()))

@@ -13,7 +13,7 @@ from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
-from consentry_authority.current import CurrentFacts
+from consentry_authority.current import CurrentFacts, UntilCommit
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
@@ -27,6 +27,7 @@ from consentry_authority.storage.store import Store
 from consentry_core.clock import Clock
 from consentry_core.errors import NotFound, Unauthenticated
 from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision, Uses
+from consentry_core.identity import Identity
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
@@ -57,6 +58,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     ) -> None:
         self._prover = prover
         self._current = current
+        self._verified: UntilCommit[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = UntilCommit(store)
+        """By service and secret."""
         self._last_uses = last_uses
         self._clock = clock
         self._page_tokens = page_tokens
@@ -72,14 +75,21 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         """See the proto."""
         service = calling().credential
         try:
-            identity = await self._authenticator.identify(request.secret)
-            facts = await self._current.credential(identity.credential)
-            if facts is None or not within_reach(await self._token(service), facts):
-                raise invalid("deleted" if facts is None else f"{identity.credential} is not for {service}")
+            identity = self._authenticator.recall(request.secret) or await self._authenticator.identify(request.secret)
+            verified = self._verified.get((service, identity.secret_id))
+            if verified is None:
+                verified = await self._verified.find((service, identity.secret_id), partial(self._verify, service, identity))
         except Unauthenticated as error:
             # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
             raise Unauthenticated(error.message, detail=_shown(request.peer, error), reason=SECRET_INVALID) from None
         self._last_uses.used(identity.secret_id, self._clock.now())
+        return verified
+
+    async def _verify(self, service: str, identity: Identity) -> enforcement_pb2.VerifyCredentialResponse:
+        """What the service is told of an identity that was proved. It follows from the database's state alone."""
+        facts = await self._current.credential(identity.credential)
+        if facts is None or not within_reach(await self._token(service), facts):
+            raise invalid("deleted" if facts is None else f"{identity.credential} is not for {service}")
         return enforcement_pb2.VerifyCredentialResponse(
             credential=identity.credential,
             secret_id=identity.secret_id,

@@ -16,9 +16,10 @@ from consentry_authority.storage.store import Origin
 from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.errors import ConsentryError, Unauthenticated, Unavailable
+from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
-from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.gate import Later, OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_rule import Key, Token
@@ -54,7 +55,7 @@ class AuthorityGate:
         self._peers = peers
         self._clock = clock
 
-    async def admit(self, call: OpenCall) -> None:
+    def admit(self, call: OpenCall) -> Later:
         """Let the call in, as an `Actor` in `call.caller`.
 
         1. The client certificate that the method takes, if it takes one.
@@ -66,16 +67,33 @@ class AuthorityGate:
         5. The method is for callers of this kind.
         """
         metadata = call.context.invocation_metadata() or ()
-        call.request_id = next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
+        for key, value in metadata:
+            if key == _REQUEST_ID:
+                call.request_id = str(value)
+                break
         call.on_request = partial(_remember_request_id, call)
         self._certificates.require(call)
         secret = bearer_secret(metadata, longest=LONGEST_TOKEN)
         if self._signed_in is not None and is_signed(secret):
-            call.caller = identified = await self._signed_in.identify(secret)
-            require_allowed(self._policies, call.method, identified.kind)
-            return
+            return self._admit_signed_in(call, self._signed_in, secret)
+        identity = self._authenticator.recall(secret)
+        facts = None if identity is None else self._current.remembered(identity.credential)
+        if identity is None or facts is None:
+            return self._admit_once_known(call, secret)
+        self._admit_identified(call, identity, facts)
+        return None
+
+    async def _admit_signed_in(self, call: OpenCall, signed_in: SignedIn, token: str) -> None:
+        call.caller = identified = await signed_in.identify(token)
+        require_allowed(self._policies, call.method, identified.kind)
+
+    async def _admit_once_known(self, call: OpenCall, secret: str) -> None:
         identity = await self._authenticator.identify(secret)
-        facts, now = await self._current.credential(identity.credential), self._clock.now()
+        self._admit_identified(call, identity, await self._current.credential(identity.credential))
+
+    def _admit_identified(self, call: OpenCall, identity: Identity, facts: Key | Token | None) -> None:
+        """Steps 3 to 5."""
+        now = self._clock.now()
         address = self._peers.address(call.context) if isinstance(facts, Key) else None
         if facts is not None:  # known to the audit log from here on, let in or not
             call.caller = Actor(identity.credential, caller_kind(facts), _organization(facts), identity.secret_id, address)
@@ -91,11 +109,12 @@ class AuthorityGate:
         if isinstance(error, Unavailable):
             return
         actor, peer = cast("Actor | None", call.caller), peer_of(call)
-        failed = isinstance(error, Unauthenticated)
+        kind = EntryKind.FAILURE if isinstance(error, Unauthenticated) else EntryKind.REFUSAL
+        if not self._auditing.takes(kind, peer.rpartition(":")[0] if actor is None else actor.credential, error.reason):
+            return
         self._auditing.note(
             Refused(
-                kind=EntryKind.FAILURE if failed else EntryKind.REFUSAL,
-                source=peer.rpartition(":")[0] if actor is None else actor.credential,
+                kind=kind,
                 outcome=error.reason,
                 actor="" if actor is None else actor.credential,
                 organization="" if actor is None else actor.organization,
@@ -110,7 +129,7 @@ class AuthorityGate:
         """See `Gate.release`."""
 
 
-async def _remember_request_id(call: OpenCall, request: Any) -> None:
+def _remember_request_id(call: OpenCall, request: Any) -> None:
     """A request's own `request_id` says more than the one in its metadata."""
     if "request_id" in request.DESCRIPTOR.fields_by_name:
         call.request_id = request.request_id or call.request_id

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 from urllib.parse import quote
 
 import grpc
@@ -61,18 +62,30 @@ def to_status(error: errors.ConsentryError) -> status_pb2.Status:
     return status
 
 
-def told(error: errors.ConsentryError) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+Told: TypeAlias = tuple[str, tuple[tuple[str, bytes], ...]]
+
+
+_SAY_IT_ALL = frozenset({errors.Unauthenticated, errors.PermissionDenied, errors.NotFound})
+"""The errors of which message, reason and metadata are all that a client is told."""
+
+
+def told(error: errors.ConsentryError) -> Told:
     """The status's message, and the metadata that carries its details."""
-    if type(error) is errors.Unauthenticated and not error.metadata:
-        return _told_unauthenticated(error.message, error.reason)
+    kind = type(error)
+    if kind in _SAY_IT_ALL:
+        # mypy takes a class for one of its instances here
+        return _told_before(kind, error.message, error.reason, tuple(error.metadata.items()))  # type: ignore[arg-type]
+    return _told(error)
+
+
+@lru_cache(maxsize=256)
+def _told_before(kind: type[errors.ConsentryError], message: str, reason: str, metadata: tuple[tuple[str, str], ...]) -> Told:
+    """These come by the thousand when somebody tries secrets, or goes on asking for what was withdrawn."""
+    return _told(kind(message, reason=reason, metadata=dict(metadata)))
+
+
+def _told(error: errors.ConsentryError) -> Told:
     status = to_status(error)
-    return status.message, trailing_metadata(status)
-
-
-@lru_cache(maxsize=64)
-def _told_unauthenticated(message: str, reason: str) -> tuple[str, tuple[tuple[str, bytes], ...]]:
-    """There are few of these, and they come by the thousand when somebody tries secrets."""
-    status = to_status(errors.Unauthenticated(message, reason=reason))
     return status.message, trailing_metadata(status)
 
 

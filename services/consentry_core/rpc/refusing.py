@@ -1,9 +1,14 @@
-"""How a call that is not answered ends: with our error as a status, or with a number that stands in the log."""
+"""How a call that is not answered ends: with our error as a status, or with a number that stands in the log.
+
+Nothing that is raised on the way may keep the call alive. gRPC keeps the error of `abort` with the call; that error's traceback
+holds our frames, and they the call: a circle of some forty objects and the call's buffers, which only the garbage collector
+frees. A refused call cost 35 us more for it than one that was answered.
+"""
 
 import asyncio
 import logging
 import secrets
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 
@@ -14,23 +19,41 @@ _log = logging.getLogger(__name__)
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-async def refuse(context: _Context, failure: errors.ConsentryError) -> NoReturn:
-    """End the call with our error, its details with it."""
+class Refusal(NamedTuple):
+    """A status, and the metadata with its details."""
+
+    code: grpc.StatusCode
+    message: str
+    details: tuple[tuple[str, str | bytes], ...] = ()
+
+
+def refusal_of(failure: errors.ConsentryError) -> Refusal:
+    """What a client is told of an error of ours."""
     message, details = told(failure)
-    try:
-        # What the gate has set there goes with a refusal too.
-        await context.abort(STATUS_OF[type(failure)], message, (*context.trailing_metadata(), *details))
-    except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError from error  # the client went meanwhile
+    return Refusal(STATUS_OF[type(failure)], message, details)
 
 
-async def give_up(method: str, context: _Context, error: Exception) -> NoReturn:
-    """End the call with INTERNAL: nothing of what went wrong reaches the client."""
+def given_up(method: str, context: _Context, error: Exception) -> Refusal:
+    """INTERNAL: nothing of what went wrong reaches the client. CancelledError when there is no client any more."""
     if context.cancelled() or context.done():
         # The client went while a write was under way: gRPC reports that as an error of the write, and nobody is left to answer.
         raise asyncio.CancelledError from error
     number = secrets.token_hex(6)
     _log.error("internal error id=%s method=%s", number, method, exc_info=error)
-    await context.abort(
-        grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number"
-    )
+    return Refusal(grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number")
+
+
+async def refuse(context: _Context, refusal: Refusal) -> None:
+    """End the call. The handler has nothing left to do but to return: gRPC raises its own error then, and stops there."""
+    try:
+        # What the gate has set there goes with a refusal too.
+        await context.abort(refusal.code, refusal.message, (*context.trailing_metadata(), *refusal.details))
+    except grpc.aio.AbortError as aborted:
+        let_go(aborted)
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error  # the client went meanwhile
+
+
+def let_go(aborted: grpc.aio.AbortError) -> None:
+    """Take from gRPC's own error what leads back to the call that keeps it."""
+    aborted.__traceback__ = aborted.__context__ = None

@@ -17,7 +17,7 @@ from consentry_core.errors import ConsentryError, Unavailable
 from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.returning import return_after
 from consentry_core.rpc.certificates import server_credentials
-from consentry_core.rpc.gate import Gate, GatedServer, OpenCall
+from consentry_core.rpc.gate import Gate, GatedServer, Later, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
 from consentry_core.settings import SettingError
@@ -160,13 +160,12 @@ class _Doorkeeper:
         self.calls: set[OpenCall] = set()
         self.draining = False
 
-    async def admit(self, call: OpenCall) -> None:
+    def admit(self, call: OpenCall) -> Later:
         """See `Gate.admit`. Registered first, so that a drain between admission and answer is not missed."""
         self.calls.add(call)
         if self.draining:
             raise draining()
-        if call.method not in PUBLIC_METHODS:
-            await self._gate.admit(call)
+        return None if call.method in PUBLIC_METHODS else self._gate.admit(call)
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
         """See `Gate.refused`."""
