@@ -8,7 +8,8 @@ about: who asks again gets the answer that it got before, and does not wait for 
    that change or a later one denies what it denies.
 2. What is not marked has been so since before the marks began: since the migration that made them, or, with new ones, since the
    resource was created. What was taken away by then, and from whom, is in the receipts; the last of these counts.
-3. A restore is a change that may have taken anything from anybody: others may still serve by the history that was lost. The
+3. What is deleted, or killed, cannot be asked for again: the second call does not find what it names.
+4. A restore is a change that may have taken anything from anybody: others may still serve by the history that was lost. The
    marks from before it say nothing about them, and begin anew.
 """
 

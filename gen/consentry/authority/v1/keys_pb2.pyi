@@ -407,7 +407,7 @@ class RotateKeyResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change: that the former secret ends, now or later."""
+        """Of this change: that the former secret ends, now or later. If the request was sent before, of the last change of the secrets."""
 
     def __init__(
         self,
@@ -529,7 +529,7 @@ class SetRehearsalResponse(_message.Message):
     """As it is now."""
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
@@ -707,7 +707,7 @@ class UpdateKeyResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
@@ -771,7 +771,7 @@ class DisableKeyResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
