@@ -18,8 +18,9 @@ Repositories touch what they are about to save, before they do; use cases know n
 6. Every field that differs is marked by the number, for calls that come to find it so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
@@ -55,6 +56,10 @@ class Recorded:
     number: int
     commit_time: Instant
     narrowing: bool
+
+
+Differences: TypeAlias = Mapping[str, tuple[Description | None, Description | None]]
+"""By name what something was like before a transaction, and what it is like; None: there was, or is, no such thing."""
 
 
 class Touched:
@@ -96,12 +101,10 @@ class Touched:
         self.rehearsals.setdefault(partner, rehearsing)
         self.standing(partner, _DEMO)
 
-    def differences(self) -> Iterator[tuple[str, Description | None, Description | None]]:
-        """What of all that was touched differs now: its name, what it was like before, and what it is like."""
-        for name, before in self._described.items():
-            after = describe(self._connection, name)
-            if before != after:
-                yield name, before, after
+    def differences(self) -> Differences:
+        """What of all that was touched differs now."""
+        now = {name: describe(self._connection, name) for name in self._described}
+        return {name: (before, now[name]) for name, before in self._described.items() if before != now[name]}
 
     def _describe(self, name: str) -> None:
         if name not in self._described:
@@ -113,7 +116,9 @@ class Touched:
         return sorted({*self.credentials, *standings})
 
 
-def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Origin) -> Recorded | None:
+def record(
+    connection: sa.Connection, touched: Touched, differences: Differences, clock: Clock, origin: Origin
+) -> Recorded | None:
     """Write the transaction's place in the history: None when nothing was touched."""
     subjects = touched.subjects()
     if not subjects:
@@ -141,7 +146,7 @@ def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Or
     _mark_standings(connection, touched, after, number, now=commit_time)
     _mark_rehearsals(connection, touched, number)
     _mark_lists(connection, touched, after, number)
-    _mark_fields(connection, touched, number)
+    _mark_fields(connection, differences, number)
     return Recorded(number, commit_time, bool(narrowed))
 
 
@@ -205,7 +210,7 @@ def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, nu
                 connection.execute(update, [{"marked": customer} for customer in sorted(customers)])
 
 
-def _mark_fields(connection: sa.Connection, touched: Touched, number: int) -> None:
-    for name, before, after in touched.differences():
+def _mark_fields(connection: sa.Connection, differences: Differences, number: int) -> None:
+    for name, (before, after) in differences.items():
         if before is not None:  # what a resource was created with needs no mark
             wanted.mark(connection, name, before, after or {}, number)

@@ -117,8 +117,9 @@ class Store:
     ) -> Committed[_T]:
         transaction = SqlTransaction(connection, self._clock.now())
         value = use_case(transaction)
-        recorded = history.record(connection, transaction.touched, self._clock, origin)
-        audit.append_changes(connection, self._audit_keys, transaction.touched, origin, recorded=recorded, now=transaction.now)
+        differences = transaction.touched.differences()
+        recorded = history.record(connection, transaction.touched, differences, self._clock, origin)
+        audit.append_changes(connection, self._audit_keys, differences, origin, recorded=recorded, now=transaction.now)
         head = transaction.facts.head()
         if recorded is None:
             number = None if wanted is None else number_of(connection, wanted)
