@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from consentry.authority.v1 import consent_pb2, data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2
+from consentry.authority.v1 import consent_pb2, data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
 from consentry_core.clock import SystemClock
 from consentry_core.rpc.client import bearer
 from support.authority import PLAN_PAID, IssuedKey, RunningAuthority, running_authority
 from support.members import SilentMember, silent_member
+from support.refusals import refusal_of
 
 Enforcement = enforcement_pb2.Enforcement
 PENDING, ENFORCED = Enforcement.STATE_PENDING, Enforcement.STATE_ENFORCED
@@ -238,3 +240,23 @@ async def test_what_is_asked_besides_is_a_change_of_its_own(authority: RunningAu
     second = await receipt(authority, subscribe(SOONER))
     assert (first.state, second.state, first.revision != second.revision) == (PENDING, PENDING, True)
     assert await receipt(authority, subscribe(SOONER)) == second
+
+
+async def test_what_is_deleted_or_killed_gets_no_second_answer(authority: RunningAuthority, member: SilentMember) -> None:
+    """There is nothing any more that could be asked about: how far it is enforced is in `GetEnforcement`."""
+    assert member is not None
+    key, killed = await authority.key("acme"), await authority.key("acme")
+    token = await authority.token(tokens_pb2.Token.ROLE_GATEWAY, "customers/north")
+    delete_token = tokens_pb2.DeleteTokenRequest(name=token.token.name, enforcement_timeout=AT_ONCE)
+    revoke_secret = keys_pb2.RevokeSecretRequest(enforcement_timeout=AT_ONCE)
+    operator = bearer(authority.operator)
+    for ask, code in (
+        (lambda: call(authority, keys_pb2.DeleteKeyRequest(name=key.name)), grpc.StatusCode.NOT_FOUND),
+        (lambda: authority.tokens.DeleteToken(delete_token, metadata=operator), grpc.StatusCode.NOT_FOUND),
+        (lambda: authority.keys.RevokeSecret(revoke_secret, metadata=bearer(killed.secret)), grpc.StatusCode.UNAUTHENTICATED),
+    ):
+        first = (await ask()).enforcement
+        assert first.state == PENDING
+        assert (await refusal_of(ask())).code == code
+        asked = enforcement_pb2.GetEnforcementRequest(revision=first.revision)
+        assert (await authority.enforcement.GetEnforcement(asked, metadata=operator)).enforcement == first

@@ -873,7 +873,9 @@ Global___DeleteKeyRequest: _TypeAlias = DeleteKeyRequest  # noqa: Y015
 
 @_typing.final
 class DeleteKeyResponse(_message.Message):
-    """DeleteKeyResponse says how far the change has been enforced."""
+    """DeleteKeyResponse says how far the change has been enforced. The key gets no second answer: it is NOT_FOUND from now on, and
+    `GetEnforcement` tells the rest.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
