@@ -118,24 +118,21 @@ class Enforcing:
         if committed.narrowing:
             self._begin_once(committed.revision, committed.commit_time)
 
-    async def enforce(self, committed: Committed[Any], subjects: Sequence[str], patience: float | None) -> Receipt:
+    async def enforce(self, committed: Committed[Any], patience: float | None) -> Receipt:
         """The receipt of a change: waits for it to be enforced, at most `patience` seconds.
 
-        A call that changed nothing gets the receipt of the last change that took something away from its subjects.
+        A call that changed nothing gets that of the change that has brought about what it found. A change that took nothing
+        away denies nothing that was not denied everywhere before it: it is enforced from its commit on.
         """
-        receipt: Receipt | None = None
-        if committed.narrowing:
-            receipt = await self._enforced(committed.revision, patience)
-        elif not committed.changed:
-            receipt = await self.last(committed.revision.epoch, subjects, patience)
+        receipt = await self._enforced(committed.revision, patience) if committed.narrowing else None
         return receipt or Receipt(committed.revision, committed.commit_time, committed.commit_time)
 
-    async def last(self, epoch: str, subjects: Sequence[str], patience: float | None = 0) -> Receipt | None:
-        """The receipt of the last change that took something away from these subjects; None when none did."""
+    async def last(self, epoch: str, subjects: Sequence[str]) -> Receipt | None:
+        """The receipt, as it is now, of the last change that took something away from these subjects; None when none did."""
         number = await self._store.read_aside(lambda connection: rows.last_number(connection, subjects))
         if number is None:
             return None
-        return await self._enforced(Revision(epoch, number), patience)
+        return await self._enforced(Revision(epoch, number), 0)
 
     async def _enforced(self, revision: Revision, patience: float | None) -> Receipt | None:
         """A change's receipt, waited for; None for one that took nothing away."""

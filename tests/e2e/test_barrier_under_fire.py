@@ -169,7 +169,7 @@ def assert_it_was_in_time(
         # An authority that was away is found again within seconds, and one that was killed then waits as long again.
         away = [ended for began, ended in counts.authority_away if began < withdrawal.enforced and withdrawal.asked < ended]
         waited = (max(away) - withdrawal.asked) / 1e9 + RECONNECTING if away else 0.0
-        assert withdrawal.waited < waited + BOUND_SECONDS + allowance, str(withdrawal)
+        assert withdrawal.seconds < waited + BOUND_SECONDS + allowance, str(withdrawal)
 
 
 def assert_readers_got_what_is_theirs(staged: Stage, accounts: dict[str, Any]) -> None:

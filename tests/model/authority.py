@@ -5,6 +5,7 @@ What awaits there yields here: between any two steps anything can happen.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from consentry_authority.commands.ports import View
@@ -14,13 +15,22 @@ from consentry_core.clock import BootTime
 from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
 from consentry_rule import Instant
 from model.database import Committed, Database, view
-from model.history import Fact
+from model.history import Fact, History
 from model.machines import Connection, Machine, ProcessClock
 
 WAITS, STEPS = True, False
 """What a task yields: it waits for news; or it awaits something that takes no longer than it takes."""
 
 Task = Iterator[bool]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was so when somebody asked for it, and (in truth) since which change."""
+
+    history: History
+    subject: str
+    began: int
 
 
 class Stream:
@@ -69,6 +79,8 @@ class Replica:
         self.observer = observer
         self.answered: list[Revision] = []
         """The changes that were answered ENFORCED, until somebody takes them."""
+        self.found: list[Found] = []
+        """What somebody who asked again found, and was answered ENFORCED about, likewise."""
 
     # Life
 
@@ -240,6 +252,20 @@ class Replica:
     def receipt(self, number: int) -> Instant | None:
         """When a change was enforced, as `GetEnforcement` would say now; None: it is pending."""
         return self.database.receipts[number].enforce_time  # pending until it is kept there, however far the barrier is
+
+    def asked_again(self, subject: str, field: str) -> Task:
+        """Somebody wants what is so already, and waits. See `Store._run` and `Enforcing.enforce`."""
+        yield STEPS
+        number, history = self.number_of(subject, field), self.database.history
+        found = Found(history, subject, history.began(subject, field))
+        yield STEPS
+        while number in self.database.receipts and self.receipt(number) is None:
+            yield WAITS
+        self.found.append(found)
+
+    def number_of(self, subject: str, field: str) -> int | None:
+        """Which change they are answered about."""
+        return self.database.number_of(subject, field)
 
     def tick(self) -> None:
         """Time has passed."""

@@ -87,6 +87,9 @@ class Checks:
             history = self._world.database.histories[revision.epoch]
             history.enforced = max(history.enforced, revision.number)
             self._waits.pop((replica, revision.number), None)
+        while replica.found:
+            found = replica.found.pop()
+            found.history.found[found.subject] = max(found.history.found.get(found.subject, 0), found.began)
 
     def applied(self, process: GuardProcess, message: FromAuthority, said: list[FromGuard]) -> None:
         """A guard has applied a message: what it knows is what was so."""
@@ -151,6 +154,8 @@ class Checks:
     def _may(self, granted: _Granted, read: Read, moment: Instant) -> bool:
         history, present = granted.history, self._world.database.history
         if not history.may(max(granted.lease.revision.number, history.enforced), read, moment):
+            return False
+        if not present.may_as_found(history, granted.lease.revision.number, read, moment):
             return False
         return history is present or not present.enforced or present.may(present.enforced, read, moment)
 

@@ -6,6 +6,7 @@ from typing import cast
 
 from consentry_authority.commands.ports import Change, Facts, StoredSecret, View
 from consentry_authority.enforcement.barriers import Barrier, Member
+from consentry_authority.storage.enforcement import EVERYTHING
 from consentry_core import names
 from consentry_core.follow import Revision
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
@@ -31,6 +32,10 @@ class Receipt:
     enforce_time: Instant | None = None
 
 
+FIELDS = ("connected", "subscription", "consent", "disabled", "expire_time", "customers", "secrets", "rehearsing")
+"""What a call can want to be so, of a standing or a credential."""
+
+
 class Database:
     """The primary. Its rows outlive every process."""
 
@@ -39,6 +44,8 @@ class Database:
         self.histories = {"e1": self.history}
         self.members: dict[str, Member] = {}
         self.receipts: dict[int, Receipt] = {}
+        self.marks: dict[tuple[str, str], int] = {}
+        self._marks_began = 0
         self._backups: list[tuple[int, dict[str, Member], dict[int, Receipt]]] = []
 
     def head(self) -> Revision:
@@ -46,7 +53,7 @@ class Database:
         return Revision(self.history.epoch, self.history.head)
 
     def commit(self, changed: Mapping[str, Fact], now: Instant) -> Committed:
-        """As `storage.history.record`: draws the number, and opens a receipt if something was taken away."""
+        """As `storage.history.record`: draws the number, opens a receipt if something was taken away, and marks the fields."""
         self._backups.append((self.history.head, dict(self.members), dict(self.receipts)))
         pending = {
             subject for receipt in self.receipts.values() if receipt.enforce_time is None for subject in receipt.subjects
@@ -54,9 +61,16 @@ class Database:
         narrowed = [
             subject
             for subject, fact in changed.items()
-            if subject in pending or _narrows(subject, self.history.at(subject, self.history.head), fact, now)
+            if subject in pending
+            or EVERYTHING in pending
+            or _narrows(subject, self.history.at(subject, self.history.head), fact, now)
         ]
+        before = {subject: self.history.at(subject, self.history.head) for subject in changed}
         revision = self.history.commit(changed, now)
+        for subject, fact in changed.items():
+            for field in FIELDS:
+                if getattr(before[subject], field, None) != getattr(fact, field, None):
+                    self.marks[subject, field] = revision.number
         if narrowed:
             self.receipts[revision.number] = Receipt(now, tuple(narrowed))
         return Committed(revision, now, bool(narrowed))
@@ -66,10 +80,26 @@ class Database:
         number, members, receipts = self._backups[-min(back, len(self._backups))] if self._backups else (0, {}, {})
         epoch = f"e{len(self.histories) + 1}"
         self.history = History(epoch, self.history.facts(number))
-        self.history.head = number
+        self.history.head = number + 1
         self.histories[epoch] = self.history
         former = Member(f"before-{epoch}", "served before the restore", now, 0)
-        self.members, self.receipts, self._backups = {**members, former.incarnation: former}, receipts, []
+        self.members, self._backups = {**members, former.incarnation: former}, []
+        self.receipts = {**receipts, number + 1: Receipt(now, (EVERYTHING,))}
+        self.marks, self._marks_began = {}, number + 1
+
+    def number_of(self, subject: str, field: str) -> int | None:
+        """See `storage.wanted.number_of`."""
+        marked = self.marks.get((subject, field))
+        if marked is not None:
+            return marked
+        return max(
+            (
+                number
+                for number, receipt in self.receipts.items()
+                if number <= self._marks_began and {subject, EVERYTHING} & set(receipt.subjects)
+            ),
+            default=None,
+        )
 
     # Members and receipts, each as the function of that name in `storage.enforcement`
 

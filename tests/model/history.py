@@ -1,7 +1,7 @@
 """What is true: the reference that everything else is held against. Facts by revision, and what may be read by them."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from consentry_core import names
@@ -19,6 +19,8 @@ class History:
         self.epoch = epoch
         self.head = 0
         self.enforced = 0
+        self.found: dict[str, int] = {}
+        """Of subjects about which somebody who asked again was answered ENFORCED: since when what they found there is so."""
         self.lines: list[tuple[int, str, Instant]] = []
         self._numbers: dict[str, list[int]] = {subject: [0] for subject in facts}
         self._facts: dict[str, list[Fact]] = {subject: [fact] for subject, fact in facts.items()}
@@ -42,6 +44,14 @@ class History:
         numbers = self._numbers.get(subject)
         return [None] if numbers is None else self._facts[subject][bisect_right(numbers, number) - 1 :]
 
+    def began(self, subject: str, field: str) -> int:
+        """Since when a field of a fact is what it is now."""
+        numbers, facts = self._numbers.get(subject, [0]), self._facts.get(subject, [None])
+        began = len(facts) - 1
+        while began and getattr(facts[began - 1], field, None) == getattr(facts[-1], field, None):
+            began -= 1
+        return numbers[began]
+
     def subjects(self) -> Iterator[str]:
         """All that there is anything to say about."""
         return iter(self._numbers)
@@ -52,11 +62,23 @@ class History:
 
     def may(self, since: int, read: "Read", moment: Instant) -> bool:
         """Whether what is read may be read at a moment, by some version of each fact at a revision or after it."""
-        standings = [None] if read.customer is None else self.since(read.subject, since)
+        return self._any(lambda subject: self.since(subject, since), read, moment)
+
+    def may_as_found(self, lease: "History", since: int, read: "Read", moment: Instant) -> bool:
+        """Whether it may be read by what was found, where somebody was answered about that; and else by the lease's history."""
+
+        def versions(subject: str) -> list[Fact]:
+            if subject in self.found:
+                return self.since(subject, max(self.found[subject], since if lease is self else 0))
+            return lease.since(subject, since)
+
+        return self._any(versions, read, moment)
+
+    @staticmethod
+    def _any(versions: Callable[[str], list[Fact]], read: "Read", moment: Instant) -> bool:
+        standings = [None] if read.customer is None else versions(read.subject)
         return any(
-            _lets(credential, standing, read, moment)
-            for credential in self.since(read.credential, since)
-            for standing in standings
+            _lets(credential, standing, read, moment) for credential in versions(read.credential) for standing in standings
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, Ended, Member
 from consentry_authority.enforcement.following import Following
+from consentry_authority.storage.enforcement import EVERYTHING
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
 from consentry_guard import known
@@ -288,6 +289,22 @@ class _TakesAnyHistory(Follower):
         pass
 
 
+class _AnswersAboutTheFirst(Replica):
+    """Answers who asks again about the first change that took something away from the subject, whatever came after it."""
+
+    def number_of(self, subject: str, field: str) -> int | None:
+        return min((number for number, one in self.database.receipts.items() if subject in one.subjects), default=None)
+
+
+class _AnswersAsTheBackupSays(Replica):
+    """Takes what the backup has for what everybody goes by."""
+
+    def number_of(self, subject: str, field: str) -> int | None:
+        number = super().number_of(subject, field)
+        receipt = None if number is None else self.database.receipts.get(number)
+        return None if receipt is not None and EVERYTHING in receipt.subjects else number
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A world in which one thing is wrong.
@@ -342,4 +359,13 @@ MUTATIONS = (
     Mutation("a bound without drift and slack", replica=_replica(barriers=_ImpatientBarriers), trouble="silent members"),
     Mutation("those who served before a restore left out", replica=_ForgetsWhoWasThere, trouble="restarts"),
     Mutation("answered before the receipt is kept", replica=_AnswersBeforeKept, within=400),
+    Mutation(
+        "asked again, answered about an earlier change", replica=_AnswersAboutTheFirst, trouble="asking again", within=400
+    ),
+    Mutation(
+        "asked again after a restore, answered by the backup",
+        replica=_AnswersAsTheBackupSays,
+        trouble="asking again",
+        within=400,
+    ),
 )

@@ -47,6 +47,11 @@ def widen(world: World, choice: int) -> None:
     world.commit(1, choice)
 
 
+def ask_again(world: World, choice: int) -> None:
+    """A call that has done its work is made again."""
+    world.ask_again(choice)
+
+
 def hold_up(world: World, choice: int) -> None:
     """What the guard says is on its way, and stays there."""
     connection = _connection(world, choice)
@@ -205,7 +210,7 @@ TROUBLES: Mapping[str, Sequence[Step]] = {
     "everything": _table(
         advance=12, narrow=8, change=10, widen=8, hold_up=4, hold_down=4, flow=4, deliver=8, connect=4, connect_held=3, cut=3,
         pause_guard=4, crash_guard=2, farewell=2, forget=3, want=4, pause_replica=2, slow_replica=4, step_replica=10,
-        crash_replica=2, start_replica=3, lag=5, step_wall=1, restore=1, heal=2,
+        crash_replica=2, start_replica=3, lag=5, step_wall=1, restore=1, heal=2, ask_again=6,
     ),
     "silent members": _table(
         **_STATE, hold_up=2, hold_down=2, flow=2, connect_held=2, cut=2, crash_guard=1, deliver=2,
@@ -221,6 +226,10 @@ TROUBLES: Mapping[str, Sequence[Step]] = {
     ),
     "interests": _table(**_STATE, forget=4, want=6, hold_down=2, hold_up=2, deliver=6, flow=2, change=4),
     "ends and clocks": _table(**_STATE, change=8, pause_guard=3, hold_down=2, flow=2, step_wall=2, deliver=1),
+    "asking again": _table(
+        **_STATE, change=6, ask_again=6, hold_up=2, hold_down=2, flow=2, deliver=2, slow_replica=1, step_replica=4,
+        crash_replica=1, start_replica=2, restore=1, pause_guard=1, cut=1,
+    ),
     "copies that lag": _table(**_STATE, change=4, lag=5, connect=4, connect_held=2, deliver=4, flow=2, hold_down=1),
 }  # fmt: skip
 """What a run is drawn from."""

@@ -14,7 +14,7 @@ from consentry_rule import Instant
 from model.authority import Replica, Stream
 from model.changes import ACME, ALL, BEST, CHANGES, DEMO, PAIRS, SLOTS, TOKEN, Change, State, first_facts, reads
 from model.checks import Checks
-from model.database import Committed, Database
+from model.database import FIELDS, Committed, Database
 from model.guard import GuardProcess
 from model.history import Read
 from model.machines import FAST, MILLION, SLOW, START, Connection, Machine
@@ -113,6 +113,15 @@ class World:
         for slot, name in tuple(self.credentials.items()):
             if self.database.history.at(name, self.database.history.head) is None:
                 self._replace(replica, slot)
+
+    def ask_again(self, choice: int) -> None:
+        """Somebody asks for what is so already."""
+        running = self.running()
+        if not running:
+            return
+        replica, choice = running[choice % len(running)], choice // len(running)
+        subjects = [*self.credentials.values(), *CONSENTS]
+        replica.tasks.append(replica.asked_again(subjects[choice % len(subjects)], FIELDS[choice // 16 % len(FIELDS)]))
 
     def _commit(self, replica: Replica, changed: Change) -> None:
         replica.commit(changed)

@@ -1,10 +1,8 @@
 """Changes that follow one another before the first is enforced, and callers that do not wait to see it."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -15,6 +13,7 @@ from consentry_core.clock import SystemClock
 from consentry_core.rpc.client import bearer
 from consentry_rule import CustomerId, PartnerId
 from support.authority import RunningAuthority, running_authority
+from support.members import silent_member
 
 Enforcement = enforcement_pb2.Enforcement
 AT_ONCE = Duration()
@@ -28,19 +27,6 @@ async def authority(tmp_path: Path) -> AsyncIterator[RunningAuthority]:
         await running.valid_customer("north", "acme")
         async with silent_member(running):
             yield running
-
-
-@contextlib.asynccontextmanager
-async def silent_member(authority: RunningAuthority) -> AsyncIterator[Any]:
-    """An enforcement point that has a lease, and what it is owed is up to the test."""
-    call: Any = authority.enforcement.Follow(metadata=bearer(authority.service))
-    hello = enforcement_pb2.FollowRequest.Hello(incarnation="silent-0123456789", service="silent")
-    await call.write(enforcement_pb2.FollowRequest(hello=hello))
-    await call.write(enforcement_pb2.FollowRequest(renewal=enforcement_pb2.FollowRequest.Renewal(stamp_nano=1)))
-    while not (await asyncio.wait_for(call.read(), 10)).HasField("lease"):
-        pass
-    yield call
-    call.cancel()
 
 
 async def revoke(authority: RunningAuthority, patience: Duration | None = None) -> Enforcement:

@@ -45,14 +45,6 @@ class Withdrawal:
         """From the (first) call to the answer ENFORCED."""
         return (self.enforced - self.asked) / 1e9
 
-    @property
-    def waited(self) -> float:
-        """`seconds`; but who asks again is answered about the last change, and if somebody made that later, from then on."""
-        if self.attempts == 1:
-            return self.seconds
-        committed = self.enforcement.commit_time.ToNanoseconds() - time.time_ns() + boot()
-        return (self.enforced - max(self.asked, committed)) / 1e9
-
     def __str__(self) -> str:
         """What happened when, in seconds after the call, for whoever has to understand it."""
         offset = time.time_ns() - boot() + self.asked

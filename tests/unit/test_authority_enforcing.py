@@ -50,6 +50,6 @@ async def test_a_farewell_while_a_barrier_reads_its_members_is_not_missed(tmp_pa
             pass
         store.arrives.set()
         await leaving
-        receipt = await enforcing.enforce(committed, [], None)
+        receipt = await enforcing.enforce(committed, None)
         assert [point.state for point in receipt.points] == [PointState.LEFT]
         await enforcing.stop()

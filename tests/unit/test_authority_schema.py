@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from consentry_authority.storage.migrations import is_current, migrate
-from consentry_authority.storage.tables import key_listings, metadata, partners
+from consentry_authority.storage.tables import field_numbers, key_listings, metadata, partners
 from consentry_core.database import open_sqlite
 
 
@@ -67,6 +67,15 @@ def test_the_lists_of_older_keys_are_numbered_by_their_creation(engine: sa.Engin
         demo = connection.execute(sa.select(partners.c.demo_opened_number, partners.c.demo_closed_number)).one()
     assert [tuple(row) for row in listings] == [("acme", "k1", "north", 7, 7, 0), ("acme", "k2", "north", 0, 0, 0)]
     assert tuple(demo) == (1, 0)
+
+
+def test_the_marks_of_fields_begin_with_the_last_change_before_them(engine: sa.Engine) -> None:
+    migrate(engine, "0007")
+    with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
+        connection.exec_driver_sql("INSERT INTO revision VALUES (1, 'e', 7)")
+    migrate(engine)
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(sa.select(field_numbers))] == [("", "", 7)]
 
 
 def _keys_and_checks(engine: sa.Engine) -> dict[str, object]:

@@ -7,9 +7,8 @@ from consentry_authority.commands.ports import Transaction
 from consentry_rule import PartnerId
 
 
-def set_rehearsal(transaction: Transaction, partner: PartnerId, *, rehearsing: bool) -> tuple[str, ...]:
-    """Take the demo customer from the partner's demo keys, or give it back. The names of those keys."""
+def set_rehearsal(transaction: Transaction, partner: PartnerId, *, rehearsing: bool) -> None:
+    """Take the demo customer from the partner's demo keys, or give it back."""
     record = get_partner(transaction, partner)
     if record.rehearsing is not rehearsing:
         transaction.partners.save(replace(record, rehearsing=rehearsing))
-    return transaction.partners.demo_keys(partner)

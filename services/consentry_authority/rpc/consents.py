@@ -20,6 +20,7 @@ from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import consent_to_wire, optional_instant
+from consentry_authority.storage import wanted
 from consentry_authority.storage.store import Store
 from consentry_core import names
 from consentry_core.clock import Clock
@@ -59,11 +60,11 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
                 lambda _: get_consent(transaction, customer, partner),
             )
 
-        committed = await self._store.write(give, origin=origin())
+        committed = await self._store.write(give, origin=origin(), wanted=wanted.consent(customer, partner))
         granted, _ = committed.value
         return pb.GrantConsentResponse(
             consent=consent_to_wire(granted, self._clock.now()),
-            enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner)),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def RevokeConsent(self, request: pb.RevokeConsentRequest, context: Context) -> pb.RevokeConsentResponse:
@@ -71,10 +72,14 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         partner = partner_id(request.partner, "partner")
         customer = own_customer(request.customer, "customer")
         check_timeout(request)
-        committed = await self._store.write(lambda transaction: revoke_consent(transaction, customer, partner), origin=origin())
+        committed = await self._store.write(
+            lambda transaction: revoke_consent(transaction, customer, partner),
+            origin=origin(),
+            wanted=wanted.consent(customer, partner),
+        )
         return pb.RevokeConsentResponse(
             consent=consent_to_wire(committed.value, self._clock.now()),
-            enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner)),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def GetConsent(self, request: pb.GetConsentRequest, context: Context) -> pb.GetConsentResponse:

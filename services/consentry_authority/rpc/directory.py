@@ -29,6 +29,7 @@ from consentry_authority.rpc.wire import (
     partner_to_wire,
     subscription_from_wire,
 )
+from consentry_authority.storage import wanted
 from consentry_authority.storage.store import Store
 from consentry_core import names
 from consentry_core.clock import Clock
@@ -116,11 +117,13 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         subscription = subscription_from_wire(request.subscription, "subscription")
         check_timeout(request)
         committed = await self._store.write(
-            lambda transaction: set_subscription(transaction, customer, subscription), origin=origin()
+            lambda transaction: set_subscription(transaction, customer, subscription),
+            origin=origin(),
+            wanted=wanted.subscription(customer),
         )
         return pb.SetSubscriptionResponse(
             customer=customer_to_wire(committed.value, self._clock.now()),
-            enforcement=await self._receipts.of(committed, request, context, f"{request.customer}/consents/"),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def CancelSubscription(
@@ -129,10 +132,14 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         """See the proto."""
         customer = customer_id(request.customer, "customer")
         check_timeout(request)
-        committed = await self._store.write(lambda transaction: cancel_subscription(transaction, customer), origin=origin())
+        committed = await self._store.write(
+            lambda transaction: cancel_subscription(transaction, customer),
+            origin=origin(),
+            wanted=wanted.subscription(customer),
+        )
         return pb.CancelSubscriptionResponse(
             customer=customer_to_wire(committed.value, self._clock.now()),
-            enforcement=await self._receipts.of(committed, request, context, f"{request.customer}/consents/"),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def ConnectCustomer(self, request: pb.ConnectCustomerRequest, context: Context) -> pb.ConnectCustomerResponse:
@@ -152,11 +159,11 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         customer = customer_id(request.customer, "customer")
         check_timeout(request)
         committed = await self._store.write(
-            lambda transaction: disconnect_customer(transaction, partner, customer), origin=origin()
+            lambda transaction: disconnect_customer(transaction, partner, customer),
+            origin=origin(),
+            wanted=wanted.disconnected(customer, partner),
         )
-        return pb.DisconnectCustomerResponse(
-            enforcement=await self._receipts.of(committed, request, context, names.CONSENT.format(customer, partner))
-        )
+        return pb.DisconnectCustomerResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
         """See the proto."""

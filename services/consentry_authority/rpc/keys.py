@@ -30,6 +30,7 @@ from consentry_authority.rpc.wire import (
     quota_from_wire,
 )
 from consentry_authority.secret import KEY_PREFIXES
+from consentry_authority.storage import wanted
 from consentry_authority.storage.store import Store
 from consentry_core import names
 from consentry_core.clock import Clock
@@ -124,11 +125,13 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
         check_timeout(request)
         committed = await self._store.write(
-            lambda transaction: update_key(transaction, partner, key, update, etag=request.key.etag), origin=origin()
+            lambda transaction: update_key(transaction, partner, key, update, etag=request.key.etag),
+            origin=origin(),
+            wanted=wanted.key(partner, key, update.paths),
         )
         return pb.UpdateKeyResponse(
             key=key_to_wire(committed.value, self._clock.now()),
-            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def DisableKey(self, request: pb.DisableKeyRequest, context: Context) -> pb.DisableKeyResponse:
@@ -136,11 +139,13 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         partner, key = own_key(request.name, "name")
         check_timeout(request)
         committed = await self._store.write(
-            lambda transaction: disable_key(transaction, partner, key, etag=request.etag), origin=origin()
+            lambda transaction: disable_key(transaction, partner, key, etag=request.etag),
+            origin=origin(),
+            wanted=wanted.key(partner, key, ["disabled"]),
         )
         return pb.DisableKeyResponse(
             key=key_to_wire(committed.value, self._clock.now()),
-            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def EnableKey(self, request: pb.EnableKeyRequest, context: Context) -> pb.EnableKeyResponse:
@@ -158,9 +163,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         committed = await self._store.write(
             lambda transaction: delete_key(transaction, partner, key, etag=request.etag), origin=origin()
         )
-        return pb.DeleteKeyResponse(
-            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key))
-        )
+        return pb.DeleteKeyResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
         """See the proto."""
@@ -180,13 +183,13 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
                 lambda _: get_key(transaction, partner, key),
             )
 
-        committed = await self._store.write(rotate, origin=origin())
+        committed = await self._store.write(rotate, origin=origin(), wanted=wanted.key(partner, key, ["secrets"]))
         rotated, again = committed.value
         return pb.RotateKeyResponse(
             key=key_to_wire(rotated, self._clock.now()),
             secret="" if again else text,
             secret_already_shown=again,
-            enforcement=await self._receipts.of(committed, request, context, names.KEY.format(partner, key)),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def RevokeSecret(self, request: pb.RevokeSecretRequest, context: Context) -> pb.RevokeSecretResponse:
@@ -197,7 +200,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.RevokeSecretResponse(
             credential=actor.credential,
             hint=committed.value,
-            enforcement=await self._receipts.of(committed, request, context, actor.credential),
+            enforcement=await self._receipts.of(committed, request, context),
         )
 
     async def SetRehearsal(self, request: pb.SetRehearsalRequest, context: Context) -> pb.SetRehearsalResponse:
@@ -205,8 +208,8 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         partner, rehearsing = own_partner(request.partner, "partner"), request.rehearsing
         check_timeout(request)
         committed = await self._store.write(
-            lambda transaction: set_rehearsal(transaction, partner, rehearsing=rehearsing), origin=origin()
+            lambda transaction: set_rehearsal(transaction, partner, rehearsing=rehearsing),
+            origin=origin(),
+            wanted=wanted.rehearsal(partner),
         )
-        return pb.SetRehearsalResponse(
-            rehearsing=rehearsing, enforcement=await self._receipts.of(committed, request, context, *committed.value)
-        )
+        return pb.SetRehearsalResponse(rehearsing=rehearsing, enforcement=await self._receipts.of(committed, request, context))

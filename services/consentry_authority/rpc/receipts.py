@@ -38,11 +38,9 @@ class Receipts:
     def __init__(self, enforcing: Enforcing) -> None:
         self._enforcing = enforcing
 
-    async def of(
-        self, committed: Committed[Any], request: _Request, context: Context, *subjects: str
-    ) -> enforcement_pb2.Enforcement:
-        """The receipt of what a call has changed about these subjects; a name that ends in `/` stands for all below it."""
-        receipt = await self._enforcing.enforce(committed, subjects, _patience(request, context))
+    async def of(self, committed: Committed[Any], request: _Request, context: Context) -> enforcement_pb2.Enforcement:
+        """The receipt of what a call has changed, or of what has brought about what it wanted before it came."""
+        receipt = await self._enforcing.enforce(committed, _patience(request, context))
         return receipt_to_wire(receipt)
 
     async def last(self, epoch: str, *subjects: str) -> enforcement_pb2.Enforcement | None:

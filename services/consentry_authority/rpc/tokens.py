@@ -92,7 +92,7 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         actor = calling()
         check_timeout(request)
         committed = await self._store.write(lambda transaction: delete_token(transaction, actor, token), origin=origin())
-        return pb.DeleteTokenResponse(enforcement=await self._receipts.of(committed, request, context, request.name))
+        return pb.DeleteTokenResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         """See the proto."""

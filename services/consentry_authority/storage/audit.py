@@ -11,7 +11,7 @@ from consentry_authority.audit.chain import AuditKeys, Entry, EntryKind, Head, S
 from consentry_authority.commands.ports import Place
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.descriptions import Description, describe
-from consentry_authority.storage.history import Origin, Recorded, Touched
+from consentry_authority.storage.history import Differences, Origin, Recorded
 from consentry_core import names
 from consentry_core.logs import redact
 from consentry_rule import CustomerId, Instant, PartnerId
@@ -56,13 +56,18 @@ def append(connection: sa.Connection, keys: AuditKeys, notes: Iterable[Note]) ->
 
 
 def append_changes(
-    connection: sa.Connection, keys: AuditKeys, touched: Touched, origin: Origin, *, recorded: Recorded | None, now: Instant
+    connection: sa.Connection,
+    keys: AuditKeys,
+    changed: Differences,
+    origin: Origin,
+    *,
+    recorded: Recorded | None,
+    now: Instant,
 ) -> None:
     """Write what a transaction has changed; nothing when it changed nothing that is described.
 
     What had ended by itself before it was changed is told first, as of its end: no other entry would say so.
     """
-    changed = {name: (before, after) for name, before, after in touched.differences()}
     if not changed:
         return
     notes = [
@@ -219,7 +224,7 @@ def _concerns(name: str, description: Description | None) -> tuple[tuple[str, st
     return ((names.CUSTOMER.parse(organization, "name")[0], ""),) if names.CUSTOMER.matches(organization) else ()
 
 
-def _document(changed: "dict[str, tuple[Description | None, Description | None]]") -> str:
+def _document(changed: Differences) -> str:
     return json.dumps({name: _difference(*pair) for name, pair in sorted(changed.items())}, separators=(",", ":"))
 
 

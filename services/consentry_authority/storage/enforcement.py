@@ -1,7 +1,7 @@
 """Members and receipts in the database. None of it is history: it draws no revision."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -13,6 +13,9 @@ from consentry_core.follow import Revision
 from consentry_rule import Instant
 
 _AT_ONCE = 500  # parameters of one statement
+
+EVERYTHING: Final = ""
+"""The subject of a change that may have taken anything away from anybody: of a restore."""
 
 
 def grant(connection: sa.Connection, incarnation: str, service: str, applied: Revision | None, now: Instant) -> None:
@@ -121,23 +124,29 @@ def receipts(connection: sa.Connection, epoch: str, numbers: Sequence[int]) -> d
     }
 
 
-def last_number(connection: sa.Connection, subjects: Sequence[str]) -> int | None:
-    """The last change that took access away from one of these subjects. A name ending in `/` stands for all below it."""
+def last_number(connection: sa.Connection, subjects: Sequence[str], *, until: int | None = None) -> int | None:
+    """The last change, at most `until`, that took access away from one of these subjects; None when none did.
+
+    A name ending in `/` stands for all below it.
+    """
     column = t.receipt_subjects.c.subject
     # `0` comes after `/`: what begins with a name ending in `/` lies between the two.
     named = [
         sa.and_(column >= subject, column < subject[:-1] + "0") if subject.endswith("/") else column == subject
         for subject in subjects
     ]
-    return connection.execute(
-        sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(sa.false(), *named))
-    ).scalar_one_or_none()
+    query = sa.select(sa.func.max(t.receipt_subjects.c.number)).where(sa.or_(sa.false(), *named))
+    if until is not None:
+        query = query.where(t.receipt_subjects.c.number <= until)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def pending_subjects(connection: sa.Connection, subjects: Sequence[str]) -> set[str]:
-    """Those of these subjects that something was taken away from, and nobody has seen that enforced yet."""
+    """Those of these subjects that something was taken away from, or may have been, and nobody has seen that enforced yet."""
     joined = sa.join(t.receipt_subjects, t.receipts, t.receipt_subjects.c.number == t.receipts.c.number)
     query = sa.select(t.receipt_subjects.c.subject).select_from(joined).where(t.receipts.c.enforce_time.is_(None))
+    if connection.execute(query.where(t.receipt_subjects.c.subject == EVERYTHING)).first() is not None:
+        return set(subjects)
     return {
         row.subject
         for start in range(0, len(subjects), _AT_ONCE)

@@ -2,26 +2,30 @@
 
 Repositories touch what they are about to save, before they do; use cases know nothing of it. When the use case has returned:
 
-1. Nothing touched: no number. The answer to a repeated call is the head.
+1. Nothing touched: no number. A call that says what it wants to be so is answered about the change that has brought it about
+   (`storage.wanted`), so that a repeated call gets the answer again that it got before; any other about the head.
 2. The single row of `revision` is updated. Whoever updates it next waits until this transaction is over, so numbers are
    committed in their order.
 3. A line per touched subject is written with that number.
 4. If any subject was narrowed (`consentry_rule.narrowing`), the change is a barrier: it gets a receipt, to be filled in when it
    has been enforced. No use case says so; no use case can forget to. A subject that was narrowed before, and of which that is
    not enforced yet, counts as narrowed by whatever comes next: somewhere the state from before may still be in use, so what is
-   denied now is not denied everywhere.
+   denied now is not denied everywhere. So a change without a receipt denies nothing that is not denied everywhere already.
 5. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
    it. One that had ended by itself is found closed when it is touched. Of one that stays allowed, the classes that differ are
    marked by it. A rehearsal closes the demo customer's, and its end opens it. A customer that came onto a key's list, or left
    it, is marked by the number there. Readers that resume learn from all of these what they missed.
+6. Every field that differs is marked by the number, for calls that come to find it so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
+from consentry_authority.storage import wanted
 from consentry_authority.storage.descriptions import Description, describe
 from consentry_authority.storage.enforcement import open_receipt, pending_subjects
 from consentry_authority.storage.facts import SqlFacts
@@ -52,6 +56,10 @@ class Recorded:
     number: int
     commit_time: Instant
     narrowing: bool
+
+
+Differences: TypeAlias = Mapping[str, tuple[Description | None, Description | None]]
+"""By name what something was like before a transaction, and what it is like; None: there was, or is, no such thing."""
 
 
 class Touched:
@@ -93,12 +101,10 @@ class Touched:
         self.rehearsals.setdefault(partner, rehearsing)
         self.standing(partner, _DEMO)
 
-    def differences(self) -> Iterator[tuple[str, Description | None, Description | None]]:
-        """What of all that was touched differs now: its name, what it was like before, and what it is like."""
-        for name, before in self._described.items():
-            after = describe(self._connection, name)
-            if before != after:
-                yield name, before, after
+    def differences(self) -> Differences:
+        """What of all that was touched differs now."""
+        now = {name: describe(self._connection, name) for name in self._described}
+        return {name: (before, now[name]) for name, before in self._described.items() if before != now[name]}
 
     def _describe(self, name: str) -> None:
         if name not in self._described:
@@ -110,7 +116,9 @@ class Touched:
         return sorted({*self.credentials, *standings})
 
 
-def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Origin) -> Recorded | None:
+def record(
+    connection: sa.Connection, touched: Touched, differences: Differences, clock: Clock, origin: Origin
+) -> Recorded | None:
     """Write the transaction's place in the history: None when nothing was touched."""
     subjects = touched.subjects()
     if not subjects:
@@ -138,6 +146,7 @@ def record(connection: sa.Connection, touched: Touched, clock: Clock, origin: Or
     _mark_standings(connection, touched, after, number, now=commit_time)
     _mark_rehearsals(connection, touched, number)
     _mark_lists(connection, touched, after, number)
+    _mark_fields(connection, differences, number)
     return Recorded(number, commit_time, bool(narrowed))
 
 
@@ -199,3 +208,9 @@ def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, nu
             if customers:
                 update = sa.update(t.key_listings).where(*row).values({mark: number})
                 connection.execute(update, [{"marked": customer} for customer in sorted(customers)])
+
+
+def _mark_fields(connection: sa.Connection, differences: Differences, number: int) -> None:
+    for name, (before, after) in differences.items():
+        if before is not None:  # what a resource was created with needs no mark
+            wanted.mark(connection, name, before, after or {}, number)

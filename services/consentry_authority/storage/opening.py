@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys, EntryKind
 from consentry_authority.storage import tables as t
+from consentry_authority.storage import wanted
 from consentry_authority.storage.audit import Note, append
+from consentry_authority.storage.enforcement import EVERYTHING, open_receipt
 from consentry_authority.storage.migrations import is_current, migrate
 from consentry_core import names
 from consentry_core.database import check_writable, open_sqlite
@@ -60,11 +62,16 @@ def begin_new_epoch(file: Path, audit_keys: AuditKeys, random: RandomBytes, now:
 
     Whoever served by the former history is not among the members of this one, and may hold a lease for a while. A member that
     will never answer stands for all of them: barriers wait for it, as for any that is silent, until no such lease is usable.
+    And what the backup denies may have been allowed since, in what was lost: beginning anew is itself a change that takes
+    access away, from anybody. Until that is enforced nothing counts as enforced, whichever change brought it about.
     """
     engine = _open(file)
     try:
         with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
-            connection.execute(sa.update(t.revision).values(epoch=new_public_id(random)))
+            began = sa.update(t.revision).values(epoch=new_public_id(random), number=t.revision.c.number + 1)
+            number = connection.execute(began.returning(t.revision.c.number)).scalar_one()
+            open_receipt(connection, number, now, "", [EVERYTHING])
+            wanted.begin_anew(connection, number)
             former = f"before-{new_public_id(random)}"
             row = {"incarnation": former, "service": "served before the restore", "join_time": now, "leases": 0}
             connection.execute(sa.insert(t.members).values(row))

@@ -3,19 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.commands import ports
-from consentry_authority.storage import audit, credentials, history
+from consentry_authority.storage import audit, credentials, enforcement, history
 from consentry_authority.storage.credentials import SqlKeys, SqlTokens
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.history import Origin, Touched
 from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
 from consentry_authority.storage.requests import SqlRequests
+from consentry_authority.storage.wanted import Wanted, number_of
 from consentry_core.clock import Clock
 from consentry_core.database import Database
 from consentry_core.follow import Revision
@@ -30,9 +31,10 @@ _NOBODY = Origin()
 
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[_T]):
-    """What a use case returned, and its place in the history: the head, for one that changed nothing (`changed` False).
+    """What a use case returned, and its place in the history.
 
-    `narrowing`: it took access away, and is to be enforced.
+    For one that changed nothing (`changed` False): the place of the change that has brought about what was wanted; without such
+    a change, the head. `narrowing`: that change took access away, and is to be enforced, or has been.
     """
 
     value: _T
@@ -78,19 +80,22 @@ class Store:
         self._listeners: list[Callable[[Committed[Any]], None]] = []
         self._writes: set[asyncio.Task[object]] = set()
 
-    async def write(self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY) -> Committed[_T]:
+    async def write(
+        self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY, wanted: Wanted | None = None
+    ) -> Committed[_T]:
         """Run a use case: all that it changed is committed, or, when it raises, nothing.
 
         So are its place in the history and its entry in the audit log: what cannot be written there is not done.
-        A caller that is cancelled does not stop it, and does not keep the listeners from hearing of it.
+        A caller that is cancelled does not stop it, and does not keep the listeners from hearing of it. `wanted` is what it
+        wants to be so; see `Committed`.
         """
-        write = asyncio.create_task(self._write(use_case, origin))
+        write = asyncio.create_task(self._write(use_case, origin, wanted))
         self._writes.add(write)
         write.add_done_callback(self._written)
         return await asyncio.shield(write)
 
-    async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin) -> Committed[_T]:
-        committed = await self._database.write(lambda connection: self._run(connection, use_case, origin))
+    async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
+        committed = await self._database.write(lambda connection: self._run(connection, use_case, origin, wanted))
         if committed.changed:
             for listener in self._listeners:
                 listener(committed)
@@ -101,19 +106,27 @@ class Store:
         if not write.cancelled():
             write.exception()  # whoever waits raises it; with nobody waiting it would be reported as never retrieved
 
-    def write_now(self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY) -> Committed[_T]:
+    def write_now(
+        self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY, wanted: Wanted | None = None
+    ) -> Committed[_T]:
         """`write` in the calling thread, for programs without an event loop. Nobody listens."""
-        return self._database.write_now(lambda connection: self._run(connection, use_case, origin))
+        return self._database.write_now(lambda connection: self._run(connection, use_case, origin, wanted))
 
-    def _run(self, connection: sa.Connection, use_case: Callable[[ports.Transaction], _T], origin: Origin) -> Committed[_T]:
+    def _run(
+        self, connection: sa.Connection, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None
+    ) -> Committed[_T]:
         transaction = SqlTransaction(connection, self._clock.now())
         value = use_case(transaction)
-        recorded = history.record(connection, transaction.touched, self._clock, origin)
-        audit.append_changes(connection, self._audit_keys, transaction.touched, origin, recorded=recorded, now=transaction.now)
+        differences = transaction.touched.differences()
+        recorded = history.record(connection, transaction.touched, differences, self._clock, origin)
+        audit.append_changes(connection, self._audit_keys, differences, origin, recorded=recorded, now=transaction.now)
         head = transaction.facts.head()
         if recorded is None:
-            commit_time = transaction.facts.commit_time_of(head.number) or transaction.now
-            return Committed(value, head, commit_time, changed=False)
+            number = None if wanted is None else number_of(connection, wanted)
+            place = head if number is None else replace(head, number=number)
+            commit_time = transaction.facts.commit_time_of(place.number) or transaction.now
+            narrowing = number is not None and enforcement.receipt(connection, place) is not None
+            return Committed(value, place, commit_time, changed=False, narrowing=narrowing)
         return Committed(value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing)
 
     async def read(self, question: Callable[[ports.View], _T]) -> _T:

@@ -186,8 +186,17 @@ receipt_subjects = sa.Table(
     "receipt_subjects",
     metadata,
     sa.Column("number", sa.BigInteger, sa.ForeignKey("receipts.number"), primary_key=True, autoincrement=False),
-    sa.Column("subject", sa.Text, primary_key=True),  # what it was taken away from: a credential or a standing
+    sa.Column("subject", sa.Text, primary_key=True),  # what it was taken away from: a credential or a standing; empty: anything
     sa.Index(None, "subject", "number"),
+)
+
+# By which change each field of a resource came to be what it is; see `storage.wanted`.
+field_numbers = sa.Table(
+    "field_numbers",
+    metadata,
+    sa.Column("resource", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
 )
 
 receipt_points = sa.Table(

@@ -199,7 +199,7 @@ class GrantConsentResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already or the request was sent before, of the change that made the consent what it is."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class RevokeConsentResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,

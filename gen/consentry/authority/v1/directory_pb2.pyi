@@ -592,7 +592,7 @@ class SetSubscriptionResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
@@ -652,7 +652,7 @@ class CancelSubscriptionResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
@@ -761,7 +761,7 @@ class DisconnectCustomerResponse(_message.Message):
     ENFORCEMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,

@@ -50,7 +50,14 @@ Global___Revision: _TypeAlias = Revision  # noqa: Y015
 
 @_typing.final
 class Enforcement(_message.Message):
-    """Enforcement says how far a change that takes access away has been carried out."""
+    """Enforcement says how far a change that takes access away has been carried out.
+
+    A call that finds what it asks for done already changes nothing, and gets the receipt of the change that did it: so whoever
+    asks again, because the answer was lost, or was STATE_PENDING, gets the same receipt as before, whatever else has been taken
+    away meanwhile and by whomever. If access was given back in between and taken away once more, the later change counts. What
+    was done before changes were told apart like this, or before a backup was put back, has the receipt of the last change until
+    then that took access away from the same subjects (putting a backup back is one). What was never otherwise is enforced.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -407,7 +407,7 @@ class RotateKeyResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change: that the former secret ends, now or later."""
+        """Of this change: that the former secret ends, now or later. If the request was sent before, of the last change of the secrets."""
 
     def __init__(
         self,
@@ -529,7 +529,7 @@ class SetRehearsalResponse(_message.Message):
     """As it is now."""
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
@@ -707,7 +707,7 @@ class UpdateKeyResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
@@ -771,7 +771,7 @@ class DisableKeyResponse(_message.Message):
 
     @_builtins.property
     def enforcement(self) -> _enforcement_pb2.Enforcement:
-        """Of this change."""
+        """Of this change, or, if it was so already, of the change that made it so."""
 
     def __init__(
         self,
@@ -873,7 +873,9 @@ Global___DeleteKeyRequest: _TypeAlias = DeleteKeyRequest  # noqa: Y015
 
 @_typing.final
 class DeleteKeyResponse(_message.Message):
-    """DeleteKeyResponse says how far the change has been enforced."""
+    """DeleteKeyResponse says how far the change has been enforced. The key gets no second answer: it is NOT_FOUND from now on, and
+    `GetEnforcement` tells the rest.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -311,7 +311,9 @@ Global___DeleteTokenRequest: _TypeAlias = DeleteTokenRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTokenResponse(_message.Message):
-    """DeleteTokenResponse says how far the change has been enforced."""
+    """DeleteTokenResponse says how far the change has been enforced. The token gets no second answer: it is NOT_FOUND from now on, and
+    `GetEnforcement` tells the rest.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
