@@ -13,12 +13,17 @@ _is_label = re.compile(r"[a-z][a-z0-9_-]{0,62}").fullmatch
 _is_audience = re.compile(r"[a-z][a-z0-9-]{0,62}").fullmatch
 
 
+def is_label_name(text: str) -> bool:
+    """Whether a label can be called that."""
+    return _is_label(text) is not None
+
+
 def labels(given: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
     """The labels, ordered."""
     if len(given) > _MOST_LABELS:
         raise InvalidArgument(field, f"must be at most {_MOST_LABELS}", reason="LABELS_INVALID")
     for name, value in given.items():
-        if _is_label(name) is None:
+        if not is_label_name(name):
             raise InvalidArgument(
                 field, "must be named by 1 to 63 a-z, 0-9, '-' and '_', beginning with a letter", reason="LABELS_INVALID"
             )
