@@ -49,10 +49,9 @@ class Calls:
 
     @property
     def quota_left(self) -> QuotaLeft | None:
-        """What was left of the key's quota when the device-data service last told; None when it has not.
+        """What was left of the key's quota where it was last told, as each that counts counts by itself; None: nobody has told.
 
-        Told by the answer of every call, and by the end of every stream as of its beginning; refused ones too. Each enforcement
-        point counts by itself.
+        Told by the answer of every call, and by the end of every stream as of its beginning; refused ones too.
         """
         return self._quota_left
 

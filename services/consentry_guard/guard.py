@@ -169,7 +169,7 @@ class Guard:
         identity = self._memory.recall(secret)
         verified = None
         if identity is None or not self._follower.is_verified(identity.credential):
-            verified = await self._verifications.ask(secret, call.context.peer())
+            verified = await self._verifications.ask(secret, self._peers.described(call.context))
             identity = verified.identity
             self._follower.verified(identity.credential, verified.proof)
         guarded = self._calls[call] = Call(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consentry.authority.v1 import consent_pb2, enforcement_pb2, enforcement_pb2_grpc, tokens_pb2
+from consentry.devices.v1 import inventory_pb2
 from consentry_authority.app import AuthoritySettings, initialize, migrate_database, restored, start
 from consentry_authority.audit.chain import EntryKind
 from consentry_authority.audit_log import entries
@@ -17,6 +18,7 @@ from consentry_core.settings import SettingError
 from support.authority import RunningAuthority, running_authority, settings_of
 from support.certificates import Certificates
 from support.cli import consentry
+from support.pair import running_pair
 from support.refusals import refusal_of
 
 _A = "/consentry.authority.v1."
@@ -139,6 +141,14 @@ async def test_who_comes_without_the_right_certificate_is_told(tmp_path: Path) -
     (failure,) = of_kind(folder, EntryKind.FAILURE)
     assert failure["actor"] == service, "with a certificate that is listed, it is the service that shows a bad secret"
     assert secret not in stored(folder)
+
+
+async def test_a_secret_that_a_service_was_shown_is_told_with_whom_its_trusted_proxy_names(tmp_path: Path) -> None:
+    async with running_pair(tmp_path, of_devices={"trusted_proxies": "127.0.0.1, ::1"}) as pair:
+        metadata = (*bearer("ck_all_nothing"), ("x-forwarded-for", "203.0.113.9, 198.51.100.7"))
+        await refusal_of(pair.inventory.ListDevices(inventory_pb2.ListDevicesRequest(), metadata=metadata))
+    (failure,) = of_kind(tmp_path / "authority", EntryKind.FAILURE)
+    assert failure["document"]["detail"].startswith("malformed or forged, shown by ipv4:198.51.100.7 via ipv4:127.0.0.1:")
 
 
 async def test_a_flood_of_forged_secrets_is_sampled_and_counted(tmp_path: Path) -> None:

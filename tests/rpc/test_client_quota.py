@@ -31,10 +31,8 @@ async def limited(pair: Pair, **quota: int) -> str:
 
 async def test_every_answer_tells_what_is_left(pair: Pair) -> None:
     secret = await limited(pair, calls_per_minute=4, open_streams=3)
-    async with AsyncClient(authority=pair.authority.address, devices=pair.devices.address, secret=secret) as client:
+    async with AsyncClient(devices=pair.devices.address, secret=secret) as client:
         assert client.quota_left is None, "nobody has told yet"
-        assert [customer.name async for customer in client.covered_customers()] == [DEMO]
-        assert client.quota_left is None, "the authority does not count"
         await client.latest(DEMO)
         assert client.quota_left == QuotaLeft(calls=3, streams=3)
         assert [table async for table in client.history(DEMO, 1, 2)] == []
@@ -45,16 +43,13 @@ async def test_every_answer_tells_what_is_left(pair: Pair) -> None:
         refused = client.quota_left
         assert refused is not None
         assert refused.calls == 1, "a refusal tells it too"
-        assert [customer.name async for customer in client.covered_customers()] == [DEMO]
-        assert client.quota_left == refused, "what was told stays"
 
 
 async def test_every_answer_tells_what_is_left_without_an_event_loop(pair: Pair) -> None:
     secret = await limited(pair, calls_per_minute=4)
 
     def ask() -> None:
-        with Client(authority=pair.authority.address, devices=pair.devices.address, secret=secret) as client:
-            assert list(client.covered_customers())
+        with Client(devices=pair.devices.address, secret=secret) as client:
             assert client.quota_left is None
             client.latest(DEMO)
             assert client.quota_left == QuotaLeft(calls=3)
