@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from consentry.authority.v1 import consent_pb2, enforcement_pb2, enforcement_pb2_grpc, tokens_pb2
+from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, enforcement_pb2_grpc, tokens_pb2
 from consentry.devices.v1 import inventory_pb2
 from consentry_authority.app import AuthoritySettings, initialize, migrate_database, restored, start
 from consentry_authority.audit.chain import EntryKind
@@ -141,6 +141,28 @@ async def test_who_comes_without_the_right_certificate_is_told(tmp_path: Path) -
     (failure,) = of_kind(folder, EntryKind.FAILURE)
     assert failure["actor"] == service, "with a certificate that is listed, it is the service that shows a bad secret"
     assert secret not in stored(folder)
+
+
+@pytest.mark.parametrize(("proxies", "told"), [("127.0.0.1, ::1", "ipv4:198.51.100.7 via "), ("10.0.0.0/8", ""), ("", "")])
+async def test_only_a_trusted_proxy_says_where_its_client_is(tmp_path: Path, proxies: str, told: str) -> None:
+    """Its own word, behind what its client has written; from anybody else the same header says nothing."""
+    async with running_authority(tmp_path, trusted_proxies=proxies) as authority:
+        forwarded = ("x-forwarded-for", "203.0.113.9, 198.51.100.7")
+        partner = directory_pb2.CreatePartnerRequest(partner_id="acme", partner=directory_pb2.Partner(display_name="Acme"))
+        await authority.directory.CreatePartner(partner, metadata=(*bearer(authority.operator), forwarded))
+        await refusal_of(authority.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=(*bearer("ct_forged"), forwarded)))
+        foreign = consent_pb2.ListConsentsRequest(parent="customers/demo")
+        admin = await authority.admin("partners/acme")
+        await refusal_of(authority.consents.ListConsents(foreign, metadata=(*bearer(admin), forwarded)))
+        await authority.customer("north")
+    entries = log(tmp_path)
+    changed, *_ = [entry for entry in entries if "partners/acme" in (entry["document"] or {})]
+    (failed,), (refused,) = of_kind(tmp_path, EntryKind.FAILURE), of_kind(tmp_path, EntryKind.REFUSAL)
+    for entry in (changed, failed, refused):
+        assert entry["peer"].startswith((f"{told}ipv4:127.0.0.1:", f"{told}ipv6:[::1]:")), entry
+    assert "203.0.113.9" not in stored(tmp_path), "nor anywhere what the client wrote"
+    (registered,) = [entry for entry in entries if "customers/north" in (entry["document"] or {})]
+    assert registered["peer"].startswith(("ipv4:127.0.0.1:", "ipv6:[::1]:")), "a proxy that names nobody is the caller itself"
 
 
 async def test_a_secret_that_a_service_was_shown_is_told_with_whom_its_trusted_proxy_names(tmp_path: Path) -> None:

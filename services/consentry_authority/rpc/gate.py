@@ -1,8 +1,8 @@
 """Who gets in. The same steps for every method, the method's own row of `policies` last. Who does not is noted."""
 
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, cast
-from urllib.parse import unquote
 
 from consentry_authority.audit.chain import EntryKind
 from consentry_authority.auditing import Auditing, Refused
@@ -26,6 +26,9 @@ from consentry_rule import Key, Token
 _REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105 - the name of a method
 
 _REQUEST_ID = "x-request-id"
+
+_peers: ContextVar[Peers] = ContextVar("peers")
+"""Who tells where the call that is being answered comes from. Asked only for what is written down, not for every call."""
 
 
 class AuthorityGate:
@@ -68,6 +71,7 @@ class AuthorityGate:
         metadata = call.context.invocation_metadata() or ()
         call.request_id = next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
         call.on_request = partial(_remember_request_id, call)
+        _peers.set(self._peers)
         self._certificates.require(call)
         secret = bearer_secret(metadata, longest=LONGEST_TOKEN)
         if self._signed_in is not None and is_signed(secret):
@@ -132,5 +136,5 @@ def origin() -> Origin:
 
 
 def peer_of(call: OpenCall) -> str:
-    """Where a call comes from, as gRPC has it: `ipv4:192.0.2.1:50000`."""
-    return unquote(str(call.context.peer()))
+    """See `Peers.described`: `ipv4:192.0.2.1:50000`, and whom a trusted proxy names before it."""
+    return _peers.get().described(call.context)
