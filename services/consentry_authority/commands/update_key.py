@@ -80,14 +80,13 @@ def _check_paths(paths: frozenset[str]) -> None:
     allowed = f"{', '.join(_PATHS)}, and {_LABEL} with one label's name"
     if not paths:
         raise InvalidArgument("update_mask", f"must name what is to change: {allowed}", reason="UPDATE_MASK_REQUIRED")
-    unknown = sorted(path for path in paths if path not in _PATHS and not _names_label(path))
+    unknown = sorted(path for path in paths if path not in _PATHS and not path.startswith(_LABEL))
     if unknown:
         raise InvalidArgument(
             "update_mask",
             f"names what cannot be changed: {', '.join(path[:40] for path in unknown[:5])}; it takes {allowed}",
             reason="UPDATE_MASK_INVALID",
         )
-
-
-def _names_label(path: str) -> bool:
-    return path.startswith(_LABEL) and key_terms.is_label_name(path.removeprefix(_LABEL))
+    for path in paths:
+        if path.startswith(_LABEL):
+            key_terms.label_name(path.removeprefix(_LABEL), "update_mask")
