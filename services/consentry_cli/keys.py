@@ -1,7 +1,7 @@
 """`consentry keys`: a partner's API keys. With a token of that partner's administrator."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import click
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -17,44 +17,91 @@ from consentry_core.rpc.times import to_duration
 _KIND = EnumValue(keys_pb2.Key.Kind.DESCRIPTOR)
 _COLUMNS = ["name", "display_name", "kind", "state", "hint", "customers", "create_time", "expire_time", "last_use_time"]
 
-_TERMS = (
-    click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="For programs. All of them, each once."),
-    click.option("--network", "networks", multiple=True, help="A network that it can be used from: 192.0.2.0/24. All of them."),
-    click.option("--from-everywhere", is_flag=True, help="It can be used from every network."),
-    click.option("--audience", "audiences", multiple=True, help="A service that it is limited to: devices. All of them."),
-    click.option("--for-every-service", is_flag=True, help="It is limited to no audience."),
+_Option: TypeAlias = Callable[[Callable[..., None]], Callable[..., None]]
+
+_TERMS: Sequence[_Option] = (
+    click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="One of its labels, for programs."),
+    click.option("--network", "networks", multiple=True, help="One of the networks that it can be used from: 192.0.2.0/24."),
+    click.option("--audience", "audiences", multiple=True, help="One of the services that it is limited to: devices."),
+    click.option("--calls-per-minute", type=click.IntRange(min=0), help="At each enforcement point; 0: no limit."),
+    click.option("--open-streams", type=click.IntRange(min=0), help="At each enforcement point; 0: no limit."),
+)
+_CHANGED_TERMS: Sequence[_Option] = (
+    click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Set this label; the others stay."),
+    click.option("--no-label", "gone_labels", multiple=True, metavar="NAME", help="Take this label off; the others stay."),
     click.option(
-        "--calls-per-minute", type=click.IntRange(min=0), help="At each enforcement point; 0: no limit. Both replace the quota."
+        "--network",
+        "networks",
+        multiple=True,
+        help="One of the networks that it can be used from: 192.0.2.0/24; replaces the whole list.",
+    ),
+    click.option("--from-everywhere", is_flag=True, help="It can be used from every network: empties that list."),
+    click.option(
+        "--audience",
+        "audiences",
+        multiple=True,
+        help="One of the services that it is limited to: devices; replaces the whole list.",
+    ),
+    click.option("--for-every-service", is_flag=True, help="It is limited to no audience: empties that list."),
+    click.option(
+        "--calls-per-minute",
+        type=click.IntRange(min=0),
+        help="At each enforcement point; 0: no limit any more. The limit of open streams stays.",
     ),
     click.option(
-        "--open-streams", type=click.IntRange(min=0), help="At each enforcement point; 0: no limit. Both replace the quota."
+        "--open-streams",
+        type=click.IntRange(min=0),
+        help="At each enforcement point; 0: no limit any more. The limit of calls stays.",
     ),
 )
+_LIMITS = ("calls_per_minute", "open_streams")
 
 
-def _terms(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of what a key is labelled with, where, from where and how much it can be used."""
-    for option in reversed(_TERMS):
-        command = option(command)
-    return command
+def _options(options: Sequence[_Option]) -> _Option:
+    """All of them on one command, shown in their order."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def _terms_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What they say of a key's fields; None: nothing."""
-    if given["networks"] and given["from_everywhere"]:
-        raise click.UsageError("--network and --from-everywhere exclude each other")
-    if given["audiences"] and given["for_every_service"]:
-        raise click.UsageError("--audience and --for-every-service exclude each other")
-    pairs = [label.partition("=") for label in given["labels"]]
-    if not all(name and equals for name, equals, _ in pairs):
-        raise click.UsageError("a label is NAME=VALUE")
-    limits = {name: given[name] for name in ("calls_per_minute", "open_streams") if given[name] is not None}
+    """What the options say of a key's fields."""
+    limits = {name: given[name] for name in _LIMITS if given[name] is not None}
     return {
-        "labels": {name: value for name, _, value in pairs} or None,
-        "allowed_networks": given["networks"] or (() if given["from_everywhere"] else None),
-        "audiences": given["audiences"] or (() if given["for_every_service"] else None),
+        "labels": _labels_of(given["labels"]),
+        "allowed_networks": given["networks"],
+        "audiences": given["audiences"],
         "quota": keys_pb2.Key.Quota(**limits) if limits else None,
     }
+
+
+def _labels_of(texts: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise click.UsageError("a label is NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _changed_terms(given: Mapping[str, Any]) -> Iterator[str]:
+    """The paths of what the options change of a key."""
+    for option, other, emptied, path in (
+        ("networks", "--network", "from_everywhere", "allowed_networks"),
+        ("audiences", "--audience", "for_every_service", "audiences"),
+    ):
+        if given[option] and given[emptied]:
+            raise click.UsageError(f"{other} and --{emptied.replace('_', '-')} exclude each other")
+        if given[option] or given[emptied]:
+            yield path
+    labels = _labels_of(given["labels"])
+    for name in given["gone_labels"]:
+        if name in labels:
+            raise click.UsageError(f"--label {name}=... and --no-label {name} exclude each other")
+    yield from (f"labels.{name}" for name in (*labels, *given["gone_labels"]))
+    yield from (f"quota.{name}" for name in _LIMITS if given[name] is not None)
 
 
 @click.group()
@@ -72,7 +119,7 @@ def keys() -> None:
 @click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="For --kind specific-customers: one of them.")
 @click.option("--display-name", default="", help="For people.")
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
-@_terms
+@_options(_TERMS)
 @request_id
 @click.option("--quiet", "-q", is_flag=True, help="Print the secret and nothing else.")
 def create(
@@ -88,8 +135,7 @@ def create(
     **terms: Any,
 ) -> None:
     """Issue a key. Its secret is printed, alone on standard output, and can never be shown again."""
-    given = {name: value for name, value in _terms_of(terms).items() if value is not None}
-    key = keys_pb2.Key(kind=kind, customers=customers, display_name=display_name, expire_time=expire_time, **given)
+    key = keys_pb2.Key(kind=kind, customers=customers, display_name=display_name, expire_time=expire_time, **_terms_of(terms))
     answer = call.ask(
         KeyServiceStub(call.channel).CreateKey, keys_pb2.CreateKeyRequest(parent=partner, key=key, request_id=request_id)
     )
@@ -121,7 +167,7 @@ def list_(call: Call, partner: str, show_invalid: bool) -> None:
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d).")
 @click.option("--no-expire-time", is_flag=True, help="It does not end by itself.")
 @click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="One of its customers; replaces the whole list.")
-@_terms
+@_options(_CHANGED_TERMS)
 @click.option("--etag", default="", help="Refuse the change if the key is not as it was when this was read.")
 def update(
     call: Call,
@@ -134,22 +180,31 @@ def update(
     etag: str,
     **terms: Any,
 ) -> None:
-    """Change a key. What is not named stays as it is."""
+    """Change a key. What is not named stays as it is.
+
+    --customer, --network and --audience are given once for each that is to be on the list, and replace all that was on it.
+    Labels and limits are changed one by one.
+    """
     if no_expire_time and expire_time is not None:
         raise click.UsageError("--expire-time and --no-expire-time exclude each other")
     named = {
         "display_name": display_name is not None,
         "expire_time": expire_time is not None or no_expire_time,
         "customers": bool(customers),
-        **{name: value is not None for name, value in _terms_of(terms).items()},
     }
-    mask = FieldMask(paths=[path for path, given in named.items() if given])
+    mask = FieldMask(paths=[*(path for path, given in named.items() if given), *_changed_terms(terms)])
     if not mask.paths:
         raise click.UsageError(
             "nothing to change: give --display-name, --expire-time, --customer or another option of what is to be"
         )
-    changed = keys_pb2.Key(name=key, etag=etag, display_name=display_name or "", expire_time=expire_time, customers=customers)
-    changed.MergeFrom(keys_pb2.Key(**{name: value for name, value in _terms_of(terms).items() if value is not None}))
+    changed = keys_pb2.Key(
+        name=key,
+        etag=etag,
+        display_name=display_name or "",
+        expire_time=expire_time,
+        customers=customers,
+        **_terms_of(terms),
+    )
     answer = call.ask(KeyServiceStub(call.channel).UpdateKey, keys_pb2.UpdateKeyRequest(key=changed, update_mask=mask))
     show(answer, "key", as_json=call.as_json)
 

@@ -4,10 +4,11 @@
         for event in client.watch():
             ...
 
-Resources (locations, devices, sensors, alarms) are the API's own messages; everything else is frozen dataclasses. How calls
-fail is drawn in `consentry_client.errors`.
+Resources (locations, devices, sensors, alarms) and what is kept of their lives (alarm events, consent events) are the API's own
+messages; everything else is frozen dataclasses. How calls fail is drawn in `consentry_client.errors`.
 """
 
+from consentry_client.accesses import Access, UnreportedInterval
 from consentry_client.aio import AsyncClient
 from consentry_client.coverage import (
     CoverageEvent,
@@ -48,11 +49,13 @@ from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, Step, S
 from consentry_client.readings import Columns, DeviceReadings, Reading
 from consentry_client.sync import Client
 from consentry_core.errors import Violation
+from consentry_core.quota_left import QuotaLeft
 from consentry_core.tls import ClientTls
 from consentry_rule import DataClass
 
 __all__ = [
     "Aborted",
+    "Access",
     "Aggregate",
     "AlarmChange",
     "AlreadyExists",
@@ -83,6 +86,7 @@ __all__ = [
     "NotFound",
     "OutOfRange",
     "PermissionDenied",
+    "QuotaLeft",
     "Reading",
     "ResourceExhausted",
     "Step",
@@ -93,5 +97,6 @@ __all__ = [
     "Unavailable",
     "Uncovered",
     "UnexpectedFailure",
+    "UnreportedInterval",
     "Violation",
 ]

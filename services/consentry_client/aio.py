@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
+from consentry.authority.v1 import consent_pb2, consent_pb2_grpc, coverage_pb2, coverage_pb2_grpc
 from consentry.devices.v1 import (
     alarms_pb2,
     alarms_pb2_grpc,
@@ -16,12 +16,21 @@ from consentry.devices.v1 import (
     inventory_pb2_grpc,
     telemetry_pb2_grpc,
 )
+from consentry_client.accesses import Access, UnreportedInterval, accesses_of
 from consentry_client.aio_calls import AsyncCalls
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.events import Event
 from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
 from consentry_client.readings import DeviceReadings, Reading, reading_of
-from consentry_client.requests import Span, Time, history_request, in_steps, latest_request, simulate_request
+from consentry_client.requests import (
+    Span,
+    Time,
+    accesses_request,
+    history_request,
+    in_steps,
+    latest_request,
+    simulate_request,
+)
 from consentry_client.resuming import CoverageWatch, FeedWatch, Random
 from consentry_core.tls import ClientTls
 from consentry_rule import DataClass
@@ -32,10 +41,10 @@ _S = TypeVar("_S")
 
 
 class AsyncClient(AsyncCalls):
-    """A partner's access, with one API key.
+    """A partner's access, with one API key; or a customer's look at what became of its data, with an administrator's token.
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
-    (interceptors); either can be left out by who does not need it. `secret`: the key's, never shown again. `timeout`:
+    (interceptors); either can be left out by who does not need it. `secret`: the key's or the token's. `timeout`:
     seconds for every call that is not a stream. `tls`: the files of certificates, read again when they change; without, the
     way is plaintext, and an address beyond the loopback interface a ValueError unless `plaintext` allows it.
     Every method raises `CallFailed`.
@@ -56,6 +65,7 @@ class AsyncClient(AsyncCalls):
         self._random = random
         # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
         channel = self._channel(authority)
+        self._consents = None if channel is None else consent_pb2_grpc.ConsentServiceStub(channel)
         self._coverage = None if channel is None else coverage_pb2_grpc.CoverageServiceStub(channel)
         channel = self._channel(devices)
         self._inventory = None if channel is None else inventory_pb2_grpc.InventoryServiceStub(channel)
@@ -78,6 +88,31 @@ class AsyncClient(AsyncCalls):
         """What the key covers, then every change of it. Comes back by itself; see `watch`."""
         stub = _given(self._coverage, "authority")
         return self._watch(stub.WatchCoverage, CoverageWatch(self._random, after_revision=after_revision, patience=patience))
+
+    # What became of a customer's data: for its administrators, with a token in place of a key
+
+    async def consent_events(self, customer: str, *, partner: str = "") -> AsyncIterator[consent_pb2.ConsentEvent]:
+        """Everything that happened to what the customer lets others read, newest first.
+
+        `partner`: only what concerns this one, or the customer alone.
+        """
+        stub = _given(self._consents, "authority")
+        request = consent_pb2.ListConsentEventsRequest(parent=customer, partner=partner)
+        async for page in self._pages(stub.ListConsentEvents, request):
+            for event in page.consent_events:
+                yield event
+
+    async def accesses(
+        self, customer: str, start: Time | None = None, end: Time | None = None, *, reader: str = ""
+    ) -> AsyncIterator[Access | UnreportedInterval]:
+        """What each key read of the customer's data, by hour and class, newest first; first of all, when nobody reported.
+
+        Of the hours that end after `start` and begin before `end`. `reader`: only what this partner's keys read, or this key.
+        """
+        stub = _given(self._consents, "authority")
+        async for page in self._pages(stub.ListAccesses, accesses_request(customer, start, end, reader)):
+            for told in accesses_of(page):
+                yield told
 
     # Inventory and alarms
 
@@ -148,7 +183,7 @@ class AsyncClient(AsyncCalls):
     ) -> AsyncIterator[DeviceReadings | HistoryGap]:
         """The readings from `start` on, up to and without `end` (None: up to now); first of all, what of them is missing."""
         stub = _given(self._telemetry, "devices")
-        with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
+        async with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
             async for message in messages:
                 for told in readings_of(message):
                     yield told
@@ -167,7 +202,7 @@ class AsyncClient(AsyncCalls):
         """What each sensor's readings come to per step of time; see `history`. `aggregates` empty: all of them."""
         stub = _given(self._telemetry, "devices")
         request = in_steps(history_request(customer, start, end, devices, sensors), step, aggregates)
-        with self._open(stub.QueryHistory, request) as messages:
+        async with self._open(stub.QueryHistory, request) as messages:
             async for message in messages:
                 for told in steps_of(message):
                     yield told
@@ -176,7 +211,7 @@ class AsyncClient(AsyncCalls):
         """Made-up readings at that rate until it is left, to try a program with: they are nobody's."""
         stub = _given(self._telemetry, "devices")
         request = simulate_request(measurements_per_second, sensor_count)
-        with self._open(stub.SimulateTelemetry, request) as messages:
+        async with self._open(stub.SimulateTelemetry, request) as messages:
             async for message in messages:
                 for device in message.telemetry:
                     yield DeviceReadings(device)

@@ -1,8 +1,8 @@
 """How the client for asyncio calls: who it is, errors as `CallFailed`, pages, streams that are left, watches that come back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,6 +12,7 @@ from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.protecting import protected
 from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Message, Question, Told, Watch
+from consentry_core.quota_left import QuotaLeft, quota_left_of
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.tls import ClientTls
 
@@ -30,6 +31,7 @@ class AsyncCalls:
         self._own: list[grpc.aio.Channel] = []
         self._calls: set[grpc.aio.Call] = set()
         self._closed = asyncio.Event()
+        self._quota_left: QuotaLeft | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,6 +49,14 @@ class AsyncCalls:
         for channel in self._own:
             await channel.close()
 
+    @property
+    def quota_left(self) -> QuotaLeft | None:
+        """What was left of the key's quota where it was last told, as each that counts counts by itself; None: nobody has told.
+
+        Told by the answer of every call, and by the end of every stream as of its beginning; refused ones too.
+        """
+        return self._quota_left
+
     def _channel(self, target: str | grpc.aio.Channel | None) -> grpc.aio.Channel | None:
         if not isinstance(target, str):
             return target
@@ -54,10 +64,13 @@ class AsyncCalls:
         self._own.append(channel)
         return channel
 
-    async def _ask(self, method: Callable[..., Awaitable[_A]], request: object) -> _A:
+    async def _ask(self, method: "grpc.aio.UnaryUnaryMultiCallable[_Q, _A]", request: _Q) -> _A:
         self._refuse_if_closed()
         with self._failures():
-            return await method(request, metadata=self._metadata, timeout=self._timeout)
+            call = method(request, metadata=self._metadata, timeout=self._timeout)
+            answer = await call
+            self._hear(await call.trailing_metadata())
+            return answer
 
     async def _pages(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT
@@ -69,8 +82,8 @@ class AsyncCalls:
                 return
             request.page_token = page.next_page_token
 
-    @contextmanager
-    def _open(self, method: "grpc.aio.UnaryStreamMultiCallable[_Q, _A]", request: _Q) -> Iterator[AsyncIterator[_A]]:
+    @asynccontextmanager
+    async def _open(self, method: "grpc.aio.UnaryStreamMultiCallable[_Q, _A]", request: _Q) -> AsyncIterator[AsyncIterator[_A]]:
         """A stream, cancelled when it is left: gRPC does not collect calls that were abandoned."""
         self._refuse_if_closed()
         call: Any = method(request, metadata=self._metadata)
@@ -78,6 +91,8 @@ class AsyncCalls:
         try:
             with self._failures():
                 yield call
+                if call.done():
+                    self._hear(await call.trailing_metadata())
         finally:
             self._calls.discard(call)
             call.cancel()
@@ -87,6 +102,7 @@ class AsyncCalls:
         try:
             yield
         except grpc.RpcError as error:
+            self._hear(error.trailing_metadata())
             raise failure_of(error) from error
         except asyncio.CancelledError:
             # Either the caller's task was cancelled, or `close` cancelled the call under it.
@@ -100,7 +116,7 @@ class AsyncCalls:
     ) -> AsyncIterator[Told]:
         while True:
             try:
-                with self._open(method, watch.request()) as messages:
+                async with self._open(method, watch.request()) as messages:
                     async for message in messages:
                         event = watch.receive(message)
                         if event is not None:
@@ -119,6 +135,10 @@ class AsyncCalls:
         except TimeoutError:
             return
         raise closed()
+
+    def _hear(self, metadata: Any) -> None:
+        """A call is over, well or not: take in what it told beside its answer."""
+        self._quota_left = quota_left_of(metadata) or self._quota_left
 
     def _refuse_if_closed(self) -> None:
         if self._closed.is_set():

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from consentry.authority.v1 import consent_pb2
 from consentry.devices.v1 import telemetry_pb2
 from consentry_client.history import Aggregate
 
@@ -80,6 +81,16 @@ def in_steps(
     request.step.CopyFrom(duration(step))
     request.aggregates.extend(aggregate.value for aggregate in aggregates)
     return request
+
+
+def accesses_request(customer: str, start: Time | None, end: Time | None, reader: str) -> consent_pb2.ListAccessesRequest:
+    """What was read of a customer's data."""
+    return consent_pb2.ListAccessesRequest(
+        parent=customer,
+        reader=reader,
+        start_time=None if start is None else timestamp(start),
+        end_time=None if end is None else timestamp(end),
+    )
 
 
 def simulate_request(measurements_per_second: int, sensor_count: int) -> telemetry_pb2.SimulateTelemetryRequest:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
+from consentry.authority.v1 import consent_pb2, consent_pb2_grpc, coverage_pb2, coverage_pb2_grpc
 from consentry.devices.v1 import (
     alarms_pb2,
     alarms_pb2_grpc,
@@ -16,11 +16,20 @@ from consentry.devices.v1 import (
     inventory_pb2_grpc,
     telemetry_pb2_grpc,
 )
+from consentry_client.accesses import Access, UnreportedInterval, accesses_of
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.events import Event
 from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
 from consentry_client.readings import DeviceReadings, Reading, reading_of
-from consentry_client.requests import Span, Time, history_request, in_steps, latest_request, simulate_request
+from consentry_client.requests import (
+    Span,
+    Time,
+    accesses_request,
+    history_request,
+    in_steps,
+    latest_request,
+    simulate_request,
+)
 from consentry_client.resuming import CoverageWatch, FeedWatch, Random
 from consentry_client.sync_calls import Calls
 from consentry_core.tls import ClientTls
@@ -32,10 +41,10 @@ _S = TypeVar("_S")
 
 
 class Client(Calls):
-    """A partner's access, with one API key.
+    """A partner's access, with one API key; or a customer's look at what became of its data, with an administrator's token.
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
-    (interceptors); either can be left out by who does not need it. `secret`: the key's, never shown again. `timeout`:
+    (interceptors); either can be left out by who does not need it. `secret`: the key's or the token's. `timeout`:
     seconds for every call that is not a stream. `tls`: the files of certificates, read again when they change; without, the
     way is plaintext, and an address beyond the loopback interface a ValueError unless `plaintext` allows it.
     Safe to use from several threads. Every method raises `CallFailed`.
@@ -56,6 +65,7 @@ class Client(Calls):
         self._random = random
         # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
         channel = self._channel(authority)
+        self._consents = None if channel is None else consent_pb2_grpc.ConsentServiceStub(channel)
         self._coverage = None if channel is None else coverage_pb2_grpc.CoverageServiceStub(channel)
         channel = self._channel(devices)
         self._inventory = None if channel is None else inventory_pb2_grpc.InventoryServiceStub(channel)
@@ -75,6 +85,29 @@ class Client(Calls):
         """What the key covers, then every change of it. Comes back by itself; see `watch`."""
         stub = _given(self._coverage, "authority")
         return self._watch(stub.WatchCoverage, CoverageWatch(self._random, after_revision=after_revision, patience=patience))
+
+    # What became of a customer's data: for its administrators, with a token in place of a key
+
+    def consent_events(self, customer: str, *, partner: str = "") -> Iterator[consent_pb2.ConsentEvent]:
+        """Everything that happened to what the customer lets others read, newest first.
+
+        `partner`: only what concerns this one, or the customer alone.
+        """
+        stub = _given(self._consents, "authority")
+        request = consent_pb2.ListConsentEventsRequest(parent=customer, partner=partner)
+        for page in self._pages(stub.ListConsentEvents, request):
+            yield from page.consent_events
+
+    def accesses(
+        self, customer: str, start: Time | None = None, end: Time | None = None, *, reader: str = ""
+    ) -> Iterator[Access | UnreportedInterval]:
+        """What each key read of the customer's data, by hour and class, newest first; first of all, when nobody reported.
+
+        Of the hours that end after `start` and begin before `end`. `reader`: only what this partner's keys read, or this key.
+        """
+        stub = _given(self._consents, "authority")
+        for page in self._pages(stub.ListAccesses, accesses_request(customer, start, end, reader)):
+            yield from accesses_of(page)
 
     # Inventory and alarms
 

@@ -1,7 +1,7 @@
 """How the client without an event loop calls. The same as `consentry_client.aio_calls`."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -12,6 +12,7 @@ from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.protecting import protected
 from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Message, Question, Told, Watch
+from consentry_core.quota_left import QuotaLeft, quota_left_of
 from consentry_core.rpc.client import bearer, open_sync_channel
 from consentry_core.tls import ClientTls
 
@@ -30,6 +31,7 @@ class Calls:
         self._own: list[grpc.Channel] = []
         self._calls: set[Any] = set()
         self._closed = threading.Event()
+        self._quota_left: QuotaLeft | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +47,14 @@ class Calls:
         for channel in self._own:
             channel.close()
 
+    @property
+    def quota_left(self) -> QuotaLeft | None:
+        """What was left of the key's quota where it was last told, as each that counts counts by itself; None: nobody has told.
+
+        Told by the answer of every call, and by the end of every stream as of its beginning; refused ones too.
+        """
+        return self._quota_left
+
     def _channel(self, target: str | grpc.Channel | None) -> grpc.Channel | None:
         if not isinstance(target, str):
             return target
@@ -52,15 +62,18 @@ class Calls:
         self._own.append(channel)
         return channel
 
-    def _ask(self, method: Callable[..., _A], request: object) -> _A:
+    def _ask(self, method: "grpc.UnaryUnaryMultiCallable[_Q, _A]", request: _Q) -> _A:
         self._refuse_if_closed()
         try:
-            return method(request, metadata=self._metadata, timeout=self._timeout)
+            answer, call = method.with_call(request, metadata=self._metadata, timeout=self._timeout)
         except grpc.RpcError as error:
+            self._hear(error)
             raise failure_of(error) from error
         except ValueError:  # what gRPC says when the channel is closed just now, by another thread
             self._refuse_if_closed()
             raise
+        self._hear(call)
+        return answer
 
     def _pages(self, method: "grpc.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT) -> Iterator[PageT]:
         while True:
@@ -79,7 +92,10 @@ class Calls:
         try:
             self._refuse_if_closed()
             yield call
+            if call.done():
+                self._hear(call)
         except grpc.RpcError as error:
+            self._hear(error)
             raise failure_of(error) from error
         finally:
             self._calls.discard(call)
@@ -102,6 +118,10 @@ class Calls:
                 wait = watch.lost(failure)
             if self._closed.wait(wait):
                 raise closed()
+
+    def _hear(self, call: Any) -> None:
+        """A call is over, well or not: take in what it told beside its answer."""
+        self._quota_left = quota_left_of(call.trailing_metadata()) or self._quota_left
 
     def _refuse_if_closed(self) -> None:
         if self._closed.is_set():

@@ -16,7 +16,9 @@
    made is of a database that was taken back to an older state without anybody saying so: it is refused, and nothing is served.
 7. The authority tells only of what was verified: it is shown a credential's proof before the first interest that needs it, and
    on a new connection all that the wishes of this moment need.
-8. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
+8. An authority that refuses a proof has another key than the one that made it (its database was put back without it): all of
+   them are forgotten, and with them everything that was wanted. Whoever calls next is verified anew.
+9. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
    is known again only by a new snapshot.
 """
 
@@ -109,6 +111,15 @@ class Follower:
     def verified(self, credential: str, proof: bytes) -> None:
         """The authority has verified a secret of this credential, so it tells of it, and of its partner's customers."""
         self._proofs[credential] = proof
+
+    def is_verified(self, credential: str) -> bool:
+        """Whether the authority can be shown that a secret of this credential was verified."""
+        return credential in self._proofs
+
+    def disowned(self) -> None:
+        """The authority, just gone, has refused what it was shown: nothing counts as verified, and nothing is followed."""
+        self._proofs.clear()
+        self.forget(tuple(self._wanted))
 
     def want(self, wanted: Iterable[str]) -> list[FromGuard]:
         """Follow these names from now on: what to say."""

@@ -3,7 +3,8 @@
 How a call comes in (`Guard.admit`):
 
 1. See that the method's client certificate is there, if it takes one, and take the secret from the metadata.
-2. Recall whose it is; else ask the authority (`VerifyCredential`), once for all calls that wait for the same secret.
+2. Recall whose it is, if that can be proved to the authority; else ask it (`VerifyCredential`), once for all calls that wait
+   for the same secret.
 3. Follow the credential, if nobody does yet, and wait until its facts are known and as new as the verification.
 4. Check lease, credential, secret, where it comes from (`Call.check`), whether this kind of caller may call this method, and
    what is left of the key's quota.
@@ -113,7 +114,14 @@ class Guard:
         incarnation = base32(random(15))
         self._follower = Follower(incarnation, service)
         self._authority = Authority(
-            target, token, self._follower, self._clock, applied=self._applied, renewing=self._renewing, tls=tls
+            target,
+            token,
+            self._follower,
+            self._clock,
+            applied=self._applied,
+            renewing=self._renewing,
+            disowned=self._disowned,
+            tls=tls,
         )
         self._verifications = Verifications(self._authority.verify)
         self._tally = self._reporting = None
@@ -159,7 +167,7 @@ class Guard:
         self._certificates.require(call)
         secret = bearer_secret(call.context.invocation_metadata() or ())
         identity = self._memory.recall(secret)
-        if identity is None:
+        if identity is None or not self._follower.is_verified(identity.credential):
             return self._admit_once_verified(call, secret)
         guarded = self._taken_in(call, identity)
         waiting = self._know(guarded, (identity.credential,))
@@ -169,7 +177,7 @@ class Guard:
         return None
 
     async def _admit_once_verified(self, call: OpenCall, secret: str) -> None:
-        verified = await self._verifications.ask(secret, call.context.peer())
+        verified = await self._verifications.ask(secret, self._peers.described(call.context))
         identity = verified.identity
         self._follower.verified(identity.credential, verified.proof)
         guarded = self._taken_in(call, identity)
@@ -324,6 +332,11 @@ class Guard:
             return True
         return False
 
+    def _disowned(self) -> None:
+        """The authority takes nothing for verified any more: all calls come back, and are verified anew."""
+        self._end_all()  # first: what they are told is this, and not that their credential is unknown
+        self._follower.disowned()
+
     def _renewing(self, now: BootTime) -> None:
         """The lease is being renewed, as it is every second or two."""
         if self._uses.due(now):
@@ -365,14 +378,17 @@ class Guard:
             self._tell_serving(False)
             if self._calls:
                 _log.warning("lease lost: ending %d calls", len(self._calls))
-            for call in tuple(self._calls.values()):
-                call.open_call.end(lease_lost(return_after(len(self._calls))))
+            self._end_all()
         for subject in tuple(self._deadlines.due(self._follower.authority_now(now))):
             if isinstance(subject, str):
                 self._credential_changed(subject, self._follower.credential(subject))
             else:
                 self._standing_changed(*subject)
         self._set_timer(now)
+
+    def _end_all(self) -> None:
+        for call in tuple(self._calls.values()):
+            call.open_call.end(lease_lost(return_after(len(self._calls))))
 
     def _now(self) -> Instant:
         return self._follower.authority_now(self._clock.boot())

@@ -6,15 +6,12 @@ more than twice the number in any minute.
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
 
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.errors import ResourceExhausted
+from consentry_core.quota_left import CALLS_LEFT, STREAMS_LEFT
 from consentry_core.rpc.gate import OpenCall
 from consentry_rule import Quota
-
-CALLS_LEFT: Final = "consentry-calls-left"
-STREAMS_LEFT: Final = "consentry-streams-left"
 
 _MINUTE = 60 * SECOND
 _STREAMS_RETRY = 5.0  # nobody knows when one of the open ones ends

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from consentry.authority.v1 import consent_pb2, enforcement_pb2, tokens_pb2
+from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, enforcement_pb2_grpc, tokens_pb2
+from consentry.devices.v1 import inventory_pb2
 from consentry_authority.app import AuthoritySettings, initialize, migrate_database, restored, start
 from consentry_authority.audit.chain import EntryKind
 from consentry_authority.audit_log import entries
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.settings import SettingError
 from support.authority import RunningAuthority, running_authority, settings_of
+from support.certificates import Certificates
 from support.cli import consentry
+from support.pair import running_pair
 from support.refusals import refusal_of
 
 _A = "/consentry.authority.v1."
@@ -98,6 +101,76 @@ async def test_every_refusal_and_failure_is_told_with_what_the_caller_is_not_tol
     everything = stored(tmp_path)
     for secret in (key.secret, token.secret, authority.operator):
         assert secret not in everything
+
+
+async def test_who_comes_without_the_right_certificate_is_told(tmp_path: Path) -> None:
+    """Over mutual TLS: the service's own token is with somebody who has none, or another's, so it is not even looked at."""
+    certificates = Certificates(tmp_path / "tls")
+    certificate, key = certificates.loopback()
+    folder = tmp_path / "authority"
+    async with running_authority(
+        folder,
+        tls=certificates.client(),
+        tls_certificate=certificate,
+        tls_key=key,
+        tls_client_ca=certificates.ca,
+        mutual_listen="127.0.0.1:0",
+        enforcement_clients="devices.internal",
+    ) as authority:
+        metadata = (*bearer(authority.service), ("x-request-id", "ticket-4712"))
+        mutual = authority.authority.mutual_address
+        async with open_channel(authority.address, certificates.client()) as without:
+            stub = enforcement_pb2_grpc.EnforcementServiceStub(without)
+            verify = enforcement_pb2.VerifyCredentialRequest(secret="ck_all_nothing")
+            await refusal_of(stub.VerifyCredential(verify, metadata=metadata))
+        async with open_channel(mutual, certificates.client("elsewhere.internal")) as anothers:
+            call: Any = enforcement_pb2_grpc.EnforcementServiceStub(anothers).Follow(metadata=metadata)
+            await refusal_of(call.read())
+        async with open_channel(mutual, certificates.client("devices.internal")) as listed:
+            stub = enforcement_pb2_grpc.EnforcementServiceStub(listed)
+            await refusal_of(stub.VerifyCredential(verify, metadata=metadata))
+        secret, service = authority.service, await me(authority, authority.service)
+    missing, not_allowed = of_kind(folder, EntryKind.REFUSAL)
+    assert (missing["outcome"], not_allowed["outcome"]) == ("CERTIFICATE_MISSING", "CERTIFICATE_NOT_ALLOWED")
+    for entry, method in ((missing, "VerifyCredential"), (not_allowed, "Follow")):
+        assert (entry["actor"], entry["organization"]) == ("", ""), "nobody knows who it was"
+        assert entry["method"] == f"{_A}EnforcementService/{method}"
+        assert entry["peer"].startswith(("ipv4:127.0.0.1", "ipv6:[::1]"))
+        assert entry["request_id"] == "ticket-4712"
+    assert "elsewhere.internal" in not_allowed["document"]["detail"], "whose certificate it was"
+    (failure,) = of_kind(folder, EntryKind.FAILURE)
+    assert failure["actor"] == service, "with a certificate that is listed, it is the service that shows a bad secret"
+    assert secret not in stored(folder)
+
+
+@pytest.mark.parametrize(("proxies", "told"), [("127.0.0.1, ::1", "ipv4:198.51.100.7 via "), ("10.0.0.0/8", ""), ("", "")])
+async def test_only_a_trusted_proxy_says_where_its_client_is(tmp_path: Path, proxies: str, told: str) -> None:
+    """Its own word, behind what its client has written; from anybody else the same header says nothing."""
+    async with running_authority(tmp_path, trusted_proxies=proxies) as authority:
+        forwarded = ("x-forwarded-for", "203.0.113.9, 198.51.100.7")
+        partner = directory_pb2.CreatePartnerRequest(partner_id="acme", partner=directory_pb2.Partner(display_name="Acme"))
+        await authority.directory.CreatePartner(partner, metadata=(*bearer(authority.operator), forwarded))
+        await refusal_of(authority.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=(*bearer("ct_forged"), forwarded)))
+        foreign = consent_pb2.ListConsentsRequest(parent="customers/demo")
+        admin = await authority.admin("partners/acme")
+        await refusal_of(authority.consents.ListConsents(foreign, metadata=(*bearer(admin), forwarded)))
+        await authority.customer("north")
+    entries = log(tmp_path)
+    changed, *_ = [entry for entry in entries if "partners/acme" in (entry["document"] or {})]
+    (failed,), (refused,) = of_kind(tmp_path, EntryKind.FAILURE), of_kind(tmp_path, EntryKind.REFUSAL)
+    for entry in (changed, failed, refused):
+        assert entry["peer"].startswith((f"{told}ipv4:127.0.0.1:", f"{told}ipv6:[::1]:")), entry
+    assert "203.0.113.9" not in stored(tmp_path), "nor anywhere what the client wrote"
+    (registered,) = [entry for entry in entries if "customers/north" in (entry["document"] or {})]
+    assert registered["peer"].startswith(("ipv4:127.0.0.1:", "ipv6:[::1]:")), "a proxy that names nobody is the caller itself"
+
+
+async def test_a_secret_that_a_service_was_shown_is_told_with_whom_its_trusted_proxy_names(tmp_path: Path) -> None:
+    async with running_pair(tmp_path, of_devices={"trusted_proxies": "127.0.0.1, ::1"}) as pair:
+        metadata = (*bearer("ck_all_nothing"), ("x-forwarded-for", "203.0.113.9, 198.51.100.7"))
+        await refusal_of(pair.inventory.ListDevices(inventory_pb2.ListDevicesRequest(), metadata=metadata))
+    (failure,) = of_kind(tmp_path / "authority", EntryKind.FAILURE)
+    assert failure["document"]["detail"].startswith("malformed or forged, shown by ipv4:198.51.100.7 via ipv4:127.0.0.1:")
 
 
 async def test_a_flood_of_forged_secrets_is_sampled_and_counted(tmp_path: Path) -> None:

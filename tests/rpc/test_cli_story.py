@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,30 @@ async def test_the_life_of_a_key(pair: Pair) -> None:
     assert "rehearsing" not in await shell.output(admin, "keys", "rehearse", "acme", "--end")
     assert "enforcement" in await shell.output(admin, "keys", "delete", name)
     assert name not in await shell.output(admin, "keys", "list", "acme", "--all")
+
+
+async def test_an_option_of_a_key_changes_its_own_part_only(pair: Pair) -> None:
+    await pair.authority.partner("acme")
+    shell, admin = Shell(pair), await pair.authority.admin("partners/acme")
+    terms = ["--calls-per-minute", "600", "--open-streams", "4", "--label", "team=ops", "--label", "env=test"]
+    networks = ["--network", "127.0.0.0/8", "--network", "192.0.2.0/24"]
+    created = await shell.output(admin, "keys", "create", "acme", "--kind", "demo", *terms, *networks, "--json")
+    key = json.loads(created)["key"]
+
+    async def updated(*options: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await shell.output(admin, "keys", "update", key["name"], *options, "--json"))["key"]
+        return found
+
+    lowered = await updated("--open-streams", "2")
+    assert lowered["quota"] == {"callsPerMinute": 600, "openStreams": 2}
+    assert (lowered["labels"], lowered["allowedNetworks"]) == (key["labels"], ["127.0.0.0/8", "192.0.2.0/24"])
+    assert (await updated("--calls-per-minute", "0"))["quota"] == {"callsPerMinute": 0, "openStreams": 2}
+    assert (await updated("--label", "team=dev", "--no-label", "env"))["labels"] == {"team": "dev"}
+    assert (await updated("--network", "192.0.2.0/24"))["allowedNetworks"] == ["192.0.2.0/24"], (
+        "the whole list, as the help says"
+    )
+    emptied = await updated("--from-everywhere", "--no-label", "team", "--open-streams", "0")
+    assert (emptied["labels"], emptied["allowedNetworks"], emptied.get("quota")) == ({}, [], None)
 
 
 async def test_a_secret_is_printed_once_and_alone_on_standard_output(pair: Pair) -> None:

@@ -26,6 +26,7 @@ from consentry_client import (
     HistoryGap,
     InvalidArgument,
     NotFound,
+    QuotaLeft,
     Reading,
     ResourceExhausted,
     Step,
@@ -240,6 +241,24 @@ def test_a_call_authenticates_and_takes_the_answer(channel: grpc_testing.Channel
         answer = coverage_pb2.ListCoveredCustomersResponse(customers=[coverage_pb2.CoveredCustomer(name=NORTH)])
         call.terminate(answer, (), grpc.StatusCode.OK, "")
         assert listing.result(10) == [CoveredCustomer(NORTH, frozenset())]
+
+
+def test_what_is_left_of_the_quota_stays_as_it_was_last_told(channel: grpc_testing.Channel) -> None:
+    """By whatever tells it; what is no number tells nothing."""
+    told: list[tuple[Any, QuotaLeft | None]] = [
+        ((), None),
+        ((("consentry-calls-left", "7"), ("other", "1")), QuotaLeft(calls=7)),
+        ((), QuotaLeft(calls=7)),
+        ((("consentry-calls-left", "many"),), QuotaLeft(calls=7)),
+        ((("consentry-streams-left", "0"),), QuotaLeft(streams=0)),
+    ]
+    with ThreadPoolExecutor(1) as thread, Client(authority=channel, secret=SECRET) as client:
+        for metadata, left in told:
+            listing = thread.submit(lambda: list(client.covered_customers()))
+            _, _, call = channel.take_unary_unary(_LIST)
+            call.terminate(coverage_pb2.ListCoveredCustomersResponse(), metadata, grpc.StatusCode.OK, "")
+            assert listing.result(10) == []
+            assert client.quota_left == left
 
 
 def test_a_status_of_the_transport_has_no_reason(channel: grpc_testing.Channel) -> None:

@@ -37,8 +37,10 @@ async def test_every_block_runs(tmp_path: Path) -> None:
         key = await pair.authority.key("acme")
         north = await pair.gateway("north")
         await north.publish(load=[41.5, 42.0])
-        outputs = await asyncio.gather(*(_run(block, pair, key.secret) for block in BLOCKS))
-    with_asyncio, without, in_steps, simulated, resuming, sampled, errors, over_tls = outputs
+        admin = await pair.authority.admin("customers/north")
+        secrets = [admin if "client.accesses" in block else key.secret for block in BLOCKS]
+        outputs = await asyncio.gather(*(_run(block, pair, secret) for block, secret in zip(BLOCKS, secrets, strict=True)))
+    with_asyncio, without, in_steps, simulated, resuming, sampled, errors, quotas, customer, over_tls = outputs
     assert "covered: customers/north" in with_asyncio
     assert re.search(r"customers/north/devices/\S+/sensors/load 42\.0", with_asyncio)
     assert "customers/north/devices/" in without
@@ -48,6 +50,8 @@ async def test_every_block_runs(tmp_path: Path) -> None:
     assert resuming == ""
     assert "1 devices, 0 readings folded" in sampled
     assert "NOT_COVERED" in errors
+    assert quotas == "1 readings; None\n"
+    assert re.search(r"^\S+Z KIND_GRANTED partners/acme by tokens/", customer, re.MULTILINE)
     assert "covered: customers/north" in over_tls, "in plaintext, as the variable is not set"
 
 

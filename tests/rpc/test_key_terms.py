@@ -59,6 +59,32 @@ async def test_they_are_kept_and_changed(pair: Pair) -> None:
     assert not emptied.HasField("quota")
 
 
+async def test_a_part_is_changed_alone(pair: Pair) -> None:
+    Quota = keys_pb2.Key.Quota  # noqa: N806 - a class
+    key = (await create(pair, labels={"team": "ops", "env": "test"}, quota=Quota(calls_per_minute=600, open_streams=4))).key
+    lowered = (await update(pair, key.name, "quota.open_streams", quota=Quota(calls_per_minute=1, open_streams=2))).key
+    assert lowered.quota == Quota(calls_per_minute=600, open_streams=2)
+    unlimited = (await update(pair, key.name, "quota.calls_per_minute")).key
+    assert unlimited.quota == Quota(open_streams=2)
+    none_left = (await update(pair, key.name, "quota.open_streams")).key
+    assert not none_left.HasField("quota")
+    set_and_taken_off = (await update(pair, key.name, "labels.team", "labels.env", labels={"team": "dev", "other": "x"})).key
+    assert dict(set_and_taken_off.labels) == {"team": "dev"}
+    assert dict((await update(pair, key.name, "labels.nothing")).key.labels) == {"team": "dev"}
+    many = {f"l{number}": "" for number in range(32)}
+    told = await refusal_of(update(pair, key.name, *(f"labels.{name}" for name in many), labels=many))
+    assert (told.reason, told.fields) == ("LABELS_INVALID", ("key.labels",)), "the one that it has is one too many"
+    for path, reason in (
+        ("labels.", "LABELS_INVALID"),
+        ("labels.Team", "LABELS_INVALID"),
+        ("labels.a.b", "LABELS_INVALID"),
+        ("quota.", "UPDATE_MASK_INVALID"),
+        ("quota.calls", "UPDATE_MASK_INVALID"),
+    ):
+        told = await refusal_of(update(pair, key.name, path))
+        assert (told.reason, told.fields) == (reason, ("update_mask",)), path
+
+
 @pytest.mark.parametrize(
     ("terms", "field", "reason"),
     [

@@ -1,6 +1,7 @@
 """The authority down, in the middle and at the start: what the guard knows it uses for five seconds, then nobody is served."""
 
 import asyncio
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from consentry.authority.v1 import tokens_pb2
+from consentry.authority.v1 import enforcement_pb2, tokens_pb2
 from consentry.devices.v1 import inventory_pb2
+from consentry_authority.app import initialize
 from consentry_authority.app import start as start_authority
 from consentry_core.clock import SystemClock
 from consentry_core.follow import LEASE_SECONDS
@@ -96,6 +98,41 @@ async def test_without_the_authority_nobody_is_served_after_the_lease(tmp_path: 
             await north.publish(load=[3.0])
             await again.until("telemetry")
             assert again.values() == [3.0]
+    await devices.stop()
+    await stop(authority, channel)
+
+
+async def test_an_authority_that_does_not_know_its_proofs_again_is_asked_anew(tmp_path: Path) -> None:
+    """Its database was put back without the key that they were made with, and `consentry init` has made another."""
+    folder = tmp_path / "authority"
+    prepare(folder)
+    authority, channel = await start_running_authority(folder)
+    settings = DevicesSettings(
+        listen="127.0.0.1:0", authority=authority.address, token_file=folder / "devices.token", data_dir=tmp_path / "devices"
+    )
+    devices = await start_devices(settings)
+    async with open_channel(devices.address) as devices_channel:
+        pair = Pair(authority, devices, devices_channel, tmp_path)
+        await authority.partner("acme")
+        await authority.valid_customer("north", "acme")
+        key = await authority.key("acme")
+        async with pair.watch(key.secret) as reader:
+            await reader.until("synced")
+            await stop(authority, channel)
+            with sqlite3.connect(folder / "authority.db") as database:
+                assert database.execute("DELETE FROM settings WHERE name = 'page_token_key'").rowcount == 1
+            initialize(settings_of(folder))
+            authority, channel = await start_running_authority(folder, listen=authority.address)
+            error = await reader.error()
+        assert (error.code(), error_info(error).reason) == (grpc.StatusCode.UNAVAILABLE, "LEASE_LOST")
+        assert retry_after(error) is not None
+        await asyncio.wait_for(served_again(pair, key.secret), PATIENCE)
+        async with pair.watch(key.secret, after_cursor=reader.cursor, customers=[]) as again:
+            await again.until("synced")
+            revoked = await authority.revoke("north", "acme")
+            assert revoked.enforcement.state == enforcement_pb2.Enforcement.STATE_ENFORCED
+            await again.until("customer_removed", customer="customers/north")
+        assert await healthy(devices_channel)
     await devices.stop()
     await stop(authority, channel)
 

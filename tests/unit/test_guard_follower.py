@@ -61,6 +61,23 @@ def test_what_was_verified_is_shown_before_the_wish_that_needs_it() -> None:
     assert b"one" not in repr(shown).encode()
 
 
+def test_when_the_authority_refuses_a_proof_nothing_counts_as_verified_or_wanted() -> None:
+    follower = started()
+    follower.verified(KEY, b"proof")
+    follower.want([KEY, PARTNER])
+    follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, Key(KeyKind.ALL_CUSTOMERS, ACME)),)))
+    assert follower.is_verified(KEY)
+    assert follower.credential(KEY) is not None
+    follower.disconnected()
+    follower.disowned()
+    assert not follower.is_verified(KEY)
+    assert not follower.knows(KEY)
+    assert follower.credential(KEY) is None
+    assert follower.connected(at(1)) == [Hello("incarnation", "devices"), Interest(1, ()), Renewal(at(1))]
+    follower.verified(KEY, b"newer")
+    assert follower.want([KEY]) == [Proofs(((KEY, b"newer"),)), Interest(2, (KEY,))]
+
+
 def test_what_is_wanted_is_asked_for_in_messages_of_bounded_size_and_the_lease_waits_for_all() -> None:
     """However much a guard has come to follow, it comes back after an interruption."""
     follower = Follower("incarnation", "devices")

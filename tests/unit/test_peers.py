@@ -25,9 +25,17 @@ class Connection:
         return self._metadata
 
 
+PEERS = Peers([ip_network("10.0.0.0/24"), ip_network("::1")])
+
+
 def address(peer: str, *forwarded: str | bytes) -> str:
     context: Any = Connection(peer, *forwarded)
-    return str(Peers([ip_network("10.0.0.0/24"), ip_network("::1")]).address(context))
+    return str(PEERS.address(context))
+
+
+def described(peer: str, *forwarded: str | bytes, peers: Peers = PEERS) -> str:
+    context: Any = Connection(peer, *forwarded)
+    return peers.described(context)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +73,19 @@ def test_a_trusted_proxy_that_says_nothing_is_the_caller_itself() -> None:
 @pytest.mark.parametrize("told", ["", "unknown", "203.0.113.9,", b"\x01", "198.51.100.1:80x"])
 def test_what_cannot_be_read_is_from_nowhere(told: str | bytes) -> None:
     assert address(PROXY, told) == "None"
+
+
+def test_logs_name_whom_a_trusted_proxy_names_and_the_proxy() -> None:
+    assert described(PROXY, "203.0.113.9, 198.51.100.1") == "ipv4:198.51.100.1 via ipv4:10.0.0.1:5000"
+    assert described("ipv6:%5B::1%5D:5000", "2001:db8::9") == "ipv6:[2001:db8::9] via ipv6:[::1]:5000"
+    assert described(PROXY) == PROXY
+    assert described(PROXY, "<nonsense>") == "unknown via ipv4:10.0.0.1:5000"
+
+
+def test_logs_name_the_connection_of_whoever_is_no_trusted_proxy() -> None:
+    assert described("ipv6:%5B2001:db8::7%5D:5000", "198.51.100.1") == "ipv6:[2001:db8::7]:5000"
+    assert described(PROXY, "198.51.100.1", peers=Peers()) == PROXY
+    assert described("unix:/run/consentry.sock", "198.51.100.1") == "unix:/run/consentry.sock"
 
 
 def test_the_setting() -> None:

@@ -13,15 +13,21 @@ _is_label = re.compile(r"[a-z][a-z0-9_-]{0,62}").fullmatch
 _is_audience = re.compile(r"[a-z][a-z0-9-]{0,62}").fullmatch
 
 
+def label_name(given: str, field: str) -> str:
+    """What a label is called."""
+    if _is_label(given) is None:
+        raise InvalidArgument(
+            field, "must name labels by 1 to 63 a-z, 0-9, '-' and '_', beginning with a letter", reason="LABELS_INVALID"
+        )
+    return given
+
+
 def labels(given: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
     """The labels, ordered."""
     if len(given) > _MOST_LABELS:
         raise InvalidArgument(field, f"must be at most {_MOST_LABELS}", reason="LABELS_INVALID")
     for name, value in given.items():
-        if _is_label(name) is None:
-            raise InvalidArgument(
-                field, "must be named by 1 to 63 a-z, 0-9, '-' and '_', beginning with a letter", reason="LABELS_INVALID"
-            )
+        label_name(name, field)
         if len(value) > _LONGEST_VALUE:
             raise InvalidArgument(f"{field}.{name}", f"must have at most {_LONGEST_VALUE} characters", reason="LABELS_INVALID")
     return tuple(sorted(given.items()))

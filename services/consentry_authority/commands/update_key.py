@@ -11,12 +11,16 @@ from consentry_authority.commands.records import KeyRecord
 from consentry_core.errors import InvalidArgument
 from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, PartnerId, Quota
 
-_PATHS = ("allowed_networks", "audiences", "customers", "display_name", "expire_time", "labels", "quota")
+_PATHS = (
+    "allowed_networks", "audiences", "customers", "display_name", "expire_time", "labels", "quota", "quota.calls_per_minute",
+    "quota.open_streams",
+)  # fmt: skip
+_LABEL = "labels."
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUpdate:
-    """What is to change: only what `paths` names."""
+    """What is to change: only what `paths` names, of labels and quota also a part (`labels.team`, `quota.open_streams`)."""
 
     paths: frozenset[str]
     display_name: str
@@ -39,28 +43,50 @@ def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update:
     if "customers" in update.paths:
         after = replace(after, customers=check_list(before.kind, update.customers))
         require_valid(transaction, partner, after.customers - before.customers)
-    if "labels" in update.paths:
-        after = replace(after, labels=key_terms.labels(update.labels, "key.labels"))
     if "allowed_networks" in update.paths:
         after = replace(after, networks=key_terms.networks(update.networks, "key.allowed_networks"))
-    if "quota" in update.paths:
-        after = replace(after, quota=key_terms.quota(update.quota, "key.quota"))
     if "audiences" in update.paths:
         after = replace(after, audiences=key_terms.audiences(update.audiences, "key.audiences"))
+    after = replace(
+        after,
+        labels=key_terms.labels(_labels(dict(before.labels), update), "key.labels"),
+        quota=key_terms.quota(_quota(before.quota, update), "key.quota"),
+    )
     if after == before:
         return before
     transaction.keys.save(after)
     return replace(after, version=after.version + 1)
 
 
+def _labels(before: Mapping[str, str], update: KeyUpdate) -> Mapping[str, str]:
+    """The labels to be. One that a path names, and that is not given, is taken off."""
+    if "labels" in update.paths:
+        return update.labels
+    named = {path.removeprefix(_LABEL) for path in update.paths if path.startswith(_LABEL)}
+    kept = {name: value for name, value in before.items() if name not in named}
+    return kept | {name: value for name, value in update.labels.items() if name in named}
+
+
+def _quota(before: Quota, update: KeyUpdate) -> Quota:
+    """The quota to be."""
+    if "quota" in update.paths:
+        return update.quota
+    calls = update.quota if "quota.calls_per_minute" in update.paths else before
+    streams = update.quota if "quota.open_streams" in update.paths else before
+    return Quota(calls.calls_per_minute, streams.open_streams)
+
+
 def _check_paths(paths: frozenset[str]) -> None:
-    allowed = ", ".join(_PATHS)
+    allowed = f"{', '.join(_PATHS)}, and {_LABEL} with one label's name"
     if not paths:
         raise InvalidArgument("update_mask", f"must name what is to change: {allowed}", reason="UPDATE_MASK_REQUIRED")
-    unknown = sorted(paths.difference(_PATHS))
+    unknown = sorted(path for path in paths if path not in _PATHS and not path.startswith(_LABEL))
     if unknown:
         raise InvalidArgument(
             "update_mask",
             f"names what cannot be changed: {', '.join(path[:40] for path in unknown[:5])}; it takes {allowed}",
             reason="UPDATE_MASK_INVALID",
         )
+    for path in paths:
+        if path.startswith(_LABEL):
+            key_terms.label_name(path.removeprefix(_LABEL), "update_mask")

@@ -6,7 +6,8 @@ token and the credential under a key that all replicas on the database have. Who
 needs none: everything that is followed stands in it.
 
 A proof does not end. It says what has happened, and decides nothing else: whether the credential still counts is in the facts
-that are followed, and whether the service may follow at all is asked of its token at every turn.
+that are followed, and whether the service may follow at all is asked of its token at every turn. A database that was put back
+without that key gets another from `consentry init`; services that are refused what they hold verify anew.
 """
 
 import hashlib
@@ -84,5 +85,5 @@ def _not_verified() -> PermissionDenied:
     return PermissionDenied(
         "a service can follow only what it has verified with its own token; verify the credential, or one of the partner's "
         "keys, and show the proof first",
-        reason="NOT_VERIFIED",
+        reason="NOT_VERIFIED",  # the same as consentry_guard.rpc.authority.NOT_VERIFIED
     )

@@ -2,7 +2,6 @@
 
 from functools import partial
 from typing import Any, cast
-from urllib.parse import unquote
 
 from consentry_authority.audit.chain import EntryKind
 from consentry_authority.auditing import Auditing, Refused
@@ -72,6 +71,7 @@ class AuthorityGate:
                 call.request_id = str(value)
                 break
         call.on_request = partial(_remember_request_id, call)
+        call.peer_of = self._peers.described
         self._certificates.require(call)
         secret = bearer_secret(metadata, longest=LONGEST_TOKEN)
         if self._signed_in is not None and is_signed(secret):
@@ -151,5 +151,5 @@ def origin() -> Origin:
 
 
 def peer_of(call: OpenCall) -> str:
-    """Where a call comes from, as gRPC has it: `ipv4:192.0.2.1:50000`."""
-    return unquote(str(call.context.peer()))
+    """See `Peers.described`: `ipv4:192.0.2.1:50000`, and whom a trusted proxy names before it."""
+    return call.peer_of(call.context)

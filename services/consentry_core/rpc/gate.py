@@ -45,6 +45,10 @@ def _nothing_to_check() -> None:
     pass
 
 
+def _peer_of(context: Context) -> str:
+    return context.peer()
+
+
 def _over() -> NoReturn:
     raise RuntimeError("the call is over; nothing can be written any more")
 
@@ -64,6 +68,7 @@ class OpenCall:
         "message_bytes",
         "method",
         "on_request",
+        "peer_of",
         "request_id",
         "streaming",
         "writes",
@@ -82,6 +87,8 @@ class OpenCall:
         self.check_write: Check = _nothing_to_check
         self.on_request: Callable[[Any], Later] | None = None
         """What to do with the request, of a method that takes one, before the method runs; a gate sets it."""
+        self.peer_of: Callable[[Context], str] = _peer_of
+        """Tells where it comes from, for logs; a gate that trusts proxies sets it."""
         self._task = asyncio.current_task()
         self._ending: errors.ConsentryError | None = None
         self.writes = 0

@@ -24,13 +24,28 @@ class Peers:
     def address(self, context: Context) -> Address | None:
         """The caller's address; None for one that has none (a Unix socket), or that its proxy spells in no known way."""
         peer = _peer_address(context.peer())
+        told = self._told(peer, context)
+        return peer if told is None else _address(told)
+
+    def described(self, context: Context) -> str:
+        """Where a call comes from, for logs, as gRPC has it: `ipv4:192.0.2.1:50000`.
+
+        From a trusted proxy: whom it names, and the proxy, `ipv4:192.0.2.1 via ipv4:10.0.0.1:50000`; `unknown` for a name that
+        cannot be read, which is not repeated.
+        """
+        peer = unquote(context.peer())
+        told = self._told(_peer_address(peer), context) if self._trusted else None
+        return peer if told is None else f"{_spelled(_address(told))} via {peer}"
+
+    def _told(self, peer: Address | None, context: Context) -> str | None:
+        """Whom the peer names as its client; None when it is no trusted proxy, or names nobody."""
         if peer is None or not any(peer in network for network in self._trusted):
-            return peer
+            return None
         told = [value for key, value in context.invocation_metadata() or () if key == _FORWARDED]
         if not told:
-            return peer
+            return None
         last = told[-1]
-        return _address(last.rpartition(",")[2].strip()) if isinstance(last, str) else None
+        return last.rpartition(",")[2].strip() if isinstance(last, str) else ""
 
 
 def trusted_proxies(text: str) -> tuple[Network, ...]:
@@ -59,3 +74,10 @@ def _address(text: str) -> Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped  # what an IPv6 socket calls an IPv4 client
     return address
+
+
+def _spelled(address: Address | None) -> str:
+    """As gRPC spells it, without the port."""
+    if address is None:
+        return "unknown"
+    return f"ipv6:[{address}]" if address.version == 6 else f"ipv4:{address}"

@@ -38,6 +38,9 @@ _AGED = "max connection age"  # in the words of gRPC
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
 """The reason by which the authority says that the secret in question does not count, and not the asking service's own."""
 
+NOT_VERIFIED = "NOT_VERIFIED"
+"""The reason by which the authority says that it does not know its own proof: it was made with a key that it has no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -51,7 +54,8 @@ class Verified:
 class Authority:
     """The authority at `target`, asked with the service's own token.
 
-    `applied` is told what each message changed; `renewing` is called whenever the lease is renewed on a connection.
+    `applied` is told what each message changed; `renewing` is called whenever the lease is renewed on a connection; `disowned`
+    when the authority has refused what it was shown as proof, and hung up.
     """
 
     def __init__(
@@ -63,10 +67,12 @@ class Authority:
         *,
         applied: Callable[[Applied], None],
         renewing: Callable[[BootTime], None],
+        disowned: Callable[[], None],
         tls: ClientTls | None = None,
     ) -> None:
         self._tls = tls
         self._renewing = renewing
+        self._disowned = disowned
         self._target = target
         self._metadata = bearer(token)
         self._follower = follower
@@ -142,7 +148,11 @@ class Authority:
                 await self._converse(channel)
                 backoff = 0.05
             except grpc.aio.AioRpcError as error:
-                _complain(error)
+                if error_info(error).reason == NOT_VERIFIED:
+                    _log.warning("the authority does not know its proofs again; all callers are verified anew")
+                    self._disowned()
+                else:
+                    _complain(error)
             except HistoryWentBack as error:
                 _log.error("nothing is served until this is mended: %s", error)
             except Exception:  # noqa: BLE001 - whatever it was, a guard that gave up would never serve again

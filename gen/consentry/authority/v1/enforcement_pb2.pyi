@@ -479,7 +479,9 @@ class VerifyCredentialRequest(_message.Message):
     secret: _builtins.str
     """As it came in the caller's `authorization` metadata, without the scheme."""
     peer: _builtins.str
-    """Where it came from, as the transport says. For the audit log, which is told of secrets that do not count."""
+    """Where it came from: as the transport says, or whom a proxy names that the service trusts. For the audit log, which is told of
+    secrets that do not count.
+    """
     def __init__(
         self,
         *,

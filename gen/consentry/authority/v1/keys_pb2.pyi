@@ -668,7 +668,9 @@ class UpdateKeyRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`display_name`, `expire_time`, `customers`, `labels`, `allowed_networks`, `quota`, `audiences`: the fields to take from `key`.
+        """`display_name`, `expire_time`, `customers`, `labels`, `allowed_networks`, `quota`, `audiences`: the fields to take from `key`, each
+        as a whole. A part alone, the rest of the field staying as it is: `quota.calls_per_minute`, `quota.open_streams`, and `labels.team`
+        for one label by name, which is taken off when `key` does not have it.
         Required, so that a field that was left out by mistake is never emptied.
         """
 
