@@ -178,22 +178,26 @@ class GatedServer:
     """
 
     def __init__(self, server: grpc.aio.Server, gate: Gate) -> None:
-        self._server = server
-        self._behind_gate = partial(_gated, gate=gate, turning_away=TurningAway())
+        self._handlers = _GatedHandlers(partial(_gated, gate=gate, turning_away=TurningAway()))
+        server.add_generic_rpc_handlers((self._handlers,))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """See `grpc.aio.Server`."""
-        self._server.add_generic_rpc_handlers(tuple(_GatedHandlers(each, self._behind_gate) for each in generic_rpc_handlers))
+        self._handlers.behind.extend(generic_rpc_handlers)
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, _Handler]) -> None:
-        """See `grpc.aio.Server`."""
-        gated = {name: self._behind_gate(handler, f"/{service_name}/{name}") for name, handler in method_handlers.items()}
-        self._server.add_registered_method_handlers(service_name, gated)
+        """Does nothing: generated code adds every method as a generic handler too.
+
+        A server with registered methods waits for the next call of each of them, and begins to wait for all of them anew after
+        every call. With the authority's forty that was a fifth of a call's cost.
+        """
 
 
 class _GatedHandlers(grpc.GenericRpcHandler):
-    def __init__(self, handlers: grpc.GenericRpcHandler, behind_gate: _BehindGate) -> None:
-        self._handlers = handlers
+    """Finds any method behind the gate, in one step from the second time on."""
+
+    def __init__(self, behind_gate: _BehindGate) -> None:
+        self.behind: list[grpc.GenericRpcHandler] = []
         self._behind_gate = behind_gate
         self._gated: dict[str, _Handler] = {}
 
@@ -201,7 +205,8 @@ class _GatedHandlers(grpc.GenericRpcHandler):
         method = handler_call_details.method
         gated = self._gated.get(method)
         if gated is None:
-            handler = self._handlers.service(handler_call_details)
+            found = (handlers.service(handler_call_details) for handlers in self.behind)
+            handler = next((each for each in found if each is not None), None)
             if handler is None:
                 return None
             gated = self._gated[method] = self._behind_gate(handler, method)
