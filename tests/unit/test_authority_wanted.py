@@ -121,7 +121,7 @@ def test_every_path_of_a_key_has_its_fields(kept: StoreUnderTest) -> None:
     key = kept.key(ACME, "k1")
     described = kept.store._database.write_now(lambda connection: describe(connection, key.name))
     assert described is not None
-    for path in (*_PATHS, "disabled", "secrets"):
+    for path in (*_PATHS, "labels.team", "disabled", "secrets"):
         assert wanted.key(ACME, KeyId("k1"), [path]).fields <= described.keys(), path
 
 

@@ -29,8 +29,10 @@ _ALL = ""  # the resource, and the field, of the mark that says where the others
 _FIELDS_OF_PATH: Mapping[str, tuple[str, ...]] = {
     "allowed_networks": ("networks",),
     "quota": ("calls_per_minute", "open_streams"),
+    "quota.calls_per_minute": ("calls_per_minute",),
+    "quota.open_streams": ("open_streams",),
 }
-"""Where `UpdateKey` has other words than the description."""
+"""Where `UpdateKey` has other words than the description. One label is a part of `labels`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def subscription(customer: CustomerId) -> Wanted:
 def key(partner: PartnerId, key_id: KeyId, paths: Iterable[str]) -> Wanted:
     """What these paths of a key say."""
     name = names.KEY.format(partner, key_id)
-    fields = frozenset(field for path in paths for field in _FIELDS_OF_PATH.get(path, (path,)))
+    fields = frozenset(field for path in paths for field in _FIELDS_OF_PATH.get(path, (path.partition(".")[0],)))
     return Wanted(name, fields, (name,))
 
 
