@@ -202,7 +202,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     tokens = TokenServicer(store, pages, maker, random, receipts)
     consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
-    coverage = CoverageServicer(store, news, pages, clock)
+    coverage = CoverageServicer(store, news, pages, clock, parts.current)
     enforcement = EnforcementServicer(
         store=store,
         page_tokens=pages,
