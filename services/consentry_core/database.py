@@ -36,6 +36,7 @@ _PASSING = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
+_LARGEST_SUM = 2**62
 _PRIMARY_CODE = 0xFF  # the rest of an error code tells more exactly what
 
 
@@ -103,10 +104,19 @@ def upsert(
     added: Collection[str],
     largest: Collection[str],
 ) -> None:
-    """Insert rows; to one that is there already the columns `added` are added, and of `largest` the larger one is kept."""
+    """Insert rows; to one that is there already the columns `added` are added, and of `largest` the larger one is kept.
+
+    Sums end at 2**62: what databases do with more than fits into 64 bits differs, and none of it is wanted.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     new = dialect.insert(table)
-    values = {name: table.c[name] + new.excluded[name] for name in added}
+    values: dict[str, sa.ColumnElement[Any]] = {
+        name: sa.case(
+            (table.c[name] > _LARGEST_SUM - new.excluded[name], sa.literal(_LARGEST_SUM, sa.BigInteger)),
+            else_=table.c[name] + new.excluded[name],
+        )
+        for name in added
+    }
     values |= {name: sa.case((new.excluded[name] > table.c[name], new.excluded[name]), else_=table.c[name]) for name in largest}
     connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
 
