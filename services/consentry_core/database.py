@@ -124,9 +124,12 @@ def upsert(
 def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:
     """An engine for an SQLite file: WAL, every commit on disk before it returns. SettingError when it cannot be written.
 
+    A new file can be read by its owner only, whatever its folder lets others do; what SQLite puts beside it likewise.
     `pragmas` come first: some count only until the file is written to.
     """
     check_writable(path.parent)
+    if not path.exists():
+        path.touch(mode=0o600)
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
     sa.event.listen(engine, "connect", lambda connection, _: _prepare_connection(connection, (*pragmas, *PRAGMAS)))
     sa.event.listen(engine, "begin", _begin)
