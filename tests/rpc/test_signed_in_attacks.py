@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ from support.refusals import Refusal, refusal_of
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[tuple[RunningAuthority, Issuer]]:
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def place(tmp_path: Path, clock: FakeClock) -> AsyncIterator[tuple[RunningAuthority, Issuer]]:
     """An authority that trusts an issuer, with partner acme."""
-    clock = FakeClock()
     with running_issuer(clock) as issuer:
         async with running_authority(tmp_path, clock=clock, oidc_issuer=issuer.url, oidc_audience=AUDIENCE) as authority:
             await authority.partner("acme")
@@ -82,3 +87,25 @@ async def test_an_administrator_of_a_partner_that_is_not_there_creates_no_key(
         request = keys_pb2.CreateKeyRequest(parent="partners/ghost", key=keys_pb2.Key(kind=kind))
         answer = await refusal_of(authority.keys.CreateKey(request, metadata=bearer(token)))
         assert answer.code is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_provider_that_does_not_answer_keeps_nobody_out_whose_key_is_known(
+    place: tuple[RunningAuthority, Issuer], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys count for a day; each call must not wait for it until its own deadline has passed."""
+    authority, issuer = place
+    request = tokens_pb2.WhoAmIRequest()
+    await authority.tokens.WhoAmI(request, metadata=bearer(issuer.token(consentry_role="operator")))
+    clock.advance(3600)
+    answer, go_on = issuer.answer, threading.Event()
+
+    def late(path: str) -> bytes | None:
+        go_on.wait(20)
+        return answer(path)
+
+    monkeypatch.setattr(issuer, "answer", late)
+    try:
+        metadata = bearer(issuer.token(consentry_role="operator"))
+        await authority.tokens.WhoAmI(request, metadata=metadata, timeout=4)
+    finally:
+        go_on.set()
