@@ -161,7 +161,7 @@ class Guard:
         identity = self._memory.recall(secret)
         verified = None
         if identity is None:
-            verified = await self._verifications.ask(secret, call.context.peer())
+            verified = await self._verifications.ask(secret, self._peers.told(call.context))
             identity = verified.identity
             self._follower.verified(identity.credential, verified.proof)
         guarded = self._calls[call] = Call(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consentry.authority.v1 import consent_pb2, enforcement_pb2, tokens_pb2
+from consentry.devices.v1 import inventory_pb2
 from consentry_authority.app import AuthoritySettings, initialize, migrate_database, restored, start
 from consentry_authority.audit.chain import EntryKind
 from consentry_authority.audit_log import entries
@@ -16,6 +17,7 @@ from consentry_core.rpc.client import bearer
 from consentry_core.settings import SettingError
 from support.authority import RunningAuthority, running_authority, settings_of
 from support.cli import consentry
+from support.pair import running_pair
 from support.refusals import refusal_of
 
 _A = "/consentry.authority.v1."
@@ -98,6 +100,14 @@ async def test_every_refusal_and_failure_is_told_with_what_the_caller_is_not_tol
     everything = stored(tmp_path)
     for secret in (key.secret, token.secret, authority.operator):
         assert secret not in everything
+
+
+async def test_a_failure_behind_a_guards_trusted_proxy_names_whom_that_speaks_for(tmp_path: Path) -> None:
+    async with running_pair(tmp_path, of_devices={"trusted_proxies": "127.0.0.1"}) as pair:
+        metadata = (*bearer("ck_all_forged"), ("x-forwarded-for", "203.0.113.9, 198.51.100.1"))
+        await refusal_of(pair.inventory.ListDevices(inventory_pb2.ListDevicesRequest(), metadata=metadata))
+    (failure,) = of_kind(tmp_path / "authority", EntryKind.FAILURE)
+    assert "shown by 198.51.100.1 by way of ipv4:127.0.0.1:" in failure["document"]["detail"]
 
 
 async def test_a_flood_of_forged_secrets_is_sampled_and_counted(tmp_path: Path) -> None:

@@ -45,6 +45,17 @@ def test_the_connections_own_address(peer: str, expected: str) -> None:
     assert address(peer) == expected
 
 
+def test_what_people_are_told_names_the_proxy_and_whom_it_speaks_for() -> None:
+    def told(peer: str, *forwarded: str | bytes) -> str:
+        context: Any = Connection(peer, *forwarded)
+        return Peers([ip_network("10.0.0.0/24")]).told(context)
+
+    assert told("ipv6:%5B2001:db8::7%5D:5000", "198.51.100.1") == "ipv6:[2001:db8::7]:5000"
+    assert told(PROXY, "203.0.113.9, 198.51.100.1") == f"198.51.100.1 by way of {PROXY}"
+    assert told(PROXY, "ck_all_0") == f"an address that cannot be read by way of {PROXY}", "nothing that a client wrote"
+    assert told(PROXY) == PROXY
+
+
 def test_whoever_is_no_trusted_proxy_cannot_say_where_it_is() -> None:
     assert address("ipv4:192.0.2.7:5000", "198.51.100.1") == "192.0.2.7"
     assert address("ipv4:10.0.1.1:5000", "198.51.100.1") == "10.0.1.1"

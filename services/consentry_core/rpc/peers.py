@@ -32,6 +32,12 @@ class Peers:
         last = told[-1]
         return _address(last.rpartition(",")[2].strip()) if isinstance(last, str) else None
 
+    def told(self, context: Context) -> str:
+        """Where a call comes from, for people to read: in gRPC's words, and of a trusted proxy, whom that names."""
+        peer, address = context.peer(), self.address(context)
+        said = unquote(peer)
+        return said if address == _peer_address(peer) else f"{address or 'an address that cannot be read'} by way of {said}"
+
 
 def trusted_proxies(text: str) -> tuple[Network, ...]:
     """The networks of a setting, divided by commas. SettingError for what is none."""
