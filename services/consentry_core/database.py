@@ -1,12 +1,12 @@
 """A SQL database behind threads: reads side by side, writes in a transaction each, the event loop never waits for a disk.
 
-SQLite has one writer. One thread writes, so that writers queue here, in order, and not in SQLite's busy handler.
+SQLite has one writer. One thread writes, so that writers queue here, taking turns (`turns`), and not in SQLite's busy handler.
 """
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
+from consentry_core.turns import Turns
 
 __all__ = ["PRAGMAS", "Database", "check_writable", "open_sqlite", "upsert"]
 
@@ -48,20 +49,21 @@ class Database:
 
     def __init__(self, engine: sa.Engine, *, readers: int = 4) -> None:
         self.engine = engine
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-write")
+        self._writer = Turns("database-write")
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="database-read")
 
     async def read(self, question: Callable[[sa.Connection], _T]) -> _T:
         """The answer to a question, all of it from one snapshot of the database."""
-        return await self._off_the_loop(self._readers, self._in_snapshot, question)
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, self._in_snapshot, question)
+        return await self._off_the_loop(reading)
 
-    async def write(self, change: Callable[[sa.Connection], _T]) -> _T:
+    async def write(self, change: Callable[[sa.Connection], _T], *, lane: str = "", urgent: bool = False) -> _T:
         """Make a change: committed when `change` returns, undone when it raises.
 
         Once it has begun it runs to its end, also when the caller is cancelled: a caller that goes away must not leave the
-        question open whether its change was made.
+        question open whether its change was made. Changes of one lane are made in their order; see `Turns`.
         """
-        return await self._off_the_loop(self._writer, self.write_now, change)
+        return await self._off_the_loop(self._writer.run(lambda: self.write_now(change), lane=lane, urgent=urgent))
 
     def write_now(self, change: Callable[[sa.Connection], _T]) -> _T:
         """`write` in the calling thread, for programs without an event loop."""
@@ -69,11 +71,9 @@ class Database:
             return change(connection)
 
     @staticmethod
-    async def _off_the_loop(
-        threads: ThreadPoolExecutor, run: Callable[[Callable[[sa.Connection], _T]], _T], work: Callable[[sa.Connection], _T]
-    ) -> _T:
+    async def _off_the_loop(working: Awaitable[_T]) -> _T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, run, work)
+            return await working
         except sa.exc.OperationalError as error:
             code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             if code & _PRIMARY_CODE not in _PASSING:
@@ -91,7 +91,7 @@ class Database:
 
     def close(self) -> None:
         """Let what has begun finish, then close."""
-        self._writer.shutdown()
+        self._writer.close()
         self._readers.shutdown()
         self.engine.dispose()
 

@@ -69,7 +69,10 @@ class SqlTransaction:
 
 
 class Store:
-    """What the authority knows. Reads side by side, writes one after the other, each with its entry in the audit log."""
+    """What the authority knows. Reads side by side, writes one after the other, each with its entry in the audit log.
+
+    Organisations take turns in writing, so that one that changes things as fast as it can holds up nobody else.
+    """
 
     def __init__(self, database: Database, clock: Clock, audit_keys: AuditKeys) -> None:
         self._database = database
@@ -90,7 +93,8 @@ class Store:
         return await asyncio.shield(write)
 
     async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin) -> Committed[_T]:
-        committed = await self._database.write(lambda connection: self._run(connection, use_case, origin))
+        lane = origin.organization or origin.actor
+        committed = await self._database.write(lambda connection: self._run(connection, use_case, origin), lane=lane)
         if committed.changed:
             for listener in self._listeners:
                 listener(committed)
@@ -120,9 +124,9 @@ class Store:
         """The answer to a question, all of it from one snapshot."""
         return await self._database.read(lambda connection: question(SqlTransaction(connection, self._clock.now())))
 
-    async def write_aside(self, change: Callable[[sa.Connection], _T]) -> _T:
-        """Write what is no part of the history: leases and receipts."""
-        return await self._database.write(change)
+    async def write_aside(self, change: Callable[[sa.Connection], _T], *, urgent: bool = False) -> _T:
+        """Write what is no part of the history. `urgent`: leases and receipts, before everything that waits."""
+        return await self._database.write(change, urgent=urgent)
 
     async def read_aside(self, question: Callable[[sa.Connection], _T]) -> _T:
         """Read what is no part of the history."""
