@@ -1,13 +1,12 @@
 """A SQL database behind threads: reads side by side, writes in a transaction each, the event loop never waits for a disk.
 
-SQLite has one writer. One thread writes, so that writers queue here, taking turns (`turns`), and not in SQLite's busy handler.
+SQLite has one writer. One thread writes, so that writers queue here and not in SQLite's busy handler. Who reads and who writes
+takes turns (`turns`).
 """
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,12 +49,11 @@ class Database:
     def __init__(self, engine: sa.Engine, *, readers: int = 4) -> None:
         self.engine = engine
         self._writer = Turns("database-write")
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="database-read")
+        self._readers = Turns("database-read", threads=readers)
 
-    async def read(self, question: Callable[[sa.Connection], _T]) -> _T:
-        """The answer to a question, all of it from one snapshot of the database."""
-        reading = asyncio.get_running_loop().run_in_executor(self._readers, self._in_snapshot, question)
-        return await self._off_the_loop(reading)
+    async def read(self, question: Callable[[sa.Connection], _T], *, lane: str = "") -> _T:
+        """The answer to a question, all of it from one snapshot of the database. Lanes take turns; see `Turns`."""
+        return await self._off_the_loop(self._readers.run(lambda: self._in_snapshot(question), lane=lane))
 
     async def write(self, change: Callable[[sa.Connection], _T], *, lane: str = "", urgent: bool = False) -> _T:
         """Make a change: committed when `change` returns, undone when it raises.
@@ -92,7 +90,7 @@ class Database:
     def close(self) -> None:
         """Let what has begun finish, then close."""
         self._writer.close()
-        self._readers.shutdown()
+        self._readers.close()
         self.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""Work that one thread does, in an order in which nobody can keep the others from having their turn.
+"""Work that one thread does, or a few, in an order in which nobody can keep the others from having their turn.
 
 What is urgent goes first. All else goes in lanes that take turns, in order within each: whoever has a thousand pieces of work
 waiting in a lane makes its own lane wait, and every other one for a single piece.
@@ -22,10 +22,10 @@ class _Piece:
 
 
 class Turns:
-    """One thread, and what waits for it. `name` is the thread's."""
+    """Threads, and what waits for one. `name` is the threads'."""
 
-    def __init__(self, name: str) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    def __init__(self, name: str, *, threads: int = 1) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._urgent: deque[_Piece] = deque()
         self._lanes: OrderedDict[str, deque[_Piece]] = OrderedDict()
         self._lock = threading.Lock()
@@ -35,13 +35,13 @@ class Turns:
         piece = _Piece(work)
         with self._lock:
             (self._urgent if urgent else self._lanes.setdefault(lane, deque())).append(piece)
-        self._thread.submit(self._take_one)  # as many of these as there are pieces, so each finds one
+        self._threads.submit(self._take_one)  # as many of these as there are pieces, so each finds one
         result: _T = await asyncio.wrap_future(piece.done)
         return result
 
     def close(self) -> None:
         """Let what waits finish."""
-        self._thread.shutdown()
+        self._threads.shutdown()
 
     def _take_one(self) -> None:
         piece = self._next()
