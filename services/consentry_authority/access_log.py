@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from consentry_authority.accesses import HOUR, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.accesses import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
 from consentry_authority.commands.pages import Page, page_of
 from consentry_authority.storage import accesses as rows
 from consentry_authority.storage.store import Store
 from consentry_core.clock import SECOND, Clock
+from consentry_core.errors import Unavailable
 from consentry_rule import CustomerId, Instant
 
 _DAY = 86_400 * SECOND
@@ -24,8 +25,14 @@ class AccessLog:
         self._cleaned = Instant(0)
 
     async def take(self, report: AccessReport) -> None:
-        """Keep a report; what comes again is counted once. Once an hour, what is too old goes with it."""
+        """Keep a report; what comes again is counted once. Once an hour, what is too old goes with it.
+
+        Unavailable for one that speaks for a time to come: else nobody would see when its enforcement point falls silent. It
+        may be sent again, for after a clock was set back it comes from somebody honest.
+        """
         now = self._clock.now()
+        if report.end > now + PATIENCE:
+            raise Unavailable("the report ends later than it is here; send it again then", reason="REPORT_OF_THE_FUTURE")
         clean = now - self._cleaned >= HOUR
 
         def write(connection: sa.Connection) -> None:

@@ -36,6 +36,7 @@ from consentry_authority.enforcing import Enforcing
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
 from consentry_authority.last_uses import LastUses
 from consentry_authority.passwords import Passwords
+from consentry_authority.rpc.asking import asking
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
 from consentry_authority.rpc.directory import DirectoryServicer
@@ -108,7 +109,7 @@ async def start(
         opened.callback(passwords.close)
         database = Database(engine)
         database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
-        store = Store(database, clock, audit_keys)
+        store = Store(database, clock, audit_keys, asking=asking)
         shared_key = page_token_key(engine)
         opened.callback(store.close)
         parts = _Parts(
@@ -202,7 +203,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     tokens = TokenServicer(store, pages, maker, random, receipts)
     consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
-    coverage = CoverageServicer(store, news, pages, clock)
+    coverage = CoverageServicer(store, news, pages, clock, parts.current)
     enforcement = EnforcementServicer(
         store=store,
         page_tokens=pages,

@@ -12,6 +12,7 @@ from consentry_authority.audit.chain import AuditKeys, Head, Sealed, verify
 from consentry_authority.key_file import make_keys, read_keys
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage import audit as rows
+from consentry_authority.storage.audited_state import AuditedState
 from consentry_authority.storage.opening import open_existing
 from consentry_core.encoding import RandomBytes
 from consentry_core.settings import SettingError
@@ -41,16 +42,17 @@ def check_keys_fit(engine: sa.Engine, settings: AuthoritySettings, keys: AuditKe
 
 
 def problems(settings: AuthoritySettings, heads: Sequence[Head]) -> tuple[Head, list[str]]:
-    """The log's end, and what is wrong with the log: its chain, its end, and whether it tells of every change."""
+    """The log's end, and what is wrong with its chain, its end, whether it tells of every change, and with what it tells of."""
     keys = read_audit_keys(settings)
     with _reading(settings) as connection:
         head = rows.head(connection)
-        last = 0
+        last, state = 0, AuditedState()
 
         def counted() -> Iterator[Sealed]:
             nonlocal last
             for sealed in rows.entries(connection):
                 last = sealed.entry.number
+                state.take(sealed.entry)
                 yield sealed
 
         found = list(verify(keys, counted(), [head, *heads] if head.number else heads))
@@ -58,6 +60,7 @@ def problems(settings: AuthoritySettings, heads: Sequence[Head]) -> tuple[Head, 
             found.append(f"the log ends with entry {last}, and the database says {head.number}: entries were added")
         found += [f"change {number} of the history has no entry" for number in rows.unwritten_changes(connection)]
         found += [f"entry {number} is not where its customers look for it" for number in rows.misfiled(connection)]
+        found += state.differences(connection)
     return head, found
 
 

@@ -75,7 +75,9 @@ class Enforcing:
     async def granting(self, incarnation: str, service: str) -> None:
         """A lease is about to be granted: write the member's row first."""
         applied, wall = self._applied.get(incarnation), self._clock.now()
-        await self._store.write_aside(lambda connection: rows.grant(connection, incarnation, service, applied, wall))
+        await self._store.write_aside(
+            lambda connection: rows.grant(connection, incarnation, service, applied, wall), urgent=True
+        )
         self._granted[incarnation] = self._clock.boot()
 
     def acknowledged(self, incarnation: str, applied: Revision) -> None:
@@ -86,7 +88,7 @@ class Enforcing:
     async def left(self, incarnation: str) -> None:
         """A member has given its lease back."""
         wall = self._clock.now()
-        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation, wall))
+        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation, wall), urgent=True)
         self._applied.pop(incarnation, None)
         self._granted.pop(incarnation, None)
         if self._begun:  # one that was just reading its members may have read this one, and would wait for it in vain
@@ -222,7 +224,7 @@ class Enforcing:
 
         async def keep() -> None:
             try:
-                await self._store.write_aside(write)
+                await self._store.write_aside(write, urgent=True)
             except Exception:  # noqa: BLE001 - the change is enforced; its receipt is written after the next start
                 _log.exception("receipts could not be kept")
                 for barrier in ended.barriers:

@@ -65,7 +65,6 @@ def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, rando
     checksum_keys = read_checksum_keys(settings)
     audit_keys = read_or_make_audit_keys(settings, random)
     clock = clock or SystemClock()
-    settings.database_file.touch(mode=0o600)
     engine = open_sqlite(settings.database_file)
     migrate(engine)
     database = Database(engine)

@@ -3,9 +3,9 @@
 A run costs memory and tens of milliseconds by design. More of them at once than there are cores only makes all of them late,
 and a queue without a bound is an outage that anybody can order.
 
-There are two shares, each with threads and places of its own. One is reserved for secrets whose holder could be let in; all
-others, unknown, ended or suspended, share a thread and a few places: whoever has many of those delays only others like it.
-Their threads give way to the event loop, which has leases to renew.
+There are three shares, each with threads and places of its own. One is reserved for secrets whose holder could be let in; all
+others, unknown, ended or suspended, share a thread and a few places, and so do new secrets that are made: whoever has many of
+those delays only others like it. Their threads give way to the event loop, which has leases to renew.
 """
 
 import asyncio
@@ -41,12 +41,13 @@ class Passwords:
         threads = threads or max((os.cpu_count() or 1) - 1, 1)  # one core is left to the other share, and to the event loop
         self._reserved = _Share(threads, waiting)
         self._others = _Share(1, waiting // 4)
+        self._made = _Share(1, waiting // 4)
         # Verifying against this costs the same as verifying against a real one, and nothing matches it.
         self._nobodys = self.hash_now(base32(random(32)))
 
     async def hash(self, secret: str) -> str:
         """The hash to keep of a secret."""
-        return await self._reserved.run(lambda: self.hash_now(secret))
+        return await self._made.run(lambda: self.hash_now(secret))
 
     def hash_now(self, secret: str) -> str:
         """`hash` in the calling thread, for programs without an event loop."""
@@ -66,7 +67,7 @@ class Passwords:
 
     def close(self) -> None:
         """Let what has begun finish."""
-        for share in (self._reserved, self._others):
+        for share in (self._reserved, self._others, self._made):
             share.close()
 
     def _verify(self, argon2_hash: str, secret: str) -> bool:

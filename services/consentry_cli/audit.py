@@ -32,7 +32,7 @@ def audit() -> None:
 )
 @options(AuthoritySettings)
 def verify(settings: AuthoritySettings, files: tuple[Path, ...]) -> None:
-    """Look for entries that were changed, moved, left out or cut off.
+    """Look for entries that were changed, moved, left out or cut off, and for what is not as the last of them left it.
 
     Exit code 1 when there are any. That the end was cut off shows surely only against a head that was exported before, and kept
     where who runs the authority cannot change it.
@@ -42,9 +42,9 @@ def verify(settings: AuthoritySettings, files: tuple[Path, ...]) -> None:
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
-        click.echo(f"the audit log is not as it was written: {len(problems)} findings", err=True)
+        click.echo(f"the audit log, or what it tells of, is not as it was written: {len(problems)} findings", err=True)
         raise click.exceptions.Exit(1)
-    click.echo(f"the audit log is whole: {head.number} entries")
+    click.echo(f"the audit log is whole, and everything is as it says: {head.number} entries")
 
 
 @audit.command("export-head")

@@ -1,13 +1,12 @@
 """A SQL database behind threads: reads side by side, writes in a transaction each, the event loop never waits for a disk.
 
-SQLite has one writer. One thread writes, so that writers queue here, in order, and not in SQLite's busy handler.
+SQLite has one writer. One thread writes, so that writers queue here and not in SQLite's busy handler. Who reads and who writes
+takes turns (`turns`).
 """
 
-import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
+from consentry_core.turns import Turns
 
 __all__ = ["PRAGMAS", "Database", "check_writable", "open_sqlite", "upsert"]
 
@@ -36,6 +36,7 @@ _PASSING = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
+_LARGEST_SUM = 2**62
 _PRIMARY_CODE = 0xFF  # the rest of an error code tells more exactly what
 
 
@@ -47,20 +48,20 @@ class Database:
 
     def __init__(self, engine: sa.Engine, *, readers: int = 4) -> None:
         self.engine = engine
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-write")
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="database-read")
+        self._writer = Turns("database-write")
+        self._readers = Turns("database-read", threads=readers)
 
-    async def read(self, question: Callable[[sa.Connection], _T]) -> _T:
-        """The answer to a question, all of it from one snapshot of the database."""
-        return await self._off_the_loop(self._readers, self._in_snapshot, question)
+    async def read(self, question: Callable[[sa.Connection], _T], *, lane: str = "") -> _T:
+        """The answer to a question, all of it from one snapshot of the database. Lanes take turns; see `Turns`."""
+        return await self._off_the_loop(self._readers.run(lambda: self._in_snapshot(question), lane=lane))
 
-    async def write(self, change: Callable[[sa.Connection], _T]) -> _T:
+    async def write(self, change: Callable[[sa.Connection], _T], *, lane: str = "", urgent: bool = False) -> _T:
         """Make a change: committed when `change` returns, undone when it raises.
 
         Once it has begun it runs to its end, also when the caller is cancelled: a caller that goes away must not leave the
-        question open whether its change was made.
+        question open whether its change was made. Changes of one lane are made in their order; see `Turns`.
         """
-        return await self._off_the_loop(self._writer, self.write_now, change)
+        return await self._off_the_loop(self._writer.run(lambda: self.write_now(change), lane=lane, urgent=urgent))
 
     def write_now(self, change: Callable[[sa.Connection], _T]) -> _T:
         """`write` in the calling thread, for programs without an event loop."""
@@ -68,11 +69,9 @@ class Database:
             return change(connection)
 
     @staticmethod
-    async def _off_the_loop(
-        threads: ThreadPoolExecutor, run: Callable[[Callable[[sa.Connection], _T]], _T], work: Callable[[sa.Connection], _T]
-    ) -> _T:
+    async def _off_the_loop(working: Awaitable[_T]) -> _T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, run, work)
+            return await working
         except sa.exc.OperationalError as error:
             code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             if code & _PRIMARY_CODE not in _PASSING:
@@ -90,8 +89,8 @@ class Database:
 
     def close(self) -> None:
         """Let what has begun finish, then close."""
-        self._writer.shutdown()
-        self._readers.shutdown()
+        self._writer.close()
+        self._readers.close()
         self.engine.dispose()
 
 
@@ -103,10 +102,19 @@ def upsert(
     added: Collection[str],
     largest: Collection[str],
 ) -> None:
-    """Insert rows; to one that is there already the columns `added` are added, and of `largest` the larger one is kept."""
+    """Insert rows; to one that is there already the columns `added` are added, and of `largest` the larger one is kept.
+
+    Sums end at 2**62: what databases do with more than fits into 64 bits differs, and none of it is wanted.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     new = dialect.insert(table)
-    values = {name: table.c[name] + new.excluded[name] for name in added}
+    values: dict[str, sa.ColumnElement[Any]] = {
+        name: sa.case(
+            (table.c[name] > _LARGEST_SUM - new.excluded[name], sa.literal(_LARGEST_SUM, sa.BigInteger)),
+            else_=table.c[name] + new.excluded[name],
+        )
+        for name in added
+    }
     values |= {name: sa.case((new.excluded[name] > table.c[name], new.excluded[name]), else_=table.c[name]) for name in largest}
     connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
 
@@ -114,9 +122,12 @@ def upsert(
 def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:
     """An engine for an SQLite file: WAL, every commit on disk before it returns. SettingError when it cannot be written.
 
+    A new file can be read by its owner only, whatever its folder lets others do; what SQLite puts beside it likewise.
     `pragmas` come first: some count only until the file is written to.
     """
     check_writable(path.parent)
+    if not path.exists():
+        path.touch(mode=0o600)
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
     sa.event.listen(engine, "connect", lambda connection, _: _prepare_connection(connection, (*pragmas, *PRAGMAS)))
     sa.event.listen(engine, "begin", _begin)

@@ -46,7 +46,10 @@ class Outbox:
         self._random = random
         self._most_bytes = most_bytes
         check_writable(folder)
-        self._file = sqlite3.connect(folder / "pending.sqlite3", isolation_level=None, check_same_thread=False, timeout=0.2)
+        file = folder / "pending.sqlite3"
+        if not file.exists():
+            file.touch(mode=0o600)  # what lies here is a customer's, whatever the folder lets others do
+        self._file = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=0.2)
         try:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
                 self._file.execute(f"PRAGMA {pragma}")

@@ -33,6 +33,7 @@ from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificate
 from consentry_core.rpc.gate import Later, OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
+from consentry_core.rpc.quotas import Quotas
 from consentry_core.tls import ClientTls
 from consentry_core.transport import require_private
 from consentry_core.waking import Waking
@@ -42,7 +43,6 @@ from consentry_guard.changes import touched_customers
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
-from consentry_guard.quotas import Quotas
 from consentry_guard.reporting import Reporting
 from consentry_guard.rpc.authority import Authority
 from consentry_guard.tally import Tally

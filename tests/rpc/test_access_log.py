@@ -12,6 +12,7 @@ import pytest
 from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
 from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
+from consentry_authority.rpc.receipts import point_name
 from consentry_core.clock import SECOND, SystemClock
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.times import from_timestamp, to_timestamp
@@ -150,7 +151,7 @@ async def test_accesses_are_kept_for_the_time_that_is_set(authority: RunningAuth
 async def test_reports_that_do_not_meet_leave_an_interval_that_nobody_reported(authority: RunningAuthority) -> None:
     await tell(authority, report(1, end=10), report(2, start=10, end=20), report(4, start=50, end=60, last=True))
     (lost,) = (await log(authority)).unreported_intervals
-    assert (lost.enforcement_point, lost.service) == ("enforcementPoints/incarnation-0123456789", "test")
+    assert (lost.enforcement_point, lost.service) == (point_name("incarnation-0123456789"), "test")
     assert (from_timestamp(lost.start_time, ""), from_timestamp(lost.end_time, "")) == (at(20), at(50))
     assert not (await log(authority, start_time=to_timestamp(at(55)))).unreported_intervals
 

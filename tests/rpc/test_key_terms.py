@@ -190,6 +190,27 @@ async def test_a_quota_of_streams(pair: Pair) -> None:
         assert await read(pair, key.secret) == {"consentry-streams-left": "0"}
 
 
+async def test_a_quota_holds_for_what_a_key_covers_too(pair: Pair) -> None:
+    """Every watch looks at the database at every change: who may have one may not have a thousand of them."""
+    authority = pair.authority
+    key = await create(pair, quota=keys_pb2.Key.Quota(open_streams=1, calls_per_minute=3))
+    watch: Any = authority.coverage.WatchCoverage(coverage_pb2.WatchCoverageRequest(), metadata=bearer(key.secret))
+    await watch.read()
+    second: Any = authority.coverage.WatchCoverage(coverage_pb2.WatchCoverageRequest(), metadata=bearer(key.secret))
+    assert_exhausted(await refusal_of(second.read()), "OPEN_STREAMS_EXCEEDED")
+    listed: Any = authority.coverage.ListCoveredCustomers(COVERED, metadata=bearer(key.secret))
+    await listed
+    told = {name: value for name, value in await listed.trailing_metadata() if name.startswith("consentry-")}
+    assert told == {"consentry-calls-left": "1", "consentry-streams-left": "0"}
+    watch.cancel()
+    await authority.coverage.ListCoveredCustomers(COVERED, metadata=bearer(key.secret))
+    spent = authority.coverage.ListCoveredCustomers(COVERED, metadata=bearer(key.secret))
+    assert_exhausted(await refusal_of(spent), "CALLS_PER_MINUTE_EXCEEDED")
+    await update(pair, key.key.name, "quota", quota=keys_pb2.Key.Quota(open_streams=1))
+    again: Any = authority.coverage.WatchCoverage(coverage_pb2.WatchCoverageRequest(), metadata=bearer(key.secret))
+    assert await again.read(), "the one that was left does not count any more"
+
+
 def assert_exhausted(told: Refusal, reason: str) -> None:
     assert (told.code, told.reason) == (EXHAUSTED, reason)
     assert told.retry_after is not None

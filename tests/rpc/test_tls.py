@@ -125,7 +125,7 @@ async def test_only_listed_certificates_may_call_the_enforcement_service(
         )
 
 
-@pytest.mark.parametrize("name", ["", "devices.internal", "deep.site1.gateways.internal"])
+@pytest.mark.parametrize("name", ["", "devices.internal", "deep.site1.gateways.internal", "ada@site1.gateways.internal"])
 async def test_only_listed_certificates_may_publish(pair: Pair, certificates: Certificates, name: str) -> None:
     address = pair.devices.mutual_address if name else pair.devices.address
     async with open_channel(address, certificates.client(name)) as channel:

@@ -181,6 +181,13 @@ def test_a_log_written_anew_with_the_key_itself_is_found_by_an_exported_head(sto
     assert "written anew" in findings(store, head)[0]
 
 
+def test_every_head_counts_also_one_of_the_same_number_and_one_of_an_empty_log(store: StoreUnderTest) -> None:
+    head = aside(store, rows.head)
+    for heads in ((Head(head.number, "another"), head), (head, Head(head.number, "another"))):
+        assert "is not the one that the exported head names" in findings(store, *heads)[0]
+    assert findings(store, Head(0, ""), head) == []
+
+
 def test_a_change_of_the_history_without_its_entry_is_found(store: StoreUnderTest) -> None:
     assert not aside(store, rows.unwritten_changes)
     last = log(store)[-1].entry

@@ -186,10 +186,11 @@ class TestFullPool:
     async def test_the_next_one_is_told_to_come_back(self) -> None:
         go_on = threading.Event()
         passwords = Passwords(CHEAP, secrets.token_bytes, threads=1, waiting=1)
+        kept = passwords.hash_now("secret")
         busy = [asyncio.create_task(passwords._reserved.run(lambda: go_on.wait(10))) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(ResourceExhausted) as refused:
-            await passwords.hash("secret")
+            await passwords.verify(kept, "secret")
         assert refused.value.reason == "ARGON2_POOL_FULL"
         assert refused.value.retry_after > 0
         go_on.set()
@@ -197,14 +198,17 @@ class TestFullPool:
         assert await passwords.verify(await passwords.hash("secret"), "secret")
         passwords.close()
 
-    async def test_others_do_not_fill_the_reserved_share(self) -> None:
+    @pytest.mark.parametrize("making", [False, True])
+    async def test_others_and_new_ones_do_not_fill_the_reserved_share(self, making: bool) -> None:
+        """An administrator who creates keys as fast as it can keeps nobody out, neither does who tries dead secrets."""
         go_on = threading.Event()
         passwords = Passwords(CHEAP, secrets.token_bytes, threads=1, waiting=4)
         kept = await passwords.hash("secret")
-        busy = [asyncio.create_task(passwords._others.run(lambda: go_on.wait(10))) for _ in range(2)]
+        share = passwords._made if making else passwords._others
+        busy = [asyncio.create_task(share.run(lambda: go_on.wait(10))) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(ResourceExhausted):
-            await passwords.verify(None, "anything", usable=False)
+            await (passwords.hash("anything") if making else passwords.verify(None, "anything", usable=False))
         assert await passwords.verify(kept, "secret"), "at once, while all the others wait"
         go_on.set()
         await asyncio.gather(*busy)
@@ -219,7 +223,7 @@ class TestFullPool:
         with pytest.raises(asyncio.CancelledError):
             await busy
         with pytest.raises(ResourceExhausted):
-            await passwords.hash("secret")
+            await passwords.verify(None, "secret")
         go_on.set()
         passwords.close()
 

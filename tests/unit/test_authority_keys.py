@@ -15,7 +15,9 @@ from consentry_authority.commands.get_key import etag_of, get_key
 from consentry_authority.commands.list_keys import list_keys
 from consentry_authority.commands.records import KeyRecord, SecretRecord
 from consentry_authority.commands.revoke_consent import revoke_consent
+from consentry_authority.commands.rotate_key import rotate_key
 from consentry_authority.commands.update_key import KeyUpdate, update_key
+from consentry_core.clock import SECOND
 from consentry_core.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from consentry_core.rpc.policy import Caller
 from consentry_rule import Allow, CustomerId, Instant, Key, KeyId, KeyKind, covered
@@ -231,3 +233,17 @@ def test_a_short_page_is_not_the_last(kept: StoreUnderTest) -> None:
 def test_another_partners_keys_are_not_listed(kept: StoreUnderTest) -> None:
     kept.key(OTHER, "theirs")
     assert kept.ask(lambda tx: list_keys(tx, ACME, show_invalid=True, after="", limit=10)).items == []
+
+
+def test_a_rotation_ends_the_older_secret_also_when_the_clock_was_set_back(kept: StoreUnderTest) -> None:
+    """Else the one that everybody uses would end, and the one that was rotated out would go on."""
+    key = create(kept)
+    rotate(kept, key, "second")
+    kept.clock.advance(-3600)
+    assert [secret.id for secret in rotate(kept, key, "third").secrets] == ["third", "second"]
+    assert [secret.id for secret in rotate(kept, key, "fourth").secrets] == ["fourth", "third"]
+
+
+def rotate(kept: StoreUnderTest, key: KeyRecord, secret: str) -> KeyRecord:
+    new = SecretRecord(secret, "hash", f"hint of {secret}")
+    return kept.do(lambda tx: rotate_key(tx, ACME, key.id, new, 24 * 3600 * SECOND)).value

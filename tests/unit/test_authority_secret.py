@@ -1,5 +1,7 @@
 """Secrets: one format, told from anything else without a database."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,11 +60,14 @@ def test_an_older_checksum_key_still_checks_and_the_newest_makes() -> None:
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_logs_blot_secrets_out(prefix: str) -> None:
     secret = KEYS.make(prefix, counting)
-    written = redact(f"before {secret.text} and 'Bearer {secret.text}' and {secret.text!r}.")
+    lines = json.dumps(f"a purpose\n{secret.text}\t{secret.text} \N{KEY}{secret.text}")  # as the audit log has it
+    written = redact(f"before {secret.text} and 'Bearer {secret.text}' and {secret.text!r} and {lines} and KEY_{secret.text}.")
     random_part = secret.text.removeprefix(secret.hint + "_")
     for start in range(len(random_part) - 8):
         assert random_part[start : start + 8] not in written
     assert prefix + secret.id[:4] in written
+    for plain in ("direct_memory_some_thing_long", "stack_all_nodes_everywhere"):
+        assert redact(plain) == plain
 
 
 def test_a_new_secret_does_not_show_itself() -> None:

@@ -109,8 +109,14 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 async def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    """Also in a folder that was there before, and that others may look into."""
     store = opened(tmp_path / "data")
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+    await store.close()
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o755)
+    store = opened(tmp_path / "shared")
+    assert {file.name for file in (tmp_path / "shared").iterdir() if file.stat().st_mode & 0o077} == set()
     await store.close()
 
 

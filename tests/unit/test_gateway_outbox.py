@@ -204,6 +204,14 @@ def test_a_second_gateway_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     Outbox(tmp_path, RANDOM).close()
 
 
+def test_its_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    outbox = Outbox(tmp_path, RANDOM)
+    outbox.append(told(b"a"), {})
+    assert {file.name for file in tmp_path.iterdir() if file.stat().st_mode & 0o077} == set()
+    outbox.close()
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match="cannot be written"):

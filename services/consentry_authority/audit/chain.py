@@ -14,6 +14,7 @@ The first key seals; older ones stay while entries that they sealed are to be ve
 import hashlib
 import hmac
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
@@ -100,7 +101,10 @@ class AuditKeys:
 
 def verify(keys: AuditKeys, log: Iterable[Sealed], heads: Sequence[Head] = ()) -> Iterator[str]:
     """What is wrong with a log, read from its beginning; nothing when it is whole. `heads` were exported earlier."""
-    expected = {head.number: head.digest for head in heads}
+    expected: defaultdict[int, set[str]] = defaultdict(set)
+    for head in heads:
+        if head.number or head.digest != FIRST_DIGEST:  # one of a log with nothing in it is what every log begins with
+            expected[head.number].add(head.digest)
     number, before = 0, FIRST_DIGEST
     for sealed in log:
         entry = sealed.entry
@@ -110,7 +114,7 @@ def verify(keys: AuditKeys, log: Iterable[Sealed], heads: Sequence[Head] = ()) -
             yield f"entry {entry.number} was sealed with key {sealed.key_id}, which is not in the key file"
         elif entry.number == number + 1 and not keys.fits(sealed, before):
             yield f"entry {entry.number} does not fit its digest: it, or the digest before it, was changed or moved"
-        if expected.pop(entry.number, sealed.digest) != sealed.digest:
+        if expected.pop(entry.number, {sealed.digest}) != {sealed.digest}:
             yield f"entry {entry.number} is not the one that the exported head names: the log was written anew"
         number, before = entry.number, sealed.digest
     for missing in sorted(expected):

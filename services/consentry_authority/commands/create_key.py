@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from consentry_authority.commands import checks, key_terms
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.get_key import get_key
+from consentry_authority.commands.get_partner import get_partner
 from consentry_authority.commands.key_customers import check_list, require_valid
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
@@ -29,7 +30,11 @@ class NewKey:
 
 
 def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: SecretRecord) -> KeyRecord:
-    """The new key. Each customer on the list of a KIND_SPECIFIC_CUSTOMERS key must be valid at this moment."""
+    """The new key. Each customer on the list of a KIND_SPECIFIC_CUSTOMERS key must be valid at this moment.
+
+    NotFound when there is no such partner: an identity provider can name one as its administrator's.
+    """
+    get_partner(transaction, new.partner)
     key = KeyRecord(
         partner=new.partner,
         id=new.id,

@@ -1,7 +1,7 @@
 """What a key is called by programs, where and from where it can be used, and how much: what may stand there."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 
 from consentry_core.errors import InvalidArgument
@@ -33,8 +33,10 @@ def labels(given: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(given.items()))
 
 
-def networks(given: Iterable[str], field: str) -> tuple[Network, ...]:
+def networks(given: Sequence[str], field: str) -> tuple[Network, ...]:
     """The networks, each once, ordered."""
+    if len(given) > _MOST_NETWORKS:  # first: a message holds hundreds of thousands, and everybody else's changes wait meanwhile
+        raise InvalidArgument(field, f"must be at most {_MOST_NETWORKS}; join some", reason="NETWORK_INVALID")
     found: set[Network] = set()
     for index, text in enumerate(given):
         try:
@@ -45,8 +47,6 @@ def networks(given: Iterable[str], field: str) -> tuple[Network, ...]:
                 "must be a network such as 192.0.2.0/24 or 2001:db8::/32, or one address; no bit may be set behind the prefix",
                 reason="NETWORK_INVALID",
             ) from None
-    if len(found) > _MOST_NETWORKS:
-        raise InvalidArgument(field, f"must be at most {_MOST_NETWORKS}; join some", reason="NETWORK_INVALID")
     return tuple(sorted(found, key=lambda network: (network.version, int(network.network_address), network.prefixlen)))
 
 
@@ -59,12 +59,11 @@ def audience(given: str, field: str) -> str:
     return given
 
 
-def audiences(given: Iterable[str], field: str) -> frozenset[str]:
+def audiences(given: Sequence[str], field: str) -> frozenset[str]:
     """The services that a key is limited to."""
-    found = frozenset(audience(text, f"{field}[{index}]") for index, text in enumerate(given))
-    if len(found) > _MOST_AUDIENCES:
+    if len(given) > _MOST_AUDIENCES:
         raise InvalidArgument(field, f"must be at most {_MOST_AUDIENCES}", reason="AUDIENCE_INVALID")
-    return found
+    return frozenset(audience(text, f"{field}[{index}]") for index, text in enumerate(given))
 
 
 def quota(given: Quota, field: str) -> Quota:

@@ -35,7 +35,7 @@ from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
 PIECE = 500
 """The most facts in one message, and the most snapshot facts in one turn: what a guard applies in one step stays short."""
 
-_SHORTEST_INCARNATION = 16
+_SHORTEST_INCARNATION, _LONGEST = 16, 100
 
 _FOLLOWABLE = (names.KEY, names.TOKEN, names.CONSENT, names.PARTNER)
 
@@ -71,10 +71,12 @@ class Following:
         if isinstance(message, Hello):
             if self.hello is not None:
                 raise InvalidArgument("hello", "must be said once, first")
-            if len(message.incarnation) < _SHORTEST_INCARNATION:
+            if not _SHORTEST_INCARNATION <= len(message.incarnation) <= _LONGEST:
                 raise InvalidArgument(
-                    "hello.incarnation", f"must be a random name of at least {_SHORTEST_INCARNATION} characters"
+                    "hello.incarnation", f"must be a random name of {_SHORTEST_INCARNATION} to {_LONGEST} characters"
                 )
+            if len(message.service) > _LONGEST:
+                raise InvalidArgument("hello.service", f"must have at most {_LONGEST} characters", reason="TEXT_TOO_LONG")
             self.hello = message
             return
         if self.hello is None:
@@ -87,11 +89,16 @@ class Following:
             case Forget():
                 self._forget(message)
             case Acknowledgement():
-                self.applied = message.revision
+                self._acknowledge(message.revision)
             case Farewell():
                 self.gone, self._renewal = True, None
             case Uses() | Proofs():
                 pass  # for others, who have taken them
+
+    def _acknowledge(self, applied: Revision) -> None:
+        if self._told is None or applied.epoch != self._told.epoch or applied.number > self._told.number:
+            raise InvalidArgument("acknowledgement.revision", "must be one that this stream has told of")
+        self.applied = applied
 
     def _follow(self, interest: Interest) -> None:
         _check_names(interest.names, "interest.names")

@@ -45,7 +45,8 @@ class Identities:
         except _BAD:
             raise invalid("identity token: malformed") from None
         algorithm, key_id = header.get("alg"), header.get("kid")
-        if algorithm not in _ALGORITHMS or not isinstance(key_id, str) or "crit" in header:
+        # Texts first: whoever sends a token chooses what stands there, a list too.
+        if not isinstance(algorithm, str) or not isinstance(key_id, str) or algorithm not in _ALGORITHMS or "crit" in header:
             raise invalid("identity token: header")
         key = await self._keys.key(key_id)
         if key is None or algorithm not in key.algorithms:

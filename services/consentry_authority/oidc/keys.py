@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 _FRESH: Final = 600 * SECOND  # for so long a key that the provider has withdrawn can count
 _LAST: Final = 86_400 * SECOND  # for so long the provider may be out of reach
 _BETWEEN: Final = 10 * SECOND  # tries; whoever sends tokens with made-up key ids makes us ask no more often
+_PATIENCE: Final = 1.0  # seconds that a provider which takes its time holds those up whose key is known
 _MOST_KEYS: Final = 100
 _SMALLEST_RSA: Final = 2048
 
@@ -51,8 +52,9 @@ class IssuerKeys:
 
     async def key(self, key_id: str) -> IssuerKey | None:
         """The key; None when the provider has none of this id. Unavailable when its keys have not been had for too long."""
-        if key_id not in self._keys or not self._younger_than(_FRESH):
-            await self._refresh()
+        known = key_id in self._keys and self._younger_than(_LAST)
+        if not known or not self._younger_than(_FRESH):
+            await self._refresh(_PATIENCE if known else None)
         if not self._younger_than(_LAST):
             raise Unavailable(
                 "the identity provider's keys cannot be had just now; try again, or use a token of this authority's",
@@ -64,15 +66,15 @@ class IssuerKeys:
     def _younger_than(self, age: int) -> bool:
         return self._fetched is not None and self._clock.boot() - self._fetched < age
 
-    async def _refresh(self) -> None:
-        """Fetch, once for all who wait, and not again so soon."""
+    async def _refresh(self, patience: float | None) -> None:
+        """Fetch, once for all who wait, and not again so soon. Whoever has a key already waits for a while only."""
         now = self._clock.boot()
         if self._fetching is None:
             if self._tried is not None and now - self._tried < _BETWEEN:
                 return
             self._tried = now
             self._fetching = asyncio.create_task(self._fetch_now(now))
-        await asyncio.shield(self._fetching)
+        await asyncio.wait((self._fetching,), timeout=patience)
 
     async def _fetch_now(self, now: BootTime) -> None:
         try:
@@ -80,6 +82,8 @@ class IssuerKeys:
             self._fetched = now
         except NotFetched as error:
             _log.warning("the identity provider's keys were not fetched: %s", error)
+        except Exception:  # noqa: BLE001 - whatever was answered, those that there are go on counting
+            _log.exception("the identity provider's keys were not fetched")
         finally:
             self._fetching = None
 

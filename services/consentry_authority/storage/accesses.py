@@ -21,6 +21,7 @@ from consentry_rule import CustomerId, DataClass, Instant
 _LEASE = (LEASE_SECONDS + 1) * SECOND
 _AT_ONCE = 500  # parameters of one statement
 _MOST_UNREPORTED = 1_000
+_LARGEST = 2**63 - 1
 
 
 def may_serve(connection: sa.Connection, incarnation: str, service: str, now: Instant) -> None:
@@ -70,7 +71,8 @@ def page(
 ) -> Sequence[AccessCount]:
     """What was read of a customer by these keys (a key, a partner's prefix ending in `/`, or all), newest hour first."""
     columns = t.accesses.c
-    sums = [sa.func.sum(columns[name]).label(name) for name in ("messages", "readings", "bytes", "refusals")]
+    # As floats: exact for all that can be read in an hour, and what a guard makes up is no error here.
+    sums = [sa.func.sum(sa.cast(columns[name], sa.Float)).label(name) for name in ("messages", "readings", "bytes", "refusals")]
     devices = sa.func.max(columns.devices).label("devices")
     query = sa.select(columns.hour, columns.key, columns.data_class, *sums, devices).where(columns.customer == customer)
     if keys.endswith("/"):
@@ -93,23 +95,31 @@ def page(
             key=row.key,
             customer=customer,
             data_class=DataClass(row.data_class) if row.data_class else None,
-            messages=row.messages,
-            readings=row.readings,
-            bytes=row.bytes,
+            messages=_whole(row.messages),
+            readings=_whole(row.readings),
+            bytes=_whole(row.bytes),
             devices=row.devices,
-            refusals=row.refusals,
+            refusals=_whole(row.refusals),
         )
         for row in connection.execute(query)
     ]
 
 
+def _whole(total: float) -> int:
+    return min(int(total), _LARGEST)
+
+
 def unreported(connection: sa.Connection, period: Period, now: Instant) -> Sequence[Unreported]:
-    """The times that nobody has spoken for, newest first, as far as they overlap a period."""
+    """The times that nobody has spoken for, newest first, as far as they overlap a period.
+
+    One that has said its last word has a lease for a moment more; if it goes on serving, that word was not its last.
+    """
     points, gaps = t.access_points.c, t.access_gaps.c
     end = sa.case((points.served_until <= now, points.served_until), else_=None)
+    over = points.done & (points.served_until <= points.reported_until + PATIENCE)
     silent = sa.select(
         points.incarnation, points.service, points.reported_until.label("start_time"), end.label("end_time")
-    ).where(~points.done, points.reported_until < sa.func.coalesce(end, now - PATIENCE))
+    ).where(~over, points.reported_until < sa.func.coalesce(end, now - PATIENCE))
     lost = sa.select(gaps.incarnation, gaps.service, gaps.start_time, gaps.end_time)
     if period.start is not None:
         silent, lost = silent.where(points.served_until > period.start), lost.where(gaps.end_time > period.start)

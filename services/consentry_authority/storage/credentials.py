@@ -236,11 +236,11 @@ class _Secrets:
 
 def _secrets(connection: sa.Connection, credentials: Sequence[str], now: Instant) -> Mapping[str, _Secrets]:
     columns = t.secrets.c
-    # A secret that has an end was rotated out: of two that were made at one moment the other is the newer one.
+    # A secret that has an end was rotated out: the other one is newer, whatever a clock that was set back says of the two.
     query = (
         sa.select(t.secrets)
         .where(columns.credential.in_(credentials))
-        .order_by(columns.create_time.desc(), columns.expire_time.is_not(None), columns.id)
+        .order_by(columns.expire_time.is_not(None), columns.create_time.desc(), columns.id)
     )
     found: defaultdict[str, _Secrets] = defaultdict(_Secrets)
     for row in connection.execute(query) if credentials else ():

@@ -71,9 +71,15 @@ class SqlTransaction:
 
 
 class Store:
-    """What the authority knows. Reads side by side, writes one after the other, each with its entry in the audit log."""
+    """What the authority knows. Reads side by side, writes one after the other, each with its entry in the audit log.
 
-    def __init__(self, database: Database, clock: Clock, audit_keys: AuditKeys) -> None:
+    Those who ask take turns, so that one that asks as fast as it can holds up nobody else: `asking` says who asks now.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, audit_keys: AuditKeys, *, asking: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._asking = asking
         self._database = database
         self._clock = clock
         self._audit_keys = audit_keys
@@ -95,7 +101,9 @@ class Store:
         return await asyncio.shield(write)
 
     async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
-        committed = await self._database.write(lambda connection: self._run(connection, use_case, origin, wanted))
+        committed = await self._database.write(
+            lambda connection: self._run(connection, use_case, origin, wanted), lane=self._asking()
+        )
         if committed.changed:
             for listener in self._listeners:
                 listener(committed)
@@ -131,15 +139,17 @@ class Store:
 
     async def read(self, question: Callable[[ports.View], _T]) -> _T:
         """The answer to a question, all of it from one snapshot."""
-        return await self._database.read(lambda connection: question(SqlTransaction(connection, self._clock.now())))
+        return await self._database.read(
+            lambda connection: question(SqlTransaction(connection, self._clock.now())), lane=self._asking()
+        )
 
-    async def write_aside(self, change: Callable[[sa.Connection], _T]) -> _T:
-        """Write what is no part of the history: leases and receipts."""
-        return await self._database.write(change)
+    async def write_aside(self, change: Callable[[sa.Connection], _T], *, urgent: bool = False) -> _T:
+        """Write what is no part of the history. `urgent`: leases and receipts, before everything that waits."""
+        return await self._database.write(change, urgent=urgent)
 
     async def read_aside(self, question: Callable[[sa.Connection], _T]) -> _T:
         """Read what is no part of the history."""
-        return await self._database.read(question)
+        return await self._database.read(question, lane=self._asking())
 
     def on_commit(self, listener: Callable[["Committed[Any]"], None]) -> None:
         """Call `listener` with every change, on the event loop, after it was committed. It must not block."""

@@ -1,5 +1,6 @@
 """TLS as gRPC has it: credentials that follow their files, and which methods need whose certificate."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
@@ -11,6 +12,7 @@ from consentry_core.rpc.policy import Caller, Policies
 from consentry_core.tls import Pem, ServerTls
 
 _ANY = "*"
+_is_label = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 
 def server_credentials(tls: ServerTls, *, demand: bool) -> grpc.ServerCredentials:
@@ -45,7 +47,8 @@ class RequiredCertificates:
     """The methods that only callers of one kind may call, and the names of the certificates that they must come with.
 
     A name is a subject alternative name (DNS, URI, e-mail, address), or the common name of a certificate that has none; in the
-    list, `*.example.com` stands for one label more, and `*` for any certificate. An empty list asks for none.
+    list, `*.example.com` stands for a host's name of one label more (and not for `ada@host.example.com`, who is a person), and
+    `*` for any certificate. An empty list asks for none.
     """
 
     def __init__(self, policies: Policies, kind: Caller, names: Sequence[str], *, flag: str) -> None:
@@ -72,7 +75,8 @@ class RequiredCertificates:
             )
 
     def _listed(self, name: str) -> bool:
-        return name in self._names or f"*.{name.partition('.')[2]}" in self._names
+        label, _, domain = name.partition(".")
+        return name in self._names or (_is_label(label) is not None and f"*.{domain}" in self._names)
 
 
 NO_CERTIFICATES = RequiredCertificates({}, Caller.SERVICE, (), flag="")

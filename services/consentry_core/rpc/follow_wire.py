@@ -1,6 +1,6 @@
 """The messages of `consentry_core.follow` on the wire: converters in pairs, used by both sides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
@@ -61,13 +61,13 @@ def _data_classes_to_wire(classes: frozenset[DataClass]) -> tuple[data_class_pb2
     return tuple(sorted(DATA_CLASS_TO_WIRE[data_class] for data_class in classes))
 
 
-def data_classes_from_wire(classes: list[data_class_pb2.DataClass.ValueType], field: str) -> frozenset[DataClass]:
+def data_classes_from_wire(classes: Iterable[data_class_pb2.DataClass.ValueType], field: str) -> frozenset[DataClass]:
     """The classes. InvalidArgument for one that is none."""
-    unknown = [data_class for data_class in classes if data_class not in _DATA_CLASS_FROM_WIRE]
-    if unknown:
+    named = set(classes)  # of which there are few, however often a message names them
+    if not named <= _DATA_CLASS_FROM_WIRE.keys():
         known = ", ".join(data_class_pb2.DataClass.Name(wire) for wire in sorted(_DATA_CLASS_FROM_WIRE))
         raise InvalidArgument(field, f"must be one of {known}", reason="DATA_CLASS_INVALID")
-    return frozenset(_DATA_CLASS_FROM_WIRE[data_class] for data_class in classes)
+    return frozenset(_DATA_CLASS_FROM_WIRE[data_class] for data_class in named)
 
 
 def revision_to_wire(revision: Revision) -> enforcement_pb2.Revision:

@@ -679,7 +679,7 @@ class UnreportedInterval(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     enforcement_point: _builtins.str
-    """`enforcementPoints/{incarnation}`."""
+    """`enforcementPoints/{point}`."""
     service: _builtins.str
     """Which service it is."""
     @_builtins.property

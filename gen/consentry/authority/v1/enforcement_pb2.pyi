@@ -164,7 +164,7 @@ class EnforcementPointReceipt(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`enforcementPoints/{incarnation}`: one run of one process."""
+    """`enforcementPoints/{point}`: one run of one process."""
     service: _builtins.str
     """Which service it is."""
     state: Global___EnforcementPointReceipt.State.ValueType
@@ -203,7 +203,7 @@ class EnforcementPoint(_message.Message):
     APPLIED_REVISION_FIELD_NUMBER: _builtins.int
     OWED_REVISIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`enforcementPoints/{incarnation}`."""
+    """`enforcementPoints/{point}`."""
     service: _builtins.str
     """Which service it is."""
     connected: _builtins.bool
@@ -549,9 +549,9 @@ class FollowRequest(_message.Message):
         INCARNATION_FIELD_NUMBER: _builtins.int
         SERVICE_FIELD_NUMBER: _builtins.int
         incarnation: _builtins.str
-        """A random name of this run of this process, drawn after any fork. At least 16 characters."""
+        """A random name of this run of this process, drawn after any fork: 16 to 100 characters. To be kept: who knows it can speak for it."""
         service: _builtins.str
-        """Which service this is, for operators to read."""
+        """Which service this is, for operators to read. At most 100 characters."""
         def __init__(
             self,
             *,

@@ -105,8 +105,8 @@ class Key(_message.Message):
 
     @_typing.final
     class Quota(_message.Message):
-        """Quota limits a key at each enforcement point by itself. Answers tell what is left of it in their trailing metadata:
-        `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED, with the time to come back.
+        """Quota limits a key at each enforcement point by itself, and CoverageService likewise. Answers tell what is left of it in their
+        trailing metadata: `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED, with the time to come back.
         """
 
         DESCRIPTOR: _descriptor.Descriptor

@@ -1,4 +1,4 @@
-"""Quotas of keys, counted here: each enforcement point lets so much in by itself.
+"""Quotas of keys, counted here: each enforcement point lets so much in by itself, and so does the authority.
 
 Calls per minute are a bucket that fills steadily and holds a minute's worth: who was quiet may ask in a burst, and nobody gets
 more than twice the number in any minute.

@@ -1,4 +1,4 @@
-"""Quotas at one enforcement point: what is let in, what is told to be left, and when to come back."""
+"""Quotas at one process: what is let in, what is told to be left, and when to come back."""
 
 from typing import Any, cast
 
@@ -7,7 +7,7 @@ import pytest
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.errors import ResourceExhausted
 from consentry_core.rpc.gate import OpenCall
-from consentry_guard.quotas import Quotas
+from consentry_core.rpc.quotas import Quotas
 from consentry_rule import NO_QUOTA, Quota
 
 KEY = "partners/acme/keys/k"

@@ -1,0 +1,96 @@
+"""Whether everything is as the audit log left it: the other half of `audit.chain`, which looks at the log alone.
+
+Who can write to the database can change what decisions are made of, and leave the log as it is. Each entry of a change says
+what its subjects were like after it; so the last word on a subject is what it must be like now.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from consentry_authority.audit.chain import Entry, EntryKind
+from consentry_authority.storage import tables as t
+from consentry_authority.storage.descriptions import describe
+from consentry_core import names
+from consentry_core.logs import redact
+
+_CUSTOMERS: Final = "customers"
+_SUBJECTS: Final = (names.PARTNER, names.CUSTOMER, names.CONSENT, names.KEY, names.TOKEN)
+
+
+@dataclass(slots=True)
+class _Left:
+    """How an entry left a subject; None: it was not there any more."""
+
+    entry: int
+    described: dict[str, Any] | None
+
+
+class AuditedState:
+    """What the log says that everything is like. Takes its entries in their order."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, _Left] = {}
+        self._first_revision = 0
+
+    def take(self, entry: Entry) -> None:
+        """The next entry. One that is not as it was written is the chain's to find."""
+        if entry.kind != EntryKind.CHANGE:
+            return
+        self._first_revision = self._first_revision or entry.revision
+        try:
+            for name, sides in json.loads(entry.document).items():
+                if any(pattern.matches(name) for pattern in _SUBJECTS):
+                    self._left[name] = _Left(entry.number, self._after(name, sides))
+        except (ValueError, AttributeError, KeyError, TypeError):
+            return
+
+    def _after(self, name: str, sides: dict[str, Any]) -> dict[str, Any] | None:
+        if sides["after"] is None:
+            return None
+        before = self._left.get(name)
+        # Of a list only what came and what went is told.
+        listed = set(((before and before.described) or {}).get(_CUSTOMERS, ()))
+        listed = (listed | set(sides.get("added", ()))) - set(sides.get("removed", ()))
+        return {**sides["after"], _CUSTOMERS: sorted(listed)}
+
+    def differences(self, connection: sa.Connection) -> Iterator[str]:
+        """What is not as its last entry left it; and what no entry tells of, if the log is as old as the history."""
+        for name, left in self._left.items():
+            if not _same(left.described, _now(connection, name)):
+                yield f"{name} is not as entry {left.entry} left it: it was changed past the authority"
+        if self._first_revision == 1:
+            for name in _everything(connection):
+                if name not in self._left:
+                    yield f"{name} is there, and no entry tells of it"
+
+
+def _same(left: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
+    """Compared is what both tell of: a column may be younger than the entry."""
+    if left is None or now is None:
+        return left is now
+    return all(left[word] == now[word] for word in left.keys() & now.keys())
+
+
+def _now(connection: sa.Connection, name: str) -> dict[str, Any] | None:
+    """What it is like, in the log's own words."""
+    described = describe(connection, name)
+    said: dict[str, Any] | None = json.loads(redact(json.dumps(described)))
+    return said
+
+
+def _everything(connection: sa.Connection) -> Iterator[str]:
+    """The names of all that entries tell of; the demo customer is there before any."""
+    for partner in connection.scalars(sa.select(t.partners.c.id)):
+        yield names.PARTNER.format(partner)
+    for customer in connection.scalars(sa.select(t.customers.c.id).where(t.customers.c.id != names.DEMO_CUSTOMER)):
+        yield names.CUSTOMER.format(customer)
+    for row in connection.execute(sa.select(t.connections.c.customer, t.connections.c.partner)):
+        yield names.CONSENT.format(row.customer, row.partner)
+    for row in connection.execute(sa.select(t.keys.c.partner, t.keys.c.id)):
+        yield names.KEY.format(row.partner, row.id)
+    for token in connection.scalars(sa.select(t.tokens.c.id)):
+        yield names.TOKEN.format(token)

@@ -1,0 +1,150 @@
+"""A service's token in bad hands: what its holder can say to the authority, and what that does to others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from consentry.authority.v1 import consent_pb2, enforcement_pb2
+from consentry.authority.v1.data_class_pb2 import DATA_CLASS_TELEMETRY
+from consentry.authority.v1.enforcement_pb2 import AccessCount, FollowRequest, ReportAccessesRequest
+from consentry_core.clock import SECOND
+from consentry_core.rpc.client import bearer
+from consentry_core.rpc.times import to_timestamp
+from consentry_rule import Instant
+from support.authority import RunningAuthority, running_authority
+from support.clocks import START, FakeClock
+from support.pair import PATIENCE
+from support.refusals import Refusal, refusal_of
+
+INCARNATION = "incarnation-0123456789"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def authority(tmp_path: Path, clock: FakeClock) -> AsyncIterator[RunningAuthority]:
+    async with running_authority(tmp_path, clock=clock) as running:
+        await running.partner("acme")
+        await running.valid_customer("north", "acme")
+        yield running
+
+
+async def follow(authority: RunningAuthority, *, incarnation: str = INCARNATION, service: str = "test") -> Any:
+    """A stream on which a lease was asked for, and granted."""
+    call: Any = authority.enforcement.Follow(metadata=bearer(authority.service))
+    await call.write(FollowRequest(hello=FollowRequest.Hello(incarnation=incarnation, service=service)))
+    await call.write(FollowRequest(renewal=FollowRequest.Renewal(stamp_nano=1)))
+    async with asyncio.timeout(PATIENCE):
+        while not (await call.read()).HasField("lease"):
+            pass
+    return call
+
+
+async def refused(call: Any) -> Refusal:
+    """How a stream ends."""
+    async with asyncio.timeout(PATIENCE):
+        return await refusal_of(_to_its_end(call))
+
+
+async def _to_its_end(call: Any) -> None:
+    while await call.read():
+        pass
+
+
+def at(seconds: float) -> Instant:
+    return Instant(START + round(seconds * SECOND))
+
+
+async def report(authority: RunningAuthority, *counts: AccessCount, end: float = 10, **fields: Any) -> None:
+    said: dict[str, Any] = {"incarnation": INCARNATION, "service": "test", "number": 1, **fields}
+    request = ReportAccessesRequest(counts=counts, start_time=to_timestamp(at(0)), end_time=to_timestamp(at(end)), **said)
+    await authority.enforcement.ReportAccesses(request, metadata=bearer(authority.service))
+
+
+async def told(authority: RunningAuthority) -> consent_pb2.ListAccessesResponse:
+    metadata = bearer(await authority.admin("customers/north"))
+    return await authority.consents.ListAccesses(consent_pb2.ListAccessesRequest(parent="customers/north"), metadata=metadata)
+
+
+async def test_nobody_is_told_the_name_by_which_an_enforcement_point_speaks(
+    authority: RunningAuthority, clock: FakeClock
+) -> None:
+    """Who knows it can acknowledge and leave in its place; receipts, and what was not reported, go to many."""
+    guard = await follow(authority)
+    metadata = bearer(await authority.admin("customers/north"))
+    request = consent_pb2.RevokeConsentRequest(customer="customers/north", partner="partners/acme")
+    request.enforcement_timeout.SetInParent()
+    receipt = (await authority.consents.RevokeConsent(request, metadata=metadata)).enforcement
+    clock.advance(100)
+    points = await authority.enforcement.ListEnforcementPoints(
+        enforcement_pb2.ListEnforcementPointsRequest(), metadata=bearer(authority.operator)
+    )
+    unreported = (await told(authority)).unreported_intervals
+    shown = {receipt.points[0].name, points.enforcement_points[0].name, unreported[0].enforcement_point}
+    assert len(shown) == 1, "one name wherever it is shown"
+    assert INCARNATION not in shown.pop()
+    guard.cancel()
+
+
+async def test_only_what_was_told_can_be_acknowledged(authority: RunningAuthority) -> None:
+    """Whoever acknowledged the changes of tomorrow would hold up no barrier any more."""
+    epoch = (await authority.store.read(lambda view: view.facts.head())).epoch
+    for revision in ((epoch, 1_000), (epoch, 2**64 - 1), ("another", 1), ("x" * 100_000, 1)):
+        guard = await follow(authority)
+        said = FollowRequest.Acknowledgement(revision=enforcement_pb2.Revision(epoch=revision[0], number=revision[1]))
+        await guard.write(FollowRequest(acknowledgement=said))
+        answer = await refused(guard)
+        assert (answer.code, answer.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ("acknowledgement.revision",))
+
+
+@pytest.mark.parametrize("fields", [{"incarnation": "x" * 101}, {"incarnation": "x" * 15}, {"service": "x" * 101}], ids=str)
+async def test_names_are_of_a_length_that_receipts_have_room_for(authority: RunningAuthority, fields: dict[str, str]) -> None:
+    call: Any = authority.enforcement.Follow(metadata=bearer(authority.service))
+    hello = FollowRequest.Hello(**{"incarnation": INCARNATION, "service": "test", **fields})
+    await call.write(FollowRequest(hello=hello))
+    assert (await refused(call)).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_made_up_numbers_leave_the_customers_log_readable(authority: RunningAuthority) -> None:
+    """Ten thousand of the largest there are: more than fits into the 64 bits of a column, and of a sum."""
+    count = AccessCount(
+        key="partners/acme/keys/k1", customer="customers/north", data_class=DATA_CLASS_TELEMETRY, hour=to_timestamp(at(0)),
+        messages=2**50, readings=2**50, bytes=2**50, devices=2**50, refusals=2**50,
+    )  # fmt: skip
+    await report(authority, *[count] * 10_000)
+    for other in range(3):
+        await report(authority, *[count] * 10_000, incarnation=f"{INCARNATION}-{other}")
+    (access,) = (await told(authority)).accesses
+    assert access.bytes > 2**62
+
+
+async def test_who_goes_on_serving_after_its_last_report_shows(authority: RunningAuthority, clock: FakeClock) -> None:
+    guard = await follow(authority)
+    await report(authority, last=True)
+    clock.advance(40)
+    assert not (await told(authority)).unreported_intervals
+    for _ in range(3):
+        clock.advance(20)
+        await guard.write(FollowRequest(renewal=FollowRequest.Renewal(stamp_nano=1)))
+        await guard.read()
+    (interval,) = (await told(authority)).unreported_intervals
+    assert (interval.start_time, interval.HasField("end_time")) == (to_timestamp(at(10)), False)
+    guard.cancel()
+
+
+async def test_nobody_reports_for_a_time_to_come(authority: RunningAuthority, clock: FakeClock) -> None:
+    """It would never be seen to have fallen silent."""
+    guard = await follow(authority)
+    assert (await refusal_of(report(authority, end=61))).code is grpc.StatusCode.UNAVAILABLE
+    clock.advance(100)
+    assert (await told(authority)).unreported_intervals
+    await report(authority, end=101)
+    assert not (await told(authority)).unreported_intervals
+    guard.cancel()
