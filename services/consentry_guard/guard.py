@@ -165,7 +165,7 @@ class Guard:
     def admit(self, call: OpenCall) -> Later:
         """See `Gate.admit`, and the numbered steps above."""
         self._certificates.require(call)
-        secret = bearer_secret(call.context.invocation_metadata() or ())
+        secret = bearer_secret(call.metadata)
         identity = self._memory.recall(secret)
         if identity is None or not self._follower.is_verified(identity.credential):
             return self._admit_once_verified(call, secret)
