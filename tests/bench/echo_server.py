@@ -1,4 +1,4 @@
-"""A server for `bench.verify`: VerifyCredential's messages, with nothing behind them."""
+"""A server for `bench.verify`: VerifyCredential's messages, and its refusal, with nothing behind them."""
 
 import asyncio
 import signal
@@ -8,16 +8,20 @@ import click
 import grpc
 
 from consentry.authority.v1 import enforcement_pb2
+from consentry_core.errors import Unauthenticated
 from consentry_core.lifecycle import settle
+from consentry_core.rpc.errors import told
 from consentry_core.rpc.gate import Context
 from consentry_core.rpc.server import OPTIONS, announce
 
 METHOD = "/consentry.bench.Echo/Verify"
+REFUSAL = "/consentry.bench.Echo/Refuse"
 _ANSWER = enforcement_pb2.VerifyCredentialResponse(
     credential="partners/acme/keys/0123456789abcdef",
     secret_id="0123456789abcdef",
     revision=enforcement_pb2.Revision(epoch="0123456789abcdef", number=7),
 )
+_REFUSED = told(Unauthenticated("the credential is not valid"))
 
 
 async def _answer(
@@ -26,17 +30,23 @@ async def _answer(
     return _ANSWER
 
 
+async def _refuse(request: enforcement_pb2.VerifyCredentialRequest, context: Context) -> None:
+    await context.abort(grpc.StatusCode.UNAUTHENTICATED, *_REFUSED)
+
+
 async def _serve(ready_file: Path) -> None:
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     server = grpc.aio.server(options=OPTIONS)
-    _, service, method = METHOD.split("/")
-    handler = grpc.unary_unary_rpc_method_handler(
-        _answer,
-        request_deserializer=enforcement_pb2.VerifyCredentialRequest.FromString,
-        response_serializer=enforcement_pb2.VerifyCredentialResponse.SerializeToString,
-    )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    handlers = {
+        method.rpartition("/")[2]: grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=enforcement_pb2.VerifyCredentialRequest.FromString,
+            response_serializer=enforcement_pb2.VerifyCredentialResponse.SerializeToString,
+        )
+        for method, answer in ((METHOD, _answer), (REFUSAL, _refuse))
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(METHOD.split("/")[1], handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     settle()  # as both services do

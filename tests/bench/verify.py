@@ -1,11 +1,11 @@
 """What verifying costs: a secret that was proved before, one that is forged, and one that comes for the first time.
 
 The first two against the same messages with nothing behind them, made by 32 concurrent callers; the authority, that server and
-the callers are processes of their own. A forged secret has the right form, and a checksum that no key of the authority made.
+the callers are processes of their own. A forged secret is a real one with another checksum. What a refusal costs by itself, the
+same status from a server that does nothing else, stands beside it.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from statistics import median
@@ -13,13 +13,11 @@ from typing import Any
 
 import grpc
 
-from bench.echo_server import METHOD
+from bench.echo_server import METHOD, REFUSAL
 from bench.harness import Report, in_pairs, percentile, ratios, run, spread
 from bench.stage import Process, authority, stage
 from consentry.authority.v1 import enforcement_pb2
-from consentry_authority.secret import KEY_PREFIXES, ChecksumKeys
 from consentry_core.rpc.client import bearer, open_channel
-from consentry_rule import KeyKind
 
 VERIFY = "/consentry.authority.v1.EnforcementService/VerifyCredential"
 _CALLERS = 32
@@ -88,26 +86,33 @@ async def _measure(report: Report) -> None:
             served = processes.started("authority")
             served = Process(served.process, served.folder, served.name, running.address)
             proved = (await running.key("acme")).secret
-            forged = ChecksumKeys([b"x" * 32]).make(KEY_PREFIXES[KeyKind.ALL_CUSTOMERS], secrets.token_bytes).text
+            forged = proved[:-1] + ("0" if proved[-1] != "0" else "1")
             bare = _Load(echo, METHOD, proved, running.service)
+            refusing = _Load(echo, REFUSAL, forged, running.service)
             warm = _Load(served, VERIFY, proved, running.service)
             refused = _Load(served, VERIFY, forged, running.service)
-            for load in (bare, warm, refused):
+            loads = (bare, refusing, warm, refused)
+            for load in loads:
                 await load.round()
                 load.cpu.clear()
             warm_pairs = await in_pairs(_ROUNDS, bare.round, warm.round)
             forged_pairs = await in_pairs(_ROUNDS, bare.round, refused.round)
+            refusal_pairs = await in_pairs(_ROUNDS, bare.round, refusing.round)
             assert not warm.refused
             assert refused.refused
             cold = [await _cold(running, served) for _ in range(_COLD)]
-            for load in (bare, warm, refused):
+            for load in loads:
                 await load.close()
     report.median("bare_calls_per_s", [pair[0] for pair in warm_pairs], "calls a second, bare, 32 callers")
     report.median("warm_over_bare", ratios(warm_pairs), "throughput, proved before over bare", at_least=0.8)
     report.median("forged_over_bare", ratios(forged_pairs), "throughput, forged over bare", at_least=0.8)
+    report.median(
+        "refusal_over_bare", ratios(refusal_pairs), "throughput, refused by a server that does nothing else, over bare"
+    )
     report.median("bare_server_us", bare.cpu, "us of the server's processor time per call, bare")
     report.median("warm_server_us", warm.cpu, "the same, proved before")
     report.median("forged_server_us", refused.cpu, "the same, forged")
+    report.median("refusal_server_us", refusing.cpu, "the same, refused by a server that does only that")
     milliseconds = [seconds * 1000 for seconds in cold]
     report.figure(
         "cold_ms",
