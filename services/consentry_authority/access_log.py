@@ -24,11 +24,12 @@ class AccessLog:
         self._kept = kept_days * _DAY
         self._cleaned = Instant(0)
 
-    async def take(self, report: AccessReport) -> None:
-        """Keep a report; what comes again is counted once. Once an hour, what is too old goes with it.
+    async def take(self, report: AccessReport, token: str) -> None:
+        """Keep a report that came with this service's token; what comes again is counted once. Once an hour, what is too old goes with it.
 
         Unavailable for one that speaks for a time to come: else nobody would see when its enforcement point falls silent. It
-        may be sent again, for after a clock was set back it comes from somebody honest.
+        may be sent again, for after a clock was set back it comes from somebody honest. PermissionDenied for that of another
+        token's incarnation.
         """
         now = self._clock.now()
         if report.end > now + PATIENCE:
@@ -36,7 +37,7 @@ class AccessLog:
         clean = now - self._cleaned >= HOUR
 
         def write(connection: sa.Connection) -> None:
-            rows.keep(connection, report)
+            rows.keep(connection, report, token)
             if clean:
                 rows.forget_before(connection, Instant(now - self._kept))
 

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, Receipt
+from consentry_authority.storage import accesses
 from consentry_authority.storage import enforcement as rows
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.store import Committed, Store
@@ -62,8 +63,15 @@ class Enforcing:
 
     # Members
 
-    def connected(self, incarnation: str) -> None:
-        """A stream of a member was opened."""
+    async def connected(self, incarnation: str, service: str, token: str) -> None:
+        """A stream of a member was opened with this service's token. PermissionDenied when the member is another token's.
+
+        Everything else that is said on the stream is said for this member, so nobody else's token can say it.
+        """
+        wall = self._clock.now()
+        await self._store.write_aside(
+            lambda connection: accesses.claim(connection, incarnation, service, token, wall), urgent=True
+        )
         self._streams[incarnation] = self._streams.get(incarnation, 0) + 1
 
     def disconnected(self, incarnation: str) -> None:
@@ -72,11 +80,11 @@ class Enforcing:
         if self._streams[incarnation] == 0:
             del self._streams[incarnation]
 
-    async def granting(self, incarnation: str, service: str) -> None:
+    async def granting(self, incarnation: str, service: str, token: str) -> None:
         """A lease is about to be granted: write the member's row first."""
         applied, wall = self._applied.get(incarnation), self._clock.now()
         await self._store.write_aside(
-            lambda connection: rows.grant(connection, incarnation, service, applied, wall), urgent=True
+            lambda connection: rows.grant(connection, incarnation, service, token, applied, wall), urgent=True
         )
         self._granted[incarnation] = self._clock.boot()
 

@@ -41,7 +41,7 @@ async def test_a_farewell_while_a_barrier_reads_its_members_is_not_missed(tmp_pa
         under_test.valid_customer(NORTH, ACME)
         store = HeldReads(under_test.store, under_test.clock)
         enforcing = Enforcing(store, under_test.clock)
-        await enforcing.granting("leaving-0123456789", "devices")
+        await enforcing.granting("leaving-0123456789", "devices", "tokens/devices")
         committed = under_test.do(lambda transaction: revoke_consent(transaction, NORTH, ACME))
         enforcing.committed(committed)
         await store.was_read.wait()

@@ -128,14 +128,15 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                     # Taken in between turns only: a turn runs in a thread of its own.
                     while inbox:
                         message = inbox.popleft()
-                        await self._take(following, message, joined)
+                        await self._take(following, message, joined, caller.credential)
                         proved.received(message)  # before a turn answers it
                     if following.gone:
                         return
                     if following.hello is not None:
                         if following.asks_for_a_lease:
                             # The member's row first, then the head that the lease names: whoever commits in between finds it.
-                            await self._enforcing.granting(following.hello.incarnation, following.hello.service)
+                            hello = following.hello
+                            await self._enforcing.granting(hello.incarnation, hello.service, caller.credential)
                         for said in await self._store.read(turn):
                             yield to_response(said)
                     if following.owes:
@@ -148,14 +149,14 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await listening
 
-    async def _take(self, following: Following, message: FromGuard, joined: contextlib.ExitStack) -> None:
+    async def _take(self, following: Following, message: FromGuard, joined: contextlib.ExitStack, token: str) -> None:
         """Take what a guard said, and let the barriers know."""
         following.received(message)
         assert following.hello is not None  # noqa: S101 - nothing else is taken before it
         incarnation = following.hello.incarnation
         match message:
             case Hello():
-                self._enforcing.connected(incarnation)
+                await self._enforcing.connected(incarnation, message.service, token)
                 joined.callback(self._enforcing.disconnected, incarnation)
             case Acknowledgement():
                 self._enforcing.acknowledged(incarnation, message.revision)
@@ -170,7 +171,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request: enforcement_pb2.ReportAccessesRequest, context: Context
     ) -> enforcement_pb2.ReportAccessesResponse:
         """See the proto."""
-        await self._access_log.take(report_from_wire(request))
+        await self._access_log.take(report_from_wire(request), calling().credential)
         return enforcement_pb2.ReportAccessesResponse()
 
     async def GetEnforcement(  # noqa: N802 - the proto's name

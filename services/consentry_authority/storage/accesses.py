@@ -1,7 +1,8 @@
 """The customers' access log in the database. None of it is history: it draws no revision.
 
 `access_points` says up to when each incarnation has reported. It outlives the member's row, so that the time between an
-incarnation's last report and its end can be told; what lies between two reports that do not meet is an access gap.
+incarnation's last report and its end can be told; what lies between two reports that do not meet is an access gap. It also says
+whose each incarnation is, for as long as anything is known of it: no other service's token may speak for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
 from consentry_core.clock import SECOND
 from consentry_core.database import upsert
+from consentry_core.errors import PermissionDenied
 from consentry_core.follow import LEASE_SECONDS
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -24,11 +26,29 @@ _MOST_UNREPORTED = 1_000
 _LARGEST = 2**63 - 1
 
 
-def may_serve(connection: sa.Connection, incarnation: str, service: str, now: Instant) -> None:
-    """A member is about to be granted a lease: it may serve, until that can no longer be usable."""
-    row, until = t.access_points.c.incarnation == incarnation, Instant(now + _LEASE)
-    if connection.execute(sa.update(t.access_points).where(row).values(served_until=until)).rowcount == 0:
-        _add_point(connection, incarnation, service, now, served_until=until)
+def claim(connection: sa.Connection, incarnation: str, service: str, token: str, now: Instant) -> None:
+    """A service's token speaks for an incarnation. PermissionDenied when it is another one's: it is whose token spoke first."""
+    columns = t.access_points.c
+    row = columns.incarnation == incarnation
+    owner = connection.execute(sa.select(columns.token).where(row)).one_or_none()
+    if owner is None:
+        new = {"incarnation": incarnation, "service": service, "token": token}
+        times = {"reported_until": now, "served_until": now}
+        connection.execute(sa.insert(t.access_points).values(**new, **times, last_number=0, done=False))
+    elif owner.token is None:
+        connection.execute(sa.update(t.access_points).where(row).values(token=token))
+    elif owner.token != token:
+        raise PermissionDenied(
+            "this incarnation is another token's; draw a random name of your own, anew at every start",
+            reason="NOT_YOUR_INCARNATION",  # the same as consentry_guard.rpc.authority.NOT_YOUR_INCARNATION
+        )
+
+
+def may_serve(connection: sa.Connection, incarnation: str, service: str, token: str, now: Instant) -> None:
+    """A member is about to be granted a lease: it may serve, until that can no longer be usable. See `claim`."""
+    claim(connection, incarnation, service, token, now)
+    row = t.access_points.c.incarnation == incarnation
+    connection.execute(sa.update(t.access_points).where(row).values(served_until=Instant(now + _LEASE)))
 
 
 def serves_no_more(connection: sa.Connection, incarnation: str, now: Instant) -> None:
@@ -37,14 +57,12 @@ def serves_no_more(connection: sa.Connection, incarnation: str, now: Instant) ->
     connection.execute(sa.update(t.access_points).where(row).values(served_until=now))
 
 
-def keep(connection: sa.Connection, report: AccessReport) -> None:
-    """Count a report; nothing for one that was counted before."""
+def keep(connection: sa.Connection, report: AccessReport, token: str) -> None:
+    """Count a report; nothing for one that was counted before. See `claim`."""
     columns = t.access_points.c
     row = columns.incarnation == report.incarnation
-    point = connection.execute(sa.select(t.access_points).where(row)).one_or_none()
-    if point is None:
-        _add_point(connection, report.incarnation, report.service, report.start, served_until=report.end)
-        point = connection.execute(sa.select(t.access_points).where(row)).one()
+    claim(connection, report.incarnation, report.service, token, report.start)
+    point = connection.execute(sa.select(t.access_points).where(row)).one()
     if report.number <= point.last_number:
         return
     # A first report begins when its incarnation took its own first look at the time, a little after it had joined.
@@ -137,19 +155,6 @@ def forget_before(connection: sa.Connection, time: Instant) -> None:
     connection.execute(sa.delete(t.accesses).where(t.accesses.c.hour <= time - HOUR))
     connection.execute(sa.delete(t.access_gaps).where(t.access_gaps.c.end_time < time))
     connection.execute(sa.delete(t.access_points).where(t.access_points.c.served_until < time))
-
-
-def _add_point(connection: sa.Connection, incarnation: str, service: str, time: Instant, *, served_until: Instant) -> None:
-    connection.execute(
-        sa.insert(t.access_points).values(
-            incarnation=incarnation,
-            service=service,
-            reported_until=time,
-            last_number=0,
-            done=False,
-            served_until=served_until,
-        )
-    )
 
 
 def _count(connection: sa.Connection, report: AccessReport) -> None:

@@ -18,8 +18,13 @@ EVERYTHING: Final = ""
 """The subject of a change that may have taken anything away from anybody: of a restore."""
 
 
-def grant(connection: sa.Connection, incarnation: str, service: str, applied: Revision | None, now: Instant) -> None:
-    """Count another lease of a member, and note what it has acknowledged. To be committed before the lease is made."""
+def grant(
+    connection: sa.Connection, incarnation: str, service: str, token: str, applied: Revision | None, now: Instant
+) -> None:
+    """Count another lease of a member, and note what it has acknowledged. To be committed before the lease is made.
+
+    PermissionDenied when the incarnation is another token's: see `accesses.claim`.
+    """
     row = t.members.c.incarnation == incarnation
     applied_columns: dict[str, Any] = {}
     if applied is not None:
@@ -28,7 +33,7 @@ def grant(connection: sa.Connection, incarnation: str, service: str, applied: Re
     if updated.rowcount == 0:
         new = sa.insert(t.members).values(incarnation=incarnation, service=service, join_time=now, leases=1, **applied_columns)
         connection.execute(new)
-    accesses.may_serve(connection, incarnation, service, now)
+    accesses.may_serve(connection, incarnation, service, token, now)
 
 
 def leave(connection: sa.Connection, incarnation: str, now: Instant) -> None:

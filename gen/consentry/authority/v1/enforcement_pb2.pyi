@@ -549,7 +549,10 @@ class FollowRequest(_message.Message):
         INCARNATION_FIELD_NUMBER: _builtins.int
         SERVICE_FIELD_NUMBER: _builtins.int
         incarnation: _builtins.str
-        """A random name of this run of this process, drawn after any fork: 16 to 100 characters. To be kept: who knows it can speak for it."""
+        """A random name of this run of this process, drawn after any fork: 16 to 100 characters. It is the token's that says it first:
+        PERMISSION_DENIED (NOT_YOUR_INCARNATION), and the end of the stream, with any other token, from then on and after a restart. To
+        be kept: who knows it, and has that token, can speak for it.
+        """
         service: _builtins.str
         """Which service this is, for operators to read. At most 100 characters."""
         def __init__(

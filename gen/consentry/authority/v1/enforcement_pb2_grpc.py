@@ -94,7 +94,8 @@ class EnforcementServiceServicer(object):
 
     def ReportAccesses(self, request, context):
         """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-        again is counted once. Called by the guard, with a service's token.
+        again is counted once. Called by the guard, with a service's token. PERMISSION_DENIED, and nothing is counted, with another
+        token than the incarnation's (NOT_YOUR_INCARNATION).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,8 @@ class EnforcementServiceStub:
     """
     ReportAccesses: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]
     """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-    again is counted once. Called by the guard, with a service's token.
+    again is counted once. Called by the guard, with a service's token. PERMISSION_DENIED, and nothing is counted, with another
+    token than the incarnation's (NOT_YOUR_INCARNATION).
     """
     ListEnforcementPoints: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
@@ -73,7 +74,8 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     """
     ReportAccesses: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]  # type: ignore[assignment]
     """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-    again is counted once. Called by the guard, with a service's token.
+    again is counted once. Called by the guard, with a service's token. PERMISSION_DENIED, and nothing is counted, with another
+    token than the incarnation's (NOT_YOUR_INCARNATION).
     """
     ListEnforcementPoints: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]  # type: ignore[assignment]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
@@ -119,7 +121,8 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_enforcement_pb2.ReportAccessesResponse, _abc.Awaitable[_enforcement_pb2.ReportAccessesResponse]]:
         """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-        again is counted once. Called by the guard, with a service's token.
+        again is counted once. Called by the guard, with a service's token. PERMISSION_DENIED, and nothing is counted, with another
+        token than the incarnation's (NOT_YOUR_INCARNATION).
         """
 
     @_abc_1.abstractmethod
