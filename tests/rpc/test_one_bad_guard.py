@@ -162,6 +162,24 @@ async def test_names_are_of_a_length_that_receipts_have_room_for(authority: Runn
     assert (await refused(call)).code is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_service_that_is_limited_to_partners_reports_of_their_keys_only(authority: RunningAuthority) -> None:
+    """Or it could tell customers that anybody has read their data."""
+    secret = await another_service(authority, partners=["partners/acme"])
+    counts = [
+        AccessCount(
+            key=f"partners/{partner}/keys/k1", customer="customers/north", data_class=DATA_CLASS_TELEMETRY,
+            hour=to_timestamp(at(0)), messages=1, readings=1_000_000,
+        )
+        for partner in ("acme", "rival")
+    ]  # fmt: skip
+    answer = await refusal_of(report(authority, *counts, secret=secret))
+    assert (answer.code, answer.reason) == (grpc.StatusCode.PERMISSION_DENIED, "KEY_OUT_OF_REACH")
+    assert not (await told(authority)).accesses
+    await report(authority, counts[0], secret=secret)
+    (access,) = (await told(authority)).accesses
+    assert access.key == "partners/acme/keys/k1"
+
+
 async def test_made_up_numbers_leave_the_customers_log_readable(authority: RunningAuthority) -> None:
     """Ten thousand of the largest there are: more than fits into the 64 bits of a column, and of a sum."""
     count = AccessCount(

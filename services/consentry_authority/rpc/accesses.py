@@ -6,10 +6,10 @@ from consentry_authority.accesses import AccessCount, AccessReport, Period, Unre
 from consentry_authority.rpc.receipts import point_name
 from consentry_authority.rpc.wire import optional_instant
 from consentry_core import names
-from consentry_core.errors import InvalidArgument
+from consentry_core.errors import InvalidArgument, PermissionDenied
 from consentry_core.rpc.follow_wire import DATA_CLASS_TO_WIRE, data_classes_from_wire
 from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_timestamp
-from consentry_rule import CustomerId, Instant
+from consentry_rule import CustomerId, Instant, Token
 
 MOST_COUNTS = 10_000
 _SHORTEST_INCARNATION, _LONGEST_NAME = 16, 100
@@ -37,6 +37,18 @@ def report_from_wire(request: enforcement_pb2.ReportAccessesRequest) -> AccessRe
         raise InvalidArgument("end_time", "must not be before start_time", reason="TIME_INVALID")
     counts = tuple(_count_from_wire(count, f"counts[{index}]") for index, count in enumerate(request.counts))
     return AccessReport(request.incarnation, request.service, request.number, start, end, counts, request.last)
+
+
+def require_reach(report: AccessReport, service: Token) -> None:
+    """PermissionDenied for a report of keys of others than the partners that the service is limited to."""
+    if not service.partners:
+        return
+    for key in {count.key for count in report.counts}:
+        if names.PARTNER.format(names.KEY.parse(key, "key")[0]) not in service.partners:
+            raise PermissionDenied(
+                "this token is limited to partners; report the keys of no others",
+                reason="KEY_OUT_OF_REACH",  # the same as consentry_guard.rpc.authority.KEY_OUT_OF_REACH
+            )
 
 
 def _time(request: enforcement_pb2.ReportAccessesRequest, field: str) -> Instant:

@@ -19,7 +19,7 @@ from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
 from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.last_uses import LastUses
-from consentry_authority.rpc.accesses import report_from_wire
+from consentry_authority.rpc.accesses import report_from_wire, require_reach
 from consentry_authority.rpc.gate import calling
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
@@ -171,7 +171,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request: enforcement_pb2.ReportAccessesRequest, context: Context
     ) -> enforcement_pb2.ReportAccessesResponse:
         """See the proto."""
-        await self._access_log.take(report_from_wire(request), calling().credential)
+        report, service = report_from_wire(request), calling().credential
+        require_reach(report, await self._token(service))
+        await self._access_log.take(report, service)
         return enforcement_pb2.ReportAccessesResponse()
 
     async def GetEnforcement(  # noqa: N802 - the proto's name
