@@ -122,7 +122,7 @@ async def start(
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
             enforcing=Enforcing(store, clock),
-            access_log=AccessLog(store, clock, kept_days=settings.accesses_kept_days),
+            access_log=AccessLog(store, clock, audit_keys, kept_days=settings.accesses_kept_days),
             last_uses=LastUses(store),
             current=CurrentFacts(store),
         )

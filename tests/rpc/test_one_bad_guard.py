@@ -49,10 +49,15 @@ async def follow(
     call: Any = authority.enforcement.Follow(metadata=bearer(secret or authority.service))
     await call.write(FollowRequest(hello=FollowRequest.Hello(incarnation=incarnation, service=service)))
     await call.write(FollowRequest(renewal=FollowRequest.Renewal(stamp_nano=1)))
+    await lease(call)
+    return call
+
+
+async def lease(call: Any) -> None:
+    """The answer to a renewal; what comes before it is read."""
     async with asyncio.timeout(PATIENCE):
         while not (await call.read()).HasField("lease"):
             pass
-    return call
 
 
 async def refused(call: Any) -> Refusal:
@@ -70,9 +75,7 @@ def at(seconds: float) -> Instant:
     return Instant(START + round(seconds * SECOND))
 
 
-async def report(
-    authority: RunningAuthority, *counts: AccessCount, end: float = 10, secret: str = "", **fields: Any
-) -> None:
+async def report(authority: RunningAuthority, *counts: AccessCount, end: float = 10, secret: str = "", **fields: Any) -> None:
     said: dict[str, Any] = {"incarnation": INCARNATION, "service": "test", "number": 1, **fields}
     request = ReportAccessesRequest(counts=counts, start_time=to_timestamp(at(0)), end_time=to_timestamp(at(end)), **said)
     await authority.enforcement.ReportAccesses(request, metadata=bearer(secret or authority.service))
@@ -201,7 +204,7 @@ async def test_who_goes_on_serving_after_its_last_report_shows(authority: Runnin
     for _ in range(3):
         clock.advance(20)
         await guard.write(FollowRequest(renewal=FollowRequest.Renewal(stamp_nano=1)))
-        await guard.read()
+        await lease(guard)
     (interval,) = (await told(authority)).unreported_intervals
     assert (interval.start_time, interval.HasField("end_time")) == (to_timestamp(at(10)), False)
     guard.cancel()

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage import enforcement
 from consentry_authority.storage.migrations import is_current, migrate
 from consentry_authority.storage.tables import access_points, field_numbers, key_listings, metadata, partners
@@ -88,9 +89,9 @@ def test_an_enforcement_point_from_before_is_whose_token_speaks_for_it_next(engi
         connection.exec_driver_sql("INSERT INTO access_points VALUES ('i1', 'devices', 5, 2, FALSE, 9)")
     migrate(engine)
     with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
-        enforcement.grant(connection, "i1", "devices", "tokens/first", None, Instant(7))
+        enforcement.grant(connection, Speaker("i1", "devices", "tokens/first"), None, Instant(7))
         with pytest.raises(PermissionDenied, match="another token's"):
-            enforcement.grant(connection, "i1", "devices", "tokens/second", None, Instant(8))
+            enforcement.grant(connection, Speaker("i1", "devices", "tokens/second"), None, Instant(8))
         point = connection.execute(sa.select(access_points)).one()
         assert (point.token, point.reported_until, point.last_number) == ("tokens/first", 5, 2)
 

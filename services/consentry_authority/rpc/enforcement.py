@@ -14,6 +14,7 @@ from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.current import CurrentFacts, UntilCommit
+from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
@@ -136,7 +137,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                         if following.asks_for_a_lease:
                             # The member's row first, then the head that the lease names: whoever commits in between finds it.
                             hello = following.hello
-                            await self._enforcing.granting(hello.incarnation, hello.service, caller.credential)
+                            await self._enforcing.granting(Speaker(hello.incarnation, hello.service, caller.credential))
                         for said in await self._store.read(turn):
                             yield to_response(said)
                     if following.owes:
@@ -156,7 +157,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         incarnation = following.hello.incarnation
         match message:
             case Hello():
-                await self._enforcing.connected(incarnation, message.service, token)
+                await self._enforcing.connected(Speaker(incarnation, message.service, token))
                 joined.callback(self._enforcing.disconnected, incarnation)
             case Acknowledgement():
                 self._enforcing.acknowledged(incarnation, message.revision)
@@ -172,8 +173,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     ) -> enforcement_pb2.ReportAccessesResponse:
         """See the proto."""
         report, service = report_from_wire(request), calling().credential
-        require_reach(report, await self._token(service))
-        await self._access_log.take(report, service)
+        token = await self._token(service)
+        require_reach(report, token)
+        await self._access_log.take(report, service, token)
         return enforcement_pb2.ReportAccessesResponse()
 
     async def GetEnforcement(  # noqa: N802 - the proto's name

@@ -6,11 +6,13 @@ whose each incarnation is, for as long as anything is known of it: no other serv
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from consentry_authority.accesses import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
 from consentry_core.clock import SECOND
@@ -26,28 +28,27 @@ _MOST_UNREPORTED = 1_000
 _LARGEST = 2**63 - 1
 
 
-def claim(connection: sa.Connection, incarnation: str, service: str, token: str, now: Instant) -> None:
-    """A service's token speaks for an incarnation. PermissionDenied when it is another one's: it is whose token spoke first."""
+def claim(connection: sa.Connection, speaker: Speaker, now: Instant) -> None:
+    """A token speaks for an incarnation. PermissionDenied when that is another one's: it is whose token spoke first."""
     columns = t.access_points.c
-    row = columns.incarnation == incarnation
+    row = columns.incarnation == speaker.incarnation
     owner = connection.execute(sa.select(columns.token).where(row)).one_or_none()
     if owner is None:
-        new = {"incarnation": incarnation, "service": service, "token": token}
         times = {"reported_until": now, "served_until": now}
-        connection.execute(sa.insert(t.access_points).values(**new, **times, last_number=0, done=False))
+        connection.execute(sa.insert(t.access_points).values(**asdict(speaker), **times, last_number=0, done=False))
     elif owner.token is None:
-        connection.execute(sa.update(t.access_points).where(row).values(token=token))
-    elif owner.token != token:
+        connection.execute(sa.update(t.access_points).where(row).values(token=speaker.token))
+    elif owner.token != speaker.token:
         raise PermissionDenied(
             "this incarnation is another token's; draw a random name of your own, anew at every start",
             reason="NOT_YOUR_INCARNATION",  # the same as consentry_guard.rpc.authority.NOT_YOUR_INCARNATION
         )
 
 
-def may_serve(connection: sa.Connection, incarnation: str, service: str, token: str, now: Instant) -> None:
+def may_serve(connection: sa.Connection, speaker: Speaker, now: Instant) -> None:
     """A member is about to be granted a lease: it may serve, until that can no longer be usable. See `claim`."""
-    claim(connection, incarnation, service, token, now)
-    row = t.access_points.c.incarnation == incarnation
+    claim(connection, speaker, now)
+    row = t.access_points.c.incarnation == speaker.incarnation
     connection.execute(sa.update(t.access_points).where(row).values(served_until=Instant(now + _LEASE)))
 
 
@@ -57,14 +58,14 @@ def serves_no_more(connection: sa.Connection, incarnation: str, now: Instant) ->
     connection.execute(sa.update(t.access_points).where(row).values(served_until=now))
 
 
-def keep(connection: sa.Connection, report: AccessReport, token: str) -> None:
-    """Count a report; nothing for one that was counted before. See `claim`."""
+def keep(connection: sa.Connection, report: AccessReport, token: str) -> bool:
+    """Count a report; whether it was not counted before. See `claim`."""
     columns = t.access_points.c
     row = columns.incarnation == report.incarnation
-    claim(connection, report.incarnation, report.service, token, report.start)
+    claim(connection, Speaker(report.incarnation, report.service, token), report.start)
     point = connection.execute(sa.select(t.access_points).where(row)).one()
     if report.number <= point.last_number:
-        return
+        return False
     # A first report begins when its incarnation took its own first look at the time, a little after it had joined.
     if report.number > 1 and report.start > point.reported_until:
         gap = {"incarnation": report.incarnation, "start_time": point.reported_until, "end_time": report.start}
@@ -76,6 +77,7 @@ def keep(connection: sa.Connection, report: AccessReport, token: str) -> None:
         .where(row)
         .values(last_number=report.number, reported_until=reported_until, done=point.done or report.last)
     )
+    return True
 
 
 def page(

@@ -8,5 +8,5 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Apply. Whose the points are that are there already, nobody has written down: they are whose token speaks for them next."""
+    """Apply. Whose the points are that are there already, nobody has written down: theirs whose token speaks for them next."""
     op.add_column("access_points", sa.Column("token", sa.Text))
