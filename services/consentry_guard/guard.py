@@ -82,6 +82,8 @@ class Guard:
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
     calls begin and cease to be served, for health checks. `trusted_proxies` are those whose `x-forwarded-for` counts.
 
+    `streams_per_key` is how many streams a key may have open whose quota says nothing of them; 0: any number.
+
     `tls` is how to connect to the authority; without it, in plaintext: refused beyond the loopback interface (SettingError),
     unless `plaintext` allows it. `certificates` says which methods need whose client certificate.
 
@@ -106,12 +108,13 @@ class Guard:
         tls: ClientTls | None = None,
         plaintext: bool = False,
         certificates: RequiredCertificates = NO_CERTIFICATES,
+        streams_per_key: int = 1_000,
     ) -> None:
         if tls is None:
             require_private(target, plaintext=plaintext, instead="TLS to the authority (tls=...)")
         self._certificates = certificates
         self._peers = Peers(trusted_proxies)
-        self._quotas = Quotas()
+        self._quotas = Quotas(streams_per_key=streams_per_key)
         self._clock = clock or SystemClock()
         self._policies = policies
         self._scopes = scopes

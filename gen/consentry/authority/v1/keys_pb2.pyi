@@ -105,8 +105,9 @@ class Key(_message.Message):
 
     @_typing.final
     class Quota(_message.Message):
-        """Quota limits a key at each enforcement point by itself, and CoverageService likewise. Answers tell what is left of it in their
-        trailing metadata: `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED, with the time to come back.
+        """Quota limits a key at each enforcement point by itself, and at the authority CoverageService and `WhoAmI` together. Answers tell
+        what is left of it in their trailing metadata: `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED,
+        with the time to come back.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -116,7 +117,9 @@ class Key(_message.Message):
         calls_per_minute: _builtins.int
         """Calls, streams that are opened included. As many at once after a minute of quiet. 0: no limit."""
         open_streams: _builtins.int
-        """Streams that are open at the same time. 0: no limit. One that is open goes on when the limit is lowered."""
+        """Streams that are open at the same time. 0: as many as the service allows any key, 1000 unless it was set up otherwise, and
+        `consentry-streams-left` is not told. One that is open goes on when the limit is lowered.
+        """
         def __init__(
             self,
             *,
