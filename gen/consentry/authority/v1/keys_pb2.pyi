@@ -203,7 +203,9 @@ class Key(_message.Message):
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """KIND_SPECIFIC_CUSTOMERS only: `customers/{customer}`, without doubles, ordered. A customer that is not valid now stays on the
-        list, is not covered, and comes back when it is valid again.
+        list, is not covered, and comes back when it is valid again. At most 100000, of which at most 5000 can be new in one call, for
+        everybody's changes wait for it: a longer list begins with 5000, and grows by further `UpdateKey` calls, each with the whole list
+        so far and at most 5000 more. INVALID_ARGUMENT (TOO_MANY) beyond that. Any number can be taken off at once.
         """
 
     @_builtins.property
