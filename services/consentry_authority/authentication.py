@@ -54,7 +54,9 @@ class Authenticator:
         remembered = self._memory.recall(secret)
         if remembered is not None:
             return remembered
-        public_id = self._public_id(secret)
+        public_id = self._checksum_keys.public_id(secret)
+        if public_id is None:
+            raise invalid("malformed or forged")
         proving = self._proving.get(secret)
         if proving is None:
             proving = self._begin(public_id, secret)
@@ -64,15 +66,9 @@ class Authenticator:
     def recall(self, secret: str) -> Identity | None:
         """Steps 1 and 2 of `identify`, which need not wait. None: made here, and not proved yet."""
         remembered = self._memory.recall(secret)
-        if remembered is None:
-            self._public_id(secret)
-        return remembered
-
-    def _public_id(self, secret: str) -> str:
-        public_id = self._checksum_keys.public_id(secret)
-        if public_id is None:
+        if remembered is None and self._checksum_keys.public_id(secret) is None:
             raise invalid("malformed or forged")
-        return public_id
+        return remembered
 
     def _begin(self, public_id: str, secret: str) -> asyncio.Task[Identity]:
         if self._of_id[public_id] >= _AT_ONCE_OF_ONE_ID:

@@ -55,9 +55,9 @@ class CurrentFacts:
         self._credentials: UntilCommit[str, Key | Token | None] = UntilCommit(store)
         self._head: UntilCommit[None, Revision] = UntilCommit(store)
 
-    def remembered(self, name: str) -> Key | Token | None:
-        """A key or token, if it lives and is remembered."""
-        return self._credentials.get(name)
+    def until_commit(self) -> UntilCommit[Any, Any]:
+        """For what somebody else finds by these facts, and by nothing else."""
+        return UntilCommit(self._store)
 
     async def credential(self, name: str) -> Key | Token | None:
         """A key or token with its live secrets; None for one that is deleted or never was."""

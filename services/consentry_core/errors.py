@@ -51,10 +51,12 @@ class ConsentryError(Exception):
 class Unauthenticated(ConsentryError):
     """No credential, or none that counts. One answer for malformed, forged, unknown and deleted.
 
-    `detail` says which, for the audit log: it is told to nobody.
+    `detail` says which, for the audit log: it is told to nobody. Nor is `source`: what many of these have in common when one
+    client makes them, where that is not who calls.
     """
 
     default_reason = "CREDENTIAL_INVALID"
+    source = ""
 
     def __init__(
         self,

@@ -181,7 +181,7 @@ class Guard:
     def admit(self, call: OpenCall) -> Later:
         """See `Gate.admit`, and the numbered steps above."""
         self._certificates.require(call)
-        secret = bearer_secret(call.context.invocation_metadata() or ())
+        secret = bearer_secret(call.metadata)
         identity = self._memory.recall(secret)
         if identity is None or not self._follower.is_verified(identity.credential):
             return self._admit_once_verified(call, secret)
@@ -418,8 +418,7 @@ class Guard:
 
 
 def _request_id(call: OpenCall) -> str:
-    metadata = call.context.invocation_metadata() or ()
-    return next((str(value) for key, value in metadata if key == _REQUEST_ID), "")
+    return next((str(value) for key, value in call.metadata if key == _REQUEST_ID), "")
 
 
 def _require(call: Call, scope: Callable[[Any], Iterable[Access]], request: Any) -> Later:

@@ -12,6 +12,7 @@ from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member
 from consentry_authority.enforcement.following import Following
 from consentry_core.clock import BootTime
+from consentry_core.errors import InvalidArgument
 from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
 from consentry_rule import Instant
 from model.database import Committed, Database, view
@@ -121,8 +122,11 @@ class Replica:
                 yield WAITS
             stream.news = False
             over = stream.closed
-            while stream.inbox:
-                yield from self.take(following, stream.inbox.popleft())
+            try:
+                while stream.inbox:
+                    yield from self.take(following, stream.inbox.popleft())
+            except InvalidArgument:  # what it was told does not fit: the stream ends with that
+                break
             if following.gone:
                 break
             if following.hello is not None:

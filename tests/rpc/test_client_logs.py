@@ -10,6 +10,7 @@ import pytest
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
+from consentry_authority.rpc.receipts import point_name
 from consentry_client import Access, AsyncClient, Client, DataClass, PermissionDenied, UnreportedInterval
 from consentry_core.clock import SECOND
 from consentry_core.rpc.client import bearer
@@ -91,7 +92,7 @@ async def test_what_each_key_read_is_told_over_all_pages(authority: RunningAutho
     await report(1, 0, 10, refusal, *(counted(hour) for hour in range(MORE_THAN_A_PAGE)))
     await report(3, 50, 60)
     lost, *accesses = await both(authority, lambda client: client.accesses(NORTH))
-    expected = UnreportedInterval("enforcementPoints/incarnation-0123456789", "test", after(10), after(50))
+    expected = UnreportedInterval(point_name("incarnation-0123456789"), "test", after(10), after(50))
     assert lost == expected, "first of all, and once"
     assert accesses[0] == Access(
         KEY, DataClass.TELEMETRY, BEGAN + timedelta(hours=MORE_THAN_A_PAGE - 1), 2, MORE_THAN_A_PAGE - 1, 70, 1, 3

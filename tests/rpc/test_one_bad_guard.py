@@ -48,13 +48,13 @@ async def follow(
     """A stream on which a lease was asked for, and granted."""
     call: Any = authority.enforcement.Follow(metadata=bearer(secret or authority.service))
     await call.write(FollowRequest(hello=FollowRequest.Hello(incarnation=incarnation, service=service)))
-    await call.write(FollowRequest(renewal=FollowRequest.Renewal(stamp_nano=1)))
-    await lease(call)
+    await renew(call)
     return call
 
 
-async def lease(call: Any) -> None:
-    """The answer to a renewal; what comes before it is read."""
+async def renew(call: Any) -> None:
+    """Ask for a lease, and wait until it is granted."""
+    await call.write(FollowRequest(renewal=FollowRequest.Renewal(stamp_nano=1)))
     async with asyncio.timeout(PATIENCE):
         while not (await call.read()).HasField("lease"):
             pass
@@ -203,8 +203,7 @@ async def test_who_goes_on_serving_after_its_last_report_shows(authority: Runnin
     assert not (await told(authority)).unreported_intervals
     for _ in range(3):
         clock.advance(20)
-        await guard.write(FollowRequest(renewal=FollowRequest.Renewal(stamp_nano=1)))
-        await lease(guard)
+        await renew(guard)
     (interval,) = (await told(authority)).unreported_intervals
     assert (interval.start_time, interval.HasField("end_time")) == (to_timestamp(at(10)), False)
     guard.cancel()

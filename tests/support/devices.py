@@ -140,7 +140,7 @@ class RuleGate:
 
     async def admit(self, call: OpenCall) -> None:
         """See `Gate.admit`."""
-        secret = bearer_secret(call.context.invocation_metadata() or ())
+        secret = bearer_secret(call.metadata)
         credential = self.credentials.get(secret)
         if credential is None:
             raise invalid()

@@ -64,9 +64,12 @@ def recorded(record: Record) -> type[gate.OpenCall]:
     calls = itertools.count()
 
     class RecordedCall(gate.OpenCall):
-        def __init__(self, method: str, context: gate.Context, *, streaming: bool = False) -> None:
-            super().__init__(method, _RecordedContext(self, context), streaming=streaming)  # type: ignore[arg-type]
-            given = dict(context.invocation_metadata() or ()).get("reader")
+        def __init__(
+            self, method: str, context: gate.Context, *, streaming: bool = False, metadata: gate.Metadata = ()
+        ) -> None:
+            recorded = _RecordedContext(self, context)
+            super().__init__(method, recorded, streaming=streaming, metadata=metadata)  # type: ignore[arg-type]
+            given = dict(metadata).get("reader")
             self.name = str(given) if given else f"{os.getpid()}.{next(calls)}"
             self.number = 0
             self._in_write = False

@@ -46,7 +46,7 @@ class _Known:
     """Lets in who says `known`."""
 
     async def admit(self, call: OpenCall) -> None:
-        if ("who", "known") not in (call.context.invocation_metadata() or ()):
+        if ("who", "known") not in call.metadata:
             raise errors.Unauthenticated("the credential is not valid")
 
     def refused(self, call: OpenCall, error: errors.ConsentryError) -> None:

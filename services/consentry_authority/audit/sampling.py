@@ -52,14 +52,16 @@ class Sampler:
 
     def takes(self, kind: EntryKind, source: str, outcome: str, now: BootTime) -> bool:
         """Whether this one is written; counted if it is not."""
-        bucket = self._sources.get((kind, source))
-        if bucket is None:
-            bucket = self._sources[kind, source] = _Bucket(self._per_source.burst, now)
+        of_source, of_kind = self._sources.get((kind, source)), self._kinds.get(kind)
+        if of_source is None:
+            of_source = self._sources[kind, source] = _Bucket(self._per_source.burst, now)
             if len(self._sources) > _SOURCES:
                 self._sources.popitem(last=False)
-        self._sources.move_to_end((kind, source))
-        of_kind = self._kinds.setdefault(kind, _Bucket(self._per_kind.burst, now))
-        if bucket.take(self._per_source, now) and of_kind.take(self._per_kind, now):
+        else:
+            self._sources.move_to_end((kind, source))
+        if of_kind is None:
+            of_kind = self._kinds[kind] = _Bucket(self._per_kind.burst, now)
+        if of_source.take(self._per_source, now) and of_kind.take(self._per_kind, now):
             return True
         self.leave_out(kind, outcome)
         return False

@@ -10,6 +10,12 @@ def usable_credential(
 ) -> tuple[Key | Token, Secret]:
     """Both, as they are now; Unauthenticated or PermissionDenied unless both are usable, and from that address."""
     credential, secret = live_credential(facts, secret_id)
+    require_usable(credential, secret, address, now)
+    return credential, secret
+
+
+def require_usable(credential: Key | Token, secret: Secret, address: Address | None, now: Instant) -> None:
+    """Unauthenticated or PermissionDenied unless both are usable now, and from that address."""
     for decision in (usable(credential, now), usable(secret, now)):
         if isinstance(decision, Deny):
             raise denied(decision)
@@ -17,7 +23,6 @@ def usable_credential(
         decision = reachable(credential, address)
         if isinstance(decision, Deny):
             raise denied(decision)
-    return credential, secret
 
 
 def live_credential(facts: Key | Token | None, secret_id: str) -> tuple[Key | Token, Secret]:

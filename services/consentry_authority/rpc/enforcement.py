@@ -21,7 +21,7 @@ from consentry_authority.enforcement.proving import Proved, Prover
 from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.last_uses import LastUses
 from consentry_authority.rpc.accesses import report_from_wire, require_reach
-from consentry_authority.rpc.gate import calling
+from consentry_authority.rpc.gate import calling, host_of
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
 from consentry_authority.storage.store import Store
@@ -59,7 +59,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     ) -> None:
         self._prover = prover
         self._current = current
-        self._verified: UntilCommit[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = UntilCommit(store)
+        self._verified: UntilCommit[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_commit()
         """By service and secret."""
         self._last_uses = last_uses
         self._clock = clock
@@ -82,7 +82,11 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 verified = await self._verified.find((service, identity.secret_id), partial(self._verify, service, identity))
         except Unauthenticated as error:
             # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
-            raise Unauthenticated(error.message, detail=_shown(request.peer, error), reason=SECRET_INVALID) from None
+            error.reason, error.detail = SECRET_INVALID, _shown(request.peer, error)
+            error.source = (
+                f"{service} {host_of(request.peer[:_LONGEST_PEER])}"  # a flood of one guard's client hides no other's
+            )
+            raise
         self._last_uses.used(identity.secret_id, self._clock.now())
         return verified
 

@@ -1,5 +1,6 @@
 """Who gets in. The same steps for every method, the method's own row of `policies` last. Who does not is noted."""
 
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -7,8 +8,8 @@ from consentry_authority.audit.chain import EntryKind
 from consentry_authority.auditing import Auditing, Refused
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import Actor
-from consentry_authority.commands.live import live_credential, usable_credential
-from consentry_authority.current import CurrentFacts
+from consentry_authority.commands.live import require_usable
+from consentry_authority.current import CurrentFacts, UntilCommit
 from consentry_authority.last_uses import LastUses
 from consentry_authority.signed_in import LONGEST_TOKEN, SignedIn, is_signed
 from consentry_authority.storage.store import Origin
@@ -16,16 +17,25 @@ from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.errors import ConsentryError, Unauthenticated, Unavailable
 from consentry_core.identity import Identity
-from consentry_core.rpc.bearer import bearer_secret
+from consentry_core.rpc.bearer import bearer_secret, invalid
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
 from consentry_core.rpc.gate import Later, OpenCall, current_call
 from consentry_core.rpc.peers import Peers
-from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
-from consentry_rule import Key, Token
+from consentry_core.rpc.policy import Caller, Policies, caller_kind, require_allowed
+from consentry_rule import Key, Secret, Token
 
 _REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105 - the name of a method
 
 _REQUEST_ID = "x-request-id"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Whose secret it is that was proved, and what stands behind it as of the last commit. `secret` is None for a dead one."""
+
+    actor: Actor
+    credential: Key | Token
+    secret: Secret | None
 
 
 class AuthorityGate:
@@ -48,6 +58,7 @@ class AuthorityGate:
         self._signed_in = signed_in
         self._authenticator = authenticator
         self._current = current
+        self._known: UntilCommit[str, _Known] = current.until_commit()  # by secret
         self._policies = policies
         self._auditing = auditing
         self._last_uses = last_uses
@@ -65,22 +76,21 @@ class AuthorityGate:
            can still be killed by who holds it.
         5. The method is for callers of this kind.
         """
-        metadata = call.context.invocation_metadata() or ()
-        for key, value in metadata:
+        for key, value in call.metadata:
             if key == _REQUEST_ID:
                 call.request_id = str(value)
                 break
         call.on_request = partial(_remember_request_id, call)
         call.peer_of = self._peers.described
         self._certificates.require(call)
-        secret = bearer_secret(metadata, longest=LONGEST_TOKEN)
+        secret = bearer_secret(call.metadata, longest=LONGEST_TOKEN)
         if self._signed_in is not None and is_signed(secret):
             return self._admit_signed_in(call, self._signed_in, secret)
         identity = self._authenticator.recall(secret)
-        facts = None if identity is None else self._current.remembered(identity.credential)
-        if identity is None or facts is None:
+        known = None if identity is None else self._known.get(identity.secret_id)
+        if known is None:
             return self._admit_once_known(call, secret)
-        self._admit_identified(call, identity, facts)
+        self._admit_known(call, known)
         return None
 
     async def _admit_signed_in(self, call: OpenCall, signed_in: SignedIn, token: str) -> None:
@@ -89,41 +99,52 @@ class AuthorityGate:
 
     async def _admit_once_known(self, call: OpenCall, secret: str) -> None:
         identity = await self._authenticator.identify(secret)
-        self._admit_identified(call, identity, await self._current.credential(identity.credential))
+        self._admit_known(call, await self._known.find(identity.secret_id, partial(self._look_up, identity)))
 
-    def _admit_identified(self, call: OpenCall, identity: Identity, facts: Key | Token | None) -> None:
+    async def _look_up(self, identity: Identity) -> _Known:
+        """Who has proved to be this."""
+        facts = await self._current.credential(identity.credential)
+        if facts is None:
+            raise invalid("the credential is deleted")
+        secret = next((secret for secret in facts.secrets if secret.id == identity.secret_id), None)
+        organization = names.PARTNER.format(facts.partner) if isinstance(facts, Key) else facts.organization
+        return _Known(Actor(identity.credential, caller_kind(facts), organization, identity.secret_id), facts, secret)
+
+    def _admit_known(self, call: OpenCall, known: _Known) -> None:
         """Steps 3 to 5."""
-        now = self._clock.now()
-        address = self._peers.address(call.context) if isinstance(facts, Key) else None
-        if facts is not None:  # known to the audit log from here on, let in or not
-            call.caller = Actor(identity.credential, caller_kind(facts), _organization(facts), identity.secret_id, address)
-        if call.method == _REVOKE_SECRET:
-            facts, _ = live_credential(facts, identity.secret_id)
-        else:
-            facts, _ = usable_credential(facts, identity.secret_id, address, now)
-        self._last_uses.used(identity.secret_id, now)
-        require_allowed(self._policies, call.method, caller_kind(facts))
+        actor, now = known.actor, self._clock.now()
+        if actor.kind is Caller.KEY:
+            actor = replace(actor, address=self._peers.address(call.context))
+        call.caller = actor  # known to the audit log from here on, let in or not
+        if known.secret is None:
+            raise invalid(f"secret {actor.secret_id} is dead")
+        if call.method != _REVOKE_SECRET:
+            require_usable(known.credential, known.secret, actor.address, now)
+        self._last_uses.used(actor.secret_id, now)
+        require_allowed(self._policies, call.method, actor.kind)
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
         """See `Gate.refused`. That the authority cannot answer just now is no refusal."""
         if isinstance(error, Unavailable):
             return
-        actor, peer = cast("Actor | None", call.caller), peer_of(call)
-        kind = EntryKind.FAILURE if isinstance(error, Unauthenticated) else EntryKind.REFUSAL
-        if not self._auditing.takes(kind, peer.rpartition(":")[0] if actor is None else actor.credential, error.reason):
-            return
-        self._auditing.note(
-            Refused(
-                kind=kind,
-                outcome=error.reason,
-                actor="" if actor is None else actor.credential,
-                organization="" if actor is None else actor.organization,
-                method=call.method,
-                peer=peer,
-                request_id=call.request_id,
-                detail=error.detail if isinstance(error, Unauthenticated) else error.message,
+        actor = cast("Actor | None", call.caller)
+        kind, source, detail = EntryKind.REFUSAL, "", error.message
+        if isinstance(error, Unauthenticated):
+            kind, source, detail = EntryKind.FAILURE, error.source, error.detail
+        source = source or (host_of(peer_of(call)) if actor is None else actor.credential)
+        if self._auditing.takes(kind, source, error.reason):
+            self._auditing.note(
+                Refused(
+                    kind=kind,
+                    outcome=error.reason,
+                    actor="" if actor is None else actor.credential,
+                    organization="" if actor is None else actor.organization,
+                    method=call.method,
+                    peer=peer_of(call),
+                    request_id=call.request_id,
+                    detail=detail,
+                )
             )
-        )
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
@@ -133,10 +154,6 @@ def _remember_request_id(call: OpenCall, request: Any) -> None:
     """A request's own `request_id` says more than the one in its metadata."""
     if "request_id" in request.DESCRIPTOR.fields_by_name:
         call.request_id = request.request_id or call.request_id
-
-
-def _organization(facts: Key | Token) -> str:
-    return names.PARTNER.format(facts.partner) if isinstance(facts, Key) else facts.organization
 
 
 def calling() -> Actor:
@@ -153,3 +170,8 @@ def origin() -> Origin:
 def peer_of(call: OpenCall) -> str:
     """See `Peers.described`: `ipv4:192.0.2.1:50000`, and whom a trusted proxy names before it."""
     return call.peer_of(call.context)
+
+
+def host_of(peer: str) -> str:
+    """A described peer without its port: what many connections of one client have in common."""
+    return peer.rpartition(":")[0]

@@ -18,7 +18,7 @@ that is stuck in a write stays stuck until its client reads or goes (`stuck` may
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeAlias, cast
 
@@ -30,9 +30,10 @@ from consentry_core.rpc.refusing import given_up, let_go, refusal_of, refuse
 from consentry_core.rpc.turning_away import TurningAway
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Check = Callable[[], None]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # in quotes: subscriptable for the type checker only
-_BehindGate: TypeAlias = "Callable[[_Handler, str], _Handler]"
+_BehindGate: TypeAlias = "Callable[[_Handler, str], _GatedMethod]"
 _Answer: TypeAlias = "Callable[[OpenCall, Any], Awaitable[bytes | None]]"
 Later: TypeAlias = Awaitable[None] | None
 """What is still to be awaited; None when everything is done already.
@@ -66,6 +67,7 @@ class OpenCall:
         "check_write",
         "context",
         "message_bytes",
+        "metadata",
         "method",
         "on_request",
         "peer_of",
@@ -74,9 +76,11 @@ class OpenCall:
         "writes",
     )
 
-    def __init__(self, method: str, context: Context, *, streaming: bool = False) -> None:
+    def __init__(self, method: str, context: Context, *, streaming: bool = False, metadata: Metadata = ()) -> None:
         self.method = method
         self.context = context
+        self.metadata = metadata
+        """What its client sent with it."""
         self.streaming = streaming
         """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
@@ -178,7 +182,7 @@ class GatedServer:
     """
 
     def __init__(self, server: grpc.aio.Server, gate: Gate) -> None:
-        self._handlers = _GatedHandlers(partial(_gated, gate=gate, turning_away=TurningAway()))
+        self._handlers = _GatedHandlers(partial(_GatedMethod, gate=gate, turning_away=TurningAway()))
         server.add_generic_rpc_handlers((self._handlers,))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
@@ -199,7 +203,7 @@ class _GatedHandlers(grpc.GenericRpcHandler):
     def __init__(self, behind_gate: _BehindGate) -> None:
         self.behind: list[grpc.GenericRpcHandler] = []
         self._behind_gate = behind_gate
-        self._gated: dict[str, _Handler] = {}
+        self._gated: dict[str, _GatedMethod] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "_Handler | None":
         method = handler_call_details.method
@@ -210,15 +214,15 @@ class _GatedHandlers(grpc.GenericRpcHandler):
             if handler is None:
                 return None
             gated = self._gated[method] = self._behind_gate(handler, method)
-        return gated
+        return cast("_Handler", _HandlerOfOne(gated, handler_call_details.invocation_metadata))
 
 
 class GateInterceptor(grpc.aio.ServerInterceptor):
     """Puts a gate in front of every method of a server."""
 
     def __init__(self, gate: Gate) -> None:
-        self._behind_gate = partial(_gated, gate=gate, turning_away=TurningAway())
-        self._gated: dict[str, _Handler] = {}
+        self._behind_gate = partial(_GatedMethod, gate=gate, turning_away=TurningAway())
+        self._gated: dict[str, _GatedMethod] = {}
 
     async def intercept_service(
         self,
@@ -233,72 +237,23 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
             if handler is None:
                 return None
             gated = self._gated[method] = self._behind_gate(handler, method)
-        return gated
-
-
-def _gated(handler: _Handler, method: str, gate: Gate, turning_away: TurningAway) -> _Handler:
-    shapes: dict[tuple[bool, bool], Callable[..., _Handler]] = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    shape = shapes[handler.request_streaming, handler.response_streaming]
-    answer = _GatedMethod(handler, method, gate, turning_away).answer
-    return shape(answer, request_deserializer=None, response_serializer=None)
+        return cast("_Handler", _HandlerOfOne(gated, handler_call_details.invocation_metadata))
 
 
 class _GatedMethod:
     """One method behind a gate, whatever its shape."""
 
     def __init__(self, handler: _Handler, method: str, gate: Gate, turning_away: TurningAway) -> None:
-        self._method = method
-        self._gate = gate
-        self._turning_away = turning_away
+        self.name = method
+        self.gate = gate
+        self.turning_away = turning_away
         self._parse = cast("Callable[[bytes], Any]", handler.request_deserializer or bytes)
         self._serialize = cast("Callable[[Any], bytes]", handler.response_serializer or bytes)
         behaviors = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
         self._behavior = cast("Callable[..., Any]", next(found for found in behaviors if found is not None))
-        self._takes_stream = handler.request_streaming
-        self._streaming = handler.request_streaming or handler.response_streaming
-        self._admitted: _Answer = self._stream if handler.response_streaming else self._reply
-
-    async def answer(self, incoming: Any, context: Context) -> bytes | None:
-        """See the numbered steps above."""
-        call = OpenCall(self._method, context, streaming=self._streaming)
-        current_call.set(call)
-        admitted, slowly = False, False
-        try:
-            # Released before the client is told how the call ended.
-            try:
-                waiting = self._gate.admit(call)
-                if waiting is not None:
-                    await waiting
-                admitted = True
-                return await self._admitted(call, incoming)
-            except errors.ConsentryError as error:
-                self._gate.refused(call, error)
-                refusal = refusal_of(error)
-                slowly = not admitted and isinstance(error, errors.Unauthenticated)
-            except asyncio.CancelledError:
-                ended = call.was_ended()
-                if ended is None:
-                    raise
-                self._gate.refused(call, ended)
-                refusal = refusal_of(ended)
-            finally:
-                self._gate.release(call)
-                call.close()
-        except grpc.aio.AbortError as aborted:  # by the method itself
-            let_go(aborted)
-            return None
-        except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
-            refusal = given_up(self._method, context, error)
-        # Outside of all handlers: what is raised in one holds the error that is handled there, and with it the call.
-        if slowly:
-            await self._turning_away.wait_turn()
-        await refuse(context, refusal)
-        return None
+        self.request_streaming, self.response_streaming = handler.request_streaming, handler.response_streaming
+        self.streaming = handler.request_streaming or handler.response_streaming
+        self.admitted: _Answer = self._stream if handler.response_streaming else self._reply
 
     async def _reply(self, call: OpenCall, incoming: Any) -> bytes:
         request = self._request(incoming)
@@ -324,11 +279,64 @@ class _GatedMethod:
                 await call.write(self._serialize(message))
 
     def _request(self, incoming: Any) -> Any:
-        return parsed_stream(incoming, self._parse) if self._takes_stream else parsed(incoming, self._parse)
+        return parsed_stream(incoming, self._parse) if self.request_streaming else parsed(incoming, self._parse)
 
     def _heard(self, call: OpenCall, request: Any) -> Later:
         """What the gate does with a request."""
-        return None if call.on_request is None or self._takes_stream else call.on_request(request)
+        return None if call.on_request is None or self.request_streaming else call.on_request(request)
+
+
+class _HandlerOfOne:
+    """A `grpc.RpcMethodHandler` for a single call, with its metadata: gRPC would put that together anew if it was asked."""
+
+    __slots__ = ("_metadata", "_method", "request_streaming", "response_streaming")
+
+    request_deserializer = response_serializer = None
+
+    def __init__(self, method: _GatedMethod, metadata: Metadata) -> None:
+        self.request_streaming, self.response_streaming = method.request_streaming, method.response_streaming
+        self._method = method
+        self._metadata = metadata
+
+    async def answer(self, incoming: Any, context: Context) -> bytes | None:
+        """See the numbered steps above."""
+        method, gate = self._method, self._method.gate
+        call = OpenCall(method.name, context, streaming=method.streaming, metadata=self._metadata)
+        current_call.set(call)
+        admitted, slowly = False, False
+        try:
+            # Released before the client is told how the call ended.
+            try:
+                waiting = gate.admit(call)
+                if waiting is not None:
+                    await waiting
+                admitted = True
+                return await method.admitted(call, incoming)
+            except errors.ConsentryError as error:
+                gate.refused(call, error)
+                refusal = refusal_of(error)
+                slowly = not admitted and isinstance(error, errors.Unauthenticated)
+            except asyncio.CancelledError:
+                ended = call.was_ended()
+                if ended is None:
+                    raise
+                gate.refused(call, ended)
+                refusal = refusal_of(ended)
+            finally:
+                gate.release(call)
+                call.close()
+        except grpc.aio.AbortError as aborted:  # by the method itself
+            let_go(aborted)
+            return None
+        except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
+            refusal = given_up(method.name, context, error)
+        # Outside of all handlers: what is raised in one holds the error that is handled there, and with it the call.
+        if slowly:
+            await method.turning_away.wait_turn()
+        await refuse(context, refusal)
+        return None
+
+    unary_unary = unary_stream = stream_unary = stream_stream = answer
 
 
 class _CheckedContext:
