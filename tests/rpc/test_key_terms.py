@@ -243,3 +243,20 @@ def assert_exhausted(told: Refusal, reason: str) -> None:
     assert (told.code, told.reason) == (EXHAUSTED, reason)
     assert told.retry_after is not None
     assert told.retry_after > 0
+
+
+@pytest.mark.parametrize("behind_a_guard", [False, True])
+async def test_a_secret_that_lets_nobody_in_was_not_used(tmp_path: Path, behind_a_guard: bool) -> None:
+    """Whose secret it is decides nothing yet: the guard that asks refuses it, and tells only of what it let in."""
+    async with running_pair(tmp_path) as pair:
+        await pair.authority.partner("acme")
+        key = await create(pair, allowed_networks=[ELSEWHERE])
+        if behind_a_guard:
+            refused = await refusal_of(read(pair, key.secret))
+        else:
+            refused = await refusal_of(pair.authority.coverage.ListCoveredCustomers(COVERED, metadata=bearer(key.secret)))
+        assert refused.reason == "NETWORK_NOT_ALLOWED"
+    async with running_authority(tmp_path / "authority") as authority:  # what was used has been written
+        get = keys_pb2.GetKeyRequest(name=key.key.name)
+        found = await authority.keys.GetKey(get, metadata=bearer(await authority.admin("partners/acme")))
+        assert not found.key.HasField("last_use_time")

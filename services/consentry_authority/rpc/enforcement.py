@@ -87,7 +87,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 f"{service} {host_of(request.peer[:_LONGEST_PEER])}"  # a flood of one guard's client hides no other's
             )
             raise
-        self._last_uses.used(identity.secret_id, self._clock.now())
         return verified
 
     async def _verify(self, service: str, identity: Identity) -> enforcement_pb2.VerifyCredentialResponse:
