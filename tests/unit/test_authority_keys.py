@@ -251,9 +251,7 @@ def rotate(kept: StoreUnderTest, key: KeyRecord, secret: str) -> KeyRecord:
     return kept.do(lambda tx: rotate_key(tx, ACME, key.id, new, 24 * 3600 * SECOND)).value
 
 
-def test_a_list_grows_by_so_many_at_once_and_shrinks_by_any_number(
-    kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_grows_by_so_many_at_once(kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever others change waits for it."""
     monkeypatch.setattr(key_customers, "MOST_NEW", 1)
     create(kept, customers=(NORTH,))
