@@ -1,6 +1,7 @@
 """What the guard counts, and its reports on their way: nothing is lost but what was not written, and nothing counts twice."""
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,21 @@ def test_what_was_refused_is_told_with_what_was_read_and_comes_back_from_the_dis
     dead._lock.release()
     living = opened(tmp_path, "two")
     assert [report.refused for report in left(living)] == [refused]
+    living.close()
+
+
+def test_what_an_older_version_has_left_is_sent_too(tmp_path: Path) -> None:
+    """It told of nothing that it refused."""
+    dead = opened(tmp_path)
+    dead.add([a_count(5)], at(2))
+    dead._lock.release()
+    (file,) = tmp_path.glob("one/*.json")
+    said = json.loads(file.read_text())
+    del said["refused"]
+    file.write_text(json.dumps(said))
+    living = opened(tmp_path, "two")
+    (report,) = left(living)
+    assert (report.counts, bool(report.refused)) == ((a_count(5),), False)
     living.close()
 
 
