@@ -5,12 +5,16 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from consentry_authority.accesses import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.commands.pages import Page, page_of
+from consentry_authority.refused_calls import RefusedCalls
 from consentry_authority.storage import accesses as rows
+from consentry_authority.storage import audit
+from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.store import Store
 from consentry_core.clock import SECOND, Clock
 from consentry_core.errors import Unavailable
-from consentry_rule import CustomerId, Instant
+from consentry_rule import CustomerId, Instant, Token
 
 _DAY = 86_400 * SECOND
 
@@ -18,17 +22,23 @@ _DAY = 86_400 * SECOND
 class AccessLog:
     """What keys read, kept for so many days."""
 
-    def __init__(self, store: Store, clock: Clock, *, kept_days: int) -> None:
+    def __init__(self, store: Store, clock: Clock, audit_keys: AuditKeys, *, kept_days: int) -> None:
+        self._audit_keys = audit_keys
+        self._refused = RefusedCalls(clock)
         self._store = store
         self._clock = clock
         self._kept = kept_days * _DAY
         self._cleaned = Instant(0)
 
-    async def take(self, report: AccessReport) -> None:
-        """Keep a report; what comes again is counted once. Once an hour, what is too old goes with it.
+    async def take(self, report: AccessReport, service: str, token: Token) -> None:
+        """Keep a report that came with this service's token; what comes again is counted once.
+
+        What it tells of refused calls is entered in the audit log in the same transaction. Once an hour, what is too old goes
+        with it.
 
         Unavailable for one that speaks for a time to come: else nobody would see when its enforcement point falls silent. It
-        may be sent again, for after a clock was set back it comes from somebody honest.
+        may be sent again, for after a clock was set back it comes from somebody honest. PermissionDenied for that of another
+        token's incarnation.
         """
         now = self._clock.now()
         if report.end > now + PATIENCE:
@@ -36,7 +46,11 @@ class AccessLog:
         clean = now - self._cleaned >= HOUR
 
         def write(connection: sa.Connection) -> None:
-            rows.keep(connection, report)
+            if rows.keep(connection, report, service):
+                entries = self._refused.entries(
+                    service, token, report.refused, report.left_out, SqlFacts(connection).credential
+                )
+                audit.append(connection, self._audit_keys, entries)
             if clean:
                 rows.forget_before(connection, Instant(now - self._kept))
 

@@ -1,4 +1,4 @@
-"""What keys read of customers' data, as enforcement points report it and customers are told."""
+"""What enforcement points report: what keys read of customers' data, which customers are told, and which calls were refused."""
 
 from dataclasses import dataclass
 
@@ -26,6 +26,26 @@ class AccessCount:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """One call, as it was told. `caller` is a credential's name."""
+
+    time: Instant
+    caller: str
+    method: str
+    reason: str
+    peer: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How many more calls were refused for a reason."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccessReport:
     """One report of one incarnation, for the time from `start` to `end`. `last`: nothing comes after it."""
 
@@ -36,6 +56,8 @@ class AccessReport:
     end: Instant
     counts: tuple[AccessCount, ...]
     last: bool
+    refused: tuple[RefusedCall, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

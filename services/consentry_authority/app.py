@@ -44,6 +44,7 @@ from consentry_authority.rpc.enforcement import EnforcementServicer
 from consentry_authority.rpc.gate import AuthorityGate
 from consentry_authority.rpc.keys import KeyServicer
 from consentry_authority.rpc.policies import POLICIES
+from consentry_authority.rpc.quotas import KeyQuotas
 from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
@@ -112,6 +113,7 @@ async def start(
         store = Store(database, clock, audit_keys, asking=asking)
         shared_key = page_token_key(engine)
         opened.callback(store.close)
+        current = CurrentFacts(store)
         parts = _Parts(
             store=store,
             clock=clock,
@@ -122,9 +124,10 @@ async def start(
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
             enforcing=Enforcing(store, clock),
-            access_log=AccessLog(store, clock, kept_days=settings.accesses_kept_days),
+            access_log=AccessLog(store, clock, audit_keys, kept_days=settings.accesses_kept_days),
             last_uses=LastUses(store),
-            current=CurrentFacts(store),
+            current=current,
+            quotas=KeyQuotas(current, clock, streams_per_key=settings.streams_per_key),
         )
         parts.last_uses.start()
         opened.push_async_callback(parts.last_uses.stop)
@@ -192,6 +195,7 @@ class _Parts:
     access_log: AccessLog
     last_uses: LastUses
     current: CurrentFacts
+    quotas: KeyQuotas
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -200,10 +204,12 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     clock, maker, random = parts.clock, parts.secret_maker, parts.random
     receipts = Receipts(parts.enforcing)
     directory = DirectoryServicer(store, pages, clock, receipts)
-    tokens = TokenServicer(store, pages, maker, random, receipts)
+    tokens = TokenServicer(
+        store=store, page_tokens=pages, secret_maker=maker, random=random, receipts=receipts, quotas=parts.quotas
+    )
     consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
-    coverage = CoverageServicer(store, news, pages, clock, parts.current)
+    coverage = CoverageServicer(store, news, pages, clock, parts.quotas)
     enforcement = EnforcementServicer(
         store=store,
         page_tokens=pages,

@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, Receipt
+from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, Receipt, Speaker
+from consentry_authority.storage import accesses
 from consentry_authority.storage import enforcement as rows
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.store import Committed, Store
@@ -62,9 +63,14 @@ class Enforcing:
 
     # Members
 
-    def connected(self, incarnation: str) -> None:
-        """A stream of a member was opened."""
-        self._streams[incarnation] = self._streams.get(incarnation, 0) + 1
+    async def connected(self, speaker: Speaker) -> None:
+        """A stream of a member was opened. PermissionDenied when the member is another token's.
+
+        Everything else that is said on the stream is said for this member, so nobody else's token can say it.
+        """
+        wall = self._clock.now()
+        await self._store.write_aside(lambda connection: accesses.claim(connection, speaker, wall), urgent=True)
+        self._streams[speaker.incarnation] = self._streams.get(speaker.incarnation, 0) + 1
 
     def disconnected(self, incarnation: str) -> None:
         """A stream of a member has ended. It may hold a lease all the same."""
@@ -72,13 +78,11 @@ class Enforcing:
         if self._streams[incarnation] == 0:
             del self._streams[incarnation]
 
-    async def granting(self, incarnation: str, service: str) -> None:
+    async def granting(self, speaker: Speaker) -> None:
         """A lease is about to be granted: write the member's row first."""
-        applied, wall = self._applied.get(incarnation), self._clock.now()
-        await self._store.write_aside(
-            lambda connection: rows.grant(connection, incarnation, service, applied, wall), urgent=True
-        )
-        self._granted[incarnation] = self._clock.boot()
+        applied, wall = self._applied.get(speaker.incarnation), self._clock.now()
+        await self._store.write_aside(lambda connection: rows.grant(connection, speaker, applied, wall), urgent=True)
+        self._granted[speaker.incarnation] = self._clock.boot()
 
     def acknowledged(self, incarnation: str, applied: Revision) -> None:
         """A member has applied everything up to a revision."""

@@ -40,6 +40,11 @@ class TransportSettings:
     connection_calls: int = setting(
         1000, "calls, streams included, that may be open on one connection", env="CONSENTRY_{program}_CONNECTION_CALLS"
     )
+    streams_per_key: int = setting(
+        1000,
+        "streams that one key may have open, if its quota says nothing of them; 0: any number",
+        env="CONSENTRY_{program}_STREAMS_PER_KEY",
+    )
 
     def server_tls(self, listen: str, admin_listen: str) -> ServerTls | None:
         """How to serve at `listen`; None for plaintext. SettingError when that is not allowed, or makes no sense.
@@ -54,6 +59,8 @@ class TransportSettings:
             raise SettingError(
                 "--connection-age and --connection-grace must not be below 0, and --connection-calls must be at least 1"
             )
+        if self.streams_per_key < 0:
+            raise SettingError("--streams-per-key must not be below 0; 0 allows any number")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise SettingError("--tls-certificate and --tls-key go together; give both or neither")
         if self.mutual_listen and self.tls_client_ca is None:

@@ -146,6 +146,7 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
         on_serving=on_serving,
         accesses=settings.data_dir / "accesses",
         trusted_proxies=trusted_proxies(settings.trusted_proxies),
+        streams_per_key=settings.streams_per_key,
     )
 
 

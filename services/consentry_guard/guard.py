@@ -24,7 +24,7 @@ from typing import Any
 from consentry_core import names
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
-from consentry_core.errors import ConsentryError
+from consentry_core.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated
 from consentry_core.follow import Revision
 from consentry_core.identity import Identity, IdentityMemory
 from consentry_core.returning import return_after
@@ -43,6 +43,7 @@ from consentry_guard.changes import touched_customers
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
+from consentry_guard.refusals import Refusals, RefusedCall
 from consentry_guard.reporting import Reporting
 from consentry_guard.rpc.authority import Authority
 from consentry_guard.tally import Tally
@@ -53,6 +54,9 @@ from consentry_rule import CustomerId, Instant, Key, Network, PartnerId, Token, 
 _log = logging.getLogger(__name__)
 _IDLE_NAMES = 10_000  # that no call uses, and that are followed all the same: some megabytes
 _PATIENCE = 5.0  # seconds that a new call waits for facts before it is told to come back
+
+_OF_RIGHTS = (Unauthenticated, PermissionDenied, ResourceExhausted)  # the refusals that the audit log is told of
+_REQUEST_ID = "x-request-id"
 
 Scopes = Mapping[str, Callable[[Any], Iterable[Access]]]
 """By full method name: what a request asks for, as (customer, data class), so that a method need not ask by itself."""
@@ -78,11 +82,14 @@ class Guard:
     `policies` says which kind of caller may call which method; a method that is not in it is refused. `on_serving` is told when
     calls begin and cease to be served, for health checks. `trusted_proxies` are those whose `x-forwarded-for` counts.
 
+    `streams_per_key` is how many streams a key may have open whose quota says nothing of them; 0: any number.
+
     `tls` is how to connect to the authority; without it, in plaintext: refused beyond the loopback interface (SettingError),
     unless `plaintext` allows it. `certificates` says which methods need whose client certificate.
 
-    `accesses` is a folder for what each key read, until it has been reported to the authority, where customers see it. None:
-    nothing is counted, and all the time that this guard serves shows as not reported.
+    `accesses` is a folder for what each key read and what callers were refused, until it has been reported to the authority:
+    customers see the one there, the other stands in the audit log. None: nothing is counted nor noted, and all the time that
+    this guard serves shows as not reported.
     """
 
     def __init__(
@@ -101,12 +108,13 @@ class Guard:
         tls: ClientTls | None = None,
         plaintext: bool = False,
         certificates: RequiredCertificates = NO_CERTIFICATES,
+        streams_per_key: int = 1_000,
     ) -> None:
         if tls is None:
             require_private(target, plaintext=plaintext, instead="TLS to the authority (tls=...)")
         self._certificates = certificates
         self._peers = Peers(trusted_proxies)
-        self._quotas = Quotas()
+        self._quotas = Quotas(streams_per_key=streams_per_key)
         self._clock = clock or SystemClock()
         self._policies = policies
         self._scopes = scopes
@@ -124,10 +132,18 @@ class Guard:
             tls=tls,
         )
         self._verifications = Verifications(self._authority.verify)
-        self._tally = self._reporting = None
+        self._tally = self._reporting = self._refusals = None
         if accesses is not None:
-            self._tally = Tally()
-            self._reporting = Reporting(self._tally, accesses, incarnation, service, now=self._now, send=self._authority.report)
+            self._tally, self._refusals = Tally(), Refusals()
+            self._reporting = Reporting(
+                self._tally,
+                self._refusals,
+                accesses,
+                incarnation,
+                service,
+                now=self._now,
+                send=self._authority.report,
+            )
         self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
         self._calls: dict[OpenCall, Call] = {}
         self._by_credential: dict[str, set[Call]] = {}
@@ -229,7 +245,14 @@ class Guard:
             call.on_request = partial(_require, guarded, scope)
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
-        """See `Gate.refused`."""
+        """See `Gate.refused`. What the caller may not do is told to the authority, with who it is; not what nobody could do."""
+        guarded = self._calls.get(call)
+        if guarded is None or self._refusals is None or not isinstance(error, _OF_RIGHTS):
+            return
+        caller, now = guarded.identity.credential, self._now()
+        if self._refusals.takes(caller, error.reason, now):
+            peer, request_id = self._peers.described(call.context), _request_id(call)
+            self._refusals.note(RefusedCall(now, caller, call.method, error.reason, peer, request_id))
 
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
@@ -392,6 +415,10 @@ class Guard:
 
     def _now(self) -> Instant:
         return self._follower.authority_now(self._clock.boot())
+
+
+def _request_id(call: OpenCall) -> str:
+    return next((str(value) for key, value in call.metadata if key == _REQUEST_ID), "")
 
 
 def _require(call: Call, scope: Callable[[Any], Iterable[Access]], request: Any) -> Later:

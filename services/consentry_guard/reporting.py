@@ -1,4 +1,4 @@
-"""The guard's access log at work: counts on the event loop, files in a thread, reports to the authority one after the other."""
+"""The guard's access log and refusals at work: counts on the event loop, files in a thread, reports one after the other."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from consentry_core.errors import ConsentryError, InvalidArgument
+from consentry_guard.refusals import Refusals
 from consentry_guard.reports import Report, Reports
 from consentry_guard.tally import Tally
 from consentry_rule import Instant
@@ -22,11 +23,12 @@ Send = Callable[[Report], Awaitable[None]]
 
 
 class Reporting:
-    """Reports what `tally` counts. `now` is the authority's time as it is known here; 0 before it is."""
+    """Reports what `tally` counts, and `refusals`. `now` is the authority's time as it is known here; 0 before it is."""
 
     def __init__(
         self,
         tally: Tally,
+        refusals: Refusals,
         folder: Path,
         incarnation: str,
         service: str,
@@ -36,6 +38,7 @@ class Reporting:
         write_every: float = WRITE_EVERY,
     ) -> None:
         self._tally = tally
+        self._refusals = refusals
         self._folder = folder
         self._names = incarnation, service
         self._now = now
@@ -107,9 +110,10 @@ class Reporting:
         if self._tally.left_out != self._left_out:
             _log.error("too many different keys and customers in one hour: %d messages are not counted", self._tally.left_out)
             self._left_out = self._tally.left_out
-        counts = self._tally.take()
+        counts, now = self._tally.take(), self._now()
+        refused = self._refusals.take(now, last=last)
         try:
-            await asyncio.to_thread(reports.add, counts, self._now(), last=last)
+            await asyncio.to_thread(reports.add, counts, now, refused=refused, last=last)
         except OSError as error:
             # In memory they are part of the report all the same, and are written with what comes next.
             _log.error("what was read cannot be written to %s: %s", self._folder, error)

@@ -1,4 +1,4 @@
-"""Reports of what was read, on their way to the authority: made here, kept on disk until they are acknowledged.
+"""Reports of what was read and refused, on their way to the authority: made here, kept on disk until they are acknowledged.
 
 Each incarnation has a folder of its own below the guard's, locked while it lives, with a file for each report. The report that
 is being added to is written anew every time; once it is sent it stays as it is, and is sent under the same number until it is
@@ -13,11 +13,12 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from consentry_core.folders import FolderLock
 from consentry_core.settings import SettingError
+from consentry_guard.refusals import NOTHING_REFUSED, Refused, RefusedCall
 from consentry_guard.tally import Count
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -27,7 +28,7 @@ MOST_COUNTS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an incarnation handed out from `start` to `end`. `last`: it has handed out nothing since, and never will."""
+    """What an incarnation handed out, and what it refused, from `start` to `end`. `last`: nothing since, and never will."""
 
     incarnation: str
     service: str
@@ -36,6 +37,7 @@ class Report:
     end: Instant
     counts: tuple[Count, ...] = ()
     last: bool = False
+    refused: Refused = NOTHING_REFUSED
 
 
 class Reports:
@@ -68,24 +70,25 @@ class Reports:
             finally:
                 lock.release()
 
-    def add(self, counts: Iterable[Count], end: Instant, *, last: bool = False) -> None:
-        """This was handed out until now: on the disk when this returns."""
+    def add(self, counts: Iterable[Count], end: Instant, *, refused: Refused = NOTHING_REFUSED, last: bool = False) -> None:
+        """This was handed out until now, and refused: on the disk when this returns."""
         merged = {_subject(count): count for count in self._open.counts}
         for count in counts:
             before = merged.get(_subject(count))
             merged[_subject(count)] = count if before is None else _sum(before, count)
         whole = tuple(merged.values())
-        report = self._open = replace(self._open, end=max(end, self._open.start), counts=whole, last=last)
+        refused = self._open.refused.followed_by(refused)
+        end = max(end, self._open.start)
+        report = self._open = replace(self._open, end=end, counts=whole, last=last, refused=refused)
         written = []
         while len(self._open.counts) > MOST_COUNTS:
             # Not all of the time is told of before the last of these.
-            part = replace(
-                report, number=self._open.number, end=report.start, counts=self._open.counts[:MOST_COUNTS], last=False
-            )
-            self._open = replace(report, number=part.number + 1, counts=self._open.counts[MOST_COUNTS:])
+            counted, number = self._open.counts, self._open.number
+            part = Report(report.incarnation, report.service, number, report.start, report.start, counted[:MOST_COUNTS])
+            self._open = replace(report, number=part.number + 1, counts=counted[MOST_COUNTS:])
             self._sent.append(part)
             written.append(part)
-        if whole or last:
+        if whole or last or refused:
             written.append(self._open)
         for each in written:
             self._write(each)
@@ -94,13 +97,14 @@ class Reports:
         """What is to be sent now: the oldest that is not acknowledged. From now on it stays as it is."""
         if not self._sent:
             self._sent.append(self._open)
-            self._open = replace(self._open, number=self._open.number + 1, start=self._open.end, counts=(), last=False)
+            report = self._open
+            self._open = Report(report.incarnation, report.service, report.number + 1, report.end, report.end)
         return self._sent[0]
 
     @property
     def pressing(self) -> bool:
         """Whether there is something to tell, and not only that nothing was read."""
-        return bool(self._sent or self._open.counts or self._open.last)
+        return bool(self._sent or self._open.counts or self._open.refused or self._open.last)
 
     def acknowledged(self) -> None:
         """`next` has arrived."""
@@ -151,7 +155,8 @@ def _plain(report: Report) -> dict[str, object]:
         ]
         for count in report.counts
     ]  # fmt: skip
-    return {name: getattr(report, name) for name in _PLAIN} | {"counts": counts}
+    refused = [[astuple(call) for call in report.refused.calls], report.refused.left_out]
+    return {name: getattr(report, name) for name in _PLAIN} | {"counts": counts, "refused": refused}
 
 
 _PLAIN = ("incarnation", "service", "number", "start", "end", "last")
@@ -165,6 +170,8 @@ def _read(file: Path) -> Report | None:
             Count(Instant(hour), key, CustomerId(customer), data_class and DataClass(data_class), *numbers)
             for hour, key, customer, data_class, *numbers in said["counts"]
         )
-        return Report(**{name: said[name] for name in _PLAIN}, counts=counts)
+        calls, left_out = said.get("refused", ((), ()))  # not there: written by an older version
+        refused = Refused(tuple(RefusedCall(*call) for call in calls), tuple((reason, count) for reason, count in left_out))
+        return Report(**{name: said[name] for name in _PLAIN}, counts=counts, refused=refused)
     except (OSError, ValueError, KeyError, TypeError):
         return None

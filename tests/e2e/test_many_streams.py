@@ -50,6 +50,7 @@ async def crowd() -> AsyncIterator[Crowd]:
             devices = await processes.start(
                 "devices", "consentry_devices", "--listen=127.0.0.1:0", f"--authority={running.address}",
                 f"--token-file={running.folder / 'devices.token'}", f"--data-dir={processes.folder / 'devices'}",
+                f"--streams-per-key={STREAMS}",
             )  # fmt: skip
             readers = await processes.start("readers", "bench.readers_process", serves=False)
             yield Crowd(running, processes.started("authority"), devices, readers, secret)

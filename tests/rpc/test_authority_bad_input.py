@@ -154,6 +154,11 @@ class TestSpecificCustomers:
         assert len(refusal.subjects) > 20
         assert "500 of the customers" in refusal.message
 
+    @pytest.mark.parametrize("count", [5_001, 100_001])
+    async def test_with_more_than_others_can_wait_for(self, authority: RunningAuthority, count: int) -> None:
+        refusal = await refusal_of(authority.key("acme", SPECIFIC, [f"nobody-{number:06}" for number in range(count)]))
+        assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "TOO_MANY", ("key.customers",))
+
     async def test_with_names_of_wrong_syntax(self, authority: RunningAuthority) -> None:
         refusal = await refusal_of(authority.key("acme", SPECIFIC, ["north", "South"]))
         assert (refusal.code, refusal.fields) == (INVALID, ("key.customers[1]",))

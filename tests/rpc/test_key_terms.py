@@ -10,8 +10,8 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from consentry.authority.v1 import coverage_pb2, enforcement_pb2, keys_pb2
-from consentry.devices.v1 import inventory_pb2
+from consentry.authority.v1 import coverage_pb2, enforcement_pb2, keys_pb2, tokens_pb2
+from consentry.devices.v1 import feed_pb2, inventory_pb2
 from consentry_core.rpc.client import bearer
 from support.authority import running_authority
 from support.pair import PATIENCE, Pair, running_pair
@@ -190,6 +190,34 @@ async def test_a_quota_of_streams(pair: Pair) -> None:
         assert await read(pair, key.secret) == {"consentry-streams-left": "0"}
 
 
+async def test_a_key_without_a_quota_of_streams_has_so_many_at_each_service(tmp_path: Path) -> None:
+    most = {"streams_per_key": 2}
+    async with running_pair(tmp_path, of_authority=most, of_devices=most) as pair:
+        await pair.authority.partner("acme")
+        secret = (await create(pair)).secret
+        streams: list[tuple[Any, Any]] = [
+            (pair.feed.Watch, feed_pb2.WatchRequest()),
+            (pair.authority.coverage.WatchCoverage, coverage_pb2.WatchCoverageRequest()),
+        ]
+        for method, request in streams:
+            open_ones: list[Any] = [method(request, metadata=bearer(secret)) for _ in range(2)]
+            for each in open_ones:
+                await each.read()
+            answer = await refusal_of(method(request, metadata=bearer(secret)).read())
+            assert_exhausted(answer, "OPEN_STREAMS_EXCEEDED")
+            for each in open_ones:
+                each.cancel()
+
+
+async def test_asking_who_it_is_counts_for_a_keys_quota(pair: Pair) -> None:
+    key = await create(pair, quota=keys_pb2.Key.Quota(calls_per_minute=2))
+    for _ in range(2):
+        await pair.authority.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=bearer(key.secret))
+    again = pair.authority.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=bearer(key.secret))
+    assert_exhausted(await refusal_of(again), "CALLS_PER_MINUTE_EXCEEDED")
+    await pair.authority.keys.RevokeSecret(keys_pb2.RevokeSecretRequest(), metadata=bearer(key.secret))
+
+
 async def test_a_quota_holds_for_what_a_key_covers_too(pair: Pair) -> None:
     """Every watch looks at the database at every change: who may have one may not have a thousand of them."""
     authority = pair.authority
@@ -215,3 +243,20 @@ def assert_exhausted(told: Refusal, reason: str) -> None:
     assert (told.code, told.reason) == (EXHAUSTED, reason)
     assert told.retry_after is not None
     assert told.retry_after > 0
+
+
+@pytest.mark.parametrize("behind_a_guard", [False, True])
+async def test_a_secret_that_lets_nobody_in_was_not_used(tmp_path: Path, behind_a_guard: bool) -> None:
+    """Whose secret it is decides nothing yet: the guard that asks refuses it, and tells only of what it let in."""
+    async with running_pair(tmp_path) as pair:
+        await pair.authority.partner("acme")
+        key = await create(pair, allowed_networks=[ELSEWHERE])
+        if behind_a_guard:
+            refused = await refusal_of(read(pair, key.secret))
+        else:
+            refused = await refusal_of(pair.authority.coverage.ListCoveredCustomers(COVERED, metadata=bearer(key.secret)))
+        assert refused.reason == "NETWORK_NOT_ALLOWED"
+    async with running_authority(tmp_path / "authority") as authority:  # what was used has been written
+        get = keys_pb2.GetKeyRequest(name=key.key.name)
+        found = await authority.keys.GetKey(get, metadata=bearer(await authority.admin("partners/acme")))
+        assert not found.key.HasField("last_use_time")

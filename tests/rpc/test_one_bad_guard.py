@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from consentry.authority.v1 import consent_pb2, enforcement_pb2
+from consentry.authority.v1 import consent_pb2, enforcement_pb2, tokens_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_TELEMETRY
 from consentry.authority.v1.enforcement_pb2 import AccessCount, FollowRequest, ReportAccessesRequest
 from consentry_core.clock import SECOND
@@ -36,9 +36,17 @@ async def authority(tmp_path: Path, clock: FakeClock) -> AsyncIterator[RunningAu
         yield running
 
 
-async def follow(authority: RunningAuthority, *, incarnation: str = INCARNATION, service: str = "test") -> Any:
+async def another_service(authority: RunningAuthority, **fields: Any) -> str:
+    """The secret of another service's token."""
+    request = tokens_pb2.CreateTokenRequest(role=tokens_pb2.Token.ROLE_SERVICE, audience="other", **fields)
+    return (await authority.tokens.CreateToken(request, metadata=bearer(authority.operator))).secret
+
+
+async def follow(
+    authority: RunningAuthority, *, incarnation: str = INCARNATION, service: str = "test", secret: str = ""
+) -> Any:
     """A stream on which a lease was asked for, and granted."""
-    call: Any = authority.enforcement.Follow(metadata=bearer(authority.service))
+    call: Any = authority.enforcement.Follow(metadata=bearer(secret or authority.service))
     await call.write(FollowRequest(hello=FollowRequest.Hello(incarnation=incarnation, service=service)))
     await renew(call)
     return call
@@ -67,10 +75,10 @@ def at(seconds: float) -> Instant:
     return Instant(START + round(seconds * SECOND))
 
 
-async def report(authority: RunningAuthority, *counts: AccessCount, end: float = 10, **fields: Any) -> None:
+async def report(authority: RunningAuthority, *counts: AccessCount, end: float = 10, secret: str = "", **fields: Any) -> None:
     said: dict[str, Any] = {"incarnation": INCARNATION, "service": "test", "number": 1, **fields}
     request = ReportAccessesRequest(counts=counts, start_time=to_timestamp(at(0)), end_time=to_timestamp(at(end)), **said)
-    await authority.enforcement.ReportAccesses(request, metadata=bearer(authority.service))
+    await authority.enforcement.ReportAccesses(request, metadata=bearer(secret or authority.service))
 
 
 async def told(authority: RunningAuthority) -> consent_pb2.ListAccessesResponse:
@@ -98,6 +106,46 @@ async def test_nobody_is_told_the_name_by_which_an_enforcement_point_speaks(
     guard.cancel()
 
 
+async def hello(authority: RunningAuthority, secret: str) -> Any:
+    """A stream on which nothing but a hello and a farewell is said."""
+    call: Any = authority.enforcement.Follow(metadata=bearer(secret))
+    await call.write(FollowRequest(hello=FollowRequest.Hello(incarnation=INCARNATION, service="test")))
+    await call.write(FollowRequest(farewell=FollowRequest.Farewell()))
+    return call
+
+
+async def test_a_service_says_nothing_in_the_place_of_another_ones_enforcement_point(authority: RunningAuthority) -> None:
+    """Its name stands in the database. A farewell for it would have a revocation ENFORCED while it goes on serving."""
+    victim = await follow(authority)
+    thief = await another_service(authority)
+    answer = await refused(await hello(authority, thief))
+    assert (answer.code, answer.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_YOUR_INCARNATION")
+    assert (await refusal_of(report(authority, secret=thief, last=True))).reason == "NOT_YOUR_INCARNATION"
+    request = consent_pb2.RevokeConsentRequest(customer="customers/north", partner="partners/acme")
+    request.enforcement_timeout.FromMilliseconds(50)
+    metadata = bearer(await authority.admin("customers/north"))
+    enforcement = (await authority.consents.RevokeConsent(request, metadata=metadata)).enforcement
+    assert enforcement.state == enforcement_pb2.Enforcement.STATE_PENDING
+    victim.cancel()
+
+
+async def test_an_enforcement_point_stays_its_tokens_when_it_has_gone(authority: RunningAuthority) -> None:
+    thief = await another_service(authority)
+    await _to_its_end(await hello(authority, authority.service))
+    assert (await refused(await hello(authority, thief))).reason == "NOT_YOUR_INCARNATION"
+    assert (await refusal_of(report(authority, secret=thief))).reason == "NOT_YOUR_INCARNATION"
+    await report(authority)
+
+
+async def test_an_enforcement_point_stays_its_tokens_after_a_restart(tmp_path: Path) -> None:
+    async with running_authority(tmp_path) as authority:
+        (await follow(authority)).cancel()
+        thief = await another_service(authority)
+    async with running_authority(tmp_path) as authority:
+        assert (await refused(await hello(authority, thief))).reason == "NOT_YOUR_INCARNATION"
+        await _to_its_end(await hello(authority, authority.service))
+
+
 async def test_only_what_was_told_can_be_acknowledged(authority: RunningAuthority) -> None:
     """Whoever acknowledged the changes of tomorrow would hold up no barrier any more."""
     epoch = (await authority.store.read(lambda view: view.facts.head())).epoch
@@ -115,6 +163,24 @@ async def test_names_are_of_a_length_that_receipts_have_room_for(authority: Runn
     hello = FollowRequest.Hello(**{"incarnation": INCARNATION, "service": "test", **fields})
     await call.write(FollowRequest(hello=hello))
     assert (await refused(call)).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_service_that_is_limited_to_partners_reports_of_their_keys_only(authority: RunningAuthority) -> None:
+    """Or it could tell customers that anybody has read their data."""
+    secret = await another_service(authority, partners=["partners/acme"])
+    counts = [
+        AccessCount(
+            key=f"partners/{partner}/keys/k1", customer="customers/north", data_class=DATA_CLASS_TELEMETRY,
+            hour=to_timestamp(at(0)), messages=1, readings=1_000_000,
+        )
+        for partner in ("acme", "rival")
+    ]  # fmt: skip
+    answer = await refusal_of(report(authority, *counts, secret=secret))
+    assert (answer.code, answer.reason) == (grpc.StatusCode.PERMISSION_DENIED, "KEY_OUT_OF_REACH")
+    assert not (await told(authority)).accesses
+    await report(authority, counts[0], secret=secret)
+    (access,) = (await told(authority)).accesses
+    assert access.key == "partners/acme/keys/k1"
 
 
 async def test_made_up_numbers_leave_the_customers_log_readable(authority: RunningAuthority) -> None:

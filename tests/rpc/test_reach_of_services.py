@@ -1,6 +1,7 @@
 """What a service's token reaches: its audience, the partners that it is limited to, and only what it has verified."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ async def followed(
     shown = [_Request.Proofs.Proof(credential=one.credential, proof=one.proof) for one in proofs]
     told: list[str] = []
     try:
-        await call.write(_Request(hello=_Request.Hello(incarnation="incarnation-0123456789", service="test")))
+        await call.write(_Request(hello=_Request.Hello(incarnation=secrets.token_hex(10), service="test")))
         await call.write(_Request(proofs=_Request.Proofs(proofs=shown)))
         await call.write(_Request(interest=_Request.Interest(number=1, names=names)))
         await call.done_writing()

@@ -123,6 +123,16 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
                 key=world.keys["all key"].name, customer=NORTH, hour=to_timestamp(Instant(world.now)), messages=1
             )
         ],
+        refused_calls=[
+            enforcement_pb2.RefusedCall(
+                caller=world.keys["all key"].name,
+                method="/consentry.devices.v1.FeedService/Watch",
+                reason="KEY_DISABLED",
+                peer="ipv4:192.0.2.1:50000",
+                refuse_time=to_timestamp(Instant(world.now)),
+            )
+        ],
+        left_out=[enforcement_pb2.LeftOut(reason="KEY_DISABLED", count=1)],
     ),
     f"{_A}EnforcementService/GetEnforcement": lambda world: enforcement_pb2.GetEnforcementRequest(revision=world.revision),
     f"{_A}EnforcementService/ListEnforcementPoints": lambda _: enforcement_pb2.ListEnforcementPointsRequest(),
@@ -149,7 +159,7 @@ TEXTS = frozenset(
         "display_name", "purpose", "etag", "page_token", "secret", "peer", "epoch", "incarnation", "service", "after_cursor",
         "after_revision", "at_least_revision", "revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
         "serial_number", "gateways", "hint", "creator", "request_id",
-        "secret_id", "key", "value", "allowed_networks", "audience", "audiences",
+        "secret_id", "key", "value", "method", "reason", "allowed_networks", "audience", "audiences",
     }
 )  # fmt: skip
 """Fields with texts that are not resource names."""

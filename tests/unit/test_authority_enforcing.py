@@ -8,7 +8,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from consentry_authority.commands.revoke_consent import revoke_consent
-from consentry_authority.enforcement.barriers import PointState
+from consentry_authority.enforcement.barriers import PointState, Speaker
 from consentry_authority.enforcing import Enforcing
 from consentry_authority.storage import enforcement as rows
 from consentry_authority.storage.store import Store
@@ -41,7 +41,7 @@ async def test_a_farewell_while_a_barrier_reads_its_members_is_not_missed(tmp_pa
         under_test.valid_customer(NORTH, ACME)
         store = HeldReads(under_test.store, under_test.clock)
         enforcing = Enforcing(store, under_test.clock)
-        await enforcing.granting("leaving-0123456789", "devices")
+        await enforcing.granting(Speaker("leaving-0123456789", "devices", "tokens/devices"))
         committed = under_test.do(lambda transaction: revoke_consent(transaction, NORTH, ACME))
         enforcing.committed(committed)
         await store.was_read.wait()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from consentry_authority.commands import key_customers
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.create_key import NewKey, create_key
 from consentry_authority.commands.delete_key import delete_key
@@ -13,6 +14,7 @@ from consentry_authority.commands.disconnect_customer import disconnect_customer
 from consentry_authority.commands.enable_key import enable_key
 from consentry_authority.commands.get_key import etag_of, get_key
 from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
 from consentry_authority.commands.revoke_consent import revoke_consent
 from consentry_authority.commands.rotate_key import rotate_key
@@ -247,3 +249,36 @@ def test_a_rotation_ends_the_older_secret_also_when_the_clock_was_set_back(kept:
 def rotate(kept: StoreUnderTest, key: KeyRecord, secret: str) -> KeyRecord:
     new = SecretRecord(secret, "hash", f"hint of {secret}")
     return kept.do(lambda tx: rotate_key(tx, ACME, key.id, new, 24 * 3600 * SECOND)).value
+
+
+def test_a_list_grows_by_so_many_at_once(kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever others change waits for it."""
+    monkeypatch.setattr(key_customers, "MOST_NEW", 1)
+    create(kept, customers=(NORTH,))
+    assert update(kept, "customers", customers=(NORTH, SOUTH)).customers == {NORTH, SOUTH}, "one of them is new"
+    for new in ((NORTH, EAST, WEST), (EAST, WEST)):
+        with pytest.raises(InvalidArgument, match="further UpdateKey calls") as refused:
+            update(kept, "customers", customers=new)
+        assert refused.value.reason == "TOO_MANY"
+    with pytest.raises(InvalidArgument):
+        create(kept, customers=(NORTH, SOUTH), key="k2")
+    assert update(kept, "customers", customers=(SOUTH,)).customers == {SOUTH}
+
+
+def test_a_list_is_what_it_was_changed_to_within_the_same_transaction(kept: StoreUnderTest) -> None:
+    """It is read once, and known from then on."""
+
+    def change(tx: Transaction) -> tuple[frozenset[CustomerId], ...]:
+        told = []
+        for customers in ((NORTH, SOUTH), (SOUTH,), (NORTH,)):
+            wanted = KeyUpdate(frozenset(["customers"]), "", None, customers)
+            told.append(update_key(tx, ACME, KeyId("k1"), wanted).customers)
+            found = tx.facts.credential("partners/acme/keys/k1")
+            assert isinstance(found, Key)
+            told.append(found.customers)
+        return tuple(told)
+
+    create(kept, customers=(NORTH,))
+    both, south, north = frozenset({NORTH, SOUTH}), frozenset({SOUTH}), frozenset({NORTH})
+    assert kept.do(change).value == (both, both, south, south, north, north)
+    assert kept.ask(lambda tx: get_key(tx, ACME, KeyId("k1"))).customers == north

@@ -8,9 +8,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from consentry_authority.enforcement.barriers import Speaker
+from consentry_authority.storage import enforcement
 from consentry_authority.storage.migrations import is_current, migrate
-from consentry_authority.storage.tables import field_numbers, key_listings, metadata, partners
+from consentry_authority.storage.tables import access_points, field_numbers, key_listings, metadata, partners
 from consentry_core.database import open_sqlite
+from consentry_core.errors import PermissionDenied
+from consentry_rule import Instant
 
 
 @pytest.fixture
@@ -76,6 +80,20 @@ def test_the_marks_of_fields_begin_with_the_last_change_before_them(engine: sa.E
     migrate(engine)
     with engine.connect() as connection:
         assert [tuple(row) for row in connection.execute(sa.select(field_numbers))] == [("", "", 7)]
+
+
+def test_an_enforcement_point_from_before_is_whose_token_speaks_for_it_next(engine: sa.Engine) -> None:
+    migrate(engine, "0008")
+    with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
+        connection.exec_driver_sql("INSERT INTO members VALUES ('i1', 'devices', 0, 3, NULL, NULL)")
+        connection.exec_driver_sql("INSERT INTO access_points VALUES ('i1', 'devices', 5, 2, FALSE, 9)")
+    migrate(engine)
+    with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
+        enforcement.grant(connection, Speaker("i1", "devices", "tokens/first"), None, Instant(7))
+        with pytest.raises(PermissionDenied, match="another token's"):
+            enforcement.grant(connection, Speaker("i1", "devices", "tokens/second"), None, Instant(8))
+        point = connection.execute(sa.select(access_points)).one()
+        assert (point.token, point.reported_until, point.last_number) == ("tokens/first", 5, 2)
 
 
 def _keys_and_checks(engine: sa.Engine) -> dict[str, object]:

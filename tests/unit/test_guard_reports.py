@@ -1,6 +1,7 @@
 """What the guard counts, and its reports on their way: nothing is lost but what was not written, and nothing counts twice."""
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from consentry_core.clock import SECOND
 from consentry_core.errors import InvalidArgument, Unavailable
 from consentry_guard import Handed
+from consentry_guard.refusals import Refusals, Refused, RefusedCall
 from consentry_guard.reporting import Reporting
 from consentry_guard.reports import MOST_COUNTS, Report, Reports
 from consentry_guard.tally import HOUR, Count, Tally
@@ -118,6 +120,44 @@ def test_what_a_dead_incarnation_has_left_is_sent_by_the_next_under_its_name(tmp
     living.close()
 
 
+def test_what_was_refused_is_told_with_what_was_read_and_comes_back_from_the_disk_as_it_was(tmp_path: Path) -> None:
+    call = RefusedCall(at(1), KEY, "/a.B/C", "KEY_DISABLED", "ipv4:192.0.2.1:5", "request-1")
+    dead = opened(tmp_path)
+    dead.add([], at(2), refused=Refused((call,), (("KEY_DISABLED", 3),)))
+    dead.add([], at(4), refused=Refused((replace(call, time=at(3)),), (("KEY_DISABLED", 4), ("KEY_EXPIRED", 1))))
+    assert dead.pressing
+    refused = dead.next().refused
+    assert refused == Refused((call, replace(call, time=at(3))), (("KEY_DISABLED", 7), ("KEY_EXPIRED", 1)))
+    dead._lock.release()
+    living = opened(tmp_path, "two")
+    assert [report.refused for report in left(living)] == [refused]
+    living.close()
+
+
+def test_what_an_older_version_has_left_is_sent_too(tmp_path: Path) -> None:
+    """It told of nothing that it refused."""
+    dead = opened(tmp_path)
+    dead.add([a_count(5)], at(2))
+    dead._lock.release()
+    (file,) = tmp_path.glob("one/*.json")
+    said = json.loads(file.read_text())
+    del said["refused"]
+    file.write_text(json.dumps(said))
+    living = opened(tmp_path, "two")
+    (report,) = left(living)
+    assert (report.counts, bool(report.refused)) == ((a_count(5),), False)
+    living.close()
+
+
+def test_refused_calls_that_nobody_takes_for_long_are_counted(tmp_path: Path) -> None:
+    reports = opened(tmp_path)
+    for number in range(700):
+        reports.add([], at(2), refused=Refused((RefusedCall(at(1), KEY, "/a.B/C", "KEY_DISABLED", "", str(number)),)))
+    refused = reports.next().refused
+    assert (len(refused.calls), refused.left_out) == (500, (("KEY_DISABLED", 200),))
+    reports.close()
+
+
 def test_what_is_not_a_report_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "000000000001.json").write_text('{"half": ')
@@ -173,7 +213,7 @@ async def run(folder: Path, authority: Authority, tally: Tally, incarnation: str
         known.set()
         return at(9)
 
-    reporting = Reporting(tally, folder, incarnation, "devices", now=now, send=authority.take, write_every=60)
+    reporting = Reporting(tally, Refusals(), folder, incarnation, "devices", now=now, send=authority.take, write_every=60)
     reporting.start()
     await asyncio.wait_for(known.wait(), 10)
     await reporting.stop()
@@ -196,7 +236,9 @@ async def test_what_could_not_be_reported_is_reported_by_the_next_life(tmp_path:
     await run(tmp_path, authority, tally)
     assert len(kept(tmp_path)) == 1
     authority.error = None
-    reporting = Reporting(Tally(), tmp_path, "two", "devices", now=lambda: at(20), send=authority.take, write_every=0.01)
+    reporting = Reporting(
+        Tally(), Refusals(), tmp_path, "two", "devices", now=lambda: at(20), send=authority.take, write_every=0.01
+    )
     reporting.start()
     await asyncio.wait_for(authority.came.wait(), 10)
     await reporting.stop()

@@ -65,6 +65,18 @@ async def test_open_streams_are_counted_until_they_are_over() -> None:
     quotas.admit(KEY, quota, third, at(0))
 
 
+async def test_a_key_without_a_quota_of_streams_has_as_many_as_any_key() -> None:
+    quotas = Quotas(streams_per_key=2)
+    for _ in range(2):
+        assert quotas.admit(KEY, NO_QUOTA, await call(streaming=True), at(0)) == (), "what is left is told of quotas only"
+    with pytest.raises(ResourceExhausted) as refused:
+        quotas.admit(KEY, NO_QUOTA, await call(streaming=True), at(0))
+    assert (refused.value.reason, refused.value.metadata) == ("OPEN_STREAMS_EXCEEDED", {"quota": "2"})
+    assert refused.value.retry_after > 0
+    quotas.admit(KEY, Quota(open_streams=3), await call(streaming=True), at(0))
+    quotas.admit("partners/acme/keys/other", NO_QUOTA, await call(streaming=True), at(0))
+
+
 async def test_streams_that_were_open_before_there_was_a_quota_count() -> None:
     quotas = Quotas()
     open_ones = [await call(streaming=True) for _ in range(3)]

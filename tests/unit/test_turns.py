@@ -68,6 +68,7 @@ async def test_who_gives_up_before_its_turn_is_left_out(busy: Busy) -> None:
     gone = await busy.ask("gone", lane="a")
     await busy.ask("a1", lane="a")
     gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
     assert await busy.go_on() == ["a1"]
 
 

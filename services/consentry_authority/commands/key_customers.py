@@ -1,6 +1,6 @@
 """The list of a KIND_SPECIFIC_CUSTOMERS key: what can stand on it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sized
 
 from consentry_authority.commands.ports import View
 from consentry_core import names
@@ -8,6 +8,8 @@ from consentry_core.errors import FailedPrecondition, InvalidArgument, Violation
 from consentry_rule import CustomerId, Deny, KeyKind, PartnerId, Reason, valid
 
 _FIELD = "key.customers"
+MOST_LISTED = 100_000
+MOST_NEW = 5_000  # in one transaction: it takes about a tenth of a second, and everybody else's changes wait for it
 
 
 def check_list(kind: KeyKind, customers: Iterable[CustomerId]) -> frozenset[CustomerId]:
@@ -30,11 +32,29 @@ def check_list(kind: KeyKind, customers: Iterable[CustomerId]) -> frozenset[Cust
     return listed
 
 
-def require_valid(view: View, partner: PartnerId, customers: Iterable[CustomerId]) -> None:
-    """FailedPrecondition, naming every customer that is not valid for the partner now.
+def check_length(named: Sized) -> None:
+    """InvalidArgument for a list that no key can have."""
+    if len(named) > MOST_LISTED:
+        raise InvalidArgument(
+            _FIELD,
+            f"must name at most {MOST_LISTED:,} customers; a KIND_ALL_CUSTOMERS key covers any number",
+            reason="TOO_MANY",
+        )
 
-    One that is not there and one that is not connected get the same words: a partner cannot probe who is a customer.
+
+def require_valid(view: View, partner: PartnerId, customers: Collection[CustomerId]) -> None:
+    """FailedPrecondition, naming every customer, of these that are new on a list, that is not valid for the partner now.
+
+    InvalidArgument for too many at once. One that is not there and one that is not connected get the same words: a partner
+    cannot probe who is a customer.
     """
+    if len(customers) > MOST_NEW:
+        raise InvalidArgument(
+            _FIELD,
+            f"must name at most {MOST_NEW:,} that are not on the list yet; add the others with further UpdateKey calls, each "
+            f"with the whole list so far and {MOST_NEW:,} more",
+            reason="TOO_MANY",
+        )
     standings = view.facts.standings_to(partner, sorted(customers))
     bad = [
         Violation(names.CUSTOMER.format(standing.customer), _why(decision), reason=decision.reason.value)

@@ -39,6 +39,15 @@ class PointState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who says something: an incarnation, which service it calls itself, and with which token, by name, it came."""
+
+    incarnation: str
+    service: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """An incarnation that was granted leases, as its row says. `leases` counts them."""
 

@@ -4,12 +4,13 @@ from consentry.authority.v1 import consent_pb2, enforcement_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_UNSPECIFIED
 from consentry_authority.accesses import AccessCount, AccessReport, Period, Unreported
 from consentry_authority.rpc.receipts import point_name
+from consentry_authority.rpc.refused_calls import left_out_from_wire, refused_calls_from_wire
 from consentry_authority.rpc.wire import optional_instant
 from consentry_core import names
-from consentry_core.errors import InvalidArgument
+from consentry_core.errors import InvalidArgument, PermissionDenied
 from consentry_core.rpc.follow_wire import DATA_CLASS_TO_WIRE, data_classes_from_wire
 from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_timestamp
-from consentry_rule import CustomerId, Instant
+from consentry_rule import CustomerId, Instant, Token
 
 MOST_COUNTS = 10_000
 _SHORTEST_INCARNATION, _LONGEST_NAME = 16, 100
@@ -36,7 +37,30 @@ def report_from_wire(request: enforcement_pb2.ReportAccessesRequest) -> AccessRe
     if end < start:
         raise InvalidArgument("end_time", "must not be before start_time", reason="TIME_INVALID")
     counts = tuple(_count_from_wire(count, f"counts[{index}]") for index, count in enumerate(request.counts))
-    return AccessReport(request.incarnation, request.service, request.number, start, end, counts, request.last)
+    return AccessReport(
+        request.incarnation,
+        request.service,
+        request.number,
+        start,
+        end,
+        counts,
+        request.last,
+        refused_calls_from_wire(request),
+        left_out_from_wire(request),
+    )
+
+
+def require_reach(report: AccessReport, service: Token) -> None:
+    """PermissionDenied for a report of keys of others than the partners that the service is limited to."""
+    if not service.partners:
+        return
+    callers = {call.caller for call in report.refused if names.KEY.matches(call.caller)}
+    for key in {count.key for count in report.counts} | callers:
+        if names.PARTNER.format(names.KEY.parse(key, "key")[0]) not in service.partners:
+            raise PermissionDenied(
+                "this token is limited to partners; report the keys of no others",
+                reason="KEY_OUT_OF_REACH",  # the same as consentry_guard.rpc.authority.KEY_OUT_OF_REACH
+            )
 
 
 def _time(request: enforcement_pb2.ReportAccessesRequest, field: str) -> Instant:

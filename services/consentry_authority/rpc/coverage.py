@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
 from consentry_authority.commands.list_covered_customers import list_covered_customers
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.watch_coverage import CoverageEvent, CoverageWatch, Covered, Uncovered
-from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
 from consentry_authority.rpc.gate import calling
+from consentry_authority.rpc.quotas import KeyQuotas
 from consentry_authority.storage.store import Store
 from consentry_core import names
 from consentry_core.clock import SECOND, BootTime, Clock
@@ -18,9 +18,8 @@ from consentry_core.errors import denied
 from consentry_core.follow import Revision
 from consentry_core.paging import PageTokens, page_size
 from consentry_core.rpc.follow_wire import data_classes_to_wire
-from consentry_core.rpc.gate import Context, current_call
-from consentry_core.rpc.quotas import Quotas
-from consentry_rule import NO_QUOTA, Deny, Key, Quota, Reason, opened_classes
+from consentry_core.rpc.gate import Context
+from consentry_rule import Deny, Key, Reason, opened_classes
 
 _HEARTBEAT = 15.0
 
@@ -28,10 +27,9 @@ _HEARTBEAT = 15.0
 class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, news: News, page_tokens: PageTokens, clock: Clock, current: CurrentFacts) -> None:
+    def __init__(self, store: Store, news: News, page_tokens: PageTokens, clock: Clock, quotas: KeyQuotas) -> None:
         self._store = store
-        self._current = current
-        self._quotas = Quotas()
+        self._quotas = quotas
         self._news = news
         self._page_tokens = page_tokens
         self._clock = clock
@@ -40,7 +38,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
         self, request: coverage_pb2.ListCoveredCustomersRequest, context: Context
     ) -> coverage_pb2.ListCoveredCustomersResponse:
         """See the proto."""
-        with self._within(await self._quota(), context):
+        with await self._quotas.counting(context):
             return await self._list(request)
 
     async def _list(self, request: coverage_pb2.ListCoveredCustomersRequest) -> coverage_pb2.ListCoveredCustomersResponse:
@@ -76,7 +74,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
         """See the proto."""
         watch = CoverageWatch(calling(), _revision(request.after_revision, "after_revision"))
         before, said_at = request.after_revision, self._clock.boot()
-        with self._within(await self._quota(), context), self._news.listening() as news:
+        with await self._quotas.counting(context), self._news.listening() as news:
             while True:
                 news.clear()
                 events = await self._store.read(watch.turn)
@@ -94,22 +92,6 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
                         revision=revision, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat()
                     )
                     said_at = self._clock.boot()
-
-    async def _quota(self) -> Quota:
-        key = await self._current.credential(calling().credential)
-        return key.quota if isinstance(key, Key) else NO_QUOTA
-
-    @contextlib.contextmanager
-    def _within(self, quota: Quota, context: Context) -> Iterator[None]:
-        """Count the call for its key while it is answered. ResourceExhausted when it is beyond the quota."""
-        call = current_call.get()
-        try:
-            left = self._quotas.admit(calling().credential, quota, call, self._clock.boot())
-            if left:
-                context.set_trailing_metadata(left)
-            yield
-        finally:
-            self._quotas.release(call)
 
     async def _anything_new(self, watch: CoverageWatch, news: asyncio.Event, said_at: BootTime) -> None:
         """Wait for a commit, for the next end, or for the time of a heartbeat."""

@@ -14,12 +14,13 @@ from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.current import CurrentFacts, UntilCommit
+from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
 from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.last_uses import LastUses
-from consentry_authority.rpc.accesses import report_from_wire
+from consentry_authority.rpc.accesses import report_from_wire, require_reach
 from consentry_authority.rpc.gate import calling, host_of
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import point_name, receipt_to_wire
@@ -86,7 +87,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 f"{service} {host_of(request.peer[:_LONGEST_PEER])}"  # a flood of one guard's client hides no other's
             )
             raise
-        self._last_uses.used(identity.secret_id, self._clock.now())
         return verified
 
     async def _verify(self, service: str, identity: Identity) -> enforcement_pb2.VerifyCredentialResponse:
@@ -132,14 +132,15 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                     # Taken in between turns only: a turn runs in a thread of its own.
                     while inbox:
                         message = inbox.popleft()
-                        await self._take(following, message, joined)
+                        await self._take(following, message, joined, caller.credential)
                         proved.received(message)  # before a turn answers it
                     if following.gone:
                         return
                     if following.hello is not None:
                         if following.asks_for_a_lease:
                             # The member's row first, then the head that the lease names: whoever commits in between finds it.
-                            await self._enforcing.granting(following.hello.incarnation, following.hello.service)
+                            hello = following.hello
+                            await self._enforcing.granting(Speaker(hello.incarnation, hello.service, caller.credential))
                         for said in await self._store.read(turn):
                             yield to_response(said)
                     if following.owes:
@@ -152,14 +153,14 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await listening
 
-    async def _take(self, following: Following, message: FromGuard, joined: contextlib.ExitStack) -> None:
+    async def _take(self, following: Following, message: FromGuard, joined: contextlib.ExitStack, token: str) -> None:
         """Take what a guard said, and let the barriers know."""
         following.received(message)
         assert following.hello is not None  # noqa: S101 - nothing else is taken before it
         incarnation = following.hello.incarnation
         match message:
             case Hello():
-                self._enforcing.connected(incarnation)
+                await self._enforcing.connected(Speaker(incarnation, message.service, token))
                 joined.callback(self._enforcing.disconnected, incarnation)
             case Acknowledgement():
                 self._enforcing.acknowledged(incarnation, message.revision)
@@ -174,7 +175,10 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request: enforcement_pb2.ReportAccessesRequest, context: Context
     ) -> enforcement_pb2.ReportAccessesResponse:
         """See the proto."""
-        await self._access_log.take(report_from_wire(request))
+        report, service = report_from_wire(request), calling().credential
+        token = await self._token(service)
+        require_reach(report, token)
+        await self._access_log.take(report, service, token)
         return enforcement_pb2.ReportAccessesResponse()
 
     async def GetEnforcement(  # noqa: N802 - the proto's name

@@ -9,6 +9,7 @@ from consentry_authority.commands.delete_key import delete_key
 from consentry_authority.commands.disable_key import disable_key
 from consentry_authority.commands.enable_key import enable_key
 from consentry_authority.commands.get_key import get_key
+from consentry_authority.commands.key_customers import check_length
 from consentry_authority.commands.list_keys import list_keys
 from consentry_authority.commands.once import once
 from consentry_authority.commands.ports import Transaction
@@ -65,6 +66,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         """See the proto."""
         partner = own_partner(request.parent, "parent")
         actor = calling()
+        check_length(request.key.customers)
         new = NewKey(
             partner=partner,
             id=KeyId(new_public_id(self._random)),
@@ -113,6 +115,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Context) -> pb.UpdateKeyResponse:
         """See the proto."""
         partner, key = own_key(request.key.name, "key.name")
+        check_length(request.key.customers)
         update = KeyUpdate(
             paths=frozenset(request.update_mask.paths),
             display_name=request.key.display_name,

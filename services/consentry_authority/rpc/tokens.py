@@ -16,6 +16,7 @@ from consentry_authority.commands.who_am_i import who_am_i
 from consentry_authority.rpc.gate import calling, origin
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.paging import asked_page
+from consentry_authority.rpc.quotas import KeyQuotas
 from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import (
     ROLE_TO_WIRE,
@@ -38,8 +39,16 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
     """See the proto."""
 
     def __init__(
-        self, store: Store, page_tokens: PageTokens, secret_maker: SecretMaker, random: RandomBytes, receipts: Receipts
+        self,
+        *,
+        store: Store,
+        page_tokens: PageTokens,
+        secret_maker: SecretMaker,
+        random: RandomBytes,
+        receipts: Receipts,
+        quotas: KeyQuotas,
     ) -> None:
+        self._quotas = quotas
         self._store = store
         self._page_tokens = page_tokens
         self._secret_maker = secret_maker
@@ -97,7 +106,8 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         """See the proto."""
         actor = calling()
-        expire_time = await self._store.read(lambda view: who_am_i(view, actor))
+        with await self._quotas.counting(context):
+            expire_time = await self._store.read(lambda view: who_am_i(view, actor))
         role = ROLE_OF_CALLER.get(actor.kind)
         return pb.WhoAmIResponse(
             name=actor.credential,

@@ -1,19 +1,23 @@
 """The customers' access log in the database. None of it is history: it draws no revision.
 
 `access_points` says up to when each incarnation has reported. It outlives the member's row, so that the time between an
-incarnation's last report and its end can be told; what lies between two reports that do not meet is an access gap.
+incarnation's last report and its end can be told; what lies between two reports that do not meet is an access gap. It also says
+whose each incarnation is, for as long as anything is known of it: no other service's token may speak for it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from consentry_authority.accesses import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
 from consentry_core.clock import SECOND
 from consentry_core.database import upsert
+from consentry_core.errors import PermissionDenied
 from consentry_core.follow import LEASE_SECONDS
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -24,11 +28,28 @@ _MOST_UNREPORTED = 1_000
 _LARGEST = 2**63 - 1
 
 
-def may_serve(connection: sa.Connection, incarnation: str, service: str, now: Instant) -> None:
-    """A member is about to be granted a lease: it may serve, until that can no longer be usable."""
-    row, until = t.access_points.c.incarnation == incarnation, Instant(now + _LEASE)
-    if connection.execute(sa.update(t.access_points).where(row).values(served_until=until)).rowcount == 0:
-        _add_point(connection, incarnation, service, now, served_until=until)
+def claim(connection: sa.Connection, speaker: Speaker, now: Instant) -> None:
+    """A token speaks for an incarnation. PermissionDenied when that is another one's: it is whose token spoke first."""
+    columns = t.access_points.c
+    row = columns.incarnation == speaker.incarnation
+    owner = connection.execute(sa.select(columns.token).where(row)).one_or_none()
+    if owner is None:
+        times = {"reported_until": now, "served_until": now}
+        connection.execute(sa.insert(t.access_points).values(**asdict(speaker), **times, last_number=0, done=False))
+    elif owner.token is None:
+        connection.execute(sa.update(t.access_points).where(row).values(token=speaker.token))
+    elif owner.token != speaker.token:
+        raise PermissionDenied(
+            "this incarnation is another token's; draw a random name of your own, anew at every start",
+            reason="NOT_YOUR_INCARNATION",  # the same as consentry_guard.rpc.authority.NOT_YOUR_INCARNATION
+        )
+
+
+def may_serve(connection: sa.Connection, speaker: Speaker, now: Instant) -> None:
+    """A member is about to be granted a lease: it may serve, until that can no longer be usable. See `claim`."""
+    claim(connection, speaker, now)
+    row = t.access_points.c.incarnation == speaker.incarnation
+    connection.execute(sa.update(t.access_points).where(row).values(served_until=Instant(now + _LEASE)))
 
 
 def serves_no_more(connection: sa.Connection, incarnation: str, now: Instant) -> None:
@@ -37,16 +58,14 @@ def serves_no_more(connection: sa.Connection, incarnation: str, now: Instant) ->
     connection.execute(sa.update(t.access_points).where(row).values(served_until=now))
 
 
-def keep(connection: sa.Connection, report: AccessReport) -> None:
-    """Count a report; nothing for one that was counted before."""
+def keep(connection: sa.Connection, report: AccessReport, token: str) -> bool:
+    """Count a report; whether it was not counted before. See `claim`."""
     columns = t.access_points.c
     row = columns.incarnation == report.incarnation
-    point = connection.execute(sa.select(t.access_points).where(row)).one_or_none()
-    if point is None:
-        _add_point(connection, report.incarnation, report.service, report.start, served_until=report.end)
-        point = connection.execute(sa.select(t.access_points).where(row)).one()
+    claim(connection, Speaker(report.incarnation, report.service, token), report.start)
+    point = connection.execute(sa.select(t.access_points).where(row)).one()
     if report.number <= point.last_number:
-        return
+        return False
     # A first report begins when its incarnation took its own first look at the time, a little after it had joined.
     if report.number > 1 and report.start > point.reported_until:
         gap = {"incarnation": report.incarnation, "start_time": point.reported_until, "end_time": report.start}
@@ -58,6 +77,7 @@ def keep(connection: sa.Connection, report: AccessReport) -> None:
         .where(row)
         .values(last_number=report.number, reported_until=reported_until, done=point.done or report.last)
     )
+    return True
 
 
 def page(
@@ -137,19 +157,6 @@ def forget_before(connection: sa.Connection, time: Instant) -> None:
     connection.execute(sa.delete(t.accesses).where(t.accesses.c.hour <= time - HOUR))
     connection.execute(sa.delete(t.access_gaps).where(t.access_gaps.c.end_time < time))
     connection.execute(sa.delete(t.access_points).where(t.access_points.c.served_until < time))
-
-
-def _add_point(connection: sa.Connection, incarnation: str, service: str, time: Instant, *, served_until: Instant) -> None:
-    connection.execute(
-        sa.insert(t.access_points).values(
-            incarnation=incarnation,
-            service=service,
-            reported_until=time,
-            last_number=0,
-            done=False,
-            served_until=served_until,
-        )
-    )
 
 
 def _count(connection: sa.Connection, report: AccessReport) -> None:

@@ -39,6 +39,9 @@ class Note:
 
 def append(connection: sa.Connection, keys: AuditKeys, notes: Iterable[Note]) -> None:
     """Write entries at the end. Part of the caller's transaction."""
+    notes = tuple(notes)
+    if not notes:
+        return
     # The row of the head is updated first: whoever appends next waits until this transaction is over.
     connection.execute(sa.update(t.audit_head).values(number=t.audit_head.c.number))
     last = head(connection)

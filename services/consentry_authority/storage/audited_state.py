@@ -78,7 +78,7 @@ def _same(left: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
 def _now(connection: sa.Connection, name: str) -> dict[str, Any] | None:
     """What it is like, in the log's own words."""
     described = describe(connection, name)
-    said: dict[str, Any] | None = json.loads(redact(json.dumps(described)))
+    said: dict[str, Any] | None = json.loads(redact(json.dumps(described, default=sorted)))
     return said
 
 

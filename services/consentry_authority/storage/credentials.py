@@ -1,7 +1,7 @@
 """Keys, tokens and their secrets."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.history import Touched
+from consentry_authority.storage.key_lists import KeyLists
 from consentry_authority.storage.rows import instant, labels, labels_text, networks, networks_text, quota, words, words_text
 from consentry_core import names
 from consentry_core.errors import Aborted
@@ -19,15 +20,20 @@ from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId, Token
 class SqlKeys:
     """See `ports.Keys`."""
 
-    def __init__(self, connection: sa.Connection, touched: Touched, now: Instant) -> None:
+    def __init__(self, connection: sa.Connection, touched: Touched, lists: KeyLists, now: Instant) -> None:
+        self._lists = lists
         self._connection = connection
         self._touched = touched
         self._now = now
 
     def get(self, partner: PartnerId, key: KeyId) -> KeyRecord | None:
         """See `ports.ReadKeys.get`."""
-        found = self._read(sa.select(t.keys).where(_is(partner, key), t.keys.c.delete_time.is_(None)))
-        return found[0] if found else None
+        query = sa.select(t.keys).where(_is(partner, key), t.keys.c.delete_time.is_(None))
+        found = [_key(row) for row in self._connection.execute(query)]
+        if not found:
+            return None
+        secrets = _secrets(self._connection, [found[0].name], self._now)
+        return _with_secrets(replace(found[0], customers=self._lists.of(partner, key)), secrets[found[0].name])
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
         """See `ports.ReadKeys.page`."""
@@ -52,20 +58,13 @@ class SqlKeys:
                 **_key_values(key),
             )
         )
-        self._list_customers(key, key.customers)
+        self._lists.change(key.partner, key.id, key.customers)
         _add_secret(self._connection, key.name, secret, self._now)
 
     def save(self, key: KeyRecord) -> None:
         """See `ports.Keys.save`. Counts the version up; Aborted when it is not the one that was read."""
         self._save_row(key)
-        listed = self._customers([key.id], key.partner)[key.id]
-        gone = listed - key.customers
-        if gone:
-            self._connection.execute(
-                sa.delete(t.key_customers).where(_listed(key), t.key_customers.c.customer == sa.bindparam("gone")),
-                [{"gone": customer} for customer in sorted(gone)],
-            )
-        self._list_customers(key, key.customers - listed)
+        self._lists.change(key.partner, key.id, key.customers)
 
     def delete(self, key: KeyRecord) -> None:
         """See `ports.Keys.delete`."""
@@ -92,11 +91,6 @@ class SqlKeys:
         )
         if saved.rowcount != 1:
             raise Aborted("the key was changed meanwhile; read it again")
-
-    def _list_customers(self, key: KeyRecord, customers: Iterable[CustomerId]) -> None:
-        rows = [{"partner": key.partner, "key": key.id, "customer": customer} for customer in sorted(customers)]
-        if rows:
-            self._connection.execute(sa.insert(t.key_customers), rows)
 
     def _read(self, query: sa.Select[Any]) -> list[KeyRecord]:
         keys = [_key(row) for row in self._connection.execute(query)]
@@ -258,10 +252,6 @@ def _with_secrets(key: KeyRecord, secrets: _Secrets) -> KeyRecord:
 
 def _is(partner: PartnerId, key: KeyId) -> sa.ColumnElement[bool]:
     return (t.keys.c.partner == partner) & (t.keys.c.id == key)
-
-
-def _listed(key: KeyRecord) -> sa.ColumnElement[bool]:
-    return (t.key_customers.c.partner == key.partner) & (t.key_customers.c.key == key.id)
 
 
 def _key_values(key: KeyRecord) -> dict[str, Any]:

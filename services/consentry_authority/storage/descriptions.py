@@ -6,7 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.key_lists import KeyLists
 from consentry_core import names
+from consentry_rule import PartnerId
 
 Description = Mapping[str, Any]
 
@@ -19,8 +21,11 @@ _NOT_TOLD = frozenset(
 )  # fmt: skip
 
 
-def describe(connection: sa.Connection, name: str) -> Description | None:
-    """A partner, customer, consent (with its connection), key or token; None when there is nothing of it."""
+def describe(connection: sa.Connection, name: str, lists: KeyLists | None = None) -> Description | None:
+    """A partner, customer, consent (with its connection), key or token; None when there is nothing of it.
+
+    `lists` are those of the transaction that this is part of.
+    """
     if names.PARTNER.matches(name):
         return _row(connection, t.partners, t.partners.c.id == names.PARTNER.parse(name, "name")[0])
     if names.CUSTOMER.matches(name):
@@ -28,7 +33,7 @@ def describe(connection: sa.Connection, name: str) -> Description | None:
     if names.CONSENT.matches(name):
         return _standing(connection, *names.CONSENT.parse(name, "name"))
     if names.KEY.matches(name):
-        return _key(connection, name, *names.KEY.parse(name, "name"))
+        return _key(connection, name, lists or KeyLists(connection))
     token = _row(connection, t.tokens, t.tokens.c.id == names.TOKEN.parse(name, "name")[0])
     return None if token is None else {**token, "secrets": _secrets(connection, name)}
 
@@ -41,13 +46,12 @@ def _standing(connection: sa.Connection, customer: str, partner: str) -> Descrip
     return None if found is None else {**found, "consent": consent}
 
 
-def _key(connection: sa.Connection, name: str, partner: str, key: str) -> Description | None:
+def _key(connection: sa.Connection, name: str, lists: KeyLists) -> Description | None:
+    partner, key = names.KEY.parse(name, "name")
     found = _row(connection, t.keys, (t.keys.c.partner == partner) & (t.keys.c.id == key))
     if found is None:
         return None
-    listed = sa.select(t.key_customers.c.customer).where(t.key_customers.c.partner == partner, t.key_customers.c.key == key)
-    customers = sorted(connection.scalars(listed))
-    return {**found, "customers": customers, "secrets": _secrets(connection, name)}
+    return {**found, "customers": lists.of(PartnerId(partner), key), "secrets": _secrets(connection, name)}
 
 
 def _secrets(connection: sa.Connection, credential: str) -> list[Description]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from consentry_authority.enforcement.barriers import Barrier, Member, Point, PointState, Receipt
+from consentry_authority.enforcement.barriers import Barrier, Member, Point, PointState, Receipt, Speaker
 from consentry_authority.storage import accesses
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
@@ -18,17 +18,20 @@ EVERYTHING: Final = ""
 """The subject of a change that may have taken anything away from anybody: of a restore."""
 
 
-def grant(connection: sa.Connection, incarnation: str, service: str, applied: Revision | None, now: Instant) -> None:
-    """Count another lease of a member, and note what it has acknowledged. To be committed before the lease is made."""
-    row = t.members.c.incarnation == incarnation
+def grant(connection: sa.Connection, speaker: Speaker, applied: Revision | None, now: Instant) -> None:
+    """Count another lease of a member, and note what it has acknowledged. To be committed before the lease is made.
+
+    PermissionDenied when the incarnation is another token's: see `accesses.claim`.
+    """
+    row = t.members.c.incarnation == speaker.incarnation
     applied_columns: dict[str, Any] = {}
     if applied is not None:
         applied_columns = {"applied_epoch": applied.epoch, "applied_number": applied.number}
     updated = connection.execute(sa.update(t.members).where(row).values(leases=t.members.c.leases + 1, **applied_columns))
     if updated.rowcount == 0:
-        new = sa.insert(t.members).values(incarnation=incarnation, service=service, join_time=now, leases=1, **applied_columns)
-        connection.execute(new)
-    accesses.may_serve(connection, incarnation, service, now)
+        new = {"incarnation": speaker.incarnation, "service": speaker.service, "join_time": now, "leases": 1}
+        connection.execute(sa.insert(t.members).values(**new, **applied_columns))
+    accesses.may_serve(connection, speaker, now)
 
 
 def leave(connection: sa.Connection, incarnation: str, now: Instant) -> None:

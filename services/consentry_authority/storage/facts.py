@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from consentry_authority.commands.ports import Change, StoredSecret
 from consentry_authority.storage import tables as t
+from consentry_authority.storage.key_lists import KeyLists
 from consentry_authority.storage.rows import class_numbers, data_classes, instant, networks, quota, words
 from consentry_core import names
 from consentry_core.follow import Revision
@@ -66,8 +67,9 @@ _TOKEN_COLUMNS = tuple(t.tokens.c[name] for name in ("role", "organization", "ex
 class SqlFacts:
     """See `ports.Facts`."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, lists: KeyLists | None = None) -> None:
         self._connection = connection
+        self._lists = lists or KeyLists(connection)
 
     def head(self) -> Revision:
         """See `ports.Facts.head`."""
@@ -99,11 +101,11 @@ class SqlFacts:
             )
         )
 
-    def credential(self, name: str) -> Key | Token | None:
-        """See `ports.Facts.credential`."""
+    def credential(self, name: str, *, numbered: bool = True) -> Key | Token | None:
+        """See `ports.Facts.credential`. Not `numbered`: without the numbers of a key's list, which decide nothing."""
         if names.KEY.matches(name):
             partner, key = names.KEY.parse(name, "name")
-            return self._key(name, PartnerId(partner), key)
+            return self._key(name, PartnerId(partner), key, numbered=numbered)
         if names.TOKEN.matches(name):
             return self._token(name, *names.TOKEN.parse(name, "name"))
         return None
@@ -158,7 +160,7 @@ class SqlFacts:
         opened, closed = (0, 0) if row is None else row
         return Standing(partner, _DEMO, demo=True, opened_number=opened, closed_number=closed)
 
-    def _key(self, name: str, partner: PartnerId, key: str) -> Key | None:
+    def _key(self, name: str, partner: PartnerId, key: str, *, numbered: bool) -> Key | None:
         row = self._connection.execute(
             sa.select(*_KEY_COLUMNS, t.partners.c.rehearsing)
             .join_from(t.keys, t.partners, t.partners.c.id == t.keys.c.partner)
@@ -177,17 +179,17 @@ class SqlFacts:
             quota=quota(row.calls_per_minute, row.open_streams),
             audiences=words(row.audiences),
         )
-        return self._with_list(found, key) if found.kind is KeyKind.SPECIFIC_CUSTOMERS else found
+        if found.kind is not KeyKind.SPECIFIC_CUSTOMERS:
+            return found
+        found = replace(found, customers=self._lists.of(partner, key))
+        return self._numbered(found, key) if numbered else found
 
-    def _with_list(self, key: Key, key_id: str) -> Key:
-        on_it = sa.select(t.key_customers.c.customer).where(_of(t.key_customers, key.partner, key_id))
-        customers = frozenset(map(CustomerId, self._connection.scalars(on_it)))
-        columns = t.key_listings.c
+    def _numbered(self, key: Key, key_id: str) -> Key:
+        customers, columns = key.customers, t.key_listings.c
         query = sa.select(columns.customer, columns.first_number, columns.listed_number, columns.unlisted_number)
         rows = self._connection.execute(query.where(_of(t.key_listings, key.partner, key_id)).order_by(columns.customer)).all()
         return replace(
             key,
-            customers=customers,
             listed_numbers={customer: listed for customer, _, listed, _ in rows if customer in customers},
             unlisted=tuple((customer, first, unlisted) for customer, first, _, unlisted in rows if unlisted),
         )

@@ -29,6 +29,7 @@ from consentry_authority.storage import wanted
 from consentry_authority.storage.descriptions import Description, describe
 from consentry_authority.storage.enforcement import open_receipt, pending_subjects
 from consentry_authority.storage.facts import SqlFacts
+from consentry_authority.storage.key_lists import KeyLists
 from consentry_authority.storage.rows import class_numbers_text
 from consentry_core import names
 from consentry_core.clock import Clock
@@ -68,8 +69,9 @@ class Touched:
     Whatever is about to change is touched, or the audit log would not tell of it.
     """
 
-    def __init__(self, facts: SqlFacts, connection: sa.Connection) -> None:
+    def __init__(self, facts: SqlFacts, connection: sa.Connection, lists: KeyLists) -> None:
         self._facts = facts
+        self.lists = lists
         self._connection = connection
         self._described: dict[str, Description | None] = {}
         self.credentials: dict[str, Key | Token | None] = {}
@@ -84,7 +86,7 @@ class Touched:
         """A key or token is about to change. The first touch counts."""
         self._describe(name)
         if name not in self.credentials:
-            self.credentials[name] = self._facts.credential(name)
+            self.credentials[name] = self._facts.credential(name, numbered=False)
 
     def relation(self, partner: PartnerId, customer: CustomerId) -> None:
         """The connection of the two, or the consent, is about to change."""
@@ -103,12 +105,12 @@ class Touched:
 
     def differences(self) -> Differences:
         """What of all that was touched differs now."""
-        now = {name: describe(self._connection, name) for name in self._described}
+        now = {name: describe(self._connection, name, self.lists) for name in self._described}
         return {name: (before, now[name]) for name, before in self._described.items() if before != now[name]}
 
     def _describe(self, name: str) -> None:
         if name not in self._described:
-            self._described[name] = describe(self._connection, name)
+            self._described[name] = describe(self._connection, name, self.lists)
 
     def subjects(self) -> list[str]:
         """The names of everything touched."""
@@ -139,7 +141,7 @@ def record(
             for subject in subjects
         ],
     )
-    after = SqlFacts(connection)
+    after = SqlFacts(connection, touched.lists)
     narrowed = sorted({*_narrowed(touched, after, commit_time), *pending_subjects(connection, subjects)})
     if narrowed:
         open_receipt(connection, number, commit_time, origin.organization, narrowed)
@@ -152,7 +154,7 @@ def record(
 
 def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:
     for name, before in touched.credentials.items():
-        if narrows_credential(before, after.credential(name), now):
+        if narrows_credential(before, after.credential(name, numbered=False), now):
             yield name
     for (partner, customer), standing in touched.standings.items():
         if narrows_standing(standing, after.standing(partner, customer), now):
@@ -190,13 +192,13 @@ def _mark_rehearsals(connection: sa.Connection, touched: Touched, number: int) -
 def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int) -> None:
     columns = t.key_listings.c
     for name, before in touched.credentials.items():
-        after = facts.credential(name)
+        after = facts.credential(name, numbered=False)
         if not isinstance(after, Key):
             continue
         former = before if isinstance(before, Key) else replace(after, customers=frozenset())
-        known = {customer for customer, _, _ in former.unlisted}
         entering, leaving = after.customers - former.customers, former.customers - after.customers
         key = dict(zip(("partner", "key"), names.KEY.parse(name, "name"), strict=True))
+        known = touched.lists.ever(after.partner, key["key"], entering)
         new = [
             {**key, "customer": customer, "first_number": number, "listed_number": number, "unlisted_number": 0}
             for customer in sorted(entering - known)

@@ -14,6 +14,7 @@ from consentry_authority.storage import audit, credentials, enforcement, history
 from consentry_authority.storage.credentials import SqlKeys, SqlTokens
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.history import Origin, Touched
+from consentry_authority.storage.key_lists import KeyLists
 from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
 from consentry_authority.storage.requests import SqlRequests
 from consentry_authority.storage.wanted import Wanted, number_of
@@ -49,13 +50,14 @@ class SqlTransaction:
 
     def __init__(self, connection: sa.Connection, now: Instant) -> None:
         self.now = now
-        self.facts = SqlFacts(connection)
-        self.touched = Touched(self.facts, connection)
+        lists = KeyLists(connection)
+        self.facts = SqlFacts(connection, lists)
+        self.touched = Touched(self.facts, connection, lists)
         self.partners = SqlPartners(connection, self.touched)
         self.customers = SqlCustomers(connection, self.touched)
         self.connections = SqlConnections(connection, self.touched)
         self.consents = SqlConsents(connection, self.touched)
-        self.keys = SqlKeys(connection, self.touched, now)
+        self.keys = SqlKeys(connection, self.touched, lists, now)
         self.tokens = SqlTokens(connection, self.touched, now)
         self.audit = audit.SqlAudit(connection, now)
         self.requests = SqlRequests(connection, now)

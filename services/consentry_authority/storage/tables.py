@@ -269,6 +269,7 @@ access_points = sa.Table(
     "access_points",
     metadata,
     sa.Column("incarnation", sa.Text, primary_key=True),
+    sa.Column("token", sa.Text),  # the one that spoke for it first: no other may. NULL: not known yet
     sa.Column("service", sa.Text, nullable=False),
     sa.Column("reported_until", sa.BigInteger, nullable=False),
     sa.Column("last_number", sa.BigInteger, nullable=False),

@@ -24,9 +24,10 @@ class _Bucket:
 
 
 class Quotas:
-    """What is left of each key's quota. Keys without one cost nothing here."""
+    """What is left of each key's quota. `streams_per_key` is for keys whose quota says nothing of streams; 0: any number."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, streams_per_key: int = 0) -> None:
+        self._streams_per_key = streams_per_key
         self._buckets: dict[str, _Bucket] = {}  # one for each key that has a quota
         self._open: Counter[str] = Counter()
         self._streams: dict[OpenCall, str] = {}
@@ -35,12 +36,13 @@ class Quotas:
         """Take a call of this key's in: what to tell of what is left, as metadata. ResourceExhausted beyond the quota."""
         told: list[tuple[str, str]] = []
         streams = quota.open_streams
-        if streams and call.streaming and self._open[key] >= streams:
+        most = streams or self._streams_per_key
+        if most and call.streaming and self._open[key] >= most:
             raise ResourceExhausted(
-                f"the key has {streams} streams open here, which is its quota; close one, or have the quota raised",
+                f"the key has {most} streams open here, as many as it may; close one, or have its quota of open streams raised",
                 retry_after=_STREAMS_RETRY,
                 reason="OPEN_STREAMS_EXCEEDED",
-                metadata={"quota": str(streams)},
+                metadata={"quota": str(most)},
             )
         if quota.calls_per_minute:
             told.append((CALLS_LEFT, str(self._take(key, quota.calls_per_minute, now))))

@@ -41,6 +41,14 @@ SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
 NOT_VERIFIED = "NOT_VERIFIED"
 """The reason by which the authority says that it does not know its own proof: it was made with a key that it has no more."""
 
+NOT_YOUR_INCARNATION = "NOT_YOUR_INCARNATION"
+"""The reason by which the authority says that another token speaks for the incarnation."""
+
+KEY_OUT_OF_REACH = "KEY_OUT_OF_REACH"
+"""The reason by which the authority says that a report is of keys that this token does not reach."""
+
+_NEVER = frozenset({NOT_YOUR_INCARNATION, KEY_OUT_OF_REACH})  # what is refused for these is refused again
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -137,7 +145,7 @@ class Authority:
         try:
             await stub.ReportAccesses(report_to_wire(report), metadata=self._metadata, timeout=_REPORT_TIMEOUT)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT or error_info(error).reason in _NEVER:
                 raise InvalidArgument("", error.details() or "") from None
             raise Unavailable(f"{error.code().name}: {error.details()}") from None
 

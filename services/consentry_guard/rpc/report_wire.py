@@ -1,10 +1,11 @@
-"""Reports of what was read, on the wire."""
+"""Reports of what was read and what was refused, on the wire."""
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_UNSPECIFIED
 from consentry_core import names
 from consentry_core.rpc.follow_wire import DATA_CLASS_TO_WIRE
 from consentry_core.rpc.times import to_timestamp
+from consentry_guard.refusals import RefusedCall
 from consentry_guard.reports import Report
 from consentry_guard.tally import Count
 
@@ -19,6 +20,19 @@ def report_to_wire(report: Report) -> enforcement_pb2.ReportAccessesRequest:
         end_time=to_timestamp(report.end),
         counts=map(_count_to_wire, report.counts),
         last=report.last,
+        refused_calls=map(_refused_call_to_wire, report.refused.calls),
+        left_out=[enforcement_pb2.LeftOut(reason=reason, count=count) for reason, count in report.refused.left_out],
+    )
+
+
+def _refused_call_to_wire(call: RefusedCall) -> enforcement_pb2.RefusedCall:
+    return enforcement_pb2.RefusedCall(
+        caller=call.caller,
+        method=call.method,
+        reason=call.reason,
+        peer=call.peer,
+        request_id=call.request_id,
+        refuse_time=to_timestamp(call.time),
     )
 
 

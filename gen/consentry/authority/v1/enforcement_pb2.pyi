@@ -298,6 +298,78 @@ class AccessCount(_message.Message):
 Global___AccessCount: _TypeAlias = AccessCount  # noqa: Y015
 
 @_typing.final
+class RefusedCall(_message.Message):
+    """RefusedCall is a call that an enforcement point has refused to a caller that it knows, for what this caller may not do: it is
+    disabled, has ended, comes from a network that its key does not allow, has used its quota up, or asks for what is not its.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLER_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REFUSE_TIME_FIELD_NUMBER: _builtins.int
+    caller: _builtins.str
+    """`partners/{partner}/keys/{key}` or `tokens/{token}`. Required."""
+    method: _builtins.str
+    """The method that was called: `/consentry.devices.v1.FeedService/Watch`. Required."""
+    reason: _builtins.str
+    """`google.rpc.ErrorInfo.reason` of the refusal. Required."""
+    peer: _builtins.str
+    """As in `VerifyCredentialRequest`. At most 200 characters."""
+    request_id: _builtins.str
+    """Metadata `x-request-id` of the call. At most 200 characters."""
+    @_builtins.property
+    def refuse_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was refused, by the authority's clock as the guard knows it. Required."""
+
+    def __init__(
+        self,
+        *,
+        caller: _builtins.str = ...,
+        method: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        refuse_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refuse_time", b"refuse_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "method", b"method", "peer", b"peer", "reason", b"reason", "refuse_time", b"refuse_time", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedCall: _TypeAlias = RefusedCall  # noqa: Y015
+
+@_typing.final
+class LeftOut(_message.Message):
+    """LeftOut is a number of refused calls that are not told of one by one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """As in `RefusedCall`, or `OTHERS`. Required."""
+    count: _builtins.int
+    """How many, at least 1."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOut: _TypeAlias = LeftOut  # noqa: Y015
+
+@_typing.final
 class ReportAccessesRequest(_message.Message):
     """ReportAccessesRequest is one report of one incarnation. Its reports come in the order of their numbers, and each speaks for the
     time from the end of the one before.
@@ -312,6 +384,8 @@ class ReportAccessesRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
+    REFUSED_CALLS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.str
     """As in `FollowRequest.Hello`. Required."""
     service: _builtins.str
@@ -332,6 +406,17 @@ class ReportAccessesRequest(_message.Message):
     def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessCount]:
         """What was handed out in that time. At most 10000."""
 
+    @_builtins.property
+    def refused_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedCall]:
+        """Calls that were refused to callers that this incarnation knows: some of them, for a flood must not fill the log. At most 1000. They
+        are entered in the audit log as the word of this token's service; of more than 200 at once, and more than one a second in the
+        long run, only how many they were.
+        """
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftOut]:
+        """How many more were refused, in whole minutes that are over. At most 100."""
+
     def __init__(
         self,
         *,
@@ -342,10 +427,12 @@ class ReportAccessesRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         counts: _abc.Iterable[Global___AccessCount] | None = ...,
         last: _builtins.bool = ...,
+        refused_calls: _abc.Iterable[Global___RefusedCall] | None = ...,
+        left_out: _abc.Iterable[Global___LeftOut] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "incarnation", b"incarnation", "last", b"last", "number", b"number", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "incarnation", b"incarnation", "last", b"last", "left_out", b"left_out", "number", b"number", "refused_calls", b"refused_calls", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,7 +636,10 @@ class FollowRequest(_message.Message):
         INCARNATION_FIELD_NUMBER: _builtins.int
         SERVICE_FIELD_NUMBER: _builtins.int
         incarnation: _builtins.str
-        """A random name of this run of this process, drawn after any fork: 16 to 100 characters. To be kept: who knows it can speak for it."""
+        """A random name of this run of this process, drawn after any fork: 16 to 100 characters. It is the token's that says it first:
+        PERMISSION_DENIED (NOT_YOUR_INCARNATION), and the end of the stream, with any other token, from then on and after a restart. To
+        be kept: who knows it, and has that token, can speak for it.
+        """
         service: _builtins.str
         """Which service this is, for operators to read. At most 100 characters."""
         def __init__(

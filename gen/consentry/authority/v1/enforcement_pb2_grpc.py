@@ -93,8 +93,12 @@ class EnforcementServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportAccesses(self, request, context):
-        """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-        again is counted once. Called by the guard, with a service's token.
+        """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
+        refused, for the audit log. A report that comes again is counted once. Called by the guard, with a service's token.
+        PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
+        limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
+        guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
+        log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

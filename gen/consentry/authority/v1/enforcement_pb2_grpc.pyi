@@ -47,8 +47,12 @@ class EnforcementServiceStub:
     organisation that made the change, and by operators.
     """
     ReportAccesses: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]
-    """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-    again is counted once. Called by the guard, with a service's token.
+    """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
+    refused, for the audit log. A report that comes again is counted once. Called by the guard, with a service's token.
+    PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
+    limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
+    guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
+    log.
     """
     ListEnforcementPoints: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
@@ -72,8 +76,12 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     organisation that made the change, and by operators.
     """
     ReportAccesses: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]  # type: ignore[assignment]
-    """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-    again is counted once. Called by the guard, with a service's token.
+    """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
+    refused, for the audit log. A report that comes again is counted once. Called by the guard, with a service's token.
+    PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
+    limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
+    guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
+    log.
     """
     ListEnforcementPoints: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]  # type: ignore[assignment]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
@@ -118,8 +126,12 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enforcement_pb2.ReportAccessesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enforcement_pb2.ReportAccessesResponse, _abc.Awaitable[_enforcement_pb2.ReportAccessesResponse]]:
-        """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log. A report that comes
-        again is counted once. Called by the guard, with a service's token.
+        """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
+        refused, for the audit log. A report that comes again is counted once. Called by the guard, with a service's token.
+        PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
+        limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
+        guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
+        log.
         """
 
     @_abc_1.abstractmethod

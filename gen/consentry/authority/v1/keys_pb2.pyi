@@ -105,8 +105,9 @@ class Key(_message.Message):
 
     @_typing.final
     class Quota(_message.Message):
-        """Quota limits a key at each enforcement point by itself, and CoverageService likewise. Answers tell what is left of it in their
-        trailing metadata: `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED, with the time to come back.
+        """Quota limits a key at each enforcement point by itself, and at the authority CoverageService and `WhoAmI` together. Answers tell
+        what is left of it in their trailing metadata: `consentry-calls-left` and `consentry-streams-left`. Beyond it: RESOURCE_EXHAUSTED,
+        with the time to come back.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -116,7 +117,9 @@ class Key(_message.Message):
         calls_per_minute: _builtins.int
         """Calls, streams that are opened included. As many at once after a minute of quiet. 0: no limit."""
         open_streams: _builtins.int
-        """Streams that are open at the same time. 0: no limit. One that is open goes on when the limit is lowered."""
+        """Streams that are open at the same time. 0: as many as the service allows any key, 1000 unless it was set up otherwise, and
+        `consentry-streams-left` is not told. One that is open goes on when the limit is lowered.
+        """
         def __init__(
             self,
             *,
@@ -200,7 +203,9 @@ class Key(_message.Message):
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """KIND_SPECIFIC_CUSTOMERS only: `customers/{customer}`, without doubles, ordered. A customer that is not valid now stays on the
-        list, is not covered, and comes back when it is valid again.
+        list, is not covered, and comes back when it is valid again. At most 100000, of which at most 5000 can be new in one call, for
+        everybody's changes wait for it: a longer list begins with 5000, and grows by further `UpdateKey` calls, each with the whole list
+        so far and at most 5000 more. INVALID_ARGUMENT (TOO_MANY) beyond that. Any number can be taken off at once.
         """
 
     @_builtins.property

@@ -85,7 +85,7 @@ class TokenServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WhoAmI(self, request, context):
-        """WhoAmI tells whose credential the caller holds. Any token and any key may ask.
+        """WhoAmI tells whose credential the caller holds. Any token and any key may ask; a key's asking counts for its quota.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

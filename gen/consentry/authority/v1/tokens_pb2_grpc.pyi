@@ -42,7 +42,7 @@ class TokenServiceStub:
     DeleteToken: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.DeleteTokenRequest, _tokens_pb2.DeleteTokenResponse]
     """DeleteToken ends a token at once; open streams that were opened with it end too."""
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.WhoAmIRequest, _tokens_pb2.WhoAmIResponse]
-    """WhoAmI tells whose credential the caller holds. Any token and any key may ask."""
+    """WhoAmI tells whose credential the caller holds. Any token and any key may ask; a key's asking counts for its quota."""
 
 @_typing.type_check_only
 class TokenServiceAsyncStub(TokenServiceStub):
@@ -58,7 +58,7 @@ class TokenServiceAsyncStub(TokenServiceStub):
     DeleteToken: _aio.UnaryUnaryMultiCallable[_tokens_pb2.DeleteTokenRequest, _tokens_pb2.DeleteTokenResponse]  # type: ignore[assignment]
     """DeleteToken ends a token at once; open streams that were opened with it end too."""
     WhoAmI: _aio.UnaryUnaryMultiCallable[_tokens_pb2.WhoAmIRequest, _tokens_pb2.WhoAmIResponse]  # type: ignore[assignment]
-    """WhoAmI tells whose credential the caller holds. Any token and any key may ask."""
+    """WhoAmI tells whose credential the caller holds. Any token and any key may ask; a key's asking counts for its quota."""
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
     """TokenService issues the credentials of everybody who is not a partner's API key. Operators manage all tokens;
@@ -95,6 +95,6 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tokens_pb2.WhoAmIRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tokens_pb2.WhoAmIResponse, _abc.Awaitable[_tokens_pb2.WhoAmIResponse]]:
-        """WhoAmI tells whose credential the caller holds. Any token and any key may ask."""
+        """WhoAmI tells whose credential the caller holds. Any token and any key may ask; a key's asking counts for its quota."""
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
