@@ -64,11 +64,12 @@ class Authenticator:
         return await asyncio.shield(proving)
 
     def recall(self, secret: str) -> Identity | None:
-        """Steps 1 and 2 of `identify`, which need not wait. None: made here, and not proved yet."""
-        remembered = self._memory.recall(secret)
-        if remembered is None and self._checksum_keys.public_id(secret) is None:
-            raise invalid("malformed or forged")
-        return remembered
+        """Step 1 of `identify`, which need not wait: whose secret was proved before."""
+        return self._memory.recall(secret)
+
+    def made_here(self, secret: str) -> bool:
+        """Step 2: whether it is worth a proof."""
+        return self._checksum_keys.public_id(secret) is not None
 
     def _begin(self, public_id: str, secret: str) -> asyncio.Task[Identity]:
         if self._of_id[public_id] >= _AT_ONCE_OF_ONE_ID:

@@ -41,9 +41,11 @@ class LastUses:
 
     def used(self, secret_id: str, at: Instant) -> None:
         """A secret that was proved is in use."""
-        if len(self._unwritten) >= _MOST and secret_id not in self._unwritten:
+        before = self._unwritten.get(secret_id)
+        if before is None and len(self._unwritten) >= _MOST:
             return  # more than are in use in twenty seconds anywhere: whoever tells of so many makes them up
-        self._unwritten[secret_id] = max(at, self._unwritten.get(secret_id, at))
+        if before is None or before < at:
+            self._unwritten[secret_id] = at
 
     def told(self, uses: Iterable[tuple[str, Instant]], now: Instant) -> None:
         """An enforcement point tells of uses there. None of them lies in the future, whatever its clock shows."""

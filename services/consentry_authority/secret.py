@@ -26,9 +26,11 @@ KEY_PREFIXES = {
 }
 
 _FORM = re.compile(
-    r"(?P<body>(?:ck_demo_|ck_all_|ck_spec_|ct_)(?P<id>[0-9a-z]{16})_[0-9a-z]{52}_(?P<key>[0-9a-z]{4}))(?P<check>[0-9a-z]{16})"
+    r"(?P<body>(?:ck_demo_|ck_all_|ck_spec_|ct_)(?P<id>[0-9a-z]{16})_[0-9a-z]{52}_(?P<key>[0-9a-z]{4}))(?P<check>[0-9a-hjkmnp-tv-z]{16})"
 )
 _CHECK_BYTES = 10
+_TO_DIGITS = str.maketrans("0123456789abcdefghjkmnpqrstvwxyz", "0123456789abcdefghijklmnopqrstuv")
+"""From base32 as we write it to what `int` reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class ChecksumKeys:
         public_id = new_public_id(random)
         hint = f"{prefix}{public_id}"
         body = f"{hint}_{base32(random(32))}_{self._newest}"
-        return NewSecret(public_id, hint, body + self._check(self._newest, body), self._newest)
+        return NewSecret(public_id, hint, body + base32(self._check(self._newest, body)), self._newest)
 
     def marks(self) -> Mapping[str, str]:
         """By id of each key, what tells that it is the same one, and nothing else of it."""
@@ -71,14 +73,16 @@ class ChecksumKeys:
         if found is None:
             return None
         body, key_id = found["body"], found["key"]
-        if key_id not in self._begun or not hmac.compare_digest(found["check"], self._check(key_id, body)):
+        # Read, and not the other one written: that takes a fifth of the time, and whoever tries secrets makes us do it.
+        check = int(found["check"].translate(_TO_DIGITS), 32).to_bytes(_CHECK_BYTES)
+        if key_id not in self._begun or not hmac.compare_digest(check, self._check(key_id, body)):
             return None
         return found["id"]
 
-    def _check(self, key_id: str, body: str) -> str:
+    def _check(self, key_id: str, body: str) -> bytes:
         checksum = self._begun[key_id].copy()
         checksum.update(body.encode())
-        return base32(checksum.digest()[:_CHECK_BYTES])
+        return checksum.digest()[:_CHECK_BYTES]
 
 
 def _key_id(key: bytes) -> str:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import gc
+import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -27,12 +28,15 @@ class TestGate:
     __test__ = False
     check: Callable[[], None] = lambda: None
     refusal: errors.ConsentryError | None = None
+    refusals: list[errors.ConsentryError] = field(default_factory=list)
     admitted: list[OpenCall] = field(default_factory=list)
     released: list[OpenCall] = field(default_factory=list)
 
     async def admit(self, call: OpenCall) -> None:
         if self.refusal is not None:
             raise self.refusal
+        if self.refusals:
+            raise self.refusals.pop(0)
         call.check_write = lambda: self.check()  # noqa: PLW0108 - looked up anew each time
         self.admitted.append(call)
 
@@ -109,6 +113,7 @@ class Served:
     echo: Echo
     server: RpcServer
     channel: grpc.aio.Channel
+    address: str
 
     def method(self, shape: str, method: str) -> Any:
         return raw_method(self.channel, shape, f"/test.Echo/{method}")
@@ -133,7 +138,7 @@ async def served() -> AsyncIterator[Served]:
     server = RpcServer(gate, [], echo.add_to)
     address = await server.start("127.0.0.1:0")
     channel = open_channel(address)
-    yield Served(gate, echo, server, channel)
+    yield Served(gate, echo, server, channel, address)
     await channel.close()
     await server.stop(grace=0.5)
 
@@ -203,6 +208,23 @@ async def test_no_message_is_handed_over_that_the_check_refuses(served: Served, 
     with refused(grpc.StatusCode.PERMISSION_DENIED, "CONSENT_REVOKED"):
         received += (word.encode() for word in await served.call(method, "a"))
     assert received == []
+
+
+@pytest.mark.parametrize("method", ["UnaryUnary", "UnaryStream"])
+async def test_a_client_that_tries_again_by_its_service_config_is_let_in_later(served: Served, method: str) -> None:
+    """It does so only as long as it has seen nothing but a status."""
+    served.gate.refusals += [errors.Unavailable("not now"), errors.ResourceExhausted("slower")]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.01s",
+        "maxBackoff": "0.01s",
+        "backoffMultiplier": 1,
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+    }
+    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
+    async with grpc.aio.insecure_channel(served.address, options=[("grpc.service_config", config)]) as channel:
+        assert (await replace(served, channel=channel).call(method, "a"))[-1] == "a"
+    assert served.gate.refusals == []
 
 
 async def test_the_check_runs_before_every_message(served: Served) -> None:

@@ -74,19 +74,18 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
     ) -> enforcement_pb2.VerifyCredentialResponse:
         """See the proto."""
-        service = calling().credential
+        service, secret = calling().credential, request.secret
+        identity = self._authenticator.recall(secret)
+        if identity is None and not self._authenticator.made_here(secret):
+            raise _secret_invalid(service, request.peer, "malformed or forged")
         try:
-            identity = self._authenticator.recall(request.secret) or await self._authenticator.identify(request.secret)
+            if identity is None:
+                identity = await self._authenticator.identify(secret)
             verified = self._verified.get((service, identity.secret_id))
             if verified is None:
                 verified = await self._verified.find((service, identity.secret_id), partial(self._verify, service, identity))
         except Unauthenticated as error:
-            # Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder.
-            error.reason, error.detail = SECRET_INVALID, _shown(request.peer, error)
-            error.source = (
-                f"{service} {host_of(request.peer[:_LONGEST_PEER])}"  # a flood of one guard's client hides no other's
-            )
-            raise
+            raise _secret_invalid(service, request.peer, error.detail) from None
         return verified
 
     async def _verify(self, service: str, identity: Identity) -> enforcement_pb2.VerifyCredentialResponse:
@@ -210,9 +209,16 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         )
 
 
-def _shown(peer: str, error: Unauthenticated) -> str:
-    """What the audit log is told of a secret that does not count."""
-    return f"{error.detail or error.reason}, shown by {peer[:_LONGEST_PEER]}" if peer else error.detail
+def _secret_invalid(service: str, peer: str, detail: str) -> Unauthenticated:
+    """The one answer for a secret that does not count, and what the audit log is told of it.
+
+    Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder. A flood by one client
+    of a guard leaves room in the audit log for the failures of others there.
+    """
+    peer = peer[:_LONGEST_PEER]
+    refusal = invalid(f"{detail}, shown by {peer}" if peer else detail)
+    refusal.reason, refusal.source = SECRET_INVALID, f"{service} {host_of(peer)}"
+    return refusal
 
 
 def _status_to_wire(point: PointStatus) -> enforcement_pb2.EnforcementPoint:

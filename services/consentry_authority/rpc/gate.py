@@ -36,6 +36,7 @@ class _Known:
     actor: Actor
     credential: Key | Token
     secret: Secret | None
+    methods: frozenset[str]
 
 
 class AuthorityGate:
@@ -60,6 +61,7 @@ class AuthorityGate:
         self._current = current
         self._known: UntilCommit[str, _Known] = current.until_commit()  # by secret
         self._policies = policies
+        self._methods = {kind: frozenset(method for method in policies if kind in policies[method]) for kind in Caller}
         self._auditing = auditing
         self._last_uses = last_uses
         self._peers = peers
@@ -108,12 +110,13 @@ class AuthorityGate:
             raise invalid("the credential is deleted")
         secret = next((secret for secret in facts.secrets if secret.id == identity.secret_id), None)
         organization = names.PARTNER.format(facts.partner) if isinstance(facts, Key) else facts.organization
-        return _Known(Actor(identity.credential, caller_kind(facts), organization, identity.secret_id), facts, secret)
+        actor = Actor(identity.credential, caller_kind(facts), organization, identity.secret_id)
+        return _Known(actor, facts, secret, self._methods[actor.kind])
 
     def _admit_known(self, call: OpenCall, known: _Known) -> None:
         """Steps 3 to 5."""
         actor, now = known.actor, self._clock.now()
-        if actor.kind is Caller.KEY:
+        if isinstance(known.credential, Key):
             actor = replace(actor, address=self._peers.address(call.context))
         call.caller = actor  # known to the audit log from here on, let in or not
         if known.secret is None:
@@ -121,7 +124,8 @@ class AuthorityGate:
         if call.method != _REVOKE_SECRET:
             require_usable(known.credential, known.secret, actor.address, now)
         self._last_uses.used(actor.secret_id, now)
-        require_allowed(self._policies, call.method, actor.kind)
+        if call.method not in known.methods:
+            require_allowed(self._policies, call.method, actor.kind)
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
         """See `Gate.refused`. That the authority cannot answer just now is no refusal."""

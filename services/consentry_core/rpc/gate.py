@@ -333,7 +333,7 @@ class _HandlerOfOne:
         # Outside of all handlers: what is raised in one holds the error that is handled there, and with it the call.
         if slowly:
             await method.turning_away.wait_turn()
-        await refuse(context, refusal)
+        await refuse(context, refusal, answers_once=not self.response_streaming)
         return None
 
     unary_unary = unary_stream = stream_unary = stream_stream = answer
