@@ -173,6 +173,16 @@ async def test_a_secret_that_a_service_was_shown_is_told_with_whom_its_trusted_p
     assert failure["document"]["detail"].startswith("malformed or forged, shown by ipv4:198.51.100.7 via ipv4:127.0.0.1:")
 
 
+async def test_a_flood_by_one_client_of_a_service_leaves_room_for_the_failures_of_its_others(tmp_path: Path) -> None:
+    async with running_authority(tmp_path) as authority:
+        for peer in ["ipv4:203.0.113.66:1"] * 40 + ["ipv4:198.51.100.7:1"]:
+            verify = enforcement_pb2.VerifyCredentialRequest(secret="ck_all_forged", peer=peer)
+            await refusal_of(authority.enforcement.VerifyCredential(verify, metadata=bearer(authority.service)))
+    shown = [entry["document"]["detail"].rpartition(" ")[2] for entry in of_kind(tmp_path, EntryKind.FAILURE)]
+    assert shown.count("ipv4:198.51.100.7:1") == 1
+    assert 0 < shown.count("ipv4:203.0.113.66:1") < 40
+
+
 async def test_a_flood_of_forged_secrets_is_sampled_and_counted(tmp_path: Path) -> None:
     async with running_authority(tmp_path) as authority:
         await forged(authority, "ck_all_forged", 300)
