@@ -8,7 +8,7 @@ from consentry_core.clock import SECOND, Clock
 from consentry_core.errors import ConsentryError, PermissionDenied, Unavailable, denied
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
-from consentry_core.rpc.gate import Later, OpenCall
+from consentry_core.rpc.open_call import Later, OpenCall
 from consentry_core.rpc.peers import Peers
 from consentry_core.waking import Waking
 from consentry_guard.access import Access, CoverageChanges, Handed

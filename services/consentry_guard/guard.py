@@ -21,7 +21,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from consentry_core import names
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
 from consentry_core.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated
@@ -30,7 +29,7 @@ from consentry_core.identity import Identity, IdentityMemory
 from consentry_core.returning import return_after
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
-from consentry_core.rpc.gate import Later, OpenCall, current_call
+from consentry_core.rpc.open_call import Later, OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
 from consentry_core.rpc.quotas import Quotas
@@ -43,6 +42,7 @@ from consentry_guard.changes import touched_customers
 from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
+from consentry_guard.open_calls import OpenCalls
 from consentry_guard.refusals import Refusals, RefusedCall
 from consentry_guard.reporting import Reporting
 from consentry_guard.rpc.authority import Authority
@@ -145,10 +145,7 @@ class Guard:
                 send=self._authority.report,
             )
         self._waiting: dict[str, asyncio.Future[None]] = {}  # one for all calls that wait for a name
-        self._calls: dict[OpenCall, Call] = {}
-        self._by_credential: dict[str, set[Call]] = {}
-        # The keys among them by partner: a change of one standing looks at its own partner's calls, and not at all there are.
-        self._keys_of: dict[PartnerId, set[str]] = {}
+        self._calls = OpenCalls()
         self._uses = SecretUses()
         self._interests = Interests(idle=_IDLE_NAMES)
         self._deadlines: Deadlines[_Subject] = Deadlines()
@@ -210,30 +207,18 @@ class Guard:
 
     def _taken_in(self, call: OpenCall, identity: Identity) -> Call:
         """The call with whose it is; to be let go of when it is released."""
-        guarded = self._calls[call] = Call(
-            call,
-            identity,
-            self._follower,
-            self._know,
-            self._clock,
-            waking=self._waking,
-            tally=self._tally,
-            peers=self._peers,
-        )
+        follower, clock = self._follower, self._clock
+        guarded = Call(call, identity, follower, self._know, clock, waking=self._waking, tally=self._tally, peers=self._peers)
+        self._calls.add(guarded)
         return guarded
 
     def _admit_known(self, guarded: Call) -> None:
         """Step 4."""
         call, identity = guarded.open_call, guarded.identity
         # Registered first, then checked: a change between the two finds it.
-        same = self._by_credential.get(identity.credential)
-        if same is None:
-            same = self._by_credential[identity.credential] = set()
-        same.add(guarded)
+        self._calls.register(guarded)
         facts, now = guarded.check_credential()  # nothing is in its scope yet
         self._uses.used(identity.secret_id, now)
-        if isinstance(facts, Key):
-            self._keys_of.setdefault(facts.partner, set()).add(identity.credential)
         require_allowed(self._policies, call.method, caller_kind(facts))
         if isinstance(facts, Key):
             left = self._quotas.admit(identity.credential, facts.quota, call, self._clock.boot())
@@ -257,28 +242,11 @@ class Guard:
     def release(self, call: OpenCall) -> None:
         """See `Gate.release`."""
         self._quotas.release(call)
-        guarded = self._calls.pop(call, None)
-        if guarded is None:
-            return
-        name = guarded.identity.credential
-        same = self._by_credential.get(name)
-        if same is not None:
-            same.discard(guarded)
-            if not same:
-                self._last_call_gone(name)
-        forgotten = self._interests.put_down(guarded.held)
-        if forgotten:
-            self._authority.send(self._follower.forget(forgotten))
-
-    def _last_call_gone(self, name: str) -> None:
-        del self._by_credential[name]
-        if names.KEY.matches(name):
-            partner = PartnerId(names.KEY.parse(name, "name")[0])
-            keys = self._keys_of.get(partner)
-            if keys is not None:
-                keys.discard(name)
-                if not keys:
-                    del self._keys_of[partner]
+        guarded = self._calls.remove(call)
+        if guarded is not None:
+            forgotten = self._interests.put_down(guarded.held)
+            if forgotten:
+                self._authority.send(self._follower.forget(forgotten))
 
     def _know(self, call: Call, wanted: Sequence[str]) -> Later:
         """Follow these names while the call lasts; what waits until the facts are known, if they are not."""
@@ -328,7 +296,7 @@ class Guard:
             for secret in facts.secrets:
                 self._deadlines.add(next_end(None, secret, None, now), name)
         touched = touched_customers(former, facts)
-        for call in tuple(self._by_credential.get(name, ())):
+        for call in self._calls.of_credential(name):
             if self._end_if_denied(call):
                 continue
             for changes in call.changes:
@@ -339,13 +307,12 @@ class Guard:
         standing = self._follower.standing(partner, customer)
         if standing is not None:
             self._deadlines.add(next_end(None, None, standing, self._now()), (partner, customer))
-        for name in tuple(self._keys_of.get(partner, ())):
-            for call in tuple(self._by_credential[name]):
-                # A call that watches its coverage narrows by itself; any other ends when what it hands out is denied.
-                for changes in call.changes:
-                    changes.add(customer)
-                if not call.changes:
-                    self._end_if_denied(call)
+        for call in self._calls.of_partner(partner):
+            # A call that watches its coverage narrows by itself; any other ends when what it hands out is denied.
+            for changes in call.changes:
+                changes.add(customer)
+            if not call.changes:
+                self._end_if_denied(call)
 
     def _end_if_denied(self, call: Call) -> bool:
         try:
@@ -366,7 +333,7 @@ class Guard:
             self._tell_uses(now)
 
     def _tell_uses(self, now: BootTime) -> None:
-        in_use = (call.identity.secret_id for call in self._calls.values())
+        in_use = (call.identity.secret_id for call in self._calls)
         self._authority.send(self._uses.tell(in_use, self._follower.authority_now(now), now))
 
     # Time
@@ -410,7 +377,7 @@ class Guard:
         self._set_timer(now)
 
     def _end_all(self) -> None:
-        for call in tuple(self._calls.values()):
+        for call in self._calls:
             call.open_call.end(lease_lost(return_after(len(self._calls))))
 
     def _now(self) -> Instant:

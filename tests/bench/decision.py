@@ -20,7 +20,7 @@ from consentry_core.clock import SECOND, SystemClock
 from consentry_core.follow import LEASE_SECONDS, Credential, Facts, Lease, Revision
 from consentry_core.identity import Identity
 from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 from consentry_guard import Handed
 from consentry_guard.call import Call
 from consentry_guard.follower import Follower

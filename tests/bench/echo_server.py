@@ -11,7 +11,7 @@ from consentry.authority.v1 import enforcement_pb2
 from consentry_core.errors import Unauthenticated
 from consentry_core.lifecycle import settle
 from consentry_core.rpc.errors import told
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.server import OPTIONS, announce
 
 METHOD = "/consentry.bench.Echo/Verify"

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from consentry.devices.v1 import feed_pb2
 from consentry_core.errors import ConsentryError, OutOfRange, PermissionDenied
-from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.open_call import OpenCall, current_call
 from consentry_devices.alarms import Alarm
 from consentry_devices.feed.memory import MemorySnapshots, MemoryStore
 from consentry_devices.feed.ring import Ring

@@ -16,7 +16,7 @@ from consentry_core.errors import ConsentryError, PermissionDenied, denied
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import bearer_secret, invalid
 from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.policy import caller_kind
 from consentry_devices.app import Devices, DevicesSettings, start
 from consentry_devices.rpc.policies import POLICIES

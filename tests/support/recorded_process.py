@@ -31,6 +31,7 @@ from consentry_cli.__main__ import main
 from consentry_core.clock import SystemClock
 from consentry_core.follow import Acknowledgement, Facts, Lease
 from consentry_core.rpc import gate
+from consentry_core.rpc.open_call import Context, Metadata, OpenCall
 from consentry_guard.access import Access
 from consentry_guard.call import Call
 from consentry_guard.follower import Applied, Follower
@@ -59,14 +60,12 @@ class Record:
         return known
 
 
-def recorded(record: Record) -> type[gate.OpenCall]:
+def recorded(record: Record) -> type[OpenCall]:
     """The product's open call, on record."""
     calls = itertools.count()
 
-    class RecordedCall(gate.OpenCall):
-        def __init__(
-            self, method: str, context: gate.Context, *, streaming: bool = False, metadata: gate.Metadata = ()
-        ) -> None:
+    class RecordedCall(OpenCall):
+        def __init__(self, method: str, context: Context, *, streaming: bool = False, metadata: Metadata = ()) -> None:
             recorded = _RecordedContext(self, context)
             super().__init__(method, recorded, streaming=streaming, metadata=metadata)  # type: ignore[arg-type]
             given = dict(metadata).get("reader")
@@ -109,7 +108,7 @@ def recorded(record: Record) -> type[gate.OpenCall]:
 class _RecordedContext:
     """A call's context whose writes are put on record in the step in which they begin."""
 
-    def __init__(self, call: Any, context: gate.Context) -> None:
+    def __init__(self, call: Any, context: Context) -> None:
         self._call = call
         self._context = context
 
@@ -181,6 +180,6 @@ if __name__ == "__main__":
     if arguments[0] == "--acknowledge-early":
         acknowledge_early(float(arguments[1]))
         del arguments[:2]
-    gate.OpenCall = recorded(Record(Path(record_path)))  # type: ignore[misc]
+    gate.OpenCall = recorded(Record(Path(record_path)))  # type: ignore[attr-defined] # the gate makes these from here on
     sys.argv[1:] = arguments
     main()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from consentry.devices.v1 import feed_pb2, gap_pb2
-from consentry_core.rpc.gate import current_call
+from consentry_core.rpc.open_call import current_call
 from consentry_devices.alarms import Alarm
 from consentry_devices.feed.appender import AppendedLog
 from consentry_devices.feed.memory import MemorySnapshots, MemoryStore

@@ -9,7 +9,7 @@ from consentry_core.clock import SECOND, BootTime
 from consentry_core.errors import PermissionDenied
 from consentry_core.follow import Credential, Facts, Lease, Revision
 from consentry_core.identity import Identity
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 from consentry_guard.call import Call
 from consentry_guard.changes import touched_customers
 from consentry_guard.follower import Follower

@@ -6,7 +6,7 @@ import pytest
 
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.errors import ResourceExhausted
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.quotas import Quotas
 from consentry_rule import NO_QUOTA, Quota
 

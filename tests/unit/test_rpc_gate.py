@@ -15,7 +15,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from consentry_core import errors
 from consentry_core.rpc.client import open_channel
 from consentry_core.rpc.errors import error_info, retry_after
-from consentry_core.rpc.gate import OpenCall, current_call
+from consentry_core.rpc.open_call import OpenCall, current_call
 from consentry_core.rpc.server import RpcServer
 
 METHODS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")

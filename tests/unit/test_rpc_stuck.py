@@ -10,7 +10,7 @@ import pytest
 
 from consentry_core.errors import ConsentryError
 from consentry_core.rpc.client import open_channel
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.server import RpcServer
 from consentry_core.rpc.stuck import StuckWrites, hang_up
 from support.clocks import FakeClock

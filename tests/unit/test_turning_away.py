@@ -10,7 +10,7 @@ import pytest
 
 from consentry_core import errors
 from consentry_core.rpc.client import open_channel
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.server import RpcServer
 from consentry_core.rpc.turning_away import TurningAway
 

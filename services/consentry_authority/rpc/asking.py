@@ -3,7 +3,7 @@
 from typing import Final
 
 from consentry_authority.commands.actor import Actor
-from consentry_core.rpc.gate import current_call
+from consentry_core.rpc.open_call import current_call
 from consentry_core.rpc.policy import Caller
 
 _SERVICES: Final = "services"

@@ -26,7 +26,7 @@ from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.follow_wire import data_classes_from_wire
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):

@@ -18,7 +18,7 @@ from consentry_core.errors import denied
 from consentry_core.follow import Revision
 from consentry_core.paging import PageTokens, page_size
 from consentry_core.rpc.follow_wire import data_classes_to_wire
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_rule import Deny, Key, Reason, opened_classes
 
 _HEARTBEAT = 15.0

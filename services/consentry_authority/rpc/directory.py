@@ -35,7 +35,7 @@ from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.errors import InvalidArgument
 from consentry_core.paging import PageTokens
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_rule import CustomerId, PartnerId
 
 

@@ -32,7 +32,7 @@ from consentry_core.identity import Identity
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
 from consentry_rule import Token
 

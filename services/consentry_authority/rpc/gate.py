@@ -19,7 +19,7 @@ from consentry_core.errors import ConsentryError, Unauthenticated, Unavailable
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import bearer_secret, invalid
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
-from consentry_core.rpc.gate import Later, OpenCall, current_call
+from consentry_core.rpc.open_call import Later, OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Caller, Policies, caller_kind, require_allowed
 from consentry_rule import Key, Secret, Token

@@ -37,7 +37,7 @@ from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.paging import PageTokens
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import from_duration
 from consentry_rule import KeyId
 

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from consentry_authority.commands.once import Asked
 from consentry_authority.rpc.gate import calling
 from consentry_core.errors import InvalidArgument
-from consentry_core.rpc.gate import current_call
+from consentry_core.rpc.open_call import current_call
 
 _is_request_id = re.compile(r"[A-Za-z0-9._:-]{1,100}").fullmatch
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from consentry_authority.rpc.gate import calling
 from consentry_core.paging import PageTokens, page_size
-from consentry_core.rpc.gate import current_call
+from consentry_core.rpc.open_call import current_call
 
 
 class PagedRequest(Protocol):

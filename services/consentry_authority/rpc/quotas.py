@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from consentry_authority.current import CurrentFacts
 from consentry_authority.rpc.gate import calling
 from consentry_core.clock import Clock
-from consentry_core.rpc.gate import Context, current_call
+from consentry_core.rpc.open_call import Context, current_call
 from consentry_core.rpc.policy import Caller
 from consentry_core.rpc.quotas import Quotas
 from consentry_rule import NO_QUOTA, Key, Quota

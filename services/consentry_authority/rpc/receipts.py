@@ -13,7 +13,7 @@ from consentry_authority.storage.store import Committed
 from consentry_core.clock import SECOND
 from consentry_core.encoding import base32
 from consentry_core.errors import InvalidArgument
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import from_duration, optional_timestamp, to_timestamp
 
 # What it takes to put an answer on its way. An answer that says PENDING is worth more than a call that failed after its commit.

@@ -30,7 +30,7 @@ from consentry_core import names
 from consentry_core.encoding import RandomBytes, new_public_id
 from consentry_core.errors import InvalidArgument
 from consentry_core.paging import PageTokens
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.policy import ROLE_OF_CALLER
 from consentry_core.rpc.times import optional_timestamp
 

@@ -7,7 +7,7 @@ from typing import cast
 import grpc
 
 from consentry_core.errors import PermissionDenied
-from consentry_core.rpc.gate import Context, OpenCall
+from consentry_core.rpc.open_call import Context, OpenCall
 from consentry_core.rpc.policy import Caller, Policies
 from consentry_core.tls import Pem, ServerTls
 

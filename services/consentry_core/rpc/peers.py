@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import unquote
 
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_core.settings import SettingError
 from consentry_rule import Address, Network
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.errors import ResourceExhausted
 from consentry_core.quota_left import CALLS_LEFT, STREAMS_LEFT
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 from consentry_rule import Quota
 
 _MINUTE = 60 * SECOND

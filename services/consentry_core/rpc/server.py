@@ -17,7 +17,8 @@ from consentry_core.errors import ConsentryError, Unavailable
 from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.returning import return_after
 from consentry_core.rpc.certificates import server_credentials
-from consentry_core.rpc.gate import Gate, GatedServer, Later, OpenCall
+from consentry_core.rpc.gate import Gate, GatedServer
+from consentry_core.rpc.open_call import Later, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
 from consentry_core.settings import SettingError

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from consentry_core.clock import SECOND, BootTime, Clock
 from consentry_core.errors import Unavailable
-from consentry_core.rpc.gate import OpenCall
+from consentry_core.rpc.open_call import OpenCall
 
 _log = logging.getLogger(__name__)
 _OPEN_FILES = Path("/dev/fd")  # Linux and macOS

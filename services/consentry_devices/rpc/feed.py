@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
-from consentry_core.rpc.gate import Context
+from consentry_core.rpc.open_call import Context
 from consentry_devices.feed.cursor import Cursors
 from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.watch_question import asked

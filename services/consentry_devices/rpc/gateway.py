@@ -7,7 +7,7 @@ from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
 from consentry_core.clock import Clock
 from consentry_core.errors import ConsentryError, InvalidArgument
 from consentry_core.names import resource_id
-from consentry_core.rpc.gate import current_call
+from consentry_core.rpc.open_call import current_call
 from consentry_devices.frames import Frame, StreamKey
 from consentry_devices.ingest import Ingest, name_frame
 from consentry_devices.rpc.frames import to_frame
