@@ -18,11 +18,6 @@ from consentry_core.rpc.errors import STATUS_OF, told
 _log = logging.getLogger(__name__)
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-# A single answer that has a status other than OK goes out as an empty message and the status. Clients know that; but one that
-# tries again by its service config does not once headers have come. `abort` sends the status alone, and costs more: so these,
-# which nobody tries again and which come by the thousand when somebody tries secrets, do without.
-_FINAL = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
-
 
 class Refusal(NamedTuple):
     """A status, and the metadata with its details."""
@@ -52,11 +47,13 @@ async def refuse(context: _Context, refusal: Refusal, *, answers_once: bool) -> 
     """End the call; its handler has nothing left to do but to return. `answers_once`: the answer would be a single message."""
     # What the gate has set there goes with a refusal too.
     details = (*context.trailing_metadata(), *refusal.details)
-    if not answers_once or refusal.code in _FINAL:
+    if not answers_once:
         context.set_code(refusal.code)
         context.set_details(refusal.message)
         context.set_trailing_metadata(details)
         return
+    # A single answer would go out that way as an empty message and the status, and a client that tries again by its service
+    # config does not once headers have come. `abort` sends the status alone.
     try:
         await context.abort(refusal.code, refusal.message, details)
     except grpc.aio.AbortError as aborted:
