@@ -356,10 +356,20 @@ async def test_a_method_may_end_its_call_by_itself(served: Served, method: str) 
         await served.call(method, "abort")
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("word", ["a", "refuse"])
+async def test_a_finished_call_holds_its_secret_no_longer(served: Served, method: str, word: str) -> None:
+    """Whoever keeps it, for a list or a log, keeps no credential."""
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await served.call(method, word)
+    (call,) = served.gate.admitted
+    assert call.metadata == ()
+
+
 @pytest.mark.parametrize("word", ["a", "refuse", "abort", b"\xff\xff"])
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_finished_call_is_freed_at_once(served: Served, method: str, word: str | bytes) -> None:
-    """However it ended: one that waits for the garbage collector keeps its buffers, and costs a quarter more."""
+    """However it ended: one that waits for the garbage collector keeps its buffers, and costs more."""
     await served.call(method, "a")  # what is made once is there now
     gc.collect()
     gc.disable()

@@ -68,7 +68,7 @@ class GatedServer:
         """Does nothing: generated code adds every method as a generic handler too.
 
         A server with registered methods waits for the next call of each of them, and begins to wait for all of them anew after
-        every call. With the authority's forty that was a fifth of a call's cost.
+        every call. With the authority's forty that was a seventh of a call's cost.
         """
 
 

@@ -130,6 +130,7 @@ class OpenCall:
         """
         self._over = True
         self._task = self.caller = self.on_request = None
+        self.metadata = ()  # its secret is in there
         self.check_write = _over
 
 
