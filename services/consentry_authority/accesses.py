@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from consentry_core.clock import SECOND
+from consentry_core.refused_call import RefusedCall
 from consentry_rule import CustomerId, DataClass, Instant
 
 HOUR = 3_600 * SECOND
@@ -23,18 +24,6 @@ class AccessCount:
     bytes: int
     devices: int
     refusals: int
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedCall:
-    """One call, as it was told. `caller` is a credential's name."""
-
-    time: Instant
-    caller: str
-    method: str
-    reason: str
-    peer: str
-    request_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,10 @@ from consentry_authority.audit.sampling import Sampler
 from consentry_authority.storage import audit as rows
 from consentry_authority.storage.audit import Note
 from consentry_authority.storage.store import Store
-from consentry_core.clock import SECOND, BootTime, Clock
+from consentry_core.clock import Clock
 
 _log = logging.getLogger(__name__)
 _EVERY = 1.0  # seconds
-_TELL_LEFT_OUT_EVERY = 60 * SECOND
 _MOST_WAITING = 1_000
 
 
@@ -50,7 +49,6 @@ class Auditing:
         self._waiting: list[Note] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._told_at: BootTime | None = None
 
     def start(self) -> None:
         """Write from now on, in the background."""
@@ -93,13 +91,9 @@ class Auditing:
     async def flush(self, *, last: bool = False) -> None:
         """Write what waits; what was left out only once a minute, and when it is the last time."""
         notes, self._waiting = self._waiting, []
-        now = self._clock.boot()
-        if last or self._told_at is None or now - self._told_at >= _TELL_LEFT_OUT_EVERY:
-            left_out = self._sampler.left_out()
-            if left_out:
-                self._told_at = now
-                document = json.dumps({"left_out": left_out})
-                notes.append(Note(time=self._clock.now(), kind=EntryKind.LEFT_OUT, document=document))
+        left_out = self._sampler.left_out() if last else self._sampler.left_out_by(self._clock.boot())
+        if left_out:
+            notes.append(Note(time=self._clock.now(), kind=EntryKind.LEFT_OUT, document=json.dumps({"left_out": left_out})))
         if not notes:
             return
 

@@ -6,26 +6,16 @@ one whose token is in bad hands can neither fill the log nor keep out what other
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from consentry_authority.accesses import LeftOut, RefusedCall
+from consentry_authority.accesses import LeftOut
 from consentry_authority.audit.chain import EntryKind
 from consentry_authority.audit.sampling import Sampler
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.storage.audit import Note
 from consentry_core import names
-from consentry_core.clock import SECOND, BootTime, Clock
-from consentry_rule import Instant, Key, Token
-
-_TELL_LEFT_OUT_EVERY = 60 * SECOND
-
-
-@dataclass(slots=True)
-class _Told:
-    """What one service has told."""
-
-    sampler: Sampler = field(default_factory=Sampler)
-    left_out_at: BootTime | None = None
+from consentry_core.clock import Clock
+from consentry_core.refused_call import RefusedCall
+from consentry_rule import Key, Token
 
 
 class RefusedCalls:
@@ -33,7 +23,7 @@ class RefusedCalls:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._by_service: dict[str, _Told] = {}  # as many as there are tokens, which operators issue
+        self._samplers: dict[str, Sampler] = {}  # by service; as many as there are tokens, which operators issue
 
     def entries(
         self,
@@ -45,11 +35,11 @@ class RefusedCalls:
     ) -> list[Note]:
         """The entries for a report that came with this service's token, whose `facts` these are; `credential` looks one up."""
         now, wall = self._clock.boot(), self._clock.now()
-        told = self._by_service.setdefault(service, _Told())
+        sampler = self._samplers.setdefault(service, Sampler())
         document = json.dumps({"told_by": service})
         notes = []
         for call in calls:
-            if not told.sampler.takes(EntryKind.REFUSAL, call.caller, call.reason, now):
+            if not sampler.takes(EntryKind.REFUSAL, call.caller, call.reason, now):
                 continue
             organization = _organization(call.caller, facts, credential)
             if organization is None:
@@ -68,20 +58,12 @@ class RefusedCalls:
                 )
             )
         for each in left_out:
-            told.sampler.leave_out(EntryKind.REFUSAL, each.reason, each.count)
-        return notes + self._left_out(service, told, now, wall)
-
-    @staticmethod
-    def _left_out(service: str, told: _Told, now: BootTime, wall: Instant) -> list[Note]:
-        """How many are not told of one by one: once a minute, with whatever report comes then."""
-        if told.left_out_at is not None and now - told.left_out_at < _TELL_LEFT_OUT_EVERY:
-            return []
-        left_out = told.sampler.left_out()
-        if not left_out:
-            return []
-        told.left_out_at = now
-        document = json.dumps({"left_out": left_out, "told_by": service})
-        return [Note(time=wall, kind=EntryKind.LEFT_OUT, document=document)]
+            sampler.leave_out(EntryKind.REFUSAL, each.reason, each.count)
+        beyond = sampler.left_out_by(now)
+        if beyond:
+            document = json.dumps({"left_out": beyond, "told_by": service})
+            notes.append(Note(time=wall, kind=EntryKind.LEFT_OUT, document=document))
+        return notes
 
 
 def _organization(caller: str, service: Token, credential: Callable[[str], Key | Token | None]) -> str | None:

@@ -26,6 +26,7 @@ from consentry_core.encoding import RandomBytes, base32
 from consentry_core.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated
 from consentry_core.follow import Revision
 from consentry_core.identity import Identity, IdentityMemory
+from consentry_core.refused_call import RefusedCall
 from consentry_core.returning import return_after
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
@@ -43,7 +44,7 @@ from consentry_guard.deadlines import Deadlines
 from consentry_guard.follower import Applied, Follower
 from consentry_guard.interests import Interests
 from consentry_guard.open_calls import OpenCalls
-from consentry_guard.refusals import Refusals, RefusedCall
+from consentry_guard.refusals import Refusals
 from consentry_guard.reporting import Reporting
 from consentry_guard.rpc.authority import Authority
 from consentry_guard.tally import Tally

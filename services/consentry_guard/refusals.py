@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from consentry_core.clock import SECOND
 from consentry_core.logs import redact
+from consentry_core.refused_call import RefusedCall
 from consentry_rule import Instant
 
 _MINUTE = 60 * SECOND
@@ -20,18 +21,6 @@ _MOST_WAITING = 500  # whole, in one report
 _MOST_REASONS = 50
 _OTHERS = "OTHERS"
 _LONGEST = 200  # characters of what a caller says of itself
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedCall:
-    """One call. `caller` is its credential's name, `peer` as `Peers.described` says, `request_id` what its client calls it."""
-
-    time: Instant
-    caller: str
-    method: str
-    reason: str
-    peer: str
-    request_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from consentry_core.folders import FolderLock
+from consentry_core.refused_call import RefusedCall
 from consentry_core.settings import SettingError
-from consentry_guard.refusals import NOTHING_REFUSED, Refused, RefusedCall
+from consentry_guard.refusals import NOTHING_REFUSED, Refused
 from consentry_guard.tally import Count
 from consentry_rule import CustomerId, DataClass, Instant
 

@@ -9,8 +9,9 @@ import pytest
 
 from consentry_core.clock import SECOND
 from consentry_core.errors import InvalidArgument, Unavailable
+from consentry_core.refused_call import RefusedCall
 from consentry_guard import Handed
-from consentry_guard.refusals import Refusals, Refused, RefusedCall
+from consentry_guard.refusals import Refusals, Refused
 from consentry_guard.reporting import Reporting
 from consentry_guard.reports import MOST_COUNTS, Report, Reports
 from consentry_guard.tally import HOUR, Count, Tally

@@ -12,6 +12,7 @@ from consentry_core.clock import SECOND, BootTime
 
 _SOURCES = 10_000  # remembered at most; the one that was not heard of for longest is forgotten
 _OUTCOMES = 100  # told apart among what was left out
+_TELL_EVERY = 60 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Sampler:
         self._kinds: dict[EntryKind, _Bucket] = {}
         self._sources: OrderedDict[tuple[EntryKind, str], _Bucket] = OrderedDict()
         self._left_out: Counter[tuple[EntryKind, str]] = Counter()
+        self._told_at: BootTime | None = None
 
     def takes(self, kind: EntryKind, source: str, outcome: str, now: BootTime) -> bool:
         """Whether this one is written; counted if it is not."""
@@ -76,3 +78,12 @@ class Sampler:
         """How many were left out since the last time this was asked."""
         counted, self._left_out = self._left_out, Counter()
         return dict(sorted((f"{kind.value}: {outcome}", count) for (kind, outcome), count in counted.items()))
+
+    def left_out_by(self, now: BootTime) -> dict[str, int]:
+        """The same, once a minute; nothing meanwhile."""
+        if self._told_at is not None and now - self._told_at < _TELL_EVERY:
+            return {}
+        left_out = self.left_out()
+        if left_out:
+            self._told_at = now
+        return left_out

@@ -3,9 +3,10 @@
 import re
 
 from consentry.authority.v1 import enforcement_pb2
-from consentry_authority.accesses import LeftOut, RefusedCall
+from consentry_authority.accesses import LeftOut
 from consentry_core import names
 from consentry_core.errors import InvalidArgument
+from consentry_core.refused_call import RefusedCall
 from consentry_core.rpc.times import from_timestamp
 
 _MOST_CALLS, _MOST_LEFT_OUT = 1_000, 100

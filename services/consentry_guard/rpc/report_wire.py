@@ -3,9 +3,9 @@
 from consentry.authority.v1 import enforcement_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_UNSPECIFIED
 from consentry_core import names
+from consentry_core.refused_call import RefusedCall
 from consentry_core.rpc.follow_wire import DATA_CLASS_TO_WIRE
 from consentry_core.rpc.times import to_timestamp
-from consentry_guard.refusals import RefusedCall
 from consentry_guard.reports import Report
 from consentry_guard.tally import Count
 
