@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random as _random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import grpc
@@ -56,7 +56,7 @@ class Verified:
 
     identity: Identity
     revision: Revision
-    proof: bytes
+    proof: bytes = field(repr=False)
 
 
 class Authority:
