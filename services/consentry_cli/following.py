@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,6 +12,7 @@ from typing import TypeVar
 import click
 
 _C = TypeVar("_C", bound=Callable[..., None])
+_AGAIN = 0.5  # seconds
 
 
 @dataclass
@@ -27,12 +30,36 @@ def following(option: str) -> Iterator[Following]:
     log.setLevel(logging.INFO)
     follow = Following()
     try:
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), _interrupted_until_it_ends():
             yield follow
     finally:
         log.removeHandler(handler)
         if follow.position:
             click.echo(f"to go on from here: {option} {follow.position}", err=True)
+
+
+@contextlib.contextmanager
+def _interrupted_until_it_ends() -> Iterator[None]:
+    """Ctrl-C interrupts the block, and again until that has ended.
+
+    Python drops an interrupt that comes while an object is being finalised, and the library below leaves many behind: a command
+    that waits would go on waiting.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def patience(command: _C) -> _C:
