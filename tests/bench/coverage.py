@@ -6,47 +6,19 @@ times depend on the machine; the ratios do not: a page costs the same wherever i
 
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import partial
 from typing import Any, cast
 
-import sqlalchemy as sa
-
 from bench.harness import Report, run
+from bench.population import populate
 from bench.stage import authority, stage
 from consentry.authority.v1 import coverage_pb2
-from consentry_authority.audit_log import read_audit_keys
-from consentry_authority.commands.records import PartnerRecord
-from consentry_authority.settings import AuthoritySettings
-from consentry_authority.storage import tables as t
-from consentry_authority.storage.store import Store
-from consentry_core.clock import SystemClock
-from consentry_core.database import Database, open_sqlite
 from consentry_core.rpc.client import bearer
-from consentry_rule import PartnerId
 
 _SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000}
+_PARTNERS = {f"partner-{name}": count for name, count in _SIZES.items()}
 _LARGEST_PAGE = 10_000
 _ROUNDS = 9
-
-
-def _populate(folder: Path) -> None:
-    """Write the partners and their customers as many calls would have written them, some minutes faster."""
-    engine = open_sqlite(folder / "authority.db")
-    clock = SystemClock()
-    store = Store(Database(engine), clock, read_audit_keys(AuthoritySettings(data_dir=folder)))
-    for name, count in _SIZES.items():
-        partner, now = PartnerId(f"partner-{name}"), clock.now()
-        record = PartnerRecord(partner, "", now)
-        store.write_now(lambda transaction, record=record: transaction.partners.add(record))  # type: ignore[misc]
-        ids = [f"c-{name}-{number:06d}" for number in range(count)]
-        with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
-            customer = {"display_name": "", "create_time": now, "demo": False, "plan": "paid"}
-            connection.execute(sa.insert(t.customers), [{"id": each, **customer} for each in ids])
-            joined = {"partner": partner, "connect_time": now, "opened_number": 1, "closed_number": 0, "class_numbers": ""}
-            connection.execute(sa.insert(t.connections), [{"customer": each, **joined} for each in ids])
-            granted = {"partner": partner, "grant_time": now, "data_start_time": now, "data_classes": "", "purpose": ""}
-            connection.execute(sa.insert(t.consents), [{"customer": each, **granted} for each in ids])
-    store.close()
 
 
 class _Lists:
@@ -82,7 +54,9 @@ class _Lists:
 
 async def _measure(report: Report) -> None:
     with stage() as processes:
-        async with authority(processes, filled_by=_populate) as running:
+        async with authority(
+            processes, filled_by=partial(populate, sizes={f"partner-{name}": count for name, count in _SIZES.items()})
+        ) as running:
             lists, method = {}, cast("Callable[..., Awaitable[Any]]", running.coverage.ListCoveredCustomers)
             for name, count in _SIZES.items():
                 secret = (await running.key(f"partner-{name}")).secret

@@ -1,9 +1,10 @@
-"""The device-data service as a process for benchmarks: the product's own, with every write of one customer's data on record.
+"""The device-data service as a process for benchmarks: the product's own, with every write of a customer's data on record.
 
 Answers lines of JSON on its standard input:
 
     {"rss": true}              collects garbage first, then the resident memory in KiB
-    {"writes": [from, to]}     how many writes with data of customer `$BENCH_CUSTOMER` were begun between the two, and in all
+    {"writes": [from, to]}     how many writes with data of customer `$BENCH_CUSTOMER` were begun between the two, and in all;
+                               with a third element, of that one of the customers that it names, between commas
 
 Times are wall-clock nanoseconds of this host. A write is begun in the step in which its check has passed, so that is when its
 time is taken.
@@ -25,8 +26,7 @@ from consentry_devices.__main__ import main
 from consentry_guard.call import Call
 from consentry_rule import CustomerId
 
-_customer = CustomerId(os.environ.get("BENCH_CUSTOMER", ""))
-_begun: list[int] = []
+_begun: dict[CustomerId, list[int]] = {CustomerId(each): [] for each in os.environ.get("BENCH_CUSTOMER", "").split(",")}
 
 
 class RecordedCall(OpenCall):
@@ -35,8 +35,9 @@ class RecordedCall(OpenCall):
     def check(self) -> None:
         """See `OpenCall.check`; what passes is handed to the transport in the same step."""
         super().check()
-        if isinstance(self.caller, Call) and any(customer == _customer for customer, _ in self.caller._scope):
-            _begun.append(time.time_ns())
+        if isinstance(self.caller, Call):
+            for customer in {customer for customer, _ in self.caller._scope} & _begun.keys():
+                _begun[customer].append(time.time_ns())
 
 
 def resident_kib() -> int:
@@ -60,8 +61,9 @@ def _answer(question: dict[str, Any]) -> Any:
     if "rss" in question:
         gc.collect()
         return resident_kib()
-    after, until = question["writes"]
-    return [bisect_right(_begun, until) - bisect_left(_begun, after), len(_begun)]
+    after, until, *named = question["writes"]
+    begun = _begun[named[0]] if named else next(iter(_begun.values()))
+    return [bisect_right(begun, until) - bisect_left(begun, after), len(begun)]
 
 
 if __name__ == "__main__":

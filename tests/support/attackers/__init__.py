@@ -10,8 +10,16 @@ it costs is not paid by those who measure.
 """
 
 import json
+import pkgutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from consentry.authority.v1 import directory_pb2, keys_pb2, tokens_pb2
+from consentry_core.rpc.client import bearer
+from support.authority import AuthorityCalls
+
+PARTNER, CUSTOMER = "hostile", "hostile"
 
 
 @dataclass(frozen=True)
@@ -36,3 +44,35 @@ class Order:
     def read(cls, file: Path) -> "Order":
         """Out of a file."""
         return cls(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def ways() -> Sequence[str]:
+    """The names of all attacks."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+async def enrol(calls: AuthorityCalls) -> dict[str, str]:
+    """The attacker's organisations, made by an operator who knows no better: the secrets of an `Order`.
+
+    A partner of that name may be there already, with as many customers as somebody wants it to have.
+    """
+    partners = await calls.directory.ListPartners(directory_pb2.ListPartnersRequest(), metadata=bearer(calls.operator))
+    if f"partners/{PARTNER}" not in {partner.name for partner in partners.partners}:
+        await calls.partner(PARTNER)
+    await calls.valid_customer(CUSTOMER, PARTNER)
+    limited = tokens_pb2.CreateTokenRequest(
+        role=tokens_pb2.Token.ROLE_SERVICE, audience="hostile", partners=[f"partners/{PARTNER}"]
+    )
+    return {
+        "service": await _service(calls, tokens_pb2.CreateTokenRequest(role=tokens_pb2.Token.ROLE_SERVICE, audience="hostile")),
+        "limited_service": await _service(calls, limited),
+        "all_key": (await calls.key(PARTNER)).secret,
+        "demo_key": (await calls.key(PARTNER, keys_pb2.Key.KIND_DEMO)).secret,
+        "partner_admin": await calls.admin(f"partners/{PARTNER}"),
+        "customer_admin": await calls.admin(f"customers/{CUSTOMER}"),
+        "gateway": (await calls.token(tokens_pb2.Token.ROLE_GATEWAY, f"customers/{CUSTOMER}")).secret,
+    }
+
+
+async def _service(calls: AuthorityCalls, request: tokens_pb2.CreateTokenRequest) -> str:
+    return (await calls.tokens.CreateToken(request, metadata=bearer(calls.operator))).secret
