@@ -4,6 +4,8 @@ Authority, device-data service and readers are processes of their own. A round: 
 and while it is being handed to all open streams the customer revokes; the answer says ENFORCED. Then it grants again, and the
 next round begins once every stream has been told of both. The grant is the baseline: the same commit with nobody to wait for.
 
+* `barrier_1000_over_10` and `barrier_4000_over_10`: the p99 with so many streams over the p99 with ten; they take turns, each
+  turn is compared with its own ten, and the median counts.
 * `late_messages` counts writes of the customer's data that were begun after the receipt's `enforce_time` and before the next
   grant was asked for, on this host's one clock. The device-data service keeps the record (`bench.devices_process`).
 * `cut_p99_ms`: streams over that one customer end with the revocation; until each client has its status. The baseline is a bare
@@ -17,6 +19,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +32,10 @@ from consentry_core.rpc.client import bearer, open_channel
 from support.authority import RunningAuthority
 from support.pair import Gateway
 
-_MANY, _FEW = 1_000, 10
-_ROUNDS = {_MANY: 150, _FEW: 200}
+_FEW, _MANY, _MOST = 10, 1_000, 4_000
+_TURNS = 4
+_ROUNDS = {_FEW: 50, _MANY: 40, _MOST: 25}
+"""Of each turn."""
 _CUTS = 5
 _PAUSES = 2
 _KEYS = 10
@@ -43,6 +48,16 @@ class _Rounds:
     revoked: list[float] = field(default_factory=list)
     granted: list[float] = field(default_factory=list)
     late: int = 0
+
+    @property
+    def p99(self) -> float:
+        return percentile(self.revoked, 0.99)
+
+    def add(self, others: "_Rounds") -> None:
+        """Count those in."""
+        self.revoked += others.revoked
+        self.granted += others.granted
+        self.late += others.late
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,28 +164,40 @@ async def _paused(scene: _Scene) -> float:
     return (enforcement.enforce_time.ToNanoseconds() - enforcement.commit_time.ToNanoseconds()) / 1e9
 
 
+def _all_of(turns: Iterable[Mapping[int, _Rounds]], streams: int) -> _Rounds:
+    found = _Rounds()
+    for turn in turns:
+        found.add(turn[streams])
+    return found
+
+
 async def _measure(report: Report) -> None:
     with stage() as processes:
         async with _scene(processes) as scene:
-            many = await _rounds(scene, _MANY)
-            few = await _rounds(scene, _FEW)
+            turns = [{streams: await _rounds(scene, streams) for streams in (_FEW, _MANY, _MOST)} for _ in range(_TURNS)]
             cuts, bare_cuts = [], []
             for _ in range(_CUTS):
                 bare_cuts.append(await _cut_bare(scene))
                 cuts.append(await _cut(scene))
             paused = [await _paused(scene) for _ in range(_PAUSES if "--quick" not in sys.argv else 1)]
+    few, many, most = (_all_of(turns, streams) for streams in (_FEW, _MANY, _MOST))
     ours, theirs = [percentile(cut, 0.99) for cut in cuts], [percentile(cut, 0.99) for cut in bare_cuts]
     report.median("barrier_p50_ms", many.revoked, f"ms from call to ENFORCED, {_MANY:,} streams being written to")
-    report.figure("barrier_p99_ms", percentile(many.revoked, 0.99), f"of {len(many.revoked)} rounds", at_most=100)
+    report.figure("barrier_p99_ms", many.p99, f"of {len(many.revoked)} rounds", at_most=100)
     report.figure("barrier_max_ms", max(many.revoked), "the longest")
     report.median("grant_p50_ms", many.granted, "ms of the grant that follows: a commit that waits for nobody")
     pairs = [revoked / granted for revoked, granted in zip(many.revoked, many.granted, strict=True)]
     report.median("barrier_over_grant", pairs, "revocation over the grant of its round")
     report.median("barrier_p50_ms_10", few.revoked, f"the same with {_FEW} streams")
-    report.figure("barrier_p99_ms_10", percentile(few.revoked, 0.99), f"of {len(few.revoked)} rounds", at_most=15)
+    report.figure("barrier_p99_ms_10", few.p99, f"of {len(few.revoked)} rounds", at_most=15)
     pairs = [revoked / granted for revoked, granted in zip(few.revoked, few.granted, strict=True)]
     report.median("barrier_over_grant_10", pairs, "revocation over the grant of its round")
-    report.figure("late_messages", many.late + few.late, "writes begun after ENFORCED", at_most=0)
+    report.median("barrier_p50_ms_4000", most.revoked, f"the same with {_MOST:,} streams")
+    report.figure("barrier_p99_ms_4000", most.p99, f"of {len(most.revoked)} rounds")
+    for streams, limit in ((_MANY, 2), (_MOST, 4)):
+        over = [turn[streams].p99 / turn[_FEW].p99 for turn in turns]
+        report.median(f"barrier_{streams}_over_10", over, f"p99 with {streams:,} streams over p99 with 10", at_most=limit)
+    report.figure("late_messages", most.late + many.late + few.late, "writes begun after ENFORCED", at_most=0)
     report.figure("cut_p99_ms", percentile([at for cut in cuts for at in cut], 0.99), "ms until the client has its status",
                   spread=spread(ours, 0))  # fmt: skip
     report.median("cut_p99_ms_bare", theirs, f"the same of a bare grpc.aio server with {_MANY:,} streams")

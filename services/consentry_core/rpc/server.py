@@ -21,6 +21,7 @@ from consentry_core.rpc.gate import Gate, GatedServer
 from consentry_core.rpc.open_call import Later, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
+from consentry_core.rpc.wakeups import take_all_at_once
 from consentry_core.settings import SettingError
 from consentry_core.tls import ServerTls
 from consentry_core.transport import TransportSettings, require_address
@@ -100,6 +101,7 @@ class RpcServer:
         reflection: bool = True,
         limits: ConnectionLimits = _LIMITS,
     ) -> None:
+        take_all_at_once()
         self._gate = _Doorkeeper(gate)
         self._names = [service.full_name for service in services]
         self._server = grpc.aio.server(options=(*OPTIONS, *limits.options()))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import grpc
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
+from consentry_core.begun import Begun
 from consentry_core.clock import BootTime, Clock
 from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.follow import LEASE_SECONDS, FromGuard, Renewal, Revision
@@ -19,6 +20,7 @@ from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
+from consentry_core.rpc.wakeups import take_all_at_once
 from consentry_core.tls import ClientTls
 from consentry_guard.follower import Applied, Follower, HistoryWentBack
 from consentry_guard.reports import Report
@@ -86,7 +88,9 @@ class Authority:
         self._follower = follower
         self._clock = clock
         self._applied = applied
-        self._outgoing: asyncio.Queue[FromGuard] = asyncio.Queue()  # one entry per wish; emptied at every reconnect
+        # One entry per wish; emptied at every reconnect.
+        self._outgoing: asyncio.Queue[FromGuard | Begun[None]] = asyncio.Queue()
+        self._saying = False
         self._channel: grpc.aio.Channel | None = None
         self._task: asyncio.Task[None] | None = None
         self._hung_up = asyncio.Event()
@@ -94,6 +98,7 @@ class Authority:
 
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
+        take_all_at_once()
         self._channel = open_channel(self._target, self._tls)
         self._task = asyncio.create_task(self._stay_connected(self._channel))
 
@@ -184,7 +189,7 @@ class Authority:
                 message = from_response(response)
                 if message is not None:
                     applied = self._follower.received(message)
-                    self.send(applied.reply)
+                    self._say_at_once(call, applied.reply)
                     self._applied(applied)
         finally:
             for task in tasks:
@@ -200,10 +205,27 @@ class Authority:
             self.send((Renewal(now),))
             self._renewing(now)
 
-    @staticmethod
-    async def _say(call: "_FollowCall", outgoing: asyncio.Queue[FromGuard]) -> None:
+    def _say_at_once(self, call: "_FollowCall", messages: Iterable[FromGuard]) -> None:
+        """Say this in the very step in which it became true, unless something else is being said.
+
+        Barriers wait for it, and what `applied` wakes next may keep the event loop for many steps.
+        """
+        for message in messages:
+            if self._saying or not self._outgoing.empty():
+                self._outgoing.put_nowait(message)
+                continue
+            begun = Begun(call.write(to_request(message)))
+            if not begun.over:
+                self._saying = True
+                self._outgoing.put_nowait(begun)
+
+    async def _say(self, call: "_FollowCall", outgoing: "asyncio.Queue[FromGuard | Begun[None]]") -> None:
+        self._saying = False
         while True:
-            await call.write(to_request(await outgoing.get()))
+            message = await outgoing.get()
+            self._saying = True
+            await (message if isinstance(message, Begun) else call.write(to_request(message)))
+            self._saying = False
 
 
 def _out_of_reach() -> Unavailable:
