@@ -3,10 +3,10 @@
 Authority, device-data service, gateways and readers are processes of their own. 20 readers (LOSSLESS, telemetry of all eight
 customers, each with a connection of its own) parse what they receive and count the readings; a round ends when each of them has
 had every one. The baseline moves the very messages that one of them received through a bare grpc.aio server, between the same
-processes: no guard, no cursor, no log.
+processes: no guard, no cursor; it stores them with sqlite3, as blobs.
 
 * `readings_per_s`: eight gateways publish as fast as they are let. On the same processors the service meanwhile parses, checks
-  and commits what they send, which the relay of `live_over_relay` does not: so that one says what all of it costs together.
+  and commits what they send. `live_over_storing_relay` is that over the relay, which commits the same bytes and does no more.
 * `over_raw_grpc`: what was published before is read after a cursor, by all 20 at once, and nothing is published meanwhile: the
   fan-out by itself, over a bare server that has the messages in memory.
 * A block of 1,000 readings is a PDU of 50 outlets, read once a second and sent every 20 seconds; ten of them are a frame.
@@ -133,9 +133,10 @@ async def _one_shape(report: Report, scene: _Scene, shape: Mapping[str, int], ro
                   f"to {_READERS} readers, while published in blocks of {shape['readings']:,}",
                   **{"at_least": 5e6} if large else {})  # fmt: skip
     report.median(f"over_raw_grpc{suffix}", ratios(again), "of what was published, over a bare server that has the messages",
-                  **{"at_least": 0.8} if large else {})  # fmt: skip
+                  **{"at_least": 0.85} if large else {})  # fmt: skip
     report.median(f"catch_up_per_s{suffix}", [ours for _, ours in again], "readings/s of that")
-    report.median(f"live_over_relay{suffix}", ratios(live), "while published, checked and stored, over a bare relay")
+    report.median(f"live_over_storing_relay{suffix}", ratios(live), "while published, over a bare relay that stores as well",
+                  **{"at_least": 0.8} if large else {})  # fmt: skip
 
 
 async def _measure(report: Report) -> None:

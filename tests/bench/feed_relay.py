@@ -1,9 +1,12 @@
-"""The baseline of `bench.feed`: a bare grpc.aio server that hands every message that it is sent to every stream that is open.
+"""The baseline of `bench.feed`: a bare grpc.aio server that stores every message and hands it to every stream that is open.
 
-No gate, no guard, no cursor, no log: what moving these bytes costs with gRPC. `{"forget": true}` on standard input empties it.
+No gate, no guard, no cursor, no check: what moving these bytes costs with gRPC, and keeping them with sqlite3, on disk at each
+commit, as the service's own database is set up. What comes while a commit is under way is the next one. `{"forget": true}` on
+standard input empties it.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import click
 import grpc
 
 from bench.devices_process import answer_questions
+from consentry_core.database import PRAGMAS
 from consentry_core.rpc.server import OPTIONS, announce
 
 PUBLISH, WATCH = "/consentry.bench.Relay/Publish", "/consentry.bench.Relay/Watch"
@@ -34,15 +38,35 @@ def recorded(file: str) -> list[bytes]:
 
 
 class _Relay:
-    def __init__(self) -> None:
+    def __init__(self, database: Path) -> None:
         self._messages: list[bytes] = []
-        self._news = asyncio.Event()
+        self._arrived: list[bytes] = []
+        self._news, self._work = asyncio.Event(), asyncio.Event()
+        self._database = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+        for pragma in PRAGMAS:
+            self._database.execute(f"PRAGMA {pragma}")
+        self._database.execute("CREATE TABLE log (seq INTEGER PRIMARY KEY, payload BLOB)")
 
     async def publish(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
         async for message in requests:
-            self._messages.append(message)
-            self._ring()
+            self._arrived.append(message)
+            self._work.set()
         return b""
+
+    async def store(self) -> None:
+        """Commit what has arrived, then hand it out; for ever."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            group, self._arrived = self._arrived, []
+            await asyncio.to_thread(self._insert, group)
+            self._messages += group
+            self._ring()
+
+    def _insert(self, group: list[bytes]) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.executemany("INSERT INTO log (payload) VALUES (?)", [(message,) for message in group])
+        self._database.execute("COMMIT")
 
     async def watch(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         messages, at = self._messages, 0
@@ -62,7 +86,8 @@ class _Relay:
 
 
 async def _serve(ready_file: Path) -> None:
-    relay, loop = _Relay(), asyncio.get_running_loop()
+    relay, loop = _Relay(ready_file.with_name("relay.db")), asyncio.get_running_loop()
+    storing = asyncio.create_task(relay.store())
     server = grpc.aio.server(options=OPTIONS)
     handlers: dict[str, Any] = {
         "Publish": grpc.stream_unary_rpc_method_handler(relay.publish),
@@ -78,7 +103,7 @@ async def _serve(ready_file: Path) -> None:
 
     answer_questions(answer)
     announce(f"127.0.0.1:{port}", ready_file)
-    await asyncio.Event().wait()
+    await storing
 
 
 @click.command()
