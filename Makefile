@@ -9,7 +9,7 @@ PROTOS := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test model test-fast check gen fire kills fuzz lock audit bench clean
+.PHONY: help setup demo run test model test-fast check gen fire kills fuzz lock audit bench bench-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -105,6 +105,18 @@ bench: $(BENCHES:%=bench-%) ## all benchmarks, one after the other (alone on the
 
 bench-%: $(SETUP) ## one benchmark: bench-coverage bench-decision bench-feed bench-history bench-hostile bench-ingest bench-memory bench-retention bench-revocation bench-verify
 	PYTHONPATH=tests $(BIN)/python -m bench.$*
+
+# What somebody would pick instead, in a place of its own: nothing else needs it. Cerbos is there for x86-64 Linux only.
+PEERS := build/peers
+bench-peers: $(PEERS)/.installed ## beside Cerbos, NATS and DuckDB, on the same work in the same run (needs npm)
+	PYTHONPATH=tests $(PEERS)/bin/python -m bench.peers
+
+$(PEERS)/.installed: pyproject.toml services/constraints.txt tests/bench/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python $(PIP) --constraint services/constraints.txt --editable '.[dev]'
+	$(PEERS)/bin/python $(PIP) --requirement tests/bench/peers.txt
+	npm install --silent --no-save --no-package-lock --prefix $(PEERS) @cerbos/cerbos-linux-x64@0.55.0
+	@touch $@
 
 clean: ## remove everything that was built or installed here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,7 +34,7 @@ _DECISIONS = 100_000
 
 
 async def _decision(report: Report) -> None:
-    call = await _warm_call()
+    call = await warm_call()
     clock = time.perf_counter_ns
 
     def nothing() -> None:
@@ -74,7 +74,7 @@ def _counting(call: OpenCall) -> Callable[[], None]:
     return decide_and_count
 
 
-async def _warm_call() -> OpenCall:
+async def warm_call() -> OpenCall:
     """A call whose credential, secret, lease and customer have ends, as they do in life; nothing else is left to look up."""
     clock = SystemClock()
     partner, customer = PartnerId("acme"), CustomerId("north")

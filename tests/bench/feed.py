@@ -26,16 +26,18 @@ from bench.harness import Report, in_pairs, percentile, ratios, run, spread
 from bench.stage import Process, Stage, authority, stage
 from consentry.authority.v1 import tokens_pb2
 
-_READERS = 20
+READERS = 20
 _GATEWAYS = 8
 _ROUNDS = 5
-_LARGE = {"frames": 24, "blocks": 10, "readings": 1_000}
+LARGE = {"frames": 24, "blocks": 10, "readings": 1_000}
 _SMALL = {"frames": 24, "blocks": 100, "readings": 10}
 _PACED_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class Scene:
+    """The processes, and what is asked of them."""
+
     devices: Process
     relay: Process
     gateways: Process
@@ -45,7 +47,7 @@ class _Scene:
 
     async def live(self, shape: Mapping[str, int]) -> float:
         """Readings a second, delivered in all, while they are published."""
-        await self.readers.ask(open={"address": self.devices.address, "streams": _READERS, "secret": self.secret})
+        await self.readers.ask(open={"address": self.devices.address, "streams": READERS, "secret": self.secret})
         await self.gateways.ask(prepare=shape)
         published = await self.gateways.ask(publish=True)
         return await self._finish(published["readings"], published["began"])
@@ -53,23 +55,23 @@ class _Scene:
     async def live_bare(self, shape: Mapping[str, int]) -> float:
         """The same of the relay, with what was recorded last."""
         await self.relay.ask(forget=True)
-        await self.readers.ask(open={"address": self.relay.address, "streams": _READERS})
+        await self.readers.ask(open={"address": self.relay.address, "streams": READERS})
         published = await self.gateways.ask(relay={"address": self.relay.address, "file": self.file})
-        return await self._finish(_readings(shape), published["began"])
+        return await self._finish(readings_of(shape), published["began"])
 
     async def catch_up(self, shape: Mapping[str, int], cursor: str) -> float:
         """Readings a second, delivered in all, of what was published before."""
         opened = await self.readers.ask(
-            open={"address": self.devices.address, "streams": _READERS, "secret": self.secret, "cursor": cursor}
+            open={"address": self.devices.address, "streams": READERS, "secret": self.secret, "cursor": cursor}
         )
-        return await self._finish(_readings(shape), opened["began"])
+        return await self._finish(readings_of(shape), opened["began"])
 
     async def catch_up_bare(self, shape: Mapping[str, int]) -> float:
         """The same of the relay."""
         await self.relay.ask(forget=True)
         await self.gateways.ask(relay={"address": self.relay.address, "file": self.file})
-        opened = await self.readers.ask(open={"address": self.relay.address, "streams": _READERS})
-        return await self._finish(_readings(shape), opened["began"])
+        opened = await self.readers.ask(open={"address": self.relay.address, "streams": READERS})
+        return await self._finish(readings_of(shape), opened["began"])
 
     async def cursor_before(self, shape: Mapping[str, int]) -> str:
         """A cursor with so much published after it; what it takes to read it is recorded."""
@@ -84,7 +86,7 @@ class _Scene:
     async def delays(self, per_second: float) -> list[float]:
         """Milliseconds from publish to reader, with so many readings published a second."""
         block = 1_000
-        await self.readers.ask(open={"address": self.devices.address, "streams": _READERS, "secret": self.secret})
+        await self.readers.ask(open={"address": self.devices.address, "streams": READERS, "secret": self.secret})
         every = block * _GATEWAYS / per_second
         readings = await self.gateways.ask(pace={"seconds": _PACED_SECONDS, "every": every, "readings": block})
         read = await self.readers.ask(read={"readings": readings, "record": self.file})
@@ -95,15 +97,17 @@ class _Scene:
         read = await self.readers.ask(read={"readings": readings, "record": self.file})
         await self.readers.ask(close=True)
         seconds = (int(read["last"]) - began) / 1e9
-        return readings * _READERS / seconds
+        return readings * READERS / seconds
 
 
-def _readings(shape: Mapping[str, int]) -> int:
+def readings_of(shape: Mapping[str, int]) -> int:
+    """How many readings all gateways publish in that shape."""
     return shape["frames"] * shape["blocks"] * shape["readings"] * _GATEWAYS
 
 
 @contextlib.asynccontextmanager
-async def _scene(processes: Stage) -> Any:
+async def staged(processes: Stage) -> Any:
+    """A scene with eight customers and their gateways."""
     async with authority(processes) as running:
         await running.partner("acme")
         gateways = {}
@@ -120,17 +124,17 @@ async def _scene(processes: Stage) -> Any:
         publishing = await processes.start("gateways", "bench.feed_gateways", serves=False)
         readers = await processes.start("readers", "bench.feed_readers", serves=False)
         await publishing.ask(open={"address": devices.address, "gateways": gateways})
-        yield _Scene(devices, relay, publishing, readers, secret, str(processes.folder / "messages"))
+        yield Scene(devices, relay, publishing, readers, secret, str(processes.folder / "messages"))
 
 
-async def _one_shape(report: Report, scene: _Scene, shape: Mapping[str, int], rounds: int) -> None:
-    suffix, large = ("", True) if shape is _LARGE else ("_small", False)
+async def _one_shape(report: Report, scene: Scene, shape: Mapping[str, int], rounds: int) -> None:
+    suffix, large = ("", True) if shape is LARGE else ("_small", False)
     await scene.live(shape)
     live = await in_pairs(rounds, partial(scene.live_bare, shape), partial(scene.live, shape))
     cursor = await scene.cursor_before(shape)
     again = await in_pairs(rounds, partial(scene.catch_up_bare, shape), partial(scene.catch_up, shape, cursor))
     report.median(f"readings_per_s{suffix}", [ours for _, ours in live],
-                  f"to {_READERS} readers, while published in blocks of {shape['readings']:,}",
+                  f"to {READERS} readers, while published in blocks of {shape['readings']:,}",
                   **{"at_least": 5e6} if large else {})  # fmt: skip
     report.median(f"over_raw_grpc{suffix}", ratios(again), "of what was published, over a bare server that has the messages",
                   **{"at_least": 0.85} if large else {})  # fmt: skip
@@ -142,9 +146,9 @@ async def _one_shape(report: Report, scene: _Scene, shape: Mapping[str, int], ro
 async def _measure(report: Report) -> None:
     rounds = 1 if "--quick" in sys.argv else _ROUNDS
     with stage() as processes:
-        async with _scene(processes) as scene:
-            await _one_shape(report, scene, _LARGE, rounds)
-            rate = next(row.value for row in report.rows if row.name == "readings_per_s") / _READERS / 10
+        async with staged(processes) as scene:
+            await _one_shape(report, scene, LARGE, rounds)
+            rate = next(row.value for row in report.rows if row.name == "readings_per_s") / READERS / 10
             delays = await scene.delays(rate)
             report.figure("added_latency_p50_ms", percentile(delays, 0.5), f"publish to reader at {rate:,.0f} readings/s",
                           spread=spread(delays, 1), at_most=25)  # fmt: skip

@@ -34,18 +34,20 @@ from consentry_rule import Instant
 from support.gateways import block, inventory
 
 _SECOND = 10**9
-_MINUTE = 60 * _SECOND
-_MINUTES = 30 * 24 * 60
-_SENSORS = tuple(f"sensor-{number}" for number in range(10))
+MINUTE = 60 * _SECOND
+MINUTES = 30 * 24 * 60
+SENSORS = tuple(f"sensor-{number}" for number in range(10))
 _DENSE_BLOCKS, _DENSE_READINGS = 1_000, 1_000
-_STEPS = 500
+STEPS = 500
 _ROUNDS = 15
 
 Publish = gateway_pb2.PublishRequest
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class Scene:
+    """Both devices' readings, and the ways to ask for them."""
+
     client: AsyncClient
     bare: grpc.aio.Channel
     database: Path
@@ -53,7 +55,7 @@ class _Scene:
 
     @property
     def end(self) -> int:
-        return self.begin + _MINUTES * _MINUTE
+        return self.begin + MINUTES * MINUTE
 
     async def raw(self) -> float:
         """All of the dense device; seconds."""
@@ -86,7 +88,7 @@ class _Scene:
     async def downsample(self) -> float:
         """All of the minutely device in steps; seconds."""
         began, steps, count = time.perf_counter(), 0, 0
-        step = _MINUTES * _MINUTE // _STEPS
+        step = MINUTES * MINUTE // STEPS
         async for table in self.client.history_in_steps(
             "customers/north", self.begin, self.end, step=step, devices=["customers/north/devices/minutely"]
         ):
@@ -94,8 +96,8 @@ class _Scene:
             of = table.columns()
             steps += len(np.asarray(of.means))
             count += int(np.asarray(of.counts).sum())
-        assert count == _MINUTES * len(_SENSORS), count
-        assert steps == _STEPS * len(_SENSORS), steps
+        assert count == MINUTES * len(SENSORS), count
+        assert steps == STEPS * len(SENSORS), steps
         return time.perf_counter() - began
 
     def hour(self, start: int) -> Callable[[], Any]:
@@ -104,11 +106,11 @@ class _Scene:
         async def asked() -> float:
             began, rows = time.perf_counter(), 0
             async for table in self.client.history(
-                "customers/north", start, start + 60 * _MINUTE, devices=["customers/north/devices/minutely"]
+                "customers/north", start, start + 60 * MINUTE, devices=["customers/north/devices/minutely"]
             ):
                 assert isinstance(table, DeviceReadings)
                 rows += len(table)
-            assert rows == 60 * len(_SENSORS), rows
+            assert rows == 60 * len(SENSORS), rows
             return time.perf_counter() - began
 
         return asked
@@ -116,31 +118,32 @@ class _Scene:
 
 def _decoded(payloads: Iterable[bytes]) -> int:
     """Take payloads apart, by hand; the number of readings."""
-    rows = 0
-    for payload in payloads:
-        of = TWIN_TELEMETRY.FromString(payload).block
-        columns = np.frombuffer(of.sensor_indexes, "<u4"), np.frombuffer(of.times_unix_nano, "<i8"), np.frombuffer(of.values)
-        rows += len(columns[-1])
-    return rows
+    return sum(len(columns(payload)[-1]) for payload in payloads)
+
+
+def columns(payload: bytes) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64]]:
+    """Sensor indexes, times and values of a payload."""
+    of = TWIN_TELEMETRY.FromString(payload).block
+    return np.frombuffer(of.sensor_indexes, "<u4"), np.frombuffer(of.times_unix_nano, "<i8"), np.frombuffer(of.values)
 
 
 def _frames(begin: int) -> Iterator[Publish.Frame]:
-    told = inventory("north", ("dense", "minutely"), _SENSORS)
+    told = inventory("north", ("dense", "minutely"), SENSORS)
     yield Publish.Frame(number=1, inventory=told)
     random = np.random.default_rng(1)
-    for number in range(_MINUTES):
-        times = begin + number * _MINUTE + np.arange(len(_SENSORS)) * 1_000_000
+    for number in range(MINUTES):
+        times = begin + number * MINUTE + np.arange(len(SENSORS)) * 1_000_000
         yield _frame(2 + number, "minutely", times, random)
-    spacing = _MINUTES * _MINUTE // (_DENSE_BLOCKS * _DENSE_READINGS)
+    spacing = MINUTES * MINUTE // (_DENSE_BLOCKS * _DENSE_READINGS)
     for number in range(_DENSE_BLOCKS):
         times = begin + (number * _DENSE_READINGS + np.arange(_DENSE_READINGS)) * spacing
-        yield _frame(2 + _MINUTES + number, "dense", times, random)
+        yield _frame(2 + MINUTES + number, "dense", times, random)
 
 
 def _frame(number: int, device: str, times: NDArray[np.int64], random: np.random.Generator) -> Publish.Frame:
     readings = block(0)
-    readings.sensors[:] = _SENSORS
-    readings.sensor_indexes.extend((np.arange(len(times)) % len(_SENSORS)).tolist())
+    readings.sensors[:] = SENSORS
+    readings.sensor_indexes.extend((np.arange(len(times)) % len(SENSORS)).tolist())
     readings.times_unix_nano.extend(times.tolist())
     readings.values.extend(random.normal(40, 5, len(times)).tolist())
     return Publish.Frame(
@@ -149,7 +152,7 @@ def _frame(number: int, device: str, times: NDArray[np.int64], random: np.random
 
 
 async def _publish(address: str, secret: str, begin: int) -> None:
-    last = 1 + _MINUTES + _DENSE_BLOCKS
+    last = 1 + MINUTES + _DENSE_BLOCKS
     async with open_channel(address) as channel:
         call: Any = gateway_pb2_grpc.GatewayServiceStub(channel).Publish(metadata=bearer(secret))
         await call.write(Publish(hello=Publish.Hello(gateway="gw", epoch="gw-epoch-0123456789")))
@@ -166,11 +169,12 @@ async def _publish(address: str, secret: str, begin: int) -> None:
 
 
 @asynccontextmanager
-async def _scene(processes: Stage) -> AsyncIterator[_Scene]:
+async def staged(processes: Stage) -> AsyncIterator[Scene]:
+    """A scene with both devices' readings committed."""
     async with authority(processes) as running:
         await running.partner("acme")
-        step = _MINUTES * _MINUTE // _STEPS
-        begin = (time.time_ns() - _MINUTES * _MINUTE) // step * step
+        step = MINUTES * MINUTE // STEPS
+        begin = (time.time_ns() - MINUTES * MINUTE) // step * step
         await running.valid_customer("north", "acme", data_start_time=Instant(begin))
         secret = (await running.key("acme")).secret
         folder = processes.folder / "devices"
@@ -183,18 +187,18 @@ async def _scene(processes: Stage) -> AsyncIterator[_Scene]:
         database = folder / "devices.db"
         bare = await processes.start("bare", "bench.bare_history", f"--database={database}")
         async with AsyncClient(devices=devices.address, secret=secret) as client, open_channel(bare.address) as channel:
-            yield _Scene(client, channel, database, begin)
+            yield Scene(client, channel, database, begin)
 
 
 async def _measure(report: Report) -> None:
     with stage() as processes:
-        async with _scene(processes) as scene:
+        async with staged(processes) as scene:
             for warm_up in (scene.raw, scene.by_hand, scene.in_process, scene.downsample):
                 await warm_up()
             pairs = await in_pairs(_ROUNDS, scene.by_hand, scene.raw)
             alone = await in_pairs(_ROUNDS, scene.in_process, scene.raw)
             downsampled = [await scene.downsample() for _ in range(_ROUNDS)]
-            hours = await in_pairs(_ROUNDS, scene.hour(scene.begin), scene.hour(scene.end - 60 * _MINUTE))
+            hours = await in_pairs(_ROUNDS, scene.hour(scene.begin), scene.hour(scene.end - 60 * MINUTE))
     report.median("raw_ms", [raw * 1e3 for _, raw in pairs], "ms, a million readings as arrays", at_most=400)
     report.median("by_hand_ms", [hand * 1e3 for hand, _ in pairs], "ms, the same over bare gRPC, by hand with numpy")
     report.median("over_numpy", [1 / ratio for ratio in ratios(pairs)], "speed, over that", at_least=0.5)
