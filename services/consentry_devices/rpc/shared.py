@@ -10,6 +10,7 @@ from consentry_devices.feed.joining import Joining
 from consentry_devices.feed.log import Entry, Log
 from consentry_devices.feed.ring import Ring
 from consentry_devices.rpc.events import FIELDS
+from consentry_devices.rpc.inventory_part import pieces
 from consentry_devices.rpc.snapshot import Snapshot
 from consentry_devices.shares import Shares
 from consentry_devices.state import State
@@ -29,7 +30,7 @@ class Feed:
         self.state = state
         self.ring = ring
         self.clock = clock
-        self.joining = Joining(FIELDS)
+        self.joining = Joining(FIELDS, pieces)
         """Makes messages."""
         self.turns = LoopTurns()
         """For what readers do on the event loop that may be long."""

@@ -20,6 +20,7 @@ from consentry_core.waking import Bell
 from consentry_devices.feed.coverage import Added, Change
 from consentry_devices.feed.cursor import Cursor, Cursors, Known, Phase, Place
 from consentry_devices.feed.folding import Folding
+from consentry_devices.feed.joining import Message
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.feed.reader import Missing, Reader
 from consentry_devices.held import of_blocks
@@ -158,6 +159,22 @@ class Watching:
             self._folding.moved_to(seq, take_time)
             self._stand(self._folding.place)
 
+    def _move_to_message(self, message: Message, entry: Entry) -> None:
+        """With this message everything up to its entry is told, or a part of the entry and everything before it."""
+        if not message.part:
+            self._move_to(entry.seq, entry.take_time)
+            return
+        if self._position < entry.seq - 1:
+            self._move_to(entry.seq - 1, entry.take_time)
+        if self._folding is not None:
+            self._folding.told_part(message.part)
+        self._stand(replace(self._out.cursor.place if self._folding is None else self._folding.place, part=message.part))
+
+    def _part_of(self, entries: Sequence[Entry]) -> int:
+        """How many things of the first of these have been told."""
+        place = self._out.cursor.place
+        return place.part if entries and entries[0].seq == place.seq + 1 else 0
+
     def _stand(self, place: Place) -> None:
         settled = place.telemetry >= self._settled_at
         self._out.cursor = Cursor(place, self._known) if settled else replace(self._out.cursor, place=place)
@@ -262,10 +279,11 @@ class Watching:
 
     async def _hand_out(self, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
         """Hand out what of these entries the reader may have; stop early when coverage has changed."""
-        if self._position >= self._behind:
+        part = self._out.cursor.place.part
+        if self._position >= self._behind and not part:
             messages = self._feed.joining.messages(entries, self._reader)
         else:
-            messages = self._feed.joining.one_by_one(entries, self._open_payload)
+            messages = self._feed.joining.one_by_one(entries, self._open_payload, self._part_of(entries))
         for message in messages:
             denied = self._reader.denied(message.accesses)
             news = self._changes.take() | denied
@@ -273,7 +291,7 @@ class Watching:
                 async for told in self._tell_changed(news):
                     yield told
                 return  # the rest is looked at again, with other eyes
-            self._move_to(message.seq, entries[message.seq - entries[0].seq].take_time)
+            self._move_to_message(message, entries[message.seq - entries[0].seq])
             yield self._out.message(message.event, message.accesses, message.held)
         if entries:
             self._move_to(entries[-1].seq, entries[-1].take_time)
@@ -287,14 +305,14 @@ class Watching:
             if payload is not None and entry.kind is Kind.TELEMETRY:
                 folding.add(entry, payload)
             elif payload is not None:
-                message = self._feed.joining.alone(entry, payload)
-                news = self._changes.take() | self._reader.denied(message.accesses)
-                if news:
-                    async for told in self._tell_changed(news):
-                        yield told
-                    return
-                self._move_to(entry.seq, entry.take_time)
-                yield self._out.message(message.event, message.accesses, message.held)
+                for message in self._feed.joining.alone(entry, payload, self._part_of((entry,))):
+                    news = self._changes.take() | self._reader.denied(message.accesses)
+                    if news:
+                        async for told in self._tell_changed(news):
+                            yield told
+                        return
+                    self._move_to_message(message, entry)
+                    yield self._out.message(message.event, message.accesses, message.held)
                 continue
             self._move_to(entry.seq, entry.take_time)
             if index % _FOLDED_AT_ONCE == _FOLDED_AT_ONCE - 1:
