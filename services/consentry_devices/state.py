@@ -112,8 +112,8 @@ class State(Snapshots, Protocol):
         """
         ...
 
-    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
-        """The devices, by id in order, that may have readings. One that was deleted is not among them."""
+    async def telemetry_devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[str]:
+        """The devices, by id, that may have readings. One that was deleted is not among them."""
         ...
 
     async def history(

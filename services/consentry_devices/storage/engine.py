@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from consentry_core.database import Database
+from consentry_core.database import Database, Lane, one_lane
 from consentry_devices.feed.engine import Transaction
 from consentry_devices.feed.log import Entry, Removals
 from consentry_devices.storage import rows, tables
@@ -19,9 +19,10 @@ _T = TypeVar("_T")
 class SqlEngine:
     """See `Engine`."""
 
-    def __init__(self, database: Database, run: str) -> None:
+    def __init__(self, database: Database, run: str, lane: Lane = one_lane) -> None:
         self._database = database
         self._run = run
+        self._lane = lane
 
     async def transact(self, change: Callable[[Transaction], _T]) -> _T:
         """See `Engine.transact`."""
@@ -41,12 +42,12 @@ class SqlEngine:
                     break
             return found
 
-        return await self._database.read(question)
+        return await self._database.read(question, lane=self._lane())
 
     async def removed(self, customers: Iterable[CustomerId] | None) -> Removals:
         """See `Log.removed`."""
         wanted = None if customers is None else set(customers)
-        return await self._database.read(lambda connection: read_removals(connection, wanted))
+        return await self._database.read(lambda connection: read_removals(connection, wanted), lane=self._lane())
 
     async def remove_oldest(self, *, up_to: int, taken_before: Instant | None, max_entries: int, max_bytes: int) -> int:
         """See `Engine.remove_oldest`."""

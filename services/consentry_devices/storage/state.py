@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from consentry_core.database import Database
+from consentry_core.database import Database, Lane, one_lane
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
 from consentry_devices.inventory import Device, Location, Sensor, parents_first
@@ -16,26 +16,31 @@ from consentry_devices.storage import rows, tables
 from consentry_devices.storage.blocks import read_blocks
 from consentry_rule import CustomerId, DataClass, Instant
 
+_T = TypeVar("_T")
 _RUN = 100  # things of a snapshot that are told at a time
 
 
 class SqlState:
     """See `State`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lane: Lane = one_lane) -> None:
         self._database = database
+        self._lane = lane
+
+    async def _read(self, question: Callable[[sa.Connection], _T]) -> _T:
+        return await self._database.read(question, lane=self._lane())
 
     async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
         """See `State.snapshot`."""
-        return await self._database.read(lambda connection: _tell(connection, customer, classes, devices, take))
+        return await self._read(lambda connection: _tell(connection, customer, classes, devices, take))
 
     async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
         """See `State.locations`."""
-        return await self._database.read(lambda connection: read_locations(connection, customer, after, limit))
+        return await self._read(lambda connection: read_locations(connection, customer, after, limit))
 
     async def devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Device]:
         """See `State.devices`."""
-        return await self._database.read(lambda connection: read_devices(connection, customer, after, limit))
+        return await self._read(lambda connection: read_devices(connection, customer, after, limit))
 
     async def device(self, customer: CustomerId, device: str) -> Sequence[Device]:
         """See `State.device`."""
@@ -51,11 +56,11 @@ class SqlState:
                 wanted = here[0].parent
             return found
 
-        return await self._database.read(question)
+        return await self._read(question)
 
     async def sensors(self, customer: CustomerId, device: str | None, *, after: str, limit: int) -> Sequence[Sensor]:
         """See `State.sensors`."""
-        return await self._database.read(lambda connection: read_sensors(connection, customer, device, after, limit))
+        return await self._read(lambda connection: read_sensors(connection, customer, device, after, limit))
 
     async def alarms(self, customer: CustomerId, *, active_only: bool, after: str, limit: int) -> Sequence[AlarmEvent]:
         """See `State.alarms`."""
@@ -63,18 +68,18 @@ class SqlState:
         query = sa.select(table).where(table.c.customer == customer, table.c.id > after).order_by(table.c.id).limit(limit)
         if active_only:
             query = query.where(table.c.clear_time.is_(None))
-        return await self._database.read(lambda connection: _events(connection, query))
+        return await self._read(lambda connection: _events(connection, query))
 
     async def alarm(self, customer: CustomerId, alarm: str) -> AlarmEvent | None:
         """See `State.alarm`."""
-        return await self._database.read(lambda connection: read_alarm(connection, customer, alarm))
+        return await self._read(lambda connection: read_alarm(connection, customer, alarm))
 
     async def alarm_events(self, customer: CustomerId, alarm: str, *, after: int, limit: int) -> Sequence[AlarmEvent]:
         """See `State.alarm_events`."""
         table = tables.alarm_events
         of_alarm = (table.c.customer == customer, table.c.id == alarm, table.c.number > after)
         query = sa.select(table).where(*of_alarm).order_by(table.c.number).limit(limit)
-        return await self._database.read(lambda connection: _events(connection, query))
+        return await self._read(lambda connection: _events(connection, query))
 
     async def latest(
         self, customer: CustomerId, devices: Set[str], sensors: Set[str], *, after: str, limit: int
@@ -88,19 +93,19 @@ class SqlState:
             query = query.where(named.device.in_(devices))
         if sensors:
             query = query.where(named.path.in_(sensors))
-        return await self._database.read(lambda connection: [rows.reading_of(row) for row in connection.execute(query)])
+        return await self._read(lambda connection: [rows.reading_of(row) for row in connection.execute(query)])
 
-    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
+    async def telemetry_devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[str]:
         """See `State.telemetry_devices`. Those of the inventory: a device without readings costs one look into an index."""
         table = tables.devices
-        query = sa.select(table.c.id).where(table.c.customer == customer).order_by(table.c.id)
-        return await self._database.read(lambda connection: connection.scalars(query).all())
+        query = sa.select(table.c.id).where(table.c.customer == customer, table.c.id > after).order_by(table.c.id).limit(limit)
+        return await self._read(lambda connection: connection.scalars(query).all())
 
     async def history(
         self, customer: CustomerId, device: str, start: Instant, end: Instant, *, after: Position, up_to: int, max_bytes: int
     ) -> Blocks:
         """See `State.history`."""
-        return await self._database.read(
+        return await self._read(
             lambda connection: read_blocks(
                 connection, customer, device, start, end, after=after, up_to=up_to, max_bytes=max_bytes
             )
@@ -112,7 +117,7 @@ class SqlState:
         of_gateways = (log.customer == customer, log.kind == Kind.GAP.value, log.device.is_(None))
         query = sa.select(log.payload).where(*of_gateways, log.min_time < end, log.max_time >= start, log.seq <= up_to)
         query = query.order_by(log.min_time, log.seq).limit(limit)
-        return await self._database.read(lambda connection: connection.scalars(query).all())
+        return await self._read(lambda connection: connection.scalars(query).all())
 
 
 def read_locations(

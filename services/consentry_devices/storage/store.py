@@ -7,7 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from consentry_core.clock import Clock
-from consentry_core.database import Database, check_writable, open_sqlite
+from consentry_core.database import Database, Lane, check_writable, one_lane, open_sqlite
 from consentry_core.encoding import RandomBytes
 from consentry_core.folders import FolderLock
 from consentry_core.settings import SettingError
@@ -52,8 +52,11 @@ class Store:
         self.lock.release()
 
 
-def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBytes) -> Store:
-    """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had."""
+def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBytes, lane: Lane = one_lane) -> Store:
+    """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had.
+
+    Lanes take turns at reading it; `lane` says whose turn it is that reads now.
+    """
     check_writable(folder)
     lock = FolderLock(folder, "devices.lock", "device-data service")
     database = Database(open_sqlite(folder / FILE, PRAGMAS))
@@ -69,5 +72,5 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
             ) from error
         raise
     _log.info("store=%s first=%d tail=%d", opened.log.store_id, opened.log.first, opened.log.tail)
-    log = AppendedLog(SqlEngine(database, opened.log.runs.current), encoder, opened.log)
-    return Store(log, SqlState(database), SqlTidying(database), opened.page_token_key, opened.cursor_key, database, lock)
+    log = AppendedLog(SqlEngine(database, opened.log.runs.current, lane), encoder, opened.log)
+    return Store(log, SqlState(database, lane), SqlTidying(database), opened.page_token_key, opened.cursor_key, database, lock)
