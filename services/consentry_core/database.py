@@ -92,7 +92,8 @@ class Database:
             ) from error
 
     def _in_snapshot(self, question: Callable[[sa.Connection], _T]) -> _T:
-        with self.engine.connect() as connection, connection.begin():
+        # Begun by the first question, and rolled back: nothing was changed, and a commit can fail where a page cannot be read.
+        with self.engine.connect() as connection:
             return question(connection)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,8 @@ class Question:
     start: Instant
     end: Instant
     up_to: int
+    damaged: set[str] = field(default_factory=set)
+    """The devices of which something was damaged, as far as they have been read."""
 
     @property
     def beginning(self) -> "Place":
@@ -185,9 +187,12 @@ class History:
     async def _blocks_after(
         self, question: Question, device: str, start: Instant, end: Instant, after: Position, *, max_bytes: int
     ) -> Blocks:
-        return await self._state.history(
+        blocks = await self._state.history(
             question.customer, device, start, end, after=after, up_to=question.up_to, max_bytes=max_bytes
         )
+        if blocks.damaged:
+            question.damaged.add(device)
+        return blocks
 
     async def _wanted(self, question: Question, begin: str) -> AsyncGenerator[tuple[str, Set[str] | None], None]:
         """The devices from one on, with their sensors."""

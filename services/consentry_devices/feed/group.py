@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from consentry_devices.alarms import AlarmEvent
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.feed.log import CLASS_OF, Entry, Kind
 from consentry_devices.frames import Encoder, Frame, Happened, StreamKey, check_number, check_same, take_in
 from consentry_devices.inventory import Inventory, InventoryChange
 from consentry_devices.state import Reading
-from consentry_rule import CustomerId, DataClass, Instant
+from consentry_rule import CustomerId, Instant
 
 REMEMBERED_FRAMES = 1_000
 """Of how many of its last frames a numbering keeps the digest."""
@@ -151,7 +151,7 @@ class Group:
         late: bool = False,
     ) -> None:
         self.tail += 1
-        self.entries.append(Entry(self.tail, customer, _CLASS_OF[kind], kind, device, *span, self.take_time, late, payload))
+        self.entries.append(Entry(self.tail, customer, CLASS_OF[kind], kind, device, *span, self.take_time, late, payload))
 
 
 class _Alarms:
@@ -172,11 +172,3 @@ class _Alarms:
         newest |= {alarm: event for (customer, alarm), event in self._told.items() if customer == self._customer}
         known = (newest[alarm] for alarm in sorted(newest))
         return [event for event in known if event.alarm.clear_time is None and event.alarm.device in devices]
-
-
-_CLASS_OF = {
-    Kind.INVENTORY: DataClass.INVENTORY,
-    Kind.ALARM: DataClass.ALARMS,
-    Kind.TELEMETRY: DataClass.TELEMETRY,
-    Kind.GAP: DataClass.TELEMETRY,
-}

@@ -66,6 +66,8 @@ class Fields:
     telemetry: int
     devices: int
     of: Mapping[Kind, int]
+    damaged: bytes
+    """What is said, as a gap, of an entry that is damaged."""
 
 
 Pieces = Callable[[bytes, int], Iterable[tuple[bytes, int]]]
@@ -152,6 +154,9 @@ class Joining:
 
     def alone(self, entry: Entry, payload: bytes, part: int = 0) -> Iterator[Message]:
         """The messages of an entry that is no block of readings: of a large inventory change several, made one by one."""
+        if entry.kind is Kind.DAMAGED:
+            yield Message(delimited(self._fields.of[Kind.GAP], self._fields.damaged), frozenset(), entry.seq, {})
+            return
         access = entry.customer, entry.data_class
         devices = frozenset() if entry.device is None else frozenset({entry.device})
         pieces = self._pieces(payload, part) if entry.kind is Kind.INVENTORY else ((payload, 0),)

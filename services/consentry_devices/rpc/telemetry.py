@@ -13,7 +13,7 @@ from consentry_devices.held import of_blocks
 from consentry_devices.history import History, Place, Question
 from consentry_devices.inventory import sensor_path
 from consentry_devices.rpc.converters import to_reading
-from consentry_devices.rpc.history_gaps import HistoryGaps, not_kept, opened
+from consentry_devices.rpc.history_gaps import HistoryGaps, damaged, not_kept, opened
 from consentry_devices.rpc.messages import join
 from consentry_devices.rpc.reading import Pages, hands_out, let_in
 from consentry_devices.rpc.simulated import simulated
@@ -123,7 +123,8 @@ class TelemetryServicer:
                 async for message in messages:
                     call.next_write(accesses)
                     yield message
-        removed = not_kept(customer, max(kept_from, question.start), min(end, await self._gaps.kept_from(customer)))
+        removed = damaged(customer, question.start, end) if question.damaged else []
+        removed += not_kept(customer, max(kept_from, question.start), min(end, await self._gaps.kept_from(customer)))
         if told := opened(removed, opened_from()):
             call.next_write(accesses)
             yield join(_GAPS, told)

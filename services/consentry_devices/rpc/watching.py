@@ -259,6 +259,8 @@ class Watching:
                     piece = next(pieces, None)
                     if piece is None:
                         self._reader.told(customer, data_class, seq)
+                        if data_class in snapshot.damaged:
+                            yield self._out.own(events.damaged(customer, data_class))
                         break
                     if self._reader.denied(accesses):
                         self._reader.not_told(customer, data_class)  # it has left meanwhile; the next look says so

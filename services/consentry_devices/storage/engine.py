@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from consentry_core.database import Database, Lane, one_lane
 from consentry_devices.feed.engine import Transaction
 from consentry_devices.feed.log import Entry, Removals
-from consentry_devices.storage import rows, tables
+from consentry_devices.storage.reading import read_entries
 from consentry_devices.storage.removals import read_removals, remove_oldest
 from consentry_devices.storage.transaction import SqlTransaction
 from consentry_rule import CustomerId, Instant
@@ -30,19 +30,9 @@ class SqlEngine:
 
     async def read_after(self, seq: int, limit: int, *, max_bytes: int) -> Sequence[Entry]:
         """See `Log.read_after`."""
-        query = sa.select(tables.log).where(tables.log.c.seq > seq).order_by(tables.log.c.seq).limit(limit)
-
-        def question(connection: sa.Connection) -> Sequence[Entry]:
-            found: list[Entry] = []
-            size = 0
-            for row in connection.execute(query):
-                found.append(rows.entry_of(row))
-                size += len(row.payload)
-                if size >= max_bytes:
-                    break
-            return found
-
-        return await self._database.read(question, lane=self._lane())
+        return await self._database.read(
+            lambda connection: read_entries(connection, seq, limit, max_bytes=max_bytes), lane=self._lane()
+        )
 
     async def removed(self, customers: Iterable[CustomerId] | None) -> Removals:
         """See `Log.removed`."""

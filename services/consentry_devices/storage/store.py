@@ -1,6 +1,7 @@
 """The data folder of the device-data service: one SQLite file, held by one process."""
 
 import logging
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,17 @@ class Store:
         self.lock.release()
 
 
+def open_engine(file: Path) -> sa.Engine:
+    """An engine for the file. Text that is none any more is read all the same: that it is damaged shows by its checksum."""
+    engine = open_sqlite(file, PRAGMAS)
+    sa.event.listen(engine, "connect", lambda connection, _: _read_any_text(connection))
+    return engine
+
+
+def _read_any_text(connection: sqlite3.Connection) -> None:
+    connection.text_factory = lambda text: text.decode(errors="surrogateescape")
+
+
 def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBytes, lane: Lane = one_lane) -> Store:
     """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had.
 
@@ -59,7 +71,7 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
     """
     check_writable(folder)
     lock = FolderLock(folder, "devices.lock", "device-data service")
-    database = Database(open_sqlite(folder / FILE, PRAGMAS))
+    database = Database(open_engine(folder / FILE))
     try:
         migrate(database.engine)
         opened = database.write_now(lambda connection: open_run(connection, clock, random))

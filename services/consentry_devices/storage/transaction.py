@@ -59,7 +59,7 @@ class SqlTransaction:
         alarms = [rows.event_row(customer, event) for (customer, _), event in group.alarms.items()]
         upsert(self._connection, tables.alarms, alarms)
         events = [rows.event_row(customer, event) for customer, event in group.events]
-        insert(self._connection, tables.alarm_events, events)
+        upsert(self._connection, tables.alarm_events, events)  # in the place of ones that cannot be read any more
         latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in group.latest.items()]
         upsert(self._connection, tables.latest, latest, unless_older="time")
 
