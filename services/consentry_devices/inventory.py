@@ -84,13 +84,30 @@ class InventoryChange:
         return bool(self.deleted_locations or self.deleted_devices or self.deleted_sensors)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Inventory:
-    """Everything that one customer has, by id. Changed only by `InventoryDraft.adopt`."""
+    """Everything that one customer has, by id. Changed only by `InventoryDraft.adopt`. `size`: of its ids and texts."""
 
     locations: dict[str, Location] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     sensors: dict[SensorKey, Sensor] = field(default_factory=dict)
+    size: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        for things in (self.locations, self.devices, self.sensors):
+            self.size += sum(map(size_of, things.values()))
+
+
+def size_of(thing: Location | Device | Sensor) -> int:
+    """The characters of ids and texts."""
+    match thing:
+        case Location():
+            return len(thing.id) + len(thing.display_name) + len(thing.parent)
+        case Sensor():
+            return len(thing.device) + len(thing.id) + len(thing.display_name) + len(thing.metric) + len(thing.unit)
+        case Device():
+            texts = (thing.id, thing.display_name, thing.model_name, thing.serial_number, thing.parent, thing.location)
+            return sum(map(len, texts)) + sum(map(len, thing.gateways))
 
 
 _Nested = TypeVar("_Nested", Location, Device)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from consentry_devices.alarms import AlarmEvent
+from consentry_devices.alarms import AlarmEvent, EventKind
 from consentry_devices.feed.log import CLASS_OF, Entry, Kind
 from consentry_devices.frames import Encoder, Frame, Happened, StreamKey, check_number, check_same, take_in
 from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.limits import GATEWAYS_OF_CUSTOMER, check_growth
 from consentry_devices.state import Reading
 from consentry_rule import CustomerId, Instant
 
@@ -18,6 +19,7 @@ REMEMBERED_FRAMES = 1_000
 """Of how many of its last frames a numbering keeps the digest."""
 
 _LARGEST_MEMORY = 1_000
+_LARGEST_INVENTORIES = 64 * 1024 * 1024  # characters; in memory they take several times as much
 
 
 class Known(Protocol):
@@ -43,6 +45,14 @@ class Known(Protocol):
         """The newest event of each of the customer's alarms that is active."""
         ...
 
+    def count_alarms(self, customer: CustomerId) -> tuple[int, int]:
+        """How many alarms of the customer are active, and how many there are."""
+        ...
+
+    def gateways(self, customer: CustomerId) -> Set[str]:
+        """The ids that the customer's gateways have published under."""
+        ...
+
 
 @dataclass(slots=True)
 class Memory:
@@ -50,15 +60,23 @@ class Memory:
 
     inventories: dict[CustomerId, Inventory] = field(default_factory=dict)
     last_numbers: dict[StreamKey, int] = field(default_factory=dict)
+    alarms: dict[CustomerId, tuple[int, int]] = field(default_factory=dict)
+    """How many are active, and how many there are."""
 
     def forget(self) -> None:
         """Know nothing, so that everything is read again."""
         self.inventories.clear()
         self.last_numbers.clear()
+        self.alarms.clear()
 
     def shrink(self) -> None:
         """Keep it bounded, between transactions. All at once is good enough: reading again is cheap, and rare."""
-        if len(self.inventories) > _LARGEST_MEMORY or len(self.last_numbers) > _LARGEST_MEMORY:
+        if (
+            len(self.inventories) > _LARGEST_MEMORY
+            or len(self.last_numbers) > _LARGEST_MEMORY
+            or len(self.alarms) > _LARGEST_MEMORY
+            or sum(inventory.size for inventory in self.inventories.values()) > _LARGEST_INVENTORIES
+        ):
             self.forget()
 
 
@@ -99,10 +117,21 @@ class Group:
             stored = self.digests.get((stream, frame.number)) or self._known.digest(stream, frame.number)
             check_same(frame.digest, stored)
             return
-        alarms = _Alarms(self._known, stream.customer, self.alarms)
+        self._check_gateway(stream)
+        alarms = _Alarms(self._known, stream.customer, self.alarms, self._memory)
         self._log(stream, frame, take_in(frame, stream.gateway, self._inventory(stream.customer), alarms))
         self.digests[stream, frame.number] = frame.digest
         self.last_numbers[stream] = self._memory.last_numbers[stream] = frame.number
+
+    def _check_gateway(self, stream: StreamKey) -> None:
+        if self.last_number(stream):
+            return
+        known = {*self._known.gateways(stream.customer)}
+        known |= {other.gateway for other in self.last_numbers if other.customer == stream.customer}
+        if stream.gateway not in known:
+            check_growth(
+                len(known) + 1, len(known), "hello.gateway", most=GATEWAYS_OF_CUSTOMER, what="ids that gateways publish under"
+            )
 
     def _inventory(self, customer: CustomerId) -> Inventory:
         known = self._memory.inventories.get(customer)
@@ -139,6 +168,10 @@ class Group:
             self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=late)
             self.events.append((customer, event))
             self.alarms[customer, event.alarm.id] = event
+            if customer in self._memory.alarms:
+                active, there = self._memory.alarms[customer]
+                active += {EventKind.CLEARED: -1, EventKind.CHANGED: 0}.get(event.kind, 1)
+                self._memory.alarms[customer] = active, there + (event.kind is EventKind.ACTIVATED)
 
     def _append(
         self,
@@ -157,10 +190,26 @@ class Group:
 class _Alarms:
     """See `KnownAlarms`: what is stored of one customer's, and over it what the group has made of it so far."""
 
-    def __init__(self, known: Known, customer: CustomerId, told: Mapping[tuple[CustomerId, str], AlarmEvent]) -> None:
+    def __init__(
+        self, known: Known, customer: CustomerId, told: Mapping[tuple[CustomerId, str], AlarmEvent], memory: Memory
+    ) -> None:
+        self._memory = memory
         self._known = known
         self._customer = customer
         self._told = told
+
+    def counts(self) -> tuple[int, int]:
+        """See `KnownAlarms.counts`."""
+        found = self._memory.alarms.get(self._customer)
+        if found is None:
+            active, there = self._known.count_alarms(self._customer)
+            for event in (event for (customer, _), event in self._told.items() if customer == self._customer):
+                before = self._known.alarm(self._customer, event.alarm.id)
+                was_active = before is not None and before.alarm.clear_time is None
+                active += (event.alarm.clear_time is None) - was_active
+                there += before is None
+            found = self._memory.alarms[self._customer] = active, there
+        return found
 
     def newest(self, alarm: str) -> AlarmEvent | None:
         """See `KnownAlarms.newest`."""
