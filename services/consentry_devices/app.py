@@ -187,7 +187,7 @@ def _add_servicers(
     pages = Pages(PageTokens(store.page_token_key), work)
     feed = Feed(log, state, ring, clock, folder)
     add_AlarmServiceServicer_to_server(AlarmServicer(state, pages), server)
-    add_GatewayServiceServicer_to_server(GatewayServicer(ingest, clock), server)
+    add_GatewayServiceServicer_to_server(GatewayServicer(ingest, clock, work), server)
     add_InventoryServiceServicer_to_server(InventoryServicer(state, pages), server)
     telemetry = TelemetryServicer(
         state, History(log, state, work), HistoryGaps(log, state), pages=pages, turns=feed.turns, clock=clock, random=random

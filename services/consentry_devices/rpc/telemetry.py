@@ -36,7 +36,8 @@ _C = TypeVar("_C")
 
 _AT_WORK, _AT_WORK_PER_KEY = 4, 2  # questions about history that a piece is being made for
 _QUESTIONS, _QUESTIONS_PER_KEY = 256, 64  # that are open
-_BYTES, _BYTES_PER_KEY, _BYTES_AT_LEAST = 96 * 2**20, 24 * 2**20, 4 * 2**20  # that they hold
+_BYTES, _BYTES_PER_KEY, _BYTES_AT_LEAST = 96 * 2**20, 24 * 2**20, 4 * 2**20  # of messages that they wait with
+_CELLS, _CELLS_PER_KEY = 48 * 2**20, 12 * 2**20  # bytes of what goes on from one message to the next
 _STREAMS, _STREAMS_PER_KEY = 100, 20  # of made-up readings
 _RATE, _RATE_PER_KEY, _RATE_AT_LEAST = 2_000_000, 1_000_000, 10_000  # of them, a second
 
@@ -68,7 +69,8 @@ class TelemetryServicer:
         self._questions = Shares(
             "questions about history", per_lane=_QUESTIONS_PER_KEY, in_all=_QUESTIONS, least=_AT_WORK_PER_KEY
         )  # fmt: skip
-        self._held = Shares("bytes of history", per_lane=_BYTES_PER_KEY, in_all=_BYTES, least=_BYTES_AT_LEAST)
+        self._messages = Shares("bytes of history", per_lane=_BYTES_PER_KEY, in_all=_BYTES, least=_BYTES_AT_LEAST)
+        self._cells = Shares("bytes of steps", per_lane=_CELLS_PER_KEY, in_all=_CELLS, least=0)
         self._simulations = Shares("streams of made-up readings", per_lane=_STREAMS_PER_KEY, in_all=_STREAMS, least=2)
         self._rates = Shares("made-up readings a second", per_lane=_RATE_PER_KEY, in_all=_RATE, least=_RATE_AT_LEAST)
         self._clock = clock
@@ -113,14 +115,15 @@ class TelemetryServicer:
             yield join(_GAPS, told)
         del gaps, lost, told
         key = call.identity.credential
-        with Share(self._questions, key) as asked, Share(self._held, key) as held:
+        with Share(self._questions, key) as asked, Share(self._messages, key) as held, Share(self._cells, key) as cells:
             asked.hold(1)
             if steps is None:
-                answer = self._readings(call, question, opened_from, held)
+                answer = self._readings(call, question, opened_from)
             else:
-                answer = self._steps(call, question, steps, opened_from, held)
+                answer = self._steps(call, question, steps, opened_from, cells)
             async with contextlib.aclosing(answer) as messages:
                 async for message in messages:
+                    held.hold(len(message))
                     call.next_write(accesses)
                     yield message
         removed = damaged(customer, question.start, end) if question.damaged else []
@@ -148,7 +151,7 @@ class TelemetryServicer:
     # on it holds if the key has room for it, and else makes anew. A few are at work at the same time, keys in turn.
 
     async def _readings(
-        self, call: GuardedCall, question: Question, opened_from: Callable[[], Instant], held: Share
+        self, call: GuardedCall, question: Question, opened_from: Callable[[], Instant]
     ) -> AsyncGenerator[bytes, None]:
         async with contextlib.aclosing(self._history.read(question)) as chunks:
             while (chunk := await self._next(call, chunks)) is not None:
@@ -158,11 +161,11 @@ class TelemetryServicer:
                     call.hands_out(of_blocks(telemetry))
                     message = join(_TELEMETRY, telemetry)
                     del chunk, telemetry
-                    held.hold(len(message))
                     yield message
+                    del message
 
     async def _steps(
-        self, call: GuardedCall, question: Question, asked: Steps, opened_from: Callable[[], Instant], held: Share
+        self, call: GuardedCall, question: Question, asked: Steps, opened_from: Callable[[], Instant], cells: Share
     ) -> AsyncGenerator[bytes, None]:
         """Steps of what is open. When less is open than when they were folded, they are folded anew from there on."""
         begin: Place | None = question.beginning
@@ -176,10 +179,10 @@ class TelemetryServicer:
                         break
                     message = join(_STEPS, chunk.tables)
                     try:
-                        held.hold(len(message) + chunk.held)
+                        cells.hold(chunk.held)
                     except ResourceExhausted:
                         await folded.aclose()
-                        held.hold(len(message))
+                        cells.hold(0)
                         again = chunk.end
                     del chunk
                     yield message
