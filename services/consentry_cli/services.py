@@ -1,5 +1,7 @@
 """Running the services. Their settings are read without what the services need; that is imported when they are to run."""
 
+from pathlib import Path
+
 import click
 
 from consentry_authority.settings import AuthoritySettings
@@ -28,14 +30,42 @@ def authority(settings: AuthoritySettings) -> None:
     load("consentry_authority.app:run", "authority")(settings)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @options(DevicesSettings)
-def devices(settings: DevicesSettings) -> None:
+@click.pass_context
+def devices(context: click.Context, settings: DevicesSettings) -> None:
     """Run the device-data service.
 
     Takes data in from gateways, hands it to partners as far as customers let it.
     """
-    load("consentry_devices.app:run", "devices")(settings)
+    if context.invoked_subcommand is None:
+        load("consentry_devices.app:run", "devices")(settings)
+
+
+@devices.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path(".consentry"),
+    envvar="CONSENTRY_DATA_DIR",
+    show_default=True,
+    help="The service's folder.",
+)
+def verify(data_dir: Path) -> None:
+    """Look through all that the device-data service has stored for what is no longer what was written.
+
+    Each finding is named. Exit code 1 when there are any. The service may run meanwhile; it does not hand out what is damaged,
+    whether this was run or not.
+    """
+    found = load("consentry_devices.storage.verifying:verify", "devices")(data_dir)
+    for problem in found.problems:
+        click.echo(problem, err=True)
+    if found.without:
+        click.echo(f"{found.without} rows are older than checksums: of them nothing is known", err=True)
+    if found.problems:
+        click.echo(f"not everything is as it was written: {len(found.problems)} findings", err=True)
+        raise click.exceptions.Exit(1)
+    click.echo(f"everything is as it was written: {found.checked} rows")
 
 
 @click.command()

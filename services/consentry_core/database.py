@@ -17,9 +17,12 @@ from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
 from consentry_core.turns import Turns
 
-__all__ = ["PRAGMAS", "Database", "check_writable", "open_sqlite", "upsert"]
+__all__ = ["PRAGMAS", "Database", "Lane", "check_writable", "one_lane", "open_sqlite", "upsert"]
 
 _T = TypeVar("_T")
+Lane = Callable[[], str]
+"""The lane of whoever asks at this moment; see `Turns`."""
+
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
 """How each connection to an SQLite file is set up."""
 _log = logging.getLogger(__name__)
@@ -38,6 +41,11 @@ _PASSING = frozenset(
 )
 _LARGEST_SUM = 2**62
 _PRIMARY_CODE = 0xFF  # the rest of an error code tells more exactly what
+
+
+def one_lane() -> str:
+    """The same lane for all."""
+    return ""
 
 
 class Database:
@@ -84,7 +92,8 @@ class Database:
             ) from error
 
     def _in_snapshot(self, question: Callable[[sa.Connection], _T]) -> _T:
-        with self.engine.connect() as connection, connection.begin():
+        # Begun by the first question, and rolled back: nothing was changed, and a commit can fail where a page cannot be read.
+        with self.engine.connect() as connection:
             return question(connection)
 
     def close(self) -> None:

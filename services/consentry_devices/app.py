@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -25,9 +26,10 @@ from consentry_core.rpc.peers import trusted_proxies
 from consentry_core.rpc.policy import Caller
 from consentry_core.rpc.server import RpcServer, announce, connection_limits, serve_admin, signals, until_signalled
 from consentry_core.rpc.stuck import StuckWrites
+from consentry_core.turns import Turns
 from consentry_devices.feed.retention import Retention
 from consentry_devices.feed.ring import Ring
-from consentry_devices.history import History
+from consentry_devices.history import History, Work
 from consentry_devices.ingest import Ingest
 from consentry_devices.rpc.alarms import AlarmServicer
 from consentry_devices.rpc.converters import WireEncoder
@@ -37,6 +39,7 @@ from consentry_devices.rpc.history_gaps import HistoryGaps
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
+from consentry_devices.rpc.reading import Pages, lane
 from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.telemetry import TelemetryServicer
 from consentry_devices.settings import DevicesSettings
@@ -46,6 +49,7 @@ from consentry_guard import Guard
 __all__ = ["Devices", "DevicesSettings", "run", "start"]
 
 _log = logging.getLogger(__name__)
+_WORKSHOP = 2  # threads for what takes long: more of them only keep the event loop waiting
 DAY = 24 * 60 * 60 * SECOND
 
 SERVICES = [
@@ -95,17 +99,26 @@ async def start(
                 server.set_serving(yes)  # made below, with the guard as its gate
 
             gate = guard = _guard(settings, clock, random, on_serving)
-        store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random)
+        store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random, lane=lane)
         parts.push_async_callback(store.close)
         parts.push_async_callback(_end, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
+        workshop = Turns("workshop", threads=_WORKSHOP)
+        parts.callback(workshop.close)
         ingest = Ingest(store.log, clock, settings.quotas())
         ring = Ring(store.log.tail(), max_bytes=settings.ring_mib * 1024 * 1024)
         store.log.subscribe(ring.take)
         add_servicers = partial(
-            _add_servicers, store=store, ingest=ingest, ring=ring, clock=clock, random=random, folder=settings.data_dir
+            _add_servicers,
+            store=store,
+            ingest=ingest,
+            ring=ring,
+            work=_off_the_loop(workshop),
+            clock=clock,
+            random=random,
+            folder=settings.data_dir,
         )
         server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection, limits=connection_limits(settings))
         if guard is not None:
@@ -124,6 +137,15 @@ async def start(
 def _retention(settings: DevicesSettings, store: Store, clock: Clock) -> Retention:
     age = settings.retention_days * DAY
     return Retention(store.log, store.tidying, clock, age=age, size=settings.retention_bytes)
+
+
+def _off_the_loop(workshop: Turns) -> Work:
+    """Work in turns, by who asks for it."""
+
+    async def work(what: Callable[[], Any]) -> Any:
+        return await workshop.run(what, lane=lane())
+
+    return work
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -151,18 +173,27 @@ def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serv
 
 
 def _add_servicers(
-    server: grpc.aio.Server, *, store: Store, ingest: Ingest, ring: Ring, clock: Clock, random: RandomBytes, folder: Path
+    server: grpc.aio.Server,
+    *,
+    store: Store,
+    ingest: Ingest,
+    ring: Ring,
+    work: Work,
+    clock: Clock,
+    random: RandomBytes,
+    folder: Path,
 ) -> None:
-    state, log, tokens = store.state, store.log, PageTokens(store.page_token_key)
-    add_AlarmServiceServicer_to_server(AlarmServicer(state, tokens), server)
-    add_GatewayServiceServicer_to_server(GatewayServicer(ingest, clock), server)
-    add_InventoryServiceServicer_to_server(InventoryServicer(state, tokens), server)
+    state, log = store.state, store.log
+    pages = Pages(PageTokens(store.page_token_key), work)
+    feed = Feed(log, state, ring, clock, folder)
+    add_AlarmServiceServicer_to_server(AlarmServicer(state, pages), server)
+    add_GatewayServiceServicer_to_server(GatewayServicer(ingest, clock, work), server)
+    add_InventoryServiceServicer_to_server(InventoryServicer(state, pages), server)
     telemetry = TelemetryServicer(
-        state, History(log, state), HistoryGaps(log, state), tokens=tokens, clock=clock, random=random
+        state, History(log, state, work), HistoryGaps(log, state), pages=pages, turns=feed.turns, clock=clock, random=random
     )  # fmt: skip
     add_servicer(server, telemetry_pb2.DESCRIPTOR.services_by_name["TelemetryService"], telemetry)
-    feed = FeedServicer(Feed(log, state, ring, clock, folder), store.cursor_key)
-    add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], feed)
+    add_servicer(server, feed_pb2.DESCRIPTOR.services_by_name["FeedService"], FeedServicer(feed, store.cursor_key))
 
 
 def run(settings: DevicesSettings) -> None:

@@ -4,14 +4,15 @@ Pure: what is known comes in, what happened comes out. Frames are checked twice.
 things is checked where they come in (`rpc/frames.py`); what does is checked here, by the one appender, in the order of the log.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 from consentry_core.errors import InvalidArgument
-from consentry_devices.alarms import Alarm, AlarmEvent, cleared, events
+from consentry_devices.alarms import Alarm, AlarmEvent, EventKind, cleared, events
 from consentry_devices.inventory import Inventory, InventoryChange
 from consentry_devices.inventory_draft import InventoryDraft
+from consentry_devices.limits import ACTIVE_ALARMS_OF_CUSTOMER, ALARMS_OF_CUSTOMER, check_growth
 from consentry_devices.state import Reading
 from consentry_rule import CustomerId, Instant
 
@@ -80,8 +81,8 @@ class Frame:
 class Encoder(Protocol):
     """Writes what is logged in the API's words."""
 
-    def inventory_change(self, customer: CustomerId, change: InventoryChange) -> bytes:
-        """A serialised `InventoryChange`."""
+    def inventory_changes(self, customer: CustomerId, change: InventoryChange) -> Iterable[bytes]:
+        """The change as serialised `InventoryChange`s, none of them larger than a message may be; together they say it."""
         ...
 
     def alarm_event(self, customer: CustomerId, event: AlarmEvent) -> bytes:
@@ -114,6 +115,10 @@ class KnownAlarms(Protocol):
 
     def active_of(self, devices: Set[str]) -> Iterable[AlarmEvent]:
         """The newest event of each alarm of these devices that is active, by id."""
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """How many are active, and how many there are."""
         ...
 
 
@@ -151,9 +156,23 @@ def take_in(frame: Frame, gateway: str, inventory: Inventory, known: KnownAlarms
     for index, block in enumerate(frame.telemetry):
         draft.collected(block.device, f"frame.telemetry[{index}].device")
         draft.check_sensors(block.device, block.sensors, f"frame.telemetry[{index}].block.sensors")
+    draft.check_size()
+    _check_alarms((*ended, *alarms), known)
     change = draft.change(frame.time)
     draft.adopt()
     return Happened(ended, change, alarms)
+
+
+def _check_alarms(happened: Sequence[AlarmEvent], known: KnownAlarms) -> None:
+    """InvalidArgument when the customer's alarms become too many."""
+    activated = sum(event.kind in {EventKind.ACTIVATED, EventKind.REACTIVATED} for event in happened)
+    if not activated:
+        return
+    active, there = known.counts()
+    ended = sum(event.kind is EventKind.CLEARED for event in happened)
+    new = sum(event.kind is EventKind.ACTIVATED for event in happened)
+    check_growth(active + activated - ended, active, "frame.alarms", most=ACTIVE_ALARMS_OF_CUSTOMER, what="active alarms")
+    check_growth(there + new, there, "frame.alarms", most=ALARMS_OF_CUSTOMER, what="alarms")
 
 
 def _alarm_events(frame: Frame, draft: InventoryDraft, known: KnownAlarms) -> Iterable[AlarmEvent]:

@@ -1,8 +1,9 @@
 """Taking frames in: each gateway's stream into the one appender, acknowledged once committed.
 
 What bounds memory: of one stream at most `WINDOW_FRAMES` frames and `WINDOW_BYTES` bytes are on their way between its socket
-and the disk. When they are, the next frame is not read, and the gateway feels it through gRPC's flow control. So it is when it
-publishes more than its quota (see `quota`).
+and the disk, of all streams of one customer `CUSTOMER_BYTES`. When they are, the next frame is not read, and the gateway feels
+it through gRPC's flow control. So it is when a customer's gateways publish more than its quota (see `quota`): the ids under
+which they do so are theirs to choose, so no quota counts them.
 
 Only one stream of a gateway counts, the newest. When it is told where to go on, nothing of the former is still to come: what
 the former was handing to the appender at that moment is taken in first, and counts.
@@ -15,15 +16,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from consentry_core.clock import BootTime, Clock
-from consentry_core.errors import Aborted, ConsentryError
+from consentry_core.errors import Aborted, ConsentryError, ResourceExhausted
 from consentry_devices.frames import Frame, StreamKey
+from consentry_devices.limits import GATEWAYS_OF_CUSTOMER
 from consentry_devices.quota import UNLIMITED, Allowance, Quotas
 from consentry_rule import CustomerId
 
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 8 * 1024 * 1024
+CUSTOMER_BYTES = 32 * 1024 * 1024
 
-_REMEMBERED_GATEWAYS = 1_000
+_REMEMBERED_CUSTOMERS = 1_000
+_FULL_RETRY = 30.0
 
 End = Callable[[ConsentryError], None]
 """Ends a call with an error."""
@@ -57,14 +61,15 @@ class Ingest:
         self._clock = clock
         self._quotas = quotas
         self._sleep = sleep
-        self._gateways: dict[tuple[CustomerId, str], _Gateway] = {}
+        self._customers: dict[CustomerId, _Customer] = {}
 
     @contextlib.asynccontextmanager
     async def open(self, key: StreamKey, end: End) -> AsyncIterator["GatewayStream"]:
         """A gateway's new stream; `end` ends its call when a newer one comes."""
-        gateway = self._gateway(key)
+        customer = self._customer(key.customer)
+        gateway = customer.gateway(key.gateway)
         former = gateway.stream
-        stream = gateway.stream = GatewayStream(self._appender, key, gateway, end)
+        stream = gateway.stream = GatewayStream(self._appender, key, customer, gateway, end)
         if former is not None:
             former.replace()
         try:
@@ -72,47 +77,94 @@ class Ingest:
                 stream.last_number = await self._appender.last_number(key)
             yield stream
         finally:
+            stream.close()
             if gateway.stream is stream:
                 gateway.stream = None
+            customer.forget_idle()
 
-    def _gateway(self, key: StreamKey) -> "_Gateway":
+    def _customer(self, name: CustomerId) -> "_Customer":
         now = self._clock.boot()
-        if len(self._gateways) > _REMEMBERED_GATEWAYS:
-            self._gateways = {who: one for who, one in self._gateways.items() if not one.forgettable(now)}
-        who = (key.customer, key.gateway)
-        known = self._gateways.get(who)
+        if len(self._customers) > _REMEMBERED_CUSTOMERS:
+            self._customers = {who: one for who, one in self._customers.items() if not one.forgettable(now)}
+        known = self._customers.get(name)
         if known is None:
-            known = self._gateways[who] = _Gateway(Allowance(self._quotas, now), self._clock, self._sleep)
+            known = self._customers[name] = _Customer(Allowance(self._quotas, now), self._clock, self._sleep)
         return known
 
 
 class _Gateway:
     """What all streams of one gateway share."""
 
-    def __init__(self, allowance: Allowance, clock: Clock, sleep: Sleep) -> None:
+    def __init__(self) -> None:
         self.stream: GatewayStream | None = None
         self.turn = asyncio.Lock()
         """Held while something is handed to the appender: it takes in what comes in that order."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether a new one would be the same."""
+        return self.stream is None and not self.turn.locked()
+
+
+class _Customer:
+    """What all gateways of one customer share: its quota, and what of theirs is on its way to the disk."""
+
+    def __init__(self, allowance: Allowance, clock: Clock, sleep: Sleep) -> None:
         self._allowance = allowance
         self._clock = clock
         self._sleep = sleep
+        self._gateways: dict[str, _Gateway] = {}
+        self._bytes = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def gateway(self, name: str) -> _Gateway:
+        """The gateway with this id. ResourceExhausted when there are too many that publish at this moment."""
+        known = self._gateways.get(name)
+        if known is None:
+            if len(self._gateways) >= GATEWAYS_OF_CUSTOMER:
+                raise ResourceExhausted(
+                    f"{GATEWAYS_OF_CUSTOMER} gateways of this customer publish already, as many as may; several streams of one "
+                    "gateway are opened under one id",
+                    retry_after=_FULL_RETRY,
+                    reason="TOO_MANY_GATEWAYS",
+                )
+            known = self._gateways[name] = _Gateway()
+        return known
+
+    def forget_idle(self) -> None:
+        """Remember no gateway that need not be remembered."""
+        self._gateways = {name: gateway for name, gateway in self._gateways.items() if not gateway.idle}
 
     async def allowed(self, frame: Frame) -> None:
-        """Wait until the gateway's quota lets the frame in, and count it."""
+        """Wait until the customer's quota lets the frame in, and there is room for it; count it."""
         while (wait := self._allowance.wait(frame, self._clock.boot())) > 0:
             await self._sleep(wait)
         self._allowance.take(frame, self._clock.boot())
+        while self._bytes and self._bytes + frame.size > CUSTOMER_BYTES:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+        self._bytes += frame.size
+
+    def done(self, size: int) -> None:
+        """So much has arrived, or is not going to."""
+        self._bytes -= size
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
 
     def forgettable(self, now: BootTime) -> bool:
         """Whether a new one would be the same."""
-        return self.stream is None and not self.turn.locked() and self._allowance.untouched(now)
+        return not self._gateways and self._allowance.untouched(now)
 
 
 class GatewayStream:
     """One gateway's open stream."""
 
-    def __init__(self, appender: Appender, key: StreamKey, gateway: _Gateway, end: End) -> None:
+    def __init__(self, appender: Appender, key: StreamKey, customer: _Customer, gateway: _Gateway, end: End) -> None:
         self.last_number = 0
+        self._customer = customer
         self._appender = appender
         self._key = key
         self._gateway = gateway
@@ -129,6 +181,11 @@ class GatewayStream:
         self._end(
             Aborted("another stream of the same gateway was opened; only one gateway may use an id", reason="STREAM_REPLACED")
         )
+
+    def close(self) -> None:
+        """Nothing of it is on its way any more, as far as anybody waits for it."""
+        self._customer.done(self._bytes)
+        self._bytes = 0
 
     async def acknowledgements(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[int, None]:
         """Take the frames in, and yield the number up to which all are committed, as it grows.
@@ -156,12 +213,12 @@ class GatewayStream:
             async for frame in frames:
                 while self._pending and (len(self._pending) >= WINDOW_FRAMES or self._bytes + frame.size > WINDOW_BYTES):
                     await self._change()
-                await self._gateway.allowed(frame)
+                await self._customer.allowed(frame)
+                self._bytes += frame.size
                 async with self._gateway.turn:
                     if self._replaced:
                         return
                     answer = await self._appender.submit(self._key, frame)
-                self._bytes += frame.size
                 self._pending.append(_Pending(answer, frame.number, frame.size))
                 self._changed.set()
         except Exception as error:  # noqa: BLE001 - it is raised where the acknowledgements are awaited
@@ -185,6 +242,7 @@ class GatewayStream:
         while self._pending and self._pending[0].committed:
             done = self._pending.popleft()
             self._bytes -= done.size
+            self._customer.done(done.size)
             number = done.answer.result()
         self._changed.set()
         # A frame that came again, long after it was committed, is acknowledged with all that followed it.

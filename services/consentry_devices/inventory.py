@@ -3,8 +3,8 @@
 Ids are the last part of a name; parents, locations and devices are referred to by id. "" means none.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from consentry_devices.limits import NESTING
@@ -83,31 +83,31 @@ class InventoryChange:
         """Whether anything goes."""
         return bool(self.deleted_locations or self.deleted_devices or self.deleted_sensors)
 
-    def pieces(self, most: int) -> Iterator["InventoryChange"]:
-        """The same in several, if it names more than `most` sensors that go: a few devices may take very many along.
 
-        First what is new or changed, then the sensors that go, and last what they were of.
-        """
-        if len(self.deleted_sensors) <= most:
-            yield self
-            return
-        told = replace(self, deleted_locations=(), deleted_devices=(), deleted_sensors=())
-        if told:
-            yield told
-        for start in range(0, len(self.deleted_sensors), most):
-            yield InventoryChange(self.time, deleted_sensors=self.deleted_sensors[start : start + most])
-        rest = InventoryChange(self.time, deleted_locations=self.deleted_locations, deleted_devices=self.deleted_devices)
-        if rest:
-            yield rest
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Inventory:
-    """Everything that one customer has, by id. Changed only by `InventoryDraft.adopt`."""
+    """Everything that one customer has, by id. Changed only by `InventoryDraft.adopt`. `size`: of its ids and texts."""
 
     locations: dict[str, Location] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     sensors: dict[SensorKey, Sensor] = field(default_factory=dict)
+    size: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        for things in (self.locations, self.devices, self.sensors):
+            self.size += sum(map(size_of, things.values()))
+
+
+def size_of(thing: Location | Device | Sensor) -> int:
+    """The characters of ids and texts."""
+    match thing:
+        case Location():
+            return len(thing.id) + len(thing.display_name) + len(thing.parent)
+        case Sensor():
+            return len(thing.device) + len(thing.id) + len(thing.display_name) + len(thing.metric) + len(thing.unit)
+        case Device():
+            texts = (thing.id, thing.display_name, thing.model_name, thing.serial_number, thing.parent, thing.location)
+            return sum(map(len, texts)) + sum(map(len, thing.gateways))
 
 
 _Nested = TypeVar("_Nested", Location, Device)

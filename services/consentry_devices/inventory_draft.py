@@ -13,14 +13,21 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from consentry_core.errors import InvalidArgument
-from consentry_devices.inventory import Device, Inventory, InventoryChange, Location, Sensor, SensorKey
-from consentry_devices.limits import NESTING
+from consentry_devices.inventory import Device, Inventory, InventoryChange, Location, Sensor, SensorKey, size_of
+from consentry_devices.limits import (
+    DEVICES_OF_CUSTOMER,
+    INVENTORY_OF_CUSTOMER_BYTES,
+    LOCATIONS_OF_CUSTOMER,
+    NESTING,
+    SENSORS_OF_CUSTOMER,
+    check_growth,
+)
 from consentry_rule import Instant
 
 _AT = "frame.inventory"
 
 _K = TypeVar("_K", bound=Hashable)
-_V = TypeVar("_V")
+_V = TypeVar("_V", Location, Device, Sensor)
 _Nested = TypeVar("_Nested", Location, Device)
 
 
@@ -29,6 +36,7 @@ class InventoryDraft:
 
     def __init__(self, inventory: Inventory, gateway: str) -> None:
         self._gateway = gateway
+        self._inventory = inventory
         self._locations = _Things[str, Location](inventory.locations)
         self._devices = _Things[str, Device](inventory.devices)
         self._sensors = _Things[SensorKey, Sensor](inventory.sensors)
@@ -79,8 +87,24 @@ class InventoryDraft:
             tuple(sorted(self._sensors.gone)),
         )
 
+    def check_size(self) -> None:
+        """InvalidArgument when the customer's things become too many, or their texts too long."""
+        for things, most, what in (
+            (self._locations, LOCATIONS_OF_CUSTOMER, "locations"),
+            (self._devices, DEVICES_OF_CUSTOMER, "devices"),
+            (self._sensors, SENSORS_OF_CUSTOMER, "sensors"),
+        ):
+            check_growth(len(things), things.before, f"{_AT}.{what}", most=most, what=what)
+        before = self._inventory.size
+        size = before + self._grows()
+        check_growth(size, before, _AT, most=INVENTORY_OF_CUSTOMER_BYTES, what="characters of inventory")
+
+    def _grows(self) -> int:
+        return self._locations.grows() + self._devices.grows() + self._sensors.grows()
+
     def adopt(self) -> None:
         """Make the inventory what the draft is."""
+        self._inventory.size += self._grows()
         self._locations.adopt()
         self._devices.adopt()
         self._sensors.adopt()
@@ -123,9 +147,23 @@ class _Things(Generic[_K, _V]):
     """Things by key: what is `new` or changed and what is `gone`, over what was there before."""
 
     def __init__(self, before: dict[_K, _V]) -> None:
-        self._before = before
+        self._before: dict[_K, _V] = before
         self.new: dict[_K, _V] = {}
         self.gone: set[_K] = set()
+
+    @property
+    def before(self) -> int:
+        """How many there were."""
+        return len(self._before)
+
+    def __len__(self) -> int:
+        return len(self._before) - len(self.gone) + sum(key not in self._before for key in self.new)
+
+    def grows(self) -> int:
+        """By how much their texts become longer."""
+        new = sum(map(size_of, self.new.values()))
+        changed = (self._before[key] for key in self.new if key in self._before)
+        return new - sum(map(size_of, changed)) - sum(size_of(self._before[key]) for key in self.gone)
 
     def get(self, key: _K) -> _V | None:
         if key in self.gone:

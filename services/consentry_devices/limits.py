@@ -14,6 +14,10 @@ INVENTORY_PER_FRAME = 20_000
 ALARMS_PER_FRAME = 1_000
 NAME_CHARACTERS = 200  # display names, models, serial numbers, metrics, units, labels
 TEXT_CHARACTERS = 1_000  # readings that are texts, messages of alarms
+GATEWAYS_OF_CUSTOMER = 200  # ids that its gateways publish under
+LOCATIONS_OF_CUSTOMER, DEVICES_OF_CUSTOMER, SENSORS_OF_CUSTOMER = 20_000, 20_000, 200_000
+INVENTORY_OF_CUSTOMER_BYTES = 32 * 1024 * 1024  # of ids and texts
+ACTIVE_ALARMS_OF_CUSTOMER, ALARMS_OF_CUSTOMER = 10_000, 200_000
 NESTING = 16  # how deep locations and devices nest
 
 EARLIEST_TIME = Instant(int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * SECOND)
@@ -35,6 +39,17 @@ def check_length(text: str, field: str, longest: int = NAME_CHARACTERS) -> str:
     if len(text) > longest:
         raise InvalidArgument(field, f"must have at most {longest} characters", reason="TEXT_TOO_LONG")
     return text
+
+
+def check_growth(count: int, before: int, field: str, *, most: int, what: str) -> None:
+    """Refuse what makes more than `most` of a customer's things. What is there already, and what becomes less, is taken."""
+    if count > most and count > before:
+        raise InvalidArgument(
+            field,
+            f"would make {count} {what} of this customer, where {most} may be; delete first what is not used any more",
+            reason="CUSTOMER_FULL",
+            metadata={"most": str(most)},
+        )
 
 
 def check_count(count: int, field: str, most: int) -> None:

@@ -1,4 +1,4 @@
-"""How much a gateway may publish: token buckets, for readings and for bytes, and others of the same kind for its backlog.
+"""How much a customer's gateways may publish together: token buckets, for readings and for bytes, and others for their backlog.
 
 A bucket holds at most `BURST` seconds' worth. A frame goes in as soon as no bucket is overdrawn, and may overdraw it: so no
 frame is too large, and on average nobody gets more than the rate. Nothing is refused: whoever has to wait is read later.
@@ -23,7 +23,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """What each gateway may publish: news, and what it kept while it could not (frames that are `historical`)."""
+    """What a customer's gateways may publish together: news, and what they kept while they could not (`historical` frames)."""
 
     live: Rates
     backlog: Rates
@@ -62,7 +62,7 @@ class Bucket:
 
 
 class Allowance:
-    """One gateway's buckets."""
+    """One customer's buckets."""
 
     def __init__(self, quotas: Quotas, now: BootTime) -> None:
         self._news = _Pair(quotas.live, now)

@@ -49,13 +49,15 @@ class DevicesSettings(TransportSettings):
     admin_listen: str = setting(
         "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
     )
-    gateway_readings: float = setting(2_000_000.0, "readings a second that one gateway may publish; 0: any number")
-    gateway_bytes: float = setting(64.0 * 1024 * 1024, "bytes a second that one gateway may publish; 0: any number")
+    gateway_readings: float = setting(2_000_000.0, "readings a second that one customer's gateways may publish; 0: any number")
+    gateway_bytes: float = setting(64.0 * 1024 * 1024, "bytes a second that one customer's gateways may publish; 0: any number")
     backlog_readings: float = setting(
-        1_000_000.0, "readings a second that one gateway may publish of what it kept while it could not; 0: any number"
+        1_000_000.0,
+        "readings a second that one customer's gateways may publish of what they kept while they could not; 0: any number",
     )
     backlog_bytes: float = setting(
-        32.0 * 1024 * 1024, "bytes a second that one gateway may publish of what it kept while it could not; 0: any number"
+        32.0 * 1024 * 1024,
+        "bytes a second that one customer's gateways may publish of what they kept while they could not; 0: any number",
     )
     ring_mib: int = setting(
         64, "MiB of the newest readings that are kept in memory for readers", env="CONSENTRY_DEVICES_RING_MIB"
@@ -84,7 +86,7 @@ class DevicesSettings(TransportSettings):
         return f"DevicesSettings(listen={self.listen!r}, authority={self.authority!r}, data_dir={str(self.data_dir)!r})"
 
     def quotas(self) -> Quotas:
-        """What each gateway may publish. SettingError when that is less than nothing."""
+        """What each customer's gateways may publish. SettingError when that is less than nothing."""
         live, backlog = Rates(self.gateway_readings, self.gateway_bytes), Rates(self.backlog_readings, self.backlog_bytes)
         if min(live.readings, live.bytes, backlog.readings, backlog.bytes) < 0:
             raise SettingError(

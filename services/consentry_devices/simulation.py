@@ -6,6 +6,7 @@ moment follows from the time alone, however much of it was told before.
 
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +19,21 @@ SENSORS_PER_DEVICE = 100
 CUSTOMER = "simulated"
 
 _DAY = 24 * 3600 * SECOND
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 class Simulation:
-    """The sensors, and what they measure: each a level of its own, a daily swing, and noise. `seed` decides all of it."""
+    """The sensors, and what they measure: each a level of its own, a daily swing, and noise. `seed` decides all of it.
+
+    Nothing is kept of a sensor: there may be a hundred thousand, and a thousand who ask for them.
+    """
 
     def __init__(self, rate: int, sensor_count: int, begin: Instant, seed: int) -> None:
         self._rate = rate
         self._sensor_count = sensor_count
         self._begin = begin
+        self._offset = np.uint64(seed * 0xBF58476D1CE4E5B9 % 2**64)
         self._random = np.random.default_rng(seed)
-        self._ids = tuple(f"sensor-{number:05}" for number in range(sensor_count))
-        self._levels = self._random.uniform(10, 80, sensor_count)
-        self._swings = self._levels * self._random.uniform(0.05, 0.25, sensor_count)
-        self._phases = self._random.uniform(0, 2 * np.pi, sensor_count)
 
     def count(self, nanoseconds: int) -> int:
         """How many readings there are so long after the beginning."""
@@ -52,8 +54,9 @@ class Simulation:
             device = int(devices[start])
             of_run = sensors[start:end]
             lowest, highest = int(of_run.min()), int(of_run.max())
+            before = device * SENSORS_PER_DEVICE
             table = Table(
-                self._ids[lowest : highest + 1],
+                _ids(device)[lowest - before : highest + 1 - before],
                 (of_run - lowest).astype(np.uint32),
                 times[start:end],
                 values[start:end],
@@ -62,6 +65,22 @@ class Simulation:
 
     def _values(self, sensors: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.float64]:
         time_of_day = (times % _DAY) / _DAY * 2 * np.pi
-        noise = self._random.normal(0, 0.01, len(sensors)) * self._levels[sensors]
-        values = self._levels[sensors] + self._swings[sensors] * np.sin(time_of_day + self._phases[sensors]) + noise
-        return np.asarray(values.round(2))
+        levels = 10 + 70 * self._shares(sensors, 0)
+        swings = levels * (0.05 + 0.2 * self._shares(sensors, 1))
+        phases = 2 * np.pi * self._shares(sensors, 2)
+        noise = self._random.normal(0, 0.01, len(sensors)) * levels
+        return np.asarray((levels + swings * np.sin(time_of_day + phases) + noise).round(2))
+
+    def _shares(self, sensors: NDArray[np.int64], which: int) -> NDArray[np.float64]:
+        """Numbers from 0 up to 1, as if by chance, that are always the same for a sensor: the mixing of splitmix64."""
+        numbers = (sensors.astype(np.uint64) * np.uint64(3) + np.uint64(which) + self._offset) * _MIX[0]
+        numbers = (numbers ^ (numbers >> np.uint64(30))) * _MIX[1]
+        numbers = (numbers ^ (numbers >> np.uint64(27))) * _MIX[2]
+        return (numbers >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+@lru_cache(maxsize=1_000)
+def _ids(device: int) -> tuple[str, ...]:
+    """The ids of a device's sensors, shared by all simulations."""
+    first = device * SENSORS_PER_DEVICE
+    return tuple(f"sensor-{number:05}" for number in range(first, first + SENSORS_PER_DEVICE))

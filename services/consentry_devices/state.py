@@ -19,7 +19,14 @@ class Reading:
     value: float | str
 
 
-Thing: TypeAlias = Location | Device | Sensor | AlarmEvent | Reading
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Of this class something is not here: it is no longer what was written."""
+
+    data_class: DataClass
+
+
+Thing: TypeAlias = Location | Device | Sensor | AlarmEvent | Reading | Damaged
 """What a snapshot is made of."""
 
 Take = Callable[[Sequence[Thing]], None]
@@ -46,14 +53,18 @@ class Blocks:
     seqs: Sequence[int]
     payloads: Sequence[bytes]
     there_may_be_more: bool
+    damaged: bool = False
+    """Whether some are not here, because they are no longer what was written."""
+    last: Position | None = None
+    """The place up to which has been read, when that is not the last one's."""
 
     def __len__(self) -> int:
         return len(self.payloads)
 
     @property
     def end(self) -> Position:
-        """The place of the last one. Of blocks that are not empty."""
-        return Position(self.min_times[-1], self.max_times[-1], self.seqs[-1])
+        """The place up to which has been read. Of blocks that are not empty, or have a `last`."""
+        return self.last or Position(self.min_times[-1], self.max_times[-1], self.seqs[-1])
 
 
 class Snapshots(Protocol):
@@ -112,8 +123,8 @@ class State(Snapshots, Protocol):
         """
         ...
 
-    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
-        """The devices, by id in order, that may have readings. One that was deleted is not among them."""
+    async def telemetry_devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[str]:
+        """The devices, by id, that may have readings. One that was deleted is not among them."""
         ...
 
     async def history(

@@ -5,7 +5,7 @@ folded lot by lot, in the order in which its blocks begin, and a step is settled
 settled yet is carried on, and there is a bound to it (`MOST_CELLS`).
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, fields
 from enum import Enum
 
@@ -17,8 +17,10 @@ from consentry_devices.state import Blocks
 from consentry_devices.twins import TWIN_STEPS
 from consentry_rule import Instant
 
-MOST_CELLS = 200_000
-"""So many cells that are not settled are carried on, at some 70 bytes each. What lies further in the future is read again."""
+MOST_CELLS = 50_000
+"""So many cells that are not settled are carried on. What lies further in the future is read again."""
+
+CELL_BYTES = 72
 
 # Numbers are summed up this much smaller, and so never to infinity. A power of two takes nothing from their precision.
 _SCALE = 2.0**-40
@@ -55,7 +57,7 @@ class Cells:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def at(self, places: "NDArray[np.bool_] | slice") -> "Cells":
+    def at(self, places: "NDArray[np.bool_] | Integers | slice") -> "Cells":
         """Some of them."""
         return Cells(*(getattr(self, name)[places] for name in _COLUMNS))
 
@@ -151,6 +153,11 @@ class Folding:
         self._make_room()
         return settled
 
+    @property
+    def held(self) -> int:
+        """How many cells are carried on."""
+        return len(self._open)
+
     def finish(self) -> Cells:
         """The cells that are left: no block follows that has anything before `end`."""
         return self._open
@@ -169,14 +176,19 @@ class Folding:
         self.end = min(self.end, Instant(cut * self._step))
 
 
-def in_pieces(cells: Cells, most: int) -> Iterator[Cells]:
-    """The cells, so many at a time or fewer, but never less than a whole step."""
-    starts = np.append(np.flatnonzero(np.append(True, cells.steps[1:] != cells.steps[:-1])), len(cells))
-    first = 0
-    while first < len(cells):
-        end = int(starts[max(np.searchsorted(starts, first + most, "right") - 1, np.searchsorted(starts, first, "right"))])
-        yield cells.at(slice(first, end))
-        first = end
+def in_order(cells: Cells, ids: Sequence[str], *, after: tuple[int, str] = (0, "")) -> Cells:
+    """The cells by step, then by sensor id; without those of a step, the first, up to and with a sensor, when one is named."""
+    if not len(cells):
+        return cells
+    numbers, place = np.unique(cells.sensors, return_inverse=True)
+    rank = np.empty(len(numbers), np.int64)
+    rank[sorted(range(len(numbers)), key=lambda index: ids[int(numbers[index])])] = np.arange(len(numbers))
+    step, sensor = after
+    if sensor:
+        told = np.array([ids[number] <= sensor for number in numbers.tolist()])
+        keep = (cells.steps != step) | ~told[place]
+        cells, place = cells.at(keep), place[keep]
+    return cells.at(np.lexsort((rank[place], cells.steps)))
 
 
 def encode(device: str, sensors: Sequence[str], cells: Cells, step: int, aggregates: Set[Aggregate]) -> bytes:

@@ -6,45 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from consentry_core.errors import ConsentryError, InvalidArgument
-from consentry_devices.frames import Frame, StreamKey
+from consentry_devices.frames import Frame
 from consentry_devices.ingest import WINDOW_BYTES, WINDOW_FRAMES, Ingest
 from support.clocks import FakeClock
 from support.device_frames import frame, stream, telemetry
-
-
-class SlowAppender:
-    """Commits only what the test tells it to."""
-
-    def __init__(self) -> None:
-        self.submitted: list[tuple[Frame, asyncio.Future[int]]] = []
-        self.arrived = asyncio.Event()
-
-    async def submit(self, stream: StreamKey, frame: Frame) -> asyncio.Future[int]:
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.submitted.append((frame, answer))
-        self.arrived.set()
-        return answer
-
-    async def last_number(self, stream: StreamKey) -> int:
-        return 0
-
-    def commit(self, *numbers: int) -> None:
-        for told, answer in self.submitted:
-            if told.number in numbers:
-                answer.set_result(told.number)
-
-
-class Source:
-    """Frames as fast as they are asked for."""
-
-    def __init__(self, *frames: Frame) -> None:
-        self.read = 0
-        self._frames = frames
-
-    async def __aiter__(self) -> AsyncIterator[Frame]:
-        for each in self._frames:
-            self.read += 1
-            yield each
+from support.slow_appender import SlowAppender, Source
 
 
 def _no_end(error: ConsentryError) -> None:

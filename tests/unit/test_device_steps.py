@@ -50,8 +50,8 @@ class Engine:
         stored.sort(key=lambda block: _place(block[0]))
         return cls({device: stored}, most)
 
-    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
-        return sorted(self.blocks)
+    async def telemetry_devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[str]:
+        return [device for device in sorted(self.blocks) if device > after][:limit]
 
     async def history(
         self, customer: CustomerId, device: str, start: int, end: int, *, after: Position, up_to: int, max_bytes: int

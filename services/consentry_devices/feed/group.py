@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from consentry_devices.alarms import AlarmEvent
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.alarms import AlarmEvent, EventKind
+from consentry_devices.feed.log import CLASS_OF, Entry, Kind
 from consentry_devices.frames import Encoder, Frame, Happened, StreamKey, check_number, check_same, take_in
 from consentry_devices.inventory import Inventory, InventoryChange
+from consentry_devices.limits import GATEWAYS_OF_CUSTOMER, check_growth
 from consentry_devices.state import Reading
-from consentry_rule import CustomerId, DataClass, Instant
+from consentry_rule import CustomerId, Instant
 
 REMEMBERED_FRAMES = 1_000
 """Of how many of its last frames a numbering keeps the digest."""
 
 _LARGEST_MEMORY = 1_000
-_DELETED_IN_ENTRY = 10_000
-"""How many sensors one entry says are gone: with the longest names, within the 4 MiB that clients take by default."""
+_LARGEST_INVENTORIES = 64 * 1024 * 1024  # characters; in memory they take several times as much
 
 
 class Known(Protocol):
@@ -45,6 +45,14 @@ class Known(Protocol):
         """The newest event of each of the customer's alarms that is active."""
         ...
 
+    def count_alarms(self, customer: CustomerId) -> tuple[int, int]:
+        """How many alarms of the customer are active, and how many there are."""
+        ...
+
+    def gateways(self, customer: CustomerId) -> Set[str]:
+        """The ids that the customer's gateways have published under."""
+        ...
+
 
 @dataclass(slots=True)
 class Memory:
@@ -52,15 +60,23 @@ class Memory:
 
     inventories: dict[CustomerId, Inventory] = field(default_factory=dict)
     last_numbers: dict[StreamKey, int] = field(default_factory=dict)
+    alarms: dict[CustomerId, tuple[int, int]] = field(default_factory=dict)
+    """How many are active, and how many there are."""
 
     def forget(self) -> None:
         """Know nothing, so that everything is read again."""
         self.inventories.clear()
         self.last_numbers.clear()
+        self.alarms.clear()
 
     def shrink(self) -> None:
         """Keep it bounded, between transactions. All at once is good enough: reading again is cheap, and rare."""
-        if len(self.inventories) > _LARGEST_MEMORY or len(self.last_numbers) > _LARGEST_MEMORY:
+        if (
+            len(self.inventories) > _LARGEST_MEMORY
+            or len(self.last_numbers) > _LARGEST_MEMORY
+            or len(self.alarms) > _LARGEST_MEMORY
+            or sum(inventory.size for inventory in self.inventories.values()) > _LARGEST_INVENTORIES
+        ):
             self.forget()
 
 
@@ -101,10 +117,21 @@ class Group:
             stored = self.digests.get((stream, frame.number)) or self._known.digest(stream, frame.number)
             check_same(frame.digest, stored)
             return
-        alarms = _Alarms(self._known, stream.customer, self.alarms)
+        self._check_gateway(stream)
+        alarms = _Alarms(self._known, stream.customer, self.alarms, self._memory)
         self._log(stream, frame, take_in(frame, stream.gateway, self._inventory(stream.customer), alarms))
         self.digests[stream, frame.number] = frame.digest
         self.last_numbers[stream] = self._memory.last_numbers[stream] = frame.number
+
+    def _check_gateway(self, stream: StreamKey) -> None:
+        if self.last_number(stream):
+            return
+        known = {*self._known.gateways(stream.customer)}
+        known |= {other.gateway for other in self.last_numbers if other.customer == stream.customer}
+        if stream.gateway not in known:
+            check_growth(
+                len(known) + 1, len(known), "hello.gateway", most=GATEWAYS_OF_CUSTOMER, what="ids that gateways publish under"
+            )
 
     def _inventory(self, customer: CustomerId) -> Inventory:
         known = self._memory.inventories.get(customer)
@@ -117,8 +144,7 @@ class Group:
         self.take_time = max(self.take_time, frame.time)
         self._log_alarms(customer, happened.ended, late=False)
         if happened.inventory:
-            for piece in happened.inventory.pieces(_DELETED_IN_ENTRY):
-                payload = self._encoder.inventory_change(customer, piece)
+            for payload in self._encoder.inventory_changes(customer, happened.inventory):
                 self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
             self.changes.append((customer, happened.inventory))
             for device, sensor in happened.inventory.deleted_sensors:
@@ -142,6 +168,10 @@ class Group:
             self._append(customer, Kind.ALARM, event.alarm.device, (event.time, event.time), payload, late=late)
             self.events.append((customer, event))
             self.alarms[customer, event.alarm.id] = event
+            if customer in self._memory.alarms:
+                active, there = self._memory.alarms[customer]
+                active += {EventKind.CLEARED: -1, EventKind.CHANGED: 0}.get(event.kind, 1)
+                self._memory.alarms[customer] = active, there + (event.kind is EventKind.ACTIVATED)
 
     def _append(
         self,
@@ -154,16 +184,32 @@ class Group:
         late: bool = False,
     ) -> None:
         self.tail += 1
-        self.entries.append(Entry(self.tail, customer, _CLASS_OF[kind], kind, device, *span, self.take_time, late, payload))
+        self.entries.append(Entry(self.tail, customer, CLASS_OF[kind], kind, device, *span, self.take_time, late, payload))
 
 
 class _Alarms:
     """See `KnownAlarms`: what is stored of one customer's, and over it what the group has made of it so far."""
 
-    def __init__(self, known: Known, customer: CustomerId, told: Mapping[tuple[CustomerId, str], AlarmEvent]) -> None:
+    def __init__(
+        self, known: Known, customer: CustomerId, told: Mapping[tuple[CustomerId, str], AlarmEvent], memory: Memory
+    ) -> None:
+        self._memory = memory
         self._known = known
         self._customer = customer
         self._told = told
+
+    def counts(self) -> tuple[int, int]:
+        """See `KnownAlarms.counts`."""
+        found = self._memory.alarms.get(self._customer)
+        if found is None:
+            active, there = self._known.count_alarms(self._customer)
+            for event in (event for (customer, _), event in self._told.items() if customer == self._customer):
+                before = self._known.alarm(self._customer, event.alarm.id)
+                was_active = before is not None and before.alarm.clear_time is None
+                active += (event.alarm.clear_time is None) - was_active
+                there += before is None
+            found = self._memory.alarms[self._customer] = active, there
+        return found
 
     def newest(self, alarm: str) -> AlarmEvent | None:
         """See `KnownAlarms.newest`."""
@@ -175,11 +221,3 @@ class _Alarms:
         newest |= {alarm: event for (customer, alarm), event in self._told.items() if customer == self._customer}
         known = (newest[alarm] for alarm in sorted(newest))
         return [event for event in known if event.alarm.clear_time is None and event.alarm.device in devices]
-
-
-_CLASS_OF = {
-    Kind.INVENTORY: DataClass.INVENTORY,
-    Kind.ALARM: DataClass.ALARMS,
-    Kind.TELEMETRY: DataClass.TELEMETRY,
-    Kind.GAP: DataClass.TELEMETRY,
-}

@@ -30,6 +30,17 @@ class Kind(Enum):
     """A serialised `AlarmEvent`."""
     GAP = "gap"
     """A serialised `Gap`: what a gateway lost. Its data class is TELEMETRY."""
+    DAMAGED = "damaged"
+    """Empty. Nothing is stored so: an entry whose content is no longer what was written. Whose it was is not known ("")."""
+
+
+CLASS_OF = {
+    Kind.INVENTORY: DataClass.INVENTORY,
+    Kind.ALARM: DataClass.ALARMS,
+    Kind.TELEMETRY: DataClass.TELEMETRY,
+    Kind.GAP: DataClass.TELEMETRY,
+}
+"""The data class of what is stored, by its kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,14 @@ class _MemoryTransaction:
         """See `Known.active_alarms`."""
         return [event for event in self._store.alarms.get(customer, {}).values() if event.alarm.clear_time is None]
 
+    def count_alarms(self, customer: CustomerId) -> tuple[int, int]:
+        """See `Known.count_alarms`."""
+        return len(list(self.active_alarms(customer))), len(self._store.alarms.get(customer, {}))
+
+    def gateways(self, customer: CustomerId) -> Set[str]:
+        """See `Known.gateways`."""
+        return {stream.gateway for stream in self._store.last_numbers if stream.customer == customer}
+
     def write(self, group: Group) -> None:
         """See `Transaction.write`."""
         store = self._store

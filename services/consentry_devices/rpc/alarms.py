@@ -6,10 +6,9 @@ from consentry.devices.v1 import alarms_pb2 as pb
 from consentry.devices.v1 import alarms_pb2_grpc
 from consentry_core import names
 from consentry_core.errors import NotFound
-from consentry_core.paging import PageTokens
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.rpc.converters import to_alarm, to_alarm_event
-from consentry_devices.rpc.reading import Page, hands_out, let_in
+from consentry_devices.rpc.reading import Pages, hands_out, let_in
 from consentry_devices.state import State
 from consentry_guard import GuardedCall
 from consentry_rule import CustomerId, DataClass
@@ -18,23 +17,24 @@ from consentry_rule import CustomerId, DataClass
 class AlarmServicer(alarms_pb2_grpc.AlarmServiceServicer):
     """See the proto."""
 
-    def __init__(self, state: State, tokens: PageTokens) -> None:
+    def __init__(self, state: State, pages: Pages) -> None:
         self._state = state
-        self._tokens = tokens
+        self._pages = pages
 
     async def ListAlarms(self, request: pb.ListAlarmsRequest, context: Any) -> pb.ListAlarmsResponse:  # noqa: N802 - the proto's name
         """See the proto."""
         customer = CustomerId(names.CUSTOMER.parse(request.parent, "parent")[0])
         call = await let_in(customer, DataClass.ALARMS)
         question = ("ListAlarms", request.parent, str(request.active_only))
-        page = Page.asked(call, self._tokens, request.page_size, request.page_token, *question)
-        alarms, token = await page.fill(
+        page = self._pages.asked(call, request.page_size, request.page_token, *question)
+        alarms, messages, token = await page.fill(
             lambda after, limit: self._state.alarms(customer, active_only=request.active_only, after=after, limit=limit),
             lambda event: event.alarm.id,
+            lambda event: to_alarm(customer, event.alarm),
             lambda event: event.time >= call.opened_from(customer),
         )
         hands_out(call, (customer, DataClass.ALARMS), (event.alarm.device for event in alarms))
-        return pb.ListAlarmsResponse(alarms=[to_alarm(customer, event.alarm) for event in alarms], next_page_token=token)
+        return pb.ListAlarmsResponse(alarms=messages, next_page_token=token)
 
     async def GetAlarm(self, request: pb.GetAlarmRequest, context: Any) -> pb.GetAlarmResponse:  # noqa: N802 - the proto's name
         """See the proto."""
@@ -50,17 +50,16 @@ class AlarmServicer(alarms_pb2_grpc.AlarmServiceServicer):
         owner, alarm_id = names.ALARM.parse(request.parent, "parent")
         customer = CustomerId(owner)
         call = await let_in(customer, DataClass.ALARMS)
-        page = Page.asked(call, self._tokens, request.page_size, request.page_token, "ListAlarmEvents", request.parent)
+        page = self._pages.asked(call, request.page_size, request.page_token, "ListAlarmEvents", request.parent)
         await self._newest(call, customer, alarm_id)
-        events, token = await page.fill(
+        events, messages, token = await page.fill(
             lambda after, limit: self._state.alarm_events(customer, alarm_id, after=int(after or 0), limit=limit),
             lambda event: str(event.number),
+            lambda event: to_alarm_event(customer, event),
             lambda event: event.time >= call.opened_from(customer),
         )
         hands_out(call, (customer, DataClass.ALARMS), (event.alarm.device for event in events))
-        return pb.ListAlarmEventsResponse(
-            alarm_events=[to_alarm_event(customer, event) for event in events], next_page_token=token
-        )
+        return pb.ListAlarmEventsResponse(alarm_events=messages, next_page_token=token)
 
     async def _newest(self, call: GuardedCall, customer: CustomerId, alarm: str) -> AlarmEvent:
         newest = await self._state.alarm(customer, alarm)

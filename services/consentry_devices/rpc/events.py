@@ -12,7 +12,7 @@ from consentry_devices.feed.log import Kind
 from consentry_devices.feed.reader import Missing
 from consentry_devices.rpc.messages import join
 from consentry_devices.wire import delimited, number
-from consentry_rule import CustomerId, Instant
+from consentry_rule import CustomerId, DataClass, Instant
 
 _W = feed_pb2.WatchResponse
 FIELDS = Fields(
@@ -23,6 +23,7 @@ FIELDS = Fields(
         Kind.ALARM: _W.ALARM_CHANGE_FIELD_NUMBER,
         Kind.GAP: _W.GAP_FIELD_NUMBER,
     },
+    damaged=gap_pb2.Gap(cause=gap_pb2.Gap.CAUSE_DAMAGED).SerializeToString(),
 )
 """For what is handed on as it was stored."""
 
@@ -46,6 +47,12 @@ def not_covered(change: Added) -> feed_pb2.WatchResponse:
     if change.missed != change.data_classes:
         gap.data_classes.extend(data_classes_to_wire(change.missed))
     return _W(gap=gap)
+
+
+def damaged(customer: CustomerId, data_class: DataClass) -> feed_pb2.WatchResponse:
+    """Of how things stand something is damaged, and is not here."""
+    name, classes = names.CUSTOMER.format(customer), data_classes_to_wire(frozenset({data_class}))
+    return _W(gap=gap_pb2.Gap(customer=name, cause=gap_pb2.Gap.CAUSE_DAMAGED, data_classes=classes))
 
 
 def not_kept(missing: Missing, since: Instant) -> feed_pb2.WatchResponse:

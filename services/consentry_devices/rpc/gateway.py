@@ -1,6 +1,7 @@
 """GatewayService: frames in, acknowledgements out. What is taken in, and when, is decided in `ingest` and by the appender."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
@@ -9,6 +10,7 @@ from consentry_core.errors import ConsentryError, InvalidArgument
 from consentry_core.names import resource_id
 from consentry_core.rpc.open_call import current_call
 from consentry_devices.frames import Frame, StreamKey
+from consentry_devices.history import Work
 from consentry_devices.ingest import Ingest, name_frame
 from consentry_devices.rpc.frames import to_frame
 from consentry_guard import guarded_call
@@ -16,15 +18,17 @@ from consentry_rule import CustomerId
 
 Request = gateway_pb2.PublishRequest
 Response = gateway_pb2.PublishResponse
+_LOOKED_AT_ONCE = 100  # things: within a millisecond
 _SHORTEST_EPOCH, _LONGEST_EPOCH = 16, 128
 
 
 class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     """See the proto."""
 
-    def __init__(self, ingest: Ingest, clock: Clock) -> None:
+    def __init__(self, ingest: Ingest, clock: Clock, work: Work) -> None:
         self._ingest = ingest
         self._clock = clock
+        self._work = work
 
     async def Publish(self, request_iterator: AsyncIterator[Request], context: Any) -> AsyncIterator[Response]:  # noqa: N802 - the proto's name
         """See the proto."""
@@ -39,8 +43,13 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         async for request in requests:
             if not request.HasField("frame"):
                 raise InvalidArgument("message", "must be a frame; only the first message is a hello", reason="FRAME_MISSING")
+            told = request.frame.inventory
+            things = len(told.devices) + len(told.sensors) + len(told.locations) + len(request.frame.alarms)
+            names = len(told.deleted_devices) + len(told.deleted_sensors) + len(told.deleted_locations)
+            look = partial(to_frame, request.frame, customer, self._clock.now())
             try:
-                frame = to_frame(request.frame, customer, self._clock.now())
+                # Readings are columns, and quickly looked at; of a large inventory each thing takes its time.
+                frame = look() if things + names <= _LOOKED_AT_ONCE else await self._work(look)
             except ConsentryError as error:
                 name_frame(error, request.frame.number)
                 raise

@@ -41,6 +41,11 @@ def not_kept(customer: CustomerId, start: Instant, end: Instant) -> Sequence[gap
     return [_gap(customer, gap_pb2.Gap.CAUSE_NOT_KEPT, start, end)] if start < end else []
 
 
+def damaged(customer: CustomerId, start: Instant, end: Instant) -> list[gap_pb2.Gap]:
+    """Something of it is no longer what was written."""
+    return [_gap(customer, gap_pb2.Gap.CAUSE_DAMAGED, start, end)]
+
+
 def opened(gaps: Iterable[gap_pb2.Gap], opened_from: Instant) -> list[bytes]:
     """The gaps, encoded, cut down to what is open."""
     found: list[bytes] = []

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator
 from consentry.devices.v1 import telemetry_pb2
 from consentry_core.clock import SECOND, Clock
 from consentry_core.encoding import RandomBytes
+from consentry_core.lanes import Pace
 from consentry_devices.rpc.messages import join
 from consentry_devices.simulation import Simulation
 
-_READINGS = 5_000  # in one message: some 100 kB, made in a few milliseconds, between which the loop serves others
+_READINGS = 2_000  # in one message: some 40 kB, made in a millisecond or two
 _PAUSE = 0.02
 _BEHIND = 1 * SECOND
 """Who reads more slowly than it asked for is this far behind at most: what would come before is left out."""
@@ -17,8 +18,11 @@ _BEHIND = 1 * SECOND
 _TELEMETRY = telemetry_pb2.SimulateTelemetryResponse.TELEMETRY_FIELD_NUMBER
 
 
-async def simulated(rate: int, sensor_count: int, clock: Clock, random: RandomBytes) -> AsyncGenerator[bytes, None]:
-    """Serialised `SimulateTelemetryResponse`s without end: `rate` readings a second of so many sensors."""
+async def simulated(rate: int, sensor_count: int, clock: Clock, random: RandomBytes, pace: Pace) -> AsyncGenerator[bytes, None]:
+    """Serialised `SimulateTelemetryResponse`s without end: `rate` readings a second of so many sensors.
+
+    Each is made in a turn of its own: whoever takes everything that it gets keeps neither the loop nor other keys to itself.
+    """
     simulation = Simulation(rate, sensor_count, clock.now(), int.from_bytes(random(8)))
     begin, told = clock.boot(), 0
     while True:
@@ -29,7 +33,7 @@ async def simulated(rate: int, sensor_count: int, clock: Clock, random: RandomBy
             await asyncio.sleep(_PAUSE)
             continue
         count = min(due, _READINGS)
+        await pace.turn()
         yield join(_TELEMETRY, simulation.readings(told, count))
         told += count
-        # Also when there is more to tell at once: a client that takes everything must not keep the loop to itself.
         await asyncio.sleep(_PAUSE if due == count else 0)

@@ -23,14 +23,15 @@ from consentry_devices.alarms import AlarmEvent
 from consentry_devices.inventory import Device, Location, Sensor
 from consentry_devices.rpc.converters import to_alarm_event, to_device, to_location, to_sensor
 from consentry_devices.rpc.messages import join
-from consentry_devices.state import Reading, Thing
+from consentry_devices.state import Damaged, Reading, Thing
 from consentry_rule import CustomerId, DataClass, Instant
 
 ORDER = (DataClass.INVENTORY, DataClass.ALARMS, DataClass.TELEMETRY)
 """Inventory first, so that whatever an alarm or a reading names is known when it comes."""
 
 _MESSAGE_BYTES = 64 * 1024
-_IN_MEMORY = 256 * 1024  # most customers' are smaller, and touch no disk
+_IN_RECORD = 20  # things of an inventory, which may be of some kB each
+_IN_MEMORY = 64 * 1024  # most customers' are smaller, and touch no disk
 _INVENTORY = feed_pb2.WatchResponse.INVENTORY_CHANGE_FIELD_NUMBER
 _ALARM = feed_pb2.WatchResponse.ALARM_CHANGE_FIELD_NUMBER
 _TELEMETRY = feed_pb2.WatchResponse.TELEMETRY_FIELD_NUMBER
@@ -54,6 +55,8 @@ class Snapshot:
         # Without a name, so that nothing of it is left, however the process ends.
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 - closed by __exit__
         self._starts: dict[DataClass, int] = {}
+        self.damaged: set[DataClass] = set()
+        """Classes of which something is not here."""
 
     def __enter__(self) -> Self:
         return self
@@ -120,6 +123,8 @@ class Snapshot:
 
     def _records(self, things: Sequence[Thing]) -> Iterator[tuple[DataClass, int, bytes]]:
         match things[0]:
+            case Damaged(data_class):
+                self.damaged.add(data_class)
             case AlarmEvent():
                 for event in (thing for thing in things if isinstance(thing, AlarmEvent)):
                     yield DataClass.ALARMS, event.time, to_alarm_event(self._customer, event).SerializeToString()
@@ -130,7 +135,9 @@ class Snapshot:
                     name = names.DEVICE.format(self._customer, device)
                     yield DataClass.TELEMETRY, 0, columns.encode(name, table, historical=False)
             case _:
-                yield DataClass.INVENTORY, 0, _inventory(self._customer, things).SerializeToString()
+                for start in range(0, len(things), _IN_RECORD):
+                    some = things[start : start + _IN_RECORD]
+                    yield DataClass.INVENTORY, 0, _inventory(self._customer, some).SerializeToString()
 
 
 def _inventory(customer: CustomerId, things: Iterable[Thing]) -> inventory_pb2.InventoryChange:

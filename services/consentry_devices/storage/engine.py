@@ -5,10 +5,10 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from consentry_core.database import Database
+from consentry_core.database import Database, Lane, one_lane
 from consentry_devices.feed.engine import Transaction
 from consentry_devices.feed.log import Entry, Removals
-from consentry_devices.storage import rows, tables
+from consentry_devices.storage.reading import read_entries
 from consentry_devices.storage.removals import read_removals, remove_oldest
 from consentry_devices.storage.transaction import SqlTransaction
 from consentry_rule import CustomerId, Instant
@@ -19,9 +19,10 @@ _T = TypeVar("_T")
 class SqlEngine:
     """See `Engine`."""
 
-    def __init__(self, database: Database, run: str) -> None:
+    def __init__(self, database: Database, run: str, lane: Lane = one_lane) -> None:
         self._database = database
         self._run = run
+        self._lane = lane
 
     async def transact(self, change: Callable[[Transaction], _T]) -> _T:
         """See `Engine.transact`."""
@@ -29,24 +30,14 @@ class SqlEngine:
 
     async def read_after(self, seq: int, limit: int, *, max_bytes: int) -> Sequence[Entry]:
         """See `Log.read_after`."""
-        query = sa.select(tables.log).where(tables.log.c.seq > seq).order_by(tables.log.c.seq).limit(limit)
-
-        def question(connection: sa.Connection) -> Sequence[Entry]:
-            found: list[Entry] = []
-            size = 0
-            for row in connection.execute(query):
-                found.append(rows.entry_of(row))
-                size += len(row.payload)
-                if size >= max_bytes:
-                    break
-            return found
-
-        return await self._database.read(question)
+        return await self._database.read(
+            lambda connection: read_entries(connection, seq, limit, max_bytes=max_bytes), lane=self._lane()
+        )
 
     async def removed(self, customers: Iterable[CustomerId] | None) -> Removals:
         """See `Log.removed`."""
         wanted = None if customers is None else set(customers)
-        return await self._database.read(lambda connection: read_removals(connection, wanted))
+        return await self._database.read(lambda connection: read_removals(connection, wanted), lane=self._lane())
 
     async def remove_oldest(self, *, up_to: int, taken_before: Instant | None, max_entries: int, max_bytes: int) -> int:
         """See `Engine.remove_oldest`."""

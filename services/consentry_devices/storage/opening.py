@@ -52,6 +52,7 @@ def _store(connection: sa.Connection, clock: Clock, random: RandomBytes) -> sa.R
             "tail": 0,
             "take_time": 0,
             "run": "",
+            "checked_from": 1,
         }
         connection.execute(sa.insert(tables.store), new)
         row = connection.execute(query).one()

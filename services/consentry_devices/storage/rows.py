@@ -5,11 +5,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from consentry_devices.alarms import Alarm, AlarmEvent, EventKind
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.feed.log import CLASS_OF, Entry, Kind
 from consentry_devices.inventory import Device, Location, Sensor
 from consentry_devices.state import Reading
+from consentry_devices.storage.checksums import CHECKSUM, checked, is_intact, of_entry, of_place
 from consentry_devices.storage.spans import span_class
-from consentry_rule import CustomerId, DataClass, Instant
+from consentry_rule import CustomerId, Instant
 
 Row = sa.Row[Any]
 
@@ -28,34 +29,42 @@ def entry_row(entry: Entry) -> dict[str, object]:
         "take_time": entry.take_time,
         "historical": entry.historical,
         "payload": entry.payload,
+        CHECKSUM: of_entry(
+            of_place(entry.customer, entry.kind.value, entry.device), entry.seq, entry.min_time, entry.max_time, entry.payload
+        ),
     }
 
 
-def entry_of(row: Row) -> Entry:
-    """Of the table `log`."""
+def entry_of(row: Row, checked_from: int) -> Entry | None:
+    """Of the table `log`; None for one that is not as it was written. Entries from `checked_from` on have checksums."""
+    if not is_intact(of_place(row.customer, row.kind, row.device), row, checked_from):
+        return None
+    kind = Kind(row.kind)
     return Entry(
         row.seq,
         CustomerId(row.customer),
-        DataClass(row.data_class),
-        Kind(row.kind),
+        CLASS_OF[kind],
+        kind,
         row.device,
         Instant(row.min_time),
         Instant(row.max_time),
-        Instant(row.take_time),
-        row.historical,
+        Instant(row.take_time) if isinstance(row.take_time, int) else Instant(0),
+        bool(row.historical),
         row.payload,
     )
 
 
 def location_row(customer: CustomerId, location: Location) -> dict[str, object]:
     """For the table `locations`."""
-    return {
-        "customer": customer,
-        "id": location.id,
-        "display_name": location.display_name,
-        "kind": location.kind,
-        "parent": location.parent,
-    }
+    return checked(
+        {
+            "customer": customer,
+            "id": location.id,
+            "display_name": location.display_name,
+            "kind": location.kind,
+            "parent": location.parent,
+        }
+    )
 
 
 def location_of(row: Row) -> Location:
@@ -65,16 +74,18 @@ def location_of(row: Row) -> Location:
 
 def device_row(customer: CustomerId, device: Device) -> dict[str, object]:
     """For the table `devices`; its gateways are rows of `device_gateways`."""
-    return {
-        "customer": customer,
-        "id": device.id,
-        "display_name": device.display_name,
-        "type": device.type,
-        "model_name": device.model_name,
-        "serial_number": device.serial_number,
-        "parent": device.parent,
-        "location": device.location,
-    }
+    return checked(
+        {
+            "customer": customer,
+            "id": device.id,
+            "display_name": device.display_name,
+            "type": device.type,
+            "model_name": device.model_name,
+            "serial_number": device.serial_number,
+            "parent": device.parent,
+            "location": device.location,
+        }
+    )
 
 
 def device_of(row: Row, gateways: tuple[str, ...]) -> Device:
@@ -86,15 +97,17 @@ def device_of(row: Row, gateways: tuple[str, ...]) -> Device:
 
 def sensor_row(customer: CustomerId, sensor: Sensor) -> dict[str, object]:
     """For the table `sensors`."""
-    return {
-        "customer": customer,
-        "path": sensor.path,
-        "device": sensor.device,
-        "id": sensor.id,
-        "display_name": sensor.display_name,
-        "metric": sensor.metric,
-        "unit": sensor.unit,
-    }
+    return checked(
+        {
+            "customer": customer,
+            "path": sensor.path,
+            "device": sensor.device,
+            "id": sensor.id,
+            "display_name": sensor.display_name,
+            "metric": sensor.metric,
+            "unit": sensor.unit,
+        }
+    )
 
 
 def sensor_of(row: Row) -> Sensor:
@@ -105,20 +118,22 @@ def sensor_of(row: Row) -> Sensor:
 def event_row(customer: CustomerId, event: AlarmEvent) -> dict[str, object]:
     """For the tables `alarms` and `alarm_events`."""
     alarm = event.alarm
-    return {
-        "customer": customer,
-        "id": alarm.id,
-        "number": event.number,
-        "kind": event.kind.value,
-        "time": event.time,
-        "device": alarm.device,
-        "label": alarm.label,
-        "message": alarm.message,
-        "severity": alarm.severity,
-        "activate_time": alarm.activate_time,
-        "clear_time": alarm.clear_time,
-        "reactivation_count": alarm.reactivation_count,
-    }
+    return checked(
+        {
+            "customer": customer,
+            "id": alarm.id,
+            "number": event.number,
+            "kind": event.kind.value,
+            "time": event.time,
+            "device": alarm.device,
+            "label": alarm.label,
+            "message": alarm.message,
+            "severity": alarm.severity,
+            "activate_time": alarm.activate_time,
+            "clear_time": alarm.clear_time,
+            "reactivation_count": alarm.reactivation_count,
+        }
+    )
 
 
 def event_of(row: Row) -> AlarmEvent:
@@ -139,14 +154,16 @@ def event_of(row: Row) -> AlarmEvent:
 def reading_row(customer: CustomerId, reading: Reading) -> dict[str, object]:
     """For the table `latest`."""
     is_text = isinstance(reading.value, str)
-    return {
-        "customer": customer,
-        "device": reading.device,
-        "sensor": reading.sensor,
-        "time": reading.time,
-        "value": None if is_text else reading.value,
-        "text": reading.value if is_text else None,
-    }
+    return checked(
+        {
+            "customer": customer,
+            "device": reading.device,
+            "sensor": reading.sensor,
+            "time": reading.time,
+            "value": None if is_text else reading.value,
+            "text": reading.value if is_text else None,
+        }
+    )
 
 
 def reading_of(row: Row) -> Reading:

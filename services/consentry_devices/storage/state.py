@@ -1,41 +1,61 @@
 """How things stand, read from SQL. The engine of `consentry_devices.state`."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
-from typing import Any
+from collections.abc import Callable, Sequence, Set
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from consentry_core.database import Database
+from consentry_core.database import Database, Lane, one_lane
+from consentry_core.errors import Unavailable
 from consentry_devices.alarms import AlarmEvent
 from consentry_devices.feed.log import Kind
 from consentry_devices.inventory import Device, Location, Sensor, parents_first
 from consentry_devices.limits import NESTING
-from consentry_devices.state import Blocks, Position, Reading, Take, Thing
+from consentry_devices.state import Blocks, Damaged, Position, Reading, Take, Thing
 from consentry_devices.storage import rows, tables
 from consentry_devices.storage.blocks import read_blocks
+from consentry_devices.storage.checksums import intact, intact_entries, say
+from consentry_devices.storage.reading import is_passing, read_checked_from
 from consentry_rule import CustomerId, DataClass, Instant
 
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 _RUN = 100  # things of a snapshot that are told at a time
 
 
 class SqlState:
     """See `State`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lane: Lane = one_lane) -> None:
         self._database = database
+        self._lane = lane
+
+    async def _read(self, question: Callable[[sa.Connection], _T]) -> _T:
+        try:
+            return await self._database.read(question, lane=self._lane())
+        except sa.exc.DatabaseError as error:
+            if is_passing(error):
+                raise
+            _log.error("a part of the database cannot be read: %s", error.orig)
+            raise Unavailable(
+                "a part of what is stored is damaged and cannot be read; its operator runs `consentry devices verify`",
+                retry_after=60.0,
+                reason="STORE_DAMAGED",
+            ) from error
 
     async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:
         """See `State.snapshot`."""
-        return await self._database.read(lambda connection: _tell(connection, customer, classes, devices, take))
+        return await self._read(lambda connection: _tell(connection, customer, classes, devices, take))
 
     async def locations(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Location]:
         """See `State.locations`."""
-        return await self._database.read(lambda connection: read_locations(connection, customer, after, limit))
+        return await self._read(lambda connection: read_locations(connection, customer, after, limit))
 
     async def devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[Device]:
         """See `State.devices`."""
-        return await self._database.read(lambda connection: read_devices(connection, customer, after, limit))
+        return await self._read(lambda connection: read_devices(connection, customer, after, limit))
 
     async def device(self, customer: CustomerId, device: str) -> Sequence[Device]:
         """See `State.device`."""
@@ -51,11 +71,11 @@ class SqlState:
                 wanted = here[0].parent
             return found
 
-        return await self._database.read(question)
+        return await self._read(question)
 
     async def sensors(self, customer: CustomerId, device: str | None, *, after: str, limit: int) -> Sequence[Sensor]:
         """See `State.sensors`."""
-        return await self._database.read(lambda connection: read_sensors(connection, customer, device, after, limit))
+        return await self._read(lambda connection: read_sensors(connection, customer, device, after, limit))
 
     async def alarms(self, customer: CustomerId, *, active_only: bool, after: str, limit: int) -> Sequence[AlarmEvent]:
         """See `State.alarms`."""
@@ -63,18 +83,18 @@ class SqlState:
         query = sa.select(table).where(table.c.customer == customer, table.c.id > after).order_by(table.c.id).limit(limit)
         if active_only:
             query = query.where(table.c.clear_time.is_(None))
-        return await self._database.read(lambda connection: _events(connection, query))
+        return await self._read(lambda connection: _events(connection, query))
 
     async def alarm(self, customer: CustomerId, alarm: str) -> AlarmEvent | None:
         """See `State.alarm`."""
-        return await self._database.read(lambda connection: read_alarm(connection, customer, alarm))
+        return await self._read(lambda connection: read_alarm(connection, customer, alarm))
 
     async def alarm_events(self, customer: CustomerId, alarm: str, *, after: int, limit: int) -> Sequence[AlarmEvent]:
         """See `State.alarm_events`."""
         table = tables.alarm_events
         of_alarm = (table.c.customer == customer, table.c.id == alarm, table.c.number > after)
         query = sa.select(table).where(*of_alarm).order_by(table.c.number).limit(limit)
-        return await self._database.read(lambda connection: _events(connection, query))
+        return await self._read(lambda connection: _events(connection, query))
 
     async def latest(
         self, customer: CustomerId, devices: Set[str], sensors: Set[str], *, after: str, limit: int
@@ -88,19 +108,21 @@ class SqlState:
             query = query.where(named.device.in_(devices))
         if sensors:
             query = query.where(named.path.in_(sensors))
-        return await self._database.read(lambda connection: [rows.reading_of(row) for row in connection.execute(query)])
+        return await self._read(
+            lambda connection: [rows.reading_of(row) for row in intact(tables.latest, connection.execute(query))]
+        )
 
-    async def telemetry_devices(self, customer: CustomerId) -> Sequence[str]:
+    async def telemetry_devices(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[str]:
         """See `State.telemetry_devices`. Those of the inventory: a device without readings costs one look into an index."""
         table = tables.devices
-        query = sa.select(table.c.id).where(table.c.customer == customer).order_by(table.c.id)
-        return await self._database.read(lambda connection: connection.scalars(query).all())
+        query = sa.select(table.c.id).where(table.c.customer == customer, table.c.id > after).order_by(table.c.id).limit(limit)
+        return await self._read(lambda connection: connection.scalars(query).all())
 
     async def history(
         self, customer: CustomerId, device: str, start: Instant, end: Instant, *, after: Position, up_to: int, max_bytes: int
     ) -> Blocks:
         """See `State.history`."""
-        return await self._database.read(
+        return await self._read(
             lambda connection: read_blocks(
                 connection, customer, device, start, end, after=after, up_to=up_to, max_bytes=max_bytes
             )
@@ -110,9 +132,15 @@ class SqlState:
         """See `State.losses`."""
         log = tables.log.c
         of_gateways = (log.customer == customer, log.kind == Kind.GAP.value, log.device.is_(None))
-        query = sa.select(log.payload).where(*of_gateways, log.min_time < end, log.max_time >= start, log.seq <= up_to)
+        query = sa.select(log.customer, log.kind, log.device, log.seq, log.min_time, log.max_time, log.payload, log.checksum)
+        query = query.where(*of_gateways, log.min_time < end, log.max_time >= start, log.seq <= up_to)
         query = query.order_by(log.min_time, log.seq).limit(limit)
-        return await self._database.read(lambda connection: connection.scalars(query).all())
+
+        def question(connection: sa.Connection) -> Sequence[bytes]:
+            checked_from = read_checked_from(connection)
+            return [row.payload for row in intact_entries(connection.execute(query), checked_from)]
+
+        return await self._read(question)
 
 
 def read_locations(
@@ -121,7 +149,7 @@ def read_locations(
     """The customer's locations, by id."""
     table = tables.locations
     query = sa.select(table).where(table.c.customer == customer, table.c.id > after).order_by(table.c.id).limit(limit)
-    return [rows.location_of(row) for row in connection.execute(query)]
+    return [rows.location_of(row) for row in intact(table, connection.execute(query))]
 
 
 def read_devices(
@@ -139,14 +167,17 @@ def read_sensors(
     query = sa.select(table).where(table.c.customer == customer, table.c.path > after).order_by(table.c.path).limit(limit)
     if device is not None:
         query = query.where(table.c.device == device)
-    return [rows.sensor_of(row) for row in connection.execute(query)]
+    return [rows.sensor_of(row) for row in intact(table, connection.execute(query))]
 
 
 def read_alarm(connection: sa.Connection, customer: CustomerId, alarm: str) -> AlarmEvent | None:
-    """The newest event of an alarm."""
-    table = tables.alarms
-    query = sa.select(table).where(table.c.customer == customer, table.c.id == alarm)
-    return next(iter(_events(connection, query)), None)
+    """The newest event of an alarm; when that is damaged, from among all its events."""
+    for table in (tables.alarms, tables.alarm_events):
+        query = sa.select(table).where(table.c.customer == customer, table.c.id == alarm).order_by(table.c.number.desc())
+        found = _events(connection, query.limit(10))
+        if found:
+            return found[0]
+    return None
 
 
 def read_active_alarms(connection: sa.Connection, customer: CustomerId) -> Sequence[AlarmEvent]:
@@ -156,7 +187,7 @@ def read_active_alarms(connection: sa.Connection, customer: CustomerId) -> Seque
 
 
 def _events(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[AlarmEvent]:
-    return [rows.event_of(row) for row in connection.execute(query)]
+    return [rows.event_of(row) for row in intact(tables.alarms, connection.execute(query))]
 
 
 def _devices(
@@ -164,7 +195,7 @@ def _devices(
 ) -> Sequence[Device]:
     table = tables.devices
     query = sa.select(table).where(table.c.customer == customer, which).order_by(table.c.id).limit(limit)
-    found = connection.execute(query).all()
+    found = list(intact(table, connection.execute(query)))
     if not found:
         return []
     gateways: defaultdict[str, list[str]] = defaultdict(list)
@@ -175,36 +206,53 @@ def _devices(
     return [rows.device_of(row, tuple(gateways[row.id])) for row in found]
 
 
-def _readings(connection: sa.Connection, customer: CustomerId) -> Iterable[Reading]:
-    table = tables.latest
-    query = sa.select(table).where(table.c.customer == customer).order_by(table.c.device, table.c.sensor)
-    return [rows.reading_of(row) for row in connection.execute(query)]
-
-
 def _tell(
     connection: sa.Connection, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take
 ) -> int:
     """See `State.snapshot`. Only what nests is held whole: of the rest there is a hundred times more."""
 
-    def tell(table: sa.Table, order: Sequence[str], made: Callable[[Any], Thing]) -> None:
+    def tell(data_class: DataClass, table: sa.Table, order: Sequence[str], made: Callable[[Any], Thing]) -> None:
         query = sa.select(table).where(table.c.customer == customer).order_by(*(table.c[column] for column in order))
         if devices is not None:
             query = query.where(table.c.device.in_(devices))
-        for run in connection.execute(query).partitions(_RUN):
-            take([made(row) for row in run])
+        damaged = False
+        try:
+            for run in connection.execute(query).partitions(_RUN):
+                things = [made(row) for row in intact(table, run)]
+                damaged |= len(things) < len(run)
+                if things:
+                    take(things)
+        except sa.exc.DatabaseError as error:
+            if is_passing(error):
+                raise
+            say(table.name, customer)
+            damaged = True
+        if damaged:
+            take([Damaged(data_class)])
 
-    def tell_all(things: Sequence[Location] | Sequence[Device]) -> None:
-        for start in range(0, len(things), _RUN):
-            take(things[start : start + _RUN])
+    def tell_all(table: sa.Table, read: Callable[[], Sequence[Location] | Sequence[Device]]) -> None:
+        things: Sequence[Location] | Sequence[Device] = ()
+        try:
+            known = connection.scalar(sa.select(sa.func.count()).select_from(table).where(table.c.customer == customer))
+            things = read()
+        except sa.exc.DatabaseError as error:
+            if is_passing(error):
+                raise
+            say(table.name, customer)
+            known = -1
+        chosen = [thing for thing in things if devices is None or thing.id in devices]
+        for start in range(0, len(chosen), _RUN):
+            take(chosen[start : start + _RUN])
+        if len(things) != known:
+            take([Damaged(DataClass.INVENTORY)])
 
     if DataClass.INVENTORY in classes:
         if devices is None:
-            tell_all(parents_first(read_locations(connection, customer)))
-        known = read_devices(connection, customer)
-        tell_all(parents_first([device for device in known if devices is None or device.id in devices]))
-        tell(tables.sensors, ("path",), rows.sensor_of)
+            tell_all(tables.locations, lambda: parents_first(read_locations(connection, customer)))
+        tell_all(tables.devices, lambda: parents_first(read_devices(connection, customer)))
+        tell(DataClass.INVENTORY, tables.sensors, ("path",), rows.sensor_of)
     if DataClass.ALARMS in classes:
-        tell(tables.alarms, ("id",), rows.event_of)
+        tell(DataClass.ALARMS, tables.alarms, ("id",), rows.event_of)
     if DataClass.TELEMETRY in classes:
-        tell(tables.latest, ("device", "sensor"), rows.reading_of)
+        tell(DataClass.TELEMETRY, tables.latest, ("device", "sensor"), rows.reading_of)
     return connection.scalar(sa.select(tables.store.c.tail)) or 0

@@ -1,13 +1,14 @@
 """The data folder of the device-data service: one SQLite file, held by one process."""
 
 import logging
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from consentry_core.clock import Clock
-from consentry_core.database import Database, check_writable, open_sqlite
+from consentry_core.database import Database, Lane, check_writable, one_lane, open_sqlite
 from consentry_core.encoding import RandomBytes
 from consentry_core.folders import FolderLock
 from consentry_core.settings import SettingError
@@ -52,11 +53,25 @@ class Store:
         self.lock.release()
 
 
-def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBytes) -> Store:
-    """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had."""
+def open_engine(file: Path) -> sa.Engine:
+    """An engine for the file. Text that is none any more is read all the same: that it is damaged shows by its checksum."""
+    engine = open_sqlite(file, PRAGMAS)
+    sa.event.listen(engine, "connect", lambda connection, _: _read_any_text(connection))
+    return engine
+
+
+def _read_any_text(connection: sqlite3.Connection) -> None:
+    connection.text_factory = lambda text: text.decode(errors="surrogateescape")
+
+
+def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBytes, lane: Lane = one_lane) -> Store:
+    """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had.
+
+    Lanes take turns at reading it; `lane` says whose turn it is that reads now.
+    """
     check_writable(folder)
     lock = FolderLock(folder, "devices.lock", "device-data service")
-    database = Database(open_sqlite(folder / FILE, PRAGMAS))
+    database = Database(open_engine(folder / FILE))
     try:
         migrate(database.engine)
         opened = database.write_now(lambda connection: open_run(connection, clock, random))
@@ -69,5 +84,5 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
             ) from error
         raise
     _log.info("store=%s first=%d tail=%d", opened.log.store_id, opened.log.first, opened.log.tail)
-    log = AppendedLog(SqlEngine(database, opened.log.runs.current), encoder, opened.log)
-    return Store(log, SqlState(database), SqlTidying(database), opened.page_token_key, opened.cursor_key, database, lock)
+    log = AppendedLog(SqlEngine(database, opened.log.runs.current, lane), encoder, opened.log)
+    return Store(log, SqlState(database, lane), SqlTidying(database), opened.page_token_key, opened.cursor_key, database, lock)

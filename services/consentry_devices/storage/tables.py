@@ -22,6 +22,11 @@ def _number(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False)
 
 
+def _checksum() -> sa.Column[int | None]:
+    """Of the row; see `storage.checksums`. None for entries from before there were any. The last column of its table."""
+    return sa.Column("checksum", sa.BigInteger)
+
+
 store = sa.Table(
     "store",
     metadata,
@@ -32,6 +37,7 @@ store = sa.Table(
     _number("tail"),  # of the log, so that it never falls, whatever is removed from the log
     _number("take_time"),  # of the entry `tail`, for the same reason
     _text("run"),  # of the one appender; who finds another one here writes nothing
+    sa.Column("checked_from", sa.BigInteger),  # the log's entries from this one on have checksums; none: all have
 )
 
 # Which run wrote which entries: each from its first on, up to the next one's.
@@ -54,11 +60,21 @@ log = sa.Table(
     _number("take_time"),
     sa.Column("historical", sa.Boolean, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
+    _checksum(),
     # History: finds a device's blocks of a time range, in order, without touching a payload.
     sa.Index("log_by_time", "customer", "kind", "device", "span_class", "min_time", "max_time", "seq"),
 )
 
-locations = sa.Table("locations", metadata, _id("customer"), _id("id"), _text("display_name"), _number("kind"), _text("parent"))
+locations = sa.Table(
+    "locations",
+    metadata,
+    _id("customer"),
+    _id("id"),
+    _text("display_name"),
+    _number("kind"),
+    _text("parent"),
+    _checksum(),
+)
 
 devices = sa.Table(
     "devices",
@@ -71,6 +87,7 @@ devices = sa.Table(
     _text("serial_number"),
     _text("parent"),
     _text("location"),
+    _checksum(),
 )
 
 device_gateways = sa.Table("device_gateways", metadata, _id("customer"), _id("device"), _id("gateway"))
@@ -86,6 +103,7 @@ sensors = sa.Table(
     _text("display_name"),
     _text("metric"),
     _text("unit"),
+    _checksum(),
     sa.Index("sensors_by_device", "customer", "device", "path"),
 )
 
@@ -102,6 +120,7 @@ def _event_columns(*, every_event: bool) -> tuple[sa.Column[Any], ...]:
         _number("activate_time"),
         sa.Column("clear_time", sa.BigInteger),
         _number("reactivation_count"),
+        _checksum(),
     )
 
 
@@ -119,6 +138,7 @@ latest = sa.Table(
     _number("time"),
     sa.Column("value", sa.Double),
     sa.Column("text", sa.Text),
+    _checksum(),
     sqlite_with_rowid=False,
 )
 

@@ -1,6 +1,6 @@
 """The appender's transaction in SQL: log, current state and the gateways' numberings change together or not at all."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,6 +49,18 @@ class SqlTransaction:
         """See `Known.active_alarms`."""
         return read_active_alarms(self._connection, customer)
 
+    def count_alarms(self, customer: CustomerId) -> tuple[int, int]:
+        """See `Known.count_alarms`."""
+        table = tables.alarms
+        active = sa.func.count().filter(table.c.clear_time.is_(None))
+        row = self._connection.execute(sa.select(active, sa.func.count()).where(table.c.customer == customer)).one()
+        return row[0], row[1]
+
+    def gateways(self, customer: CustomerId) -> Set[str]:
+        """See `Known.gateways`."""
+        table = tables.gateway_streams
+        return set(self._connection.scalars(sa.select(table.c.gateway).where(table.c.customer == customer).distinct()))
+
     def write(self, group: Group) -> None:
         """See `Transaction.write`."""
         assert_run(self._connection, self._run, tail=group.tail, take_time=group.take_time)
@@ -59,7 +71,7 @@ class SqlTransaction:
         alarms = [rows.event_row(customer, event) for (customer, _), event in group.alarms.items()]
         upsert(self._connection, tables.alarms, alarms)
         events = [rows.event_row(customer, event) for customer, event in group.events]
-        insert(self._connection, tables.alarm_events, events)
+        upsert(self._connection, tables.alarm_events, events)  # in the place of ones that cannot be read any more
         latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in group.latest.items()]
         upsert(self._connection, tables.latest, latest, unless_older="time")
 

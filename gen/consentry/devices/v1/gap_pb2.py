@@ -26,7 +26,7 @@ from consentry.authority.v1 import data_class_pb2 as consentry_dot_authority_dot
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63onsentry/devices/v1/gap.proto\x12\x14\x63onsentry.devices.v1\x1a\'consentry/authority/v1/data_class.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x02\n\x03Gap\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12.\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32\x1f.consentry.devices.v1.Gap.Cause\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07gateway\x18\x06 \x01(\t\"a\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41USE_NOT_COVERED\x10\x01\x12\x12\n\x0e\x43\x41USE_NOT_KEPT\x10\x02\x12\x16\n\x12\x43\x41USE_GATEWAY_LOST\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63onsentry/devices/v1/gap.proto\x12\x14\x63onsentry.devices.v1\x1a\'consentry/authority/v1/data_class.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x02\n\x03Gap\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12.\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32\x1f.consentry.devices.v1.Gap.Cause\x12\x37\n\x0c\x64\x61ta_classes\x18\x03 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07gateway\x18\x06 \x01(\t\"t\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41USE_NOT_COVERED\x10\x01\x12\x12\n\x0e\x43\x41USE_NOT_KEPT\x10\x02\x12\x16\n\x12\x43\x41USE_GATEWAY_LOST\x10\x03\x12\x11\n\rCAUSE_DAMAGED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.devices.v1.gap_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GAP']._serialized_start=131
-  _globals['_GAP']._serialized_end=469
+  _globals['_GAP']._serialized_end=488
   _globals['_GAP_CAUSE']._serialized_start=372
-  _globals['_GAP_CAUSE']._serialized_end=469
+  _globals['_GAP_CAUSE']._serialized_end=488
 # @@protoc_insertion_point(module_scope)

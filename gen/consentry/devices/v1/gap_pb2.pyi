@@ -41,6 +41,8 @@ class Gap(_message.Message):
         """It is older than what this service keeps."""
         CAUSE_GATEWAY_LOST: Gap._Cause.ValueType  # 3
         """The customer's gateway could not keep it until it could be sent."""
+        CAUSE_DAMAGED: Gap._Cause.ValueType  # 4
+        """What was stored is damaged: it is no longer what was written, and is not handed out."""
 
     class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
         """Cause says why."""
@@ -53,6 +55,8 @@ class Gap(_message.Message):
     """It is older than what this service keeps."""
     CAUSE_GATEWAY_LOST: Gap.Cause.ValueType  # 3
     """The customer's gateway could not keep it until it could be sent."""
+    CAUSE_DAMAGED: Gap.Cause.ValueType  # 4
+    """What was stored is damaged: it is no longer what was written, and is not handed out."""
 
     CUSTOMER_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
@@ -61,7 +65,7 @@ class Gap(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
-    """`customers/{customer}`."""
+    """`customers/{customer}`. Empty when it is not known whose it was: then it may have been any customer's."""
     cause: Global___Gap.Cause.ValueType
     """Why."""
     gateway: _builtins.str
