@@ -6,11 +6,13 @@ waiting in a lane makes its own lane wait, and every other one for a single piec
 
 import asyncio
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from consentry_core.lanes import Lanes
 
 _T = TypeVar("_T")
 
@@ -27,14 +29,17 @@ class Turns:
     def __init__(self, name: str, *, threads: int = 1) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._urgent: deque[_Piece] = deque()
-        self._lanes: OrderedDict[str, deque[_Piece]] = OrderedDict()
+        self._lanes: Lanes[_Piece] = Lanes()
         self._lock = threading.Lock()
 
     async def run(self, work: Callable[[], _T], *, lane: str = "", urgent: bool = False) -> _T:
         """What `work` returns. Once it has begun it runs to its end, also when the caller is cancelled."""
         piece = _Piece(work)
         with self._lock:
-            (self._urgent if urgent else self._lanes.setdefault(lane, deque())).append(piece)
+            if urgent:
+                self._urgent.append(piece)
+            else:
+                self._lanes.add(lane, piece)
         self._threads.submit(self._take_one)  # as many of these as there are pieces, so each finds one
         result: _T = await asyncio.wrap_future(piece.done)
         return result
@@ -56,8 +61,6 @@ class Turns:
         with self._lock:
             if self._urgent:
                 return self._urgent.popleft()
-            lane, waiting = self._lanes.popitem(last=False)
-            piece = waiting.popleft()
-            if waiting:
-                self._lanes[lane] = waiting  # behind the others
-            return piece
+            found = self._lanes.next()
+            assert found is not None  # noqa: S101 - there are as many pieces as there is to take
+            return found[1]

@@ -80,8 +80,8 @@ class Frame:
 class Encoder(Protocol):
     """Writes what is logged in the API's words."""
 
-    def inventory_change(self, customer: CustomerId, change: InventoryChange) -> bytes:
-        """A serialised `InventoryChange`."""
+    def inventory_changes(self, customer: CustomerId, change: InventoryChange) -> Iterable[bytes]:
+        """The change as serialised `InventoryChange`s, none of them larger than a message may be; together they say it."""
         ...
 
     def alarm_event(self, customer: CustomerId, event: AlarmEvent) -> bytes:

@@ -3,8 +3,8 @@
 Ids are the last part of a name; parents, locations and devices are referred to by id. "" means none.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from consentry_devices.limits import NESTING
@@ -82,23 +82,6 @@ class InventoryChange:
     def deletes(self) -> bool:
         """Whether anything goes."""
         return bool(self.deleted_locations or self.deleted_devices or self.deleted_sensors)
-
-    def pieces(self, most: int) -> Iterator["InventoryChange"]:
-        """The same in several, if it names more than `most` sensors that go: a few devices may take very many along.
-
-        First what is new or changed, then the sensors that go, and last what they were of.
-        """
-        if len(self.deleted_sensors) <= most:
-            yield self
-            return
-        told = replace(self, deleted_locations=(), deleted_devices=(), deleted_sensors=())
-        if told:
-            yield told
-        for start in range(0, len(self.deleted_sensors), most):
-            yield InventoryChange(self.time, deleted_sensors=self.deleted_sensors[start : start + most])
-        rest = InventoryChange(self.time, deleted_locations=self.deleted_locations, deleted_devices=self.deleted_devices)
-        if rest:
-            yield rest
 
 
 @dataclass(frozen=True, slots=True)

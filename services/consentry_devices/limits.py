@@ -14,6 +14,7 @@ INVENTORY_PER_FRAME = 20_000
 ALARMS_PER_FRAME = 1_000
 NAME_CHARACTERS = 200  # display names, models, serial numbers, metrics, units, labels
 TEXT_CHARACTERS = 1_000  # readings that are texts, messages of alarms
+GATEWAYS_OF_CUSTOMER = 200  # ids that its gateways publish under, each with quotas of its own
 NESTING = 16  # how deep locations and devices nest
 
 EARLIEST_TIME = Instant(int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * SECOND)

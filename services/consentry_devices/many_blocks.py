@@ -10,7 +10,7 @@ alike is seen by what does not change from reading to reading, tags and lengths 
 cut out first, to see whether it begins with the same sensors.)
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consentry_devices.twins import BLOCK_FIELD
+from consentry_devices.wire import fields
 
 # Numbers of fields, of `DeviceTelemetry` and of its block.
 _MIN_TIME, _MAX_TIME = 3, 4
@@ -118,12 +119,12 @@ def _column(rows: NDArray[np.uint8], span: slice, kind: str) -> NDArray[Any]:
 
 def _layout(payload: bytes) -> _Layout:
     """The layout of a serialised `DeviceTelemetry`, in canonical form."""
-    found = dict(_fields(payload, 0, len(payload)))
+    found = dict(fields(payload))
     block = found[BLOCK_FIELD]
     ids: list[str] = []
     columns = dict.fromkeys((_INDEXES, _TIMES, _VALUES), slice(block.start, block.start))  # nothing but texts: all empty
     end = block.start
-    for number, span in _fields(payload, block.start, block.stop):
+    for number, span in fields(payload, block.start, block.stop):
         if number == _SENSORS:
             ids.append(payload[span].decode())
             end = span.stop + 1  # with the tag of what follows: a block of nothing but texts is like no other
@@ -136,27 +137,3 @@ def _layout(payload: bytes) -> _Layout:
     starts, stops = [0, *(span.stop for span in changing)], [*(span.start for span in changing), end]
     fixed = [slice(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
     return _Layout(ids, columns[_INDEXES], columns[_TIMES], columns[_VALUES], fixed)
-
-
-def _fields(message: bytes, at: int, end: int) -> Iterator[tuple[int, slice]]:
-    """The fields between two places of a message: each one's number, and where its value is."""
-    while at < end:
-        tag, at = _varint(message, at)
-        match tag & 7:
-            case 0:
-                start, at = at, _varint(message, at)[1]
-            case 1:
-                start, at = at, at + 8
-            case _:
-                length, start = _varint(message, at)
-                at = start + length
-        yield tag >> 3, slice(start, at)
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """The number that is encoded here, and where it ends."""
-    number, shift = 0, 0
-    while message[at] > 0x7F:
-        number |= (message[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-    return number | message[at] << shift, at + 1

@@ -1,6 +1,6 @@
 """What a servicer behind the guard works with: the call that was let in, and what it may read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -100,8 +100,8 @@ class GuardedCall(Protocol):
         """How a customer that is followed stands towards the partner."""
         ...
 
-    def standings(self) -> Iterable[Standing]:
-        """How all customers that are followed stand towards the partner."""
+    def customers(self) -> Sequence[CustomerId]:
+        """The customers that are followed, at this moment."""
         ...
 
     def listed_number(self, customer: CustomerId) -> int:

@@ -1,5 +1,7 @@
 """What has changed under a call: which customers a change of its key is about, collected until somebody takes them."""
 
+from collections.abc import Iterable
+
 from consentry_core import names
 from consentry_core.waking import Bell, Waking
 from consentry_rule import CustomerId, Key, KeyKind, Token
@@ -41,8 +43,14 @@ class Changes:
 
     def add(self, customer: CustomerId) -> None:
         """Something has changed about this customer."""
-        if self._customers is None or customer in self._customers:
-            self._changed.add(customer)
+        self.add_all((customer,))
+
+    def add_all(self, customers: Iterable[CustomerId]) -> None:
+        """Something has changed about these customers."""
+        if self._customers is not None:
+            customers = self._customers.intersection(customers)
+        self._changed.update(customers)
+        if self._changed:
             self._waking.ring((self._bell,))
 
 

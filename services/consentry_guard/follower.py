@@ -81,7 +81,7 @@ class Follower:
         self._first_interests = 0  # those up to this number were said when the connection was made
         # Wanted since, and by which interest, of which nothing has come yet: what does come may be of a wish before it.
         self._unheard: dict[str, int] = {}
-        # Standings in use that changed by news of a connection whose first lease does not count yet.
+        # Standings that a connection whose first lease does not count yet has told, and that were others in use.
         self._early: dict[tuple[PartnerId, CustomerId], None] = {}
         self._candidate: Heard | None = None
         self._leases = Leases()
@@ -182,13 +182,13 @@ class Follower:
         self._hear(message.interest)
         credentials = [credential for credential in message.credentials if self._is_told(credential.name)]
         standings = [standing for standing in message.standings if self._wants(standing)]
-        changed = Applied()
+        changed, differing = Applied(), self._changes(credentials, standings)
         if self._in_use.takes(message.revision):
-            changed = self._changes(credentials, standings)
+            changed = differing
             self._in_use.apply(credentials, standings)
         if self._incoming is not None:
             self._incoming.apply(credentials, standings)
-            self._early |= dict.fromkeys(changed.standings)
+            self._early |= dict.fromkeys(differing.standings)
         answered, reply = self._complete(message)
         adopted = self._adopt()
         return Applied(
@@ -271,12 +271,12 @@ class Follower:
             return Applied()
         former, self._in_use, self._incoming = self._in_use, self._incoming, None
         reply = () if self._in_use.revision is None else (Acknowledgement(self._in_use.revision),)
-        # What changed on this connection is told again: only now does what is in use show all that came before it.
+        # What changed on this connection is told again: only now does what is in use show all that came before it. All that it
+        # told was compared as it came, so that this step is short, however many customers there are.
         changed, self._early = self._early, {}
         for partner, customers in former.standings.items():
-            for customer, standing in customers.items():
-                if self._in_use.standing(partner, customer) != standing:
-                    changed[partner, customer] = None
+            for customer in customers.keys() - self._in_use.standings.get(partner, {}).keys():
+                changed[partner, customer] = None
         return Applied(
             tuple((name, facts) for name, facts in former.credentials.items() if self.credential(name) != facts),
             tuple(changed),

@@ -17,6 +17,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -54,6 +55,7 @@ from consentry_rule import CustomerId, Instant, Key, Network, PartnerId, Token, 
 
 _log = logging.getLogger(__name__)
 _IDLE_NAMES = 10_000  # that no call uses, and that are followed all the same: some megabytes
+_DUE_AT_ONCE = 500  # ends that have come: some milliseconds
 _PATIENCE = 5.0  # seconds that a new call waits for facts before it is told to come back
 
 _OF_RIGHTS = (Unauthenticated, PermissionDenied, ResourceExhausted)  # the refusals that the audit log is told of
@@ -288,8 +290,7 @@ class Guard:
                 future.set_result(None)
         for name, former in applied.credentials:
             self._credential_changed(name, former)
-        for partner, customer in applied.standings:
-            self._standing_changed(partner, customer)
+        self._standings_changed(applied.standings)
         self._look_at_the_lease()
 
     def _credential_changed(self, name: str, former: Key | Token | None) -> None:
@@ -303,25 +304,30 @@ class Guard:
             if self._end_if_denied(call):
                 continue
             for changes in call.changes:
-                for customer in touched:
-                    changes.add(customer)
+                changes.add_all(touched)
 
-    def _standing_changed(self, partner: PartnerId, customer: CustomerId) -> None:
-        standing = self._follower.standing(partner, customer)
-        if standing is not None:
-            self._deadlines.add(next_end(None, None, standing, self._now()), (partner, customer))
-        for call in self._calls.of_partner(partner):
-            # A call that watches its coverage narrows by itself; any other ends when what it hands out is denied.
-            for changes in call.changes:
-                changes.add(customer)
-            if not call.changes:
-                self._end_if_denied(call)
+    def _standings_changed(self, changed: Iterable[tuple[PartnerId, CustomerId]]) -> None:
+        now = self._now()
+        customers: dict[PartnerId, set[CustomerId]] = {}
+        for partner, customer in changed:
+            standing = self._follower.standing(partner, customer)
+            if standing is not None:
+                self._deadlines.add(next_end(None, None, standing, now), (partner, customer))
+            customers.setdefault(partner, set()).add(customer)
+        for partner, touched in customers.items():
+            for call in self._calls.of_partner(partner):
+                # A call that watches its coverage narrows by itself; any other ends when what it hands out is denied.
+                for changes in call.changes:
+                    changes.add_all(touched)
+                if not call.changes:
+                    self._end_if_denied(call)
 
     def _end_if_denied(self, call: Call) -> bool:
         try:
             call.check() if not call.changes else call.check_credential()
         except ConsentryError as denial:
-            call.open_call.end(denial)
+            # It writes nothing more from here on. A key may have a thousand streams: they are told a slice at a time.
+            call.open_call.end(denial, self._waking)
             return True
         return False
 
@@ -372,16 +378,17 @@ class Guard:
             if self._calls:
                 _log.warning("lease lost: ending %d calls", len(self._calls))
             self._end_all()
-        for subject in tuple(self._deadlines.due(self._follower.authority_now(now))):
+        # What is left is due at once, in another step. Nothing waits for it but news: each write looks for itself.
+        due = tuple(islice(self._deadlines.due(self._follower.authority_now(now)), _DUE_AT_ONCE))
+        for subject in due:
             if isinstance(subject, str):
                 self._credential_changed(subject, self._follower.credential(subject))
-            else:
-                self._standing_changed(*subject)
+        self._standings_changed(subject for subject in due if not isinstance(subject, str))
         self._set_timer(now)
 
     def _end_all(self) -> None:
         for call in self._calls:
-            call.open_call.end(lease_lost(return_after(len(self._calls))))
+            call.open_call.end(lease_lost(return_after(len(self._calls))), self._waking)
 
     def _now(self) -> Instant:
         return self._follower.authority_now(self._clock.boot())

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from consentry_core.errors import InvalidArgument
 from consentry_devices.alarms import Alarm
-from consentry_devices.feed import group
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.frames import Frame, Loss
 from consentry_devices.inventory import InventoryChange
 from consentry_rule import Instant
-from support.device_frames import NORTH, NOW, SECOND, device, frame, sensor, stream, telemetry
+from support.device_frames import NORTH, NOW, SECOND, PlainEncoder, device, frame, sensor, stream, telemetry
 from support.device_logs import ENGINES, Keeper
 from support.snapshots import Whole, snapshot_of
 
@@ -64,22 +63,12 @@ async def test_within_one_group_what_is_made_anew_after_its_end_is_there(keeper:
         assert [event.number for event in snapshot.alarms] == [2]
 
 
-async def test_very_many_sensors_go_in_several_entries_before_what_they_are_of(
-    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group, "_DELETED_IN_ENTRY", 2)
-    sensors = tuple(sensor(id=f"s{number}") for number in range(5))
+async def test_a_change_that_is_too_large_for_one_entry_is_several(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PlainEncoder, "inventory_changes", lambda *_: [b"one", b"two", b"three"])
     async with keeper.open() as it:
-        await it.append(frame(1, inventory=InventoryChange(NOW, devices=(device(),), sensors=sensors)))
-        await it.append(frame(2, inventory=InventoryChange(NOW, devices=(device("pdu"),), deleted_devices=("ups",))))
-        assert [entry.payload for entry in (await it.entries())[1:]] == [
-            b"north ['pdu'] ",
-            b"north [] [('ups', 's0'), ('ups', 's1')]",
-            b"north [] [('ups', 's2'), ('ups', 's3')]",
-            b"north [] [('ups', 's4')]",
-            b"north [] ['ups']",
-        ]
-        assert [each.id for each in (await snapshot_of(it.state, NORTH)).devices] == ["pdu"]
+        await it.append(frame(1, inventory=InventoryChange(NOW, devices=(device(),))))
+        assert [(entry.seq, entry.payload) for entry in await it.entries()] == [(1, b"one"), (2, b"two"), (3, b"three")]
+        assert [each.id for each in (await snapshot_of(it.state, NORTH)).devices] == ["ups"]
 
 
 async def test_a_loss_is_an_entry_of_telemetry(keeper: Keeper) -> None:

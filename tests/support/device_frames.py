@@ -1,5 +1,7 @@
 """Frames as the appender takes them, for tests that need no gateway."""
 
+from collections.abc import Iterable
+
 from consentry_devices import columns
 from consentry_devices.alarms import Alarm, AlarmEvent
 from consentry_devices.frames import Frame, Loss, StreamKey, TelemetryBlock
@@ -60,10 +62,10 @@ def frame(
 class PlainEncoder:
     """An encoder for tests that only look at what is logged, not at its form."""
 
-    def inventory_change(self, customer: CustomerId, change: InventoryChange) -> bytes:
+    def inventory_changes(self, customer: CustomerId, change: InventoryChange) -> Iterable[bytes]:
         things = [thing.id for things in (change.locations, change.devices, change.sensors) for thing in things]
         gone = [*change.deleted_locations, *change.deleted_devices, *change.deleted_sensors]
-        return f"{customer} {things} {gone or ''}".encode()
+        return [f"{customer} {things} {gone or ''}".encode()]
 
     def alarm_event(self, customer: CustomerId, event: AlarmEvent) -> bytes:
         return f"{customer} {event.alarm.id} {event.number} {event.kind.name}".encode()

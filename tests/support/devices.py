@@ -4,7 +4,7 @@ No authority: what is tested with it is what the service does at every decision,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -238,10 +238,10 @@ class RuleCall:
     def standing(self, customer: CustomerId) -> Standing:
         return self._standing(customer)
 
-    def standings(self) -> Iterable[Standing]:
+    def customers(self) -> Sequence[CustomerId]:
         key = self._key
         return [
-            standing
+            customer
             for (partner, customer), standing in self._gate.standings.items()
             if partner == key.partner and standing.demo == (key.kind is KeyKind.DEMO)
             if self._all or customer in self._followed

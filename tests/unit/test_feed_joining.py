@@ -12,6 +12,7 @@ from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.feed.reader import Reader
 from consentry_devices.feed.ring import BATCH_BYTES
 from consentry_devices.rpc.events import FIELDS
+from consentry_devices.rpc.inventory_part import pieces
 from consentry_rule import CustomerId, DataClass, Instant
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SECOND, SOUTH, telemetry
@@ -48,7 +49,7 @@ def all_of(messages: Sequence[Message]) -> list[object]:
 
 
 def test_who_may_have_the_same_gets_the_very_same() -> None:
-    joining = Joining(FIELDS)
+    joining = Joining(FIELDS, pieces)
     entries = [entry(1), entry(2, SOUTH), entry(3)]
     both, again = reader((NORTH, 0), (SOUTH, 0)), reader((NORTH, -5), (SOUTH, 0))
     (first,) = joining.messages(entries, both)
@@ -62,7 +63,7 @@ def test_who_may_have_the_same_gets_the_very_same() -> None:
 
 
 def test_who_may_have_a_part_gets_that_part() -> None:
-    joining = Joining(FIELDS)
+    joining = Joining(FIELDS, pieces)
     entries = [entry(1), entry(2)]
     list(joining.messages(entries, reader((NORTH, 0))))
     (message,) = joining.messages(entries, reader((NORTH, 1)))
@@ -71,7 +72,7 @@ def test_who_may_have_a_part_gets_that_part() -> None:
 
 
 def test_what_was_made_is_forgotten_when_it_is_too_much() -> None:
-    joining, eyes = Joining(FIELDS, max_bytes=BATCH_BYTES), reader((NORTH, 0))
+    joining, eyes = Joining(FIELDS, pieces, max_bytes=BATCH_BYTES), reader((NORTH, 0))
     entries = [entry(1, size=1_000)]
     (made,) = joining.messages(entries, eyes)
     assert next(iter(joining.messages(entries, eyes))) is made
@@ -82,7 +83,7 @@ def test_what_was_made_is_forgotten_when_it_is_too_much() -> None:
 
 def test_messages_end_where_they_are_long_enough() -> None:
     blocks = [entry(seq, size=BATCH_BYTES // 3) for seq in range(1, 8)]
-    messages = list(Joining(FIELDS).messages(blocks, reader((NORTH, 0))))
+    messages = list(Joining(FIELDS, pieces).messages(blocks, reader((NORTH, 0))))
     assert [message.seq for message in messages] == [2, 4, 6, 7]
     assert all(len(message.event) <= BATCH_BYTES + 1_000 for message in messages)
 
@@ -112,7 +113,7 @@ def test_shared_or_not_it_is_the_same(
     for customer, _ in consents:
         if DataClass.TELEMETRY in (classes or DataClass):
             eyes.told(customer, DataClass.TELEMETRY, told)
-    joining = Joining(FIELDS)
+    joining = Joining(FIELDS, pieces)
     alone = all_of(list(joining.one_by_one(log, eyes.open_payload)))
     assert all_of(list(joining.messages(log, eyes))) == alone
     assert all_of(list(joining.messages(log, eyes))) == alone

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 
 from consentry_core import errors
+from consentry_core.waking import Waking
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
@@ -51,6 +52,7 @@ class OpenCall:
         "metadata",
         "method",
         "on_request",
+        "owed",
         "peer_of",
         "request_id",
         "streaming",
@@ -80,6 +82,8 @@ class OpenCall:
         """How many writes of its stream were begun."""
         self._writing = False
         self._woken = False
+        self.owed = False
+        """See `Rung.owed`."""
         self._over = False
 
     @property
@@ -87,12 +91,22 @@ class OpenCall:
         """Whether it waits for its client to read."""
         return self._writing
 
-    def end(self, error: errors.ConsentryError) -> None:
-        """End the call with this error. The first reason counts; a call that is over stays as it ended."""
+    def end(self, error: errors.ConsentryError, waking: Waking | None = None) -> None:
+        """End the call with this error. The first reason counts; a call that is over stays as it ended.
+
+        From here on it writes nothing. Its client is told at once, or when `waking` comes to it: thousands may end together.
+        """
         if self._over or self._ending is not None:
             return
         self._ending = error
-        if not self._writing and self._task is not None and self._task is not asyncio.current_task():
+        if waking is None:
+            self.ring()
+        else:
+            waking.ring((self,))
+
+    def ring(self) -> None:
+        """Let a call that was ended tell its client so."""
+        if not (self._over or self._woken or self._writing or self._task is None or self._task is asyncio.current_task()):
             self._woken = self._task.cancel()  # caught in `answer`, which answers with the error
 
     def check(self) -> None:

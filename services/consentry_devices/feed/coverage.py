@@ -1,6 +1,6 @@
 """What a reader asks about its coverage, and what it says of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -28,8 +28,8 @@ class Coverage(Protocol):
         """How the customer stands towards the reader's partner."""
         ...
 
-    def standings(self) -> Iterable[Standing]:
-        """How all customers that are followed stand."""
+    def customers(self) -> Sequence[CustomerId]:
+        """The customers that are followed, at this moment."""
         ...
 
     def listed_number(self, customer: CustomerId) -> int:

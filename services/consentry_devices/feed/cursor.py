@@ -21,6 +21,7 @@ _FIELDS = struct.Struct(">B8s8s8sBQQqQQq8s8s8s")
 _VERSION = 2
 _TAG_BYTES = 16
 _DIGEST_BYTES = 8
+_BEFORE_PART = "\n"
 NOTHING = bytes(_DIGEST_BYTES)
 """The digest of no members."""
 
@@ -60,7 +61,7 @@ class Place:
     `seq`: the entries up to this one. `telemetry`: of blocks of readings only those up to this one, because some of the values
     after it are still to be told; and, up to `seq`, those of the devices that come no later than `device`, see `device_key`.
     `folded`: readings up to `telemetry` that were folded and that no message has counted yet. `take_time`: when the last entry
-    was taken in up to which everything has been dealt with.
+    was taken in up to which everything has been dealt with. `part`: of the entry after `seq` so many things have been told.
     """
 
     seq: int
@@ -68,6 +69,7 @@ class Place:
     take_time: Instant
     folded: int = 0
     device: str = ""
+    part: int = 0
 
     @classmethod
     def at(cls, seq: int, take_time: Instant) -> "Place":
@@ -78,17 +80,25 @@ class Place:
         """Whether an entry, one after `telemetry`, has been dealt with."""
         if entry.seq > self.seq:
             return False
-        return entry.kind is not Kind.TELEMETRY or device_key(entry) <= self.device
+        device, _, sensor = self.device.partition(BEFORE_SENSOR)
+        key = device_key(entry)
+        return entry.kind is not Kind.TELEMETRY or key < device or (key == device and not sensor)
 
     def moved_to(self, seq: int, take_time: Instant) -> "Place":
         """The place of a reader that tells everything, once it has told what was left up to this entry."""
         if seq < self.seq:
             return replace(self, telemetry=seq, take_time=take_time)
-        return Place.at(seq, take_time)
+        return replace(Place.at(seq, take_time), part=self.part if seq == self.seq else 0)
+
+
+BEFORE_SENSOR = "\0"
 
 
 def device_key(entry: Entry) -> str:
-    """What devices are ordered by when their values are told after having been folded."""
+    """What devices are ordered by when their values are told after having been folded.
+
+    In a place, `BEFORE_SENSOR` and a sensor's id may follow: of that device, only the values up to that sensor have been told.
+    """
     return f"{entry.customer}/{entry.device}"
 
 
@@ -143,8 +153,8 @@ class Cursors:
             _VERSION, self._store, self._reader, self._run_of(place.seq), cursor.phase.value, place.seq, place.telemetry,
             place.take_time, place.folded, known.number, known.time, known.epoch, known.key, known.members,
         )  # fmt: skip
-        if place.device:
-            fields += place.device.encode()
+        if place.device or place.part:
+            fields += f"{place.device}{_BEFORE_PART}{place.part or ''}".encode()
         return base64url(fields + self._tag(fields))
 
     def read(self, text: str) -> Cursor:
@@ -169,7 +179,8 @@ class Cursors:
         if seq > self._log.tail() or run != self._run_of(seq):
             raise OutOfRange("the store was restored from a copy that is older than the cursor; start again with a snapshot")
         known = Known(epoch, number, Instant(time), key, members)
-        place = Place(seq, telemetry, Instant(take_time), folded, told[_FIELDS.size :].decode())
+        device, _, part = told[_FIELDS.size :].decode().partition(_BEFORE_PART)
+        place = Place(seq, telemetry, Instant(take_time), folded, device, int(part or 0))
         return Cursor(place, known, Phase(phase))
 
     def _run_of(self, seq: int) -> bytes:

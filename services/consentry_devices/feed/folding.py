@@ -6,17 +6,18 @@ stands before the first value that is pending. When the values are too many for 
 order, and the cursor says how far that has got.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from consentry_core import names
 from consentry_devices import columns
-from consentry_devices.feed.cursor import Place, device_key
+from consentry_devices.feed.cursor import BEFORE_SENSOR, Place, device_key
 from consentry_devices.feed.log import Entry
 from consentry_guard import Access
 from consentry_rule import CustomerId, DataClass, Instant
 
 _MESSAGE_BYTES = 64 * 1024
+_READING_BYTES = 24  # without its sensor's id and its text
 _LONG_AGO = Instant(-(2**63))
 
 OpenedFrom = Callable[[CustomerId], Instant | None]
@@ -40,6 +41,22 @@ class _Pending:
     device: str
     values: dict[str, tuple[Instant, float | str]] = field(default_factory=dict)
     folded: int = 0
+
+    def first(self, size: int) -> Mapping[str, tuple[Instant, float | str]]:
+        """All values if they make about so many bytes or fewer, else the first of them, by sensor."""
+        if sum(map(_size, self.values, self.values.values())) <= size:
+            return self.values
+        some: dict[str, tuple[Instant, float | str]] = {}
+        for sensor in sorted(self.values):
+            size -= _size(sensor, self.values[sensor])
+            if size < 0 and some:
+                break
+            some[sensor] = self.values[sensor]
+        return some if len(some) < len(self.values) else self.values
+
+
+def _size(sensor: str, value: tuple[Instant, float | str]) -> int:
+    return len(sensor) + _READING_BYTES + (4 * len(value[1]) if isinstance(value[1], str) else 0)
 
 
 class Folding:
@@ -85,11 +102,16 @@ class Folding:
     def moved_to(self, seq: int, take_time: Instant) -> None:
         """Everything up to this entry has been looked at."""
         if self._values or self._order or seq < self._behind:
-            self._place = replace(self._place, seq=max(seq, self._place.seq))
+            if seq > self._place.seq:
+                self._place = replace(self._place, seq=seq, part=0)
             return
         self._uncounted += sum(pending.folded for pending in self._devices.values())
         self._devices.clear()
         self._place = replace(Place.at(seq, take_time), folded=self._uncounted)
+
+    def told_part(self, part: int) -> None:
+        """So many things of the entry after the last one that was looked at have been told."""
+        self._place = replace(self._place, part=part)
 
     def told(self, customer: CustomerId, block: bytes) -> None:
         """A snapshot has told this block: what is older is no news."""
@@ -114,33 +136,54 @@ class Folding:
             if not self._values:
                 return None
             self._order = sorted(self._devices, reverse=True)
+            self._leave_out_told()
         blocks: list[bytes] = []
         accesses: set[Access] = set()
         count, size = self._uncounted, 0
         self._uncounted = 0
         while self._order and (size < _MESSAGE_BYTES or not self._values):  # what is left then only counts
-            key = self._order.pop()
-            pending = self._devices.pop(key, None)
+            key = self._order[-1]
+            pending = self._devices.get(key)
             if pending is None:
+                self._order.pop()
                 continue  # dropped meanwhile
-            self._values -= len(pending.values)
-            block = self._block(key, pending, opened_from(pending.customer))
-            count += pending.folded
+            some = pending.first(_MESSAGE_BYTES)
+            last = some is pending.values
+            self._values -= len(some)
+            block = self._block(key, pending, some, opened_from(pending.customer))
+            if last:
+                del self._devices[self._order.pop()]
+                count += pending.folded
+            else:
+                pending.values = {sensor: value for sensor, value in pending.values.items() if sensor not in some}
             if block is not None:
                 blocks.append(block)
                 size += len(block)
                 accesses.add((pending.customer, DataClass.TELEMETRY))
-            self._place = replace(self._place, device=key, folded=0)
+            device = key if last else f"{key}{BEFORE_SENSOR}{max(some)}"
+            # What is not counted yet waits for a message that is sent, and for the last one of a device.
+            self._place = replace(self._place, device=device, folded=0)
         if not blocks:
             self._uncounted = count
         if not self._order:
-            self._place = replace(Place.at(self._place.seq, take_time), folded=self._uncounted)
+            self._place = replace(Place.at(self._place.seq, take_time), folded=self._uncounted, part=self._place.part)
         return Folded(tuple(blocks), count, frozenset(accesses)) if blocks else None
 
-    def _block(self, key: str, pending: _Pending, start: Instant | None) -> bytes | None:
+    def _leave_out_told(self) -> None:
+        """Of a device that had been told of in part, what was told."""
+        key, _, last = self._place.device.partition(BEFORE_SENSOR)
+        pending = self._devices.get(key)
+        if last and pending is not None:
+            left = {sensor: value for sensor, value in pending.values.items() if sensor > last}
+            self._values -= len(pending.values) - len(left)
+            pending.values = left
+
+    def _block(
+        self, key: str, pending: _Pending, values: Mapping[str, tuple[Instant, float | str]], start: Instant | None
+    ) -> bytes | None:
         if start is None:
             return None
-        rows = [(sensor, time, value) for sensor, (time, value) in pending.values.items() if time >= start]
+        rows = [(sensor, time, value) for sensor, (time, value) in values.items() if time >= start]
         if not rows:
             return None
         self._newest.setdefault(key, {}).update((sensor, time) for sensor, time, _ in rows)

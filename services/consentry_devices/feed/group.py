@@ -18,8 +18,6 @@ REMEMBERED_FRAMES = 1_000
 """Of how many of its last frames a numbering keeps the digest."""
 
 _LARGEST_MEMORY = 1_000
-_DELETED_IN_ENTRY = 10_000
-"""How many sensors one entry says are gone: with the longest names, within the 4 MiB that clients take by default."""
 
 
 class Known(Protocol):
@@ -117,8 +115,7 @@ class Group:
         self.take_time = max(self.take_time, frame.time)
         self._log_alarms(customer, happened.ended, late=False)
         if happened.inventory:
-            for piece in happened.inventory.pieces(_DELETED_IN_ENTRY):
-                payload = self._encoder.inventory_change(customer, piece)
+            for payload in self._encoder.inventory_changes(customer, happened.inventory):
                 self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
             self.changes.append((customer, happened.inventory))
             for device, sensor in happened.inventory.deleted_sensors:

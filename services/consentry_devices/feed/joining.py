@@ -11,6 +11,7 @@ Whether a message may be written is another question: it is asked of the guard f
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Protocol
 
 from consentry_devices.feed.log import Entry, Kind
@@ -25,12 +26,16 @@ _AROUND = 1_000  # about the bytes that are remembered of a batch besides its me
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The event of one WatchResponse, encoded; what it holds, and how much of each; the log's entry that it goes up to."""
+    """The event of one WatchResponse, encoded; what it holds, and how much of each; the log's entry that it goes up to.
+
+    `part`: with it so many things of that entry have been told, and others follow; 0: all of it.
+    """
 
     event: bytes
     accesses: frozenset[Access]
     seq: int
     held: Mapping[Access, Handed]
+    part: int = 0
 
 
 @dataclass(slots=True)
@@ -63,6 +68,10 @@ class Fields:
     of: Mapping[Kind, int]
 
 
+Pieces = Callable[[bytes, int], Iterable[tuple[bytes, int]]]
+"""A stored inventory change as several that are no larger than a message may be; see `rpc.inventory_part.pieces`."""
+
+
 @dataclass(slots=True)
 class _Known:
     """What has been made of a batch of entries."""
@@ -75,8 +84,9 @@ class _Known:
 class Joining:
     """See the module. What was made is remembered up to `max_bytes`; what was used longest ago goes."""
 
-    def __init__(self, fields: Fields, *, max_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, fields: Fields, pieces: Pieces, *, max_bytes: int = 16 * 1024 * 1024) -> None:
         self._fields = fields
+        self._pieces = pieces
         self._max_bytes = max_bytes
         self._known: OrderedDict[tuple[int, int], _Known] = OrderedDict()
         self._bytes = 0
@@ -113,12 +123,17 @@ class Joining:
         while self._bytes > self._max_bytes:
             self._bytes -= self._known.popitem(last=False)[1].bytes
 
-    def one_by_one(self, entries: Iterable[Entry], open_payload: Callable[[Entry], bytes | None]) -> Iterator[Message]:
-        """The messages for one reader alone, lazily: what is open of an entry is asked when its message is made."""
+    def one_by_one(
+        self, entries: Iterable[Entry], open_payload: Callable[[Entry], bytes | None], part: int = 0
+    ) -> Iterator[Message]:
+        """The messages for one reader alone, lazily: what is open of an entry is asked when its message is made.
+
+        Of the first entry so many things have been told.
+        """
         blocks: list[bytes] = []
         accesses: set[Access] = set()
         size, last = 0, 0
-        for entry in entries:
+        for entry, told in zip(entries, chain((part,), repeat(0)), strict=False):
             payload = open_payload(entry)
             if payload is None:
                 continue
@@ -127,7 +142,7 @@ class Joining:
                 yield self._telemetry(blocks, accesses, last)
                 blocks, accesses, size = [], set(), 0
             if not is_block:
-                yield self.alone(entry, payload)
+                yield from self.alone(entry, payload, told)
                 continue
             blocks.append(payload)
             accesses.add((entry.customer, entry.data_class))
@@ -135,12 +150,14 @@ class Joining:
         if blocks:
             yield self._telemetry(blocks, accesses, last)
 
-    def alone(self, entry: Entry, payload: bytes) -> Message:
-        """The message of an entry that is no block of readings."""
-        event = delimited(self._fields.of[entry.kind], payload)
+    def alone(self, entry: Entry, payload: bytes, part: int = 0) -> Iterator[Message]:
+        """The messages of an entry that is no block of readings: of a large inventory change several, made one by one."""
         access = entry.customer, entry.data_class
         devices = frozenset() if entry.device is None else frozenset({entry.device})
-        return Message(event, frozenset({access}), entry.seq, {access: Handed(devices=devices)})
+        pieces = self._pieces(payload, part) if entry.kind is Kind.INVENTORY else ((payload, 0),)
+        for piece, told in pieces:
+            event = delimited(self._fields.of[entry.kind], piece)
+            yield Message(event, frozenset({access}), entry.seq, {access: Handed(devices=devices)}, told)
 
     def _telemetry(self, blocks: Sequence[bytes], accesses: Iterable[Access], last: int) -> Message:
         joined = b"".join([delimited(self._fields.devices, block) for block in blocks])

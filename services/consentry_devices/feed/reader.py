@@ -5,8 +5,9 @@ was withdrawn and is valid again is removed and added, with a gap between, wheth
 with a cursor.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
 from typing import TypeAlias
 
 from consentry_core.errors import ConsentryError
@@ -26,6 +27,10 @@ InventoryPart: TypeAlias = Callable[[CustomerId, bytes], bytes | None]
 _NOT_TOLD = 2**63
 """Beyond every entry: of this class nothing is handed out."""
 _NO_CLASSES: frozenset[DataClass] = frozenset()
+
+
+_SORTED_AT_ONCE = 2_000  # some two milliseconds
+_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,13 @@ class Reader:
         self._wanted = wanted
         self._inventory_part = inventory_part
         self._members: dict[CustomerId, _Member] = {}
+        self._afters: dict[frozenset[tuple[DataClass, int]], Mapping[DataClass, int]] = {}
         self._digest = NOTHING
         self._left: set[CustomerId] = set()
         self._closed: dict[CustomerId, frozenset[DataClass]] = {}  # members' classes that were open once
 
     @property
-    def members(self) -> Iterable[CustomerId]:
+    def members(self) -> Collection[CustomerId]:
         """Who is told about."""
         return self._members.keys()
 
@@ -68,39 +74,50 @@ class Reader:
         epoch = digest(self._coverage.authority_epoch())
         return Known(epoch, self._coverage.revision_number(), time, self._key, self._digest)
 
-    # Who enters and who leaves
+    # Who enters and who leaves. There may be a hundred thousand customers, so each of these can be left alone between two
+    # steps, for as long as one likes: what is said of a customer is decided in one step, and what changes about it later is
+    # another change. A step may have nothing to say.
 
-    def start(self, position: int) -> Iterator[Change]:
+    def start(self, position: int) -> Iterator[Sequence[Change]]:
         """Begin at a position of the log; of named customers, those that are not covered are said to be removed."""
-        for customer in self._candidates():
-            yield from self._look(customer, position, say_missing=bool(self._wanted.customers))
+        for customer in _in_order(self._wanted.customers or self._coverage.customers()):
+            if customer is None:
+                yield ()
+            else:
+                yield tuple(self._look(customer, position, say_missing=bool(self._wanted.customers)))
 
-    def resume(self, cursor: Cursor, position: int) -> Iterator[Change]:
+    def resume(self, cursor: Cursor, position: int) -> Iterator[Sequence[Change]]:
         """Go on after a cursor, at a position: what was covered then and still is goes on in silence.
 
         If the start that the cursor is of was not complete, those who have stayed enter once more.
         """
         away = Away(self._coverage, self._wanted, self._open_classes, cursor, self._key)
-        for customer, fate in away.fates(self._candidates()).items():
-            if fate is Fate.STAYED and cursor.phase in {Phase.STARTED, Phase.TELLING}:
-                yield from self._stay(customer, position, away)
-                continue
-            if fate in {Fate.INTERRUPTED, Fate.RETURNED}:
-                self._left.add(customer)
-            if fate is Fate.INTERRUPTED:
-                yield Removed(customer, None)
-            left = fate is Fate.LEFT or (fate is Fate.PASSED and cursor.phase is not Phase.STARTED)
-            as_then = cursor.phase is Phase.ENTERING and fate in {Fate.STAYED, Fate.ENTERED}
-            for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or left):
-                yield replace(change, opened=_NO_CLASSES) if as_then and isinstance(change, Added) else change
+        customers = self._wanted.customers or self._coverage.customers()
+        for customer in customers:
+            away.weigh(customer)
+            yield ()
+        away.weighed()
+        for each in _in_order(customers):
+            yield () if each is None else tuple(self._come_back(each, away, cursor.phase, position))
 
-    def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Change]:
+    def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Sequence[Change]]:
         """What to say, now that something may have changed about these customers."""
-        for customer in sorted(customers):
-            yield from self._look(customer, position, say_missing=False)
+        for customer in _in_order(customers):
+            yield () if customer is None else tuple(self._look(customer, position, say_missing=False))
 
-    def _candidates(self) -> Sequence[CustomerId]:
-        return sorted(self._wanted.customers or (standing.customer for standing in self._coverage.standings()))
+    def _come_back(self, customer: CustomerId, away: Away, phase: Phase, position: int) -> Iterator[Change]:
+        fate = away.fate(customer)
+        if fate is Fate.STAYED and phase in {Phase.STARTED, Phase.TELLING}:
+            yield from self._stay(customer, position, away)
+            return
+        if fate in {Fate.INTERRUPTED, Fate.RETURNED}:
+            self._left.add(customer)
+        if fate is Fate.INTERRUPTED:
+            yield Removed(customer, None)
+        left = fate is Fate.LEFT or (fate is Fate.PASSED and phase is not Phase.STARTED)
+        as_then = phase is Phase.ENTERING and fate in {Fate.STAYED, Fate.ENTERED}
+        for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or left):
+            yield replace(change, opened=_NO_CLASSES) if as_then and isinstance(change, Added) else change
 
     def _stay(self, customer: CustomerId, position: int, away: Away) -> Iterator[Change]:
         classes = self._open_classes(customer)
@@ -134,8 +151,14 @@ class Reader:
             yield Added(customer, classes, entered, missed=entered & closed)
 
     def _enter(self, customer: CustomerId, member: _Member) -> None:
-        self._members[customer] = member
+        self._members[customer] = self._shared(member)
         self._digest = laid_over(self._digest, digest(customer))
+
+    def _shared(self, member: _Member) -> _Member:
+        """The same, of the same parts as others: nearly all stand at one place, and there are a hundred thousand."""
+        if len(self._afters) >= _REMEMBERED:
+            self._afters.clear()
+        return _Member(self._afters.setdefault(frozenset(member.after.items()), member.after), member.opened)
 
     def _leave(self, customer: CustomerId) -> None:
         del self._members[customer]
@@ -170,13 +193,17 @@ class Reader:
 
     def _tell_from(self, customer: CustomerId, data_class: DataClass, seq: int) -> None:
         member = self._members[customer]
-        self._members[customer] = replace(member, after={**member.after, data_class: seq})
+        self._members[customer] = self._shared(replace(member, after={**member.after, data_class: seq}))
 
-    def missing(self, removals: Removals, seq: int, telemetry: int) -> Iterator[Missing]:
-        """What members have missed that were told everything up to `seq`, and of readings up to `telemetry`."""
+    def missing(self, removals: Removals, seq: int, telemetry: int) -> Iterator[Missing | None]:
+        """What members have missed that were told everything up to `seq`, and of readings up to `telemetry`.
+
+        None for each that has missed nothing: as with those who enter, whoever asks may pause between two.
+        """
         for customer, removed in removals.items():
             member = self._members.get(customer)
             if member is None:
+                yield None
                 continue
             opened_from = self._coverage.opened_from(customer)
             missed = [
@@ -191,6 +218,8 @@ class Reader:
                     self._tell_from(customer, data_class, removed[data_class].seq)
                 until = max(removed[data_class].until for data_class in missed)
                 yield Missing(customer, frozenset(missed), until)
+            else:
+                yield None
 
     # What of an entry
 
@@ -234,3 +263,13 @@ class Reader:
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
         """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""
         return self._coverage.denied(accesses)
+
+
+def _in_order(customers: Iterable[CustomerId]) -> Iterator[CustomerId | None]:
+    """The customers in order; None between two pieces of the sorting."""
+    unsorted = list(customers)
+    runs: list[list[CustomerId]] = []
+    for start in range(0, len(unsorted), _SORTED_AT_ONCE):
+        runs.append(sorted(unsorted[start : start + _SORTED_AT_ONCE]))
+        yield None
+    yield from merge(*runs)

@@ -10,7 +10,7 @@ Of customers that an authority restored from an older copy does not know at all,
 said: a cursor names nobody. Nothing is handed out of them, and when they come back they enter.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
 
 from consentry_devices.feed.coverage import Coverage
@@ -45,18 +45,26 @@ class Away:
         self._same_key = key == known.key
         self._same_history = digest(coverage.authority_epoch()) == known.epoch
         self._trusted = self._same_history and (self._same_key or cursor.phase is Phase.STARTED)
+        self._members = NOTHING
+        self._passed_is_left = False
         self._unlisted = {customer: (on, off) for customer, on, off in coverage.unlisted()} if self._same_key else {}
 
-    def fates(self, customers: Iterable[CustomerId]) -> dict[CustomerId, Fate]:
-        """The fate of each."""
-        fates = {customer: self._fate(customer) for customer in customers}
-        if self._trusted and not self._same_key and _members(fates) != self._known.members:
-            self._trusted = False
-            fates = {customer: self._fate(customer) for customer in fates}
-        if self._trusted and _members(fates) != self._known.members:
-            # Somebody was covered at the cursor, and again since, and all that is remembered is the last time.
-            fates = {customer: Fate.LEFT if fate is Fate.PASSED else fate for customer, fate in fates.items()}
-        return fates
+    def weigh(self, customer: CustomerId) -> None:
+        """Take into account that this is one of the customers in question. All of them are weighed before `weighed`."""
+        if self._trusted and self._fate(customer) in {Fate.STAYED, Fate.INTERRUPTED, Fate.LEFT}:
+            self._members = laid_over(self._members, digest(customer))
+
+    def weighed(self) -> None:
+        """Hold those who were told about at the cursor, as it seems, against the cursor: from here on fates can be asked."""
+        if self._trusted and self._members != self._known.members:
+            # With the same key: somebody was covered at the cursor, and again since, and the last time is what is remembered.
+            self._trusted = self._same_key
+            self._passed_is_left = self._same_key
+
+    def fate(self, customer: CustomerId) -> Fate:
+        """How it went, as of this step. Once all have been weighed."""
+        fate = self._fate(customer)
+        return Fate.LEFT if fate is Fate.PASSED and self._passed_is_left else fate
 
     def changed_classes(self, standing: Standing) -> frozenset[DataClass]:
         """The classes, of those asked for, that were opened or closed meanwhile, while the customer was covered."""
@@ -107,12 +115,3 @@ class Away:
         # What this history says of former times need not have been so in another one; but of who is not on a key's list its
         # holder learns nothing.
         return not never_listed and (standing.opened_number > 0 or not self._same_history)
-
-
-def _members(fates: dict[CustomerId, Fate]) -> bytes:
-    """The digest of those who were told about at the cursor."""
-    members = NOTHING
-    for customer, fate in fates.items():
-        if fate in {Fate.STAYED, Fate.INTERRUPTED, Fate.LEFT}:
-            members = laid_over(members, digest(customer))
-    return members

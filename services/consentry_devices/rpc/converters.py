@@ -1,5 +1,7 @@
 """From the domain to the API: ids become names, instants timestamps. The way back, for what gateways send, is `frames.py`."""
 
+from collections.abc import Iterable
+
 from consentry.devices.v1 import alarms_pb2, gap_pb2, inventory_pb2, telemetry_pb2
 from consentry_core import names
 from consentry_core.rpc.follow_wire import data_classes_to_wire
@@ -7,6 +9,8 @@ from consentry_core.rpc.times import optional_timestamp, to_timestamp
 from consentry_devices.alarms import Alarm, AlarmEvent
 from consentry_devices.frames import Loss
 from consentry_devices.inventory import Device, InventoryChange, Location, Sensor
+from consentry_devices.limits import GATEWAYS_OF_CUSTOMER
+from consentry_devices.rpc.inventory_part import pieces
 from consentry_devices.state import Reading
 from consentry_rule import CustomerId, DataClass, Instant
 
@@ -31,7 +35,7 @@ def to_device(customer: CustomerId, device: Device) -> inventory_pb2.Device:
         serial_number=device.serial_number,
         parent=device.parent and names.DEVICE.format(customer, device.parent),
         location=device.location and names.LOCATION.format(customer, device.location),
-        gateways=device.gateways,
+        gateways=device.gateways[:GATEWAYS_OF_CUSTOMER],
     )
 
 
@@ -99,9 +103,10 @@ def to_reading(customer: CustomerId, reading: Reading) -> telemetry_pb2.Reading:
 class WireEncoder:
     """See `consentry_devices.frames.Encoder`."""
 
-    def inventory_change(self, customer: CustomerId, change: InventoryChange) -> bytes:
-        """See `Encoder.inventory_change`."""
-        return to_inventory_change(customer, change).SerializeToString(deterministic=True)
+    def inventory_changes(self, customer: CustomerId, change: InventoryChange) -> Iterable[bytes]:
+        """See `Encoder.inventory_changes`."""
+        whole = to_inventory_change(customer, change).SerializeToString(deterministic=True)
+        return [piece for piece, _ in pieces(whole)]
 
     def alarm_event(self, customer: CustomerId, event: AlarmEvent) -> bytes:
         """See `Encoder.alarm_event`."""

@@ -8,6 +8,7 @@ from consentry_devices.feed.cursor import Cursors
 from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.watch_question import asked
 from consentry_devices.rpc.watching import Watching
+from consentry_devices.shares import Share
 from consentry_guard import guarded_call
 
 
@@ -26,11 +27,22 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         call = guarded_call()
         cursors = Cursors(self._cursor_key, self._feed.log, call.partner, question.filter.text)
         after = cursors.read(question.after_cursor) if question.start == "after_cursor" else None
-        changes = await (call.watch(question.filter.customers) if question.filter.customers else call.follow_all())
-        with self._feed.ring.listening() as bell:
-            changes.ring(bell)
-            watching = Watching(
-                feed=self._feed, question=question, call=call, changes=changes, bell=bell, cursors=cursors, after=after
-            )
+        key = call.identity.credential
+        with self._feed.ring.listening() as bell, Share(self._feed.watched, key) as share:
+            async with self._feed.starting.taken(key):
+                share.hold(len(question.filter.customers) + len(question.filter.devices))
+                changes = await (call.watch(question.filter.customers) if question.filter.customers else call.follow_all())
+                changes.ring(bell)
+                watching = Watching(
+                    feed=self._feed,
+                    question=question,
+                    call=call,
+                    changes=changes,
+                    bell=bell,
+                    cursors=cursors,
+                    after=after,
+                    share=share,
+                )
+                await watching.begin()
             async for message in watching.messages():
                 yield message

@@ -1,20 +1,25 @@
 """What all readers of the feed share."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 from consentry_core.clock import Clock
+from consentry_core.lanes import LoopTurns, Places
 from consentry_devices.feed.behind import Behind
 from consentry_devices.feed.joining import Joining
 from consentry_devices.feed.log import Entry, Log
 from consentry_devices.feed.ring import Ring
 from consentry_devices.rpc.events import FIELDS
+from consentry_devices.rpc.inventory_part import pieces
 from consentry_devices.rpc.snapshot import Snapshot
+from consentry_devices.shares import Shares
 from consentry_devices.state import State
 from consentry_rule import CustomerId
 
 _SNAPSHOTS = 2  # that are read from the database at the same time
+_STARTS, _STARTS_PER_KEY = 8, 2  # readers that find out whom they are told about: what they hold is known then
+_WAITING = 10_000  # there are no more streams of one key
+_CUSTOMERS_PER_KEY, _CUSTOMERS, _CUSTOMERS_AT_LEAST = 500_000, 2_000_000, 10_000  # some 150 bytes each
 
 
 class Feed:
@@ -25,10 +30,17 @@ class Feed:
         self.state = state
         self.ring = ring
         self.clock = clock
-        self.joining = Joining(FIELDS)
+        self.joining = Joining(FIELDS, pieces)
         """Makes messages."""
-        self.few_at_once = asyncio.Semaphore(_SNAPSHOTS)
+        self.turns = LoopTurns()
+        """For what readers do on the event loop that may be long."""
+        self.starting = Places("their start", in_all=_STARTS, per_lane=_STARTS_PER_KEY, waiting=_WAITING)
+        self.reading = Places("the current state", in_all=_SNAPSHOTS, per_lane=1, waiting=_WAITING)
         """For reading snapshots, so that whoever asks something small gets on meanwhile."""
+        self.watched = Shares(
+            "customers, counted once for each stream that is told of them",
+            per_lane=_CUSTOMERS_PER_KEY, in_all=_CUSTOMERS, least=_CUSTOMERS_AT_LEAST,
+        )  # fmt: skip
         self._behind = Behind(log)
         self._folder = folder
 

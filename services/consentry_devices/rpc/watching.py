@@ -3,21 +3,26 @@
 The order of things, and why none is missed: the reader's coverage is followed and its bell is hung up before it is asked where
 it stands; before each message, with nothing awaited in between, the changes of coverage are taken, so that whoever has left is
 in no message; and the guard checks every (customer, data class) of the message in the step that hands it over.
+
+A reader may be about a hundred thousand customers. So what it does about many of them it does in pieces, in turns with all
+other readers, and the keys take turns (`consentry_core.lanes`).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from consentry_core import names
 from consentry_core.clock import SECOND
 from consentry_core.errors import ConsentryError, OutOfRange
+from consentry_core.lanes import Pace
 from consentry_core.waking import Bell
 from consentry_devices.feed.coverage import Added, Change
 from consentry_devices.feed.cursor import Cursor, Cursors, Known, Phase, Place
 from consentry_devices.feed.folding import Folding
+from consentry_devices.feed.joining import Message
 from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.reader import Reader
+from consentry_devices.feed.reader import Missing, Reader
 from consentry_devices.held import of_blocks
 from consentry_devices.rpc import events
 from consentry_devices.rpc.inventory_part import part
@@ -25,10 +30,25 @@ from consentry_devices.rpc.outgoing import Outgoing
 from consentry_devices.rpc.shared import Feed
 from consentry_devices.rpc.snapshot import ORDER
 from consentry_devices.rpc.watch_question import Question
+from consentry_devices.shares import Share
 from consentry_guard import CoverageChanges, GuardedCall
 from consentry_rule import Allow, CustomerId, DataClass, Instant
 
 _FOLDED_AT_ONCE = 64  # entries: some milliseconds of the event loop
+_FEW = 4  # customers: decided at once, by as many readers as are woken in one step
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What to say, and what was known when that was decided.
+
+    `whole`: nothing has changed about coverage meanwhile. Else some was decided by what came later, and is among the changes
+    that are taken next as well: only then it is known what all was decided by.
+    """
+
+    changes: Sequence[Change]
+    known: Known
+    whole: bool
 
 
 class Watching:
@@ -44,8 +64,12 @@ class Watching:
         bell: Bell,
         cursors: Cursors,
         after: Cursor | None,
+        share: Share,
     ) -> None:
         self._feed = feed
+        self._share = share
+        self._pace = Pace(feed.turns, call.identity.credential)
+        self._started: _Decided | None = None
         self._question = question
         self._call = call
         self._changes = changes
@@ -73,15 +97,21 @@ class Watching:
             return Cursor(here, Known(), Phase.IN_SNAPSHOT if self._snapshots else Phase.ENTERING)
         return replace(self._after, place=here) if self._after.phase is Phase.IN_SNAPSHOT else self._after
 
-    async def messages(self) -> AsyncIterator[bytes]:
-        """All messages of the stream, encoded."""
-        synced = False
+    async def begin(self) -> None:
+        """Decide who is told about at first, and with that what the stream holds. ResourceExhausted when it is too much."""
         self._changes.take()
-        changes, known = self._decide(self._start())
+        started = self._started = await self._decide(self._start())
         if self._after is None:
-            self._out.cursor = replace(self._out.cursor, known=known)
-        async for message in self._tell(changes, known):
+            self._out.cursor = replace(self._out.cursor, known=started.known)
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """All messages of the stream, encoded. After `begin`."""
+        synced = False
+        started, self._started = self._started, None
+        assert started is not None  # noqa: S101 - begun
+        async for message in self._tell(started):
             yield message
+        del started
         catch_up = self._fold_up_to = max(self._feed.tail, self._settled_at, self._behind)
         while True:
             async for message in self._tell_news():
@@ -115,7 +145,7 @@ class Watching:
         elif told == self._out.count:
             await asyncio.sleep(0)  # nothing of it was for this reader, and others wait
 
-    def _start(self) -> Iterator[Change]:
+    def _start(self) -> Iterator[Sequence[Change]]:
         return self._reader.start(self._position) if self._after is None else self._reader.resume(self._after, self._position)
 
     # Where it stands
@@ -129,17 +159,45 @@ class Watching:
             self._folding.moved_to(seq, take_time)
             self._stand(self._folding.place)
 
+    def _move_to_message(self, message: Message, entry: Entry) -> None:
+        """With this message everything up to its entry is told, or a part of the entry and everything before it."""
+        if not message.part:
+            self._move_to(entry.seq, entry.take_time)
+            return
+        if self._position < entry.seq - 1:
+            self._move_to(entry.seq - 1, entry.take_time)
+        if self._folding is not None:
+            self._folding.told_part(message.part)
+        self._stand(replace(self._out.cursor.place if self._folding is None else self._folding.place, part=message.part))
+
+    def _part_of(self, entries: Sequence[Entry]) -> int:
+        """How many things of the first of these have been told."""
+        place = self._out.cursor.place
+        return place.part if entries and entries[0].seq == place.seq + 1 else 0
+
     def _stand(self, place: Place) -> None:
         settled = place.telemetry >= self._settled_at
         self._out.cursor = Cursor(place, self._known) if settled else replace(self._out.cursor, place=place)
 
     # Coverage
 
-    def _decide(self, changes: Iterable[Change]) -> tuple[Sequence[Change], Known]:
-        """What to say, and what was known when that was decided: ends that come from then on are still to be told."""
-        now = self._call.now()
-        decided = tuple(changes)
-        return decided, self._reader.known(now)
+    async def _decide(self, changes: Iterable[Sequence[Change]]) -> _Decided:
+        """What to say, and what was known before that was decided: what comes from then on is still to be told."""
+        began = self._reader.known(self._call.now())
+        decided: list[Change] = []
+        for index, some in enumerate(changes):
+            decided += some
+            if index >= _FEW and self._pace.over:
+                self._hold()
+                await self._pace.turn()
+        self._hold()
+        known = replace(began, members=self._reader.known(began.time).members)
+        return _Decided(decided, known, whole=not self._changes)
+
+    def _hold(self) -> None:
+        """Count what this stream holds."""
+        wanted = self._question.filter
+        self._share.hold(max(len(wanted.customers) + len(wanted.devices), len(self._reader.members)))
 
     async def _tell_news(self) -> AsyncIterator[bytes]:
         """Say what has changed about coverage, if anything has. With nothing to say, nothing is awaited."""
@@ -148,15 +206,18 @@ class Watching:
                 yield message
 
     async def _tell_changed(self, customers: Iterable[CustomerId]) -> AsyncIterator[bytes]:
-        async for message in self._tell(*self._decide(self._reader.changed(customers, self._position))):
+        async for message in self._tell(await self._decide(self._reader.changed(customers, self._position))):
             yield message
 
-    async def _tell(self, changes: Sequence[Change], known: Known) -> AsyncIterator[bytes]:
+    async def _tell(self, decided: _Decided) -> AsyncIterator[bytes]:
         """Say who enters and who leaves, as of now; whoever enters is followed by how its things stand."""
         gone: ConsentryError | None = None
+        changes, known = decided.changes, decided.known
         if changes:
             self._out.cursor = self._out.cursor.telling(known.key)
         for left, change in zip(range(len(changes) - 1, -1, -1), changes, strict=True):
+            if len(changes) > _FEW:
+                await self._pace.turn()
             if self._folding is not None and (not isinstance(change, Added) or DataClass.TELEMETRY in change.opened):
                 self._folding.drop(change.customer)
             if isinstance(change, Added):
@@ -168,12 +229,13 @@ class Watching:
                         yield message
             else:
                 gone = change.denial or gone
-                if not left:
+                if not left and decided.whole:
                     self._all_told(known)  # with this message
                 yield self._out.own(events.removed(change.customer, change.denial))
-        if self._question.filter.customers and not tuple(self._reader.members) and gone is not None:
+        if self._question.filter.customers and not self._reader.members and gone is not None:
             raise gone
-        self._all_told(known)
+        if decided.whole:
+            self._all_told(known)
 
     def _all_told(self, known: Known) -> None:
         """All that has changed about coverage has been said, as it was decided."""
@@ -185,13 +247,19 @@ class Watching:
         if self._question.filter.devices:
             devices = self._question.filter.devices_of(customer)
         with self._feed.new_snapshot(customer) as snapshot:
-            async with self._feed.few_at_once:
+            async with self._feed.reading.taken(self._call.identity.credential):
                 seq = await self._feed.state.snapshot(customer, added.opened, devices, snapshot.take)
             self._settled_at = max(self._settled_at, seq)
             for data_class in (each for each in ORDER if each in added.opened):
                 accesses = frozenset({(customer, data_class)})
-                # Each piece is made in the step that hands it over: what is open may change while the one before is written.
-                for piece in snapshot.pieces(data_class, lambda: self._call.opened_from(customer)):
+                pieces = snapshot.pieces(data_class, lambda: self._call.opened_from(customer))
+                while True:
+                    await self._pace.turn()
+                    # Each is made in the step that hands it over: what is open may change while the one before is written.
+                    piece = next(pieces, None)
+                    if piece is None:
+                        self._reader.told(customer, data_class, seq)
+                        break
                     if self._reader.denied(accesses):
                         self._reader.not_told(customer, data_class)  # it has left meanwhile; the next look says so
                         break
@@ -199,8 +267,6 @@ class Watching:
                         for block in piece.blocks:
                             self._folding.told(customer, block)
                     yield self._out.message(piece.event, accesses, of_blocks(piece.blocks))
-                else:
-                    self._reader.told(customer, data_class, seq)
 
     def _inventory_part(self, customer: CustomerId, payload: bytes) -> bytes | None:
         devices = self._question.filter.devices_of(customer)
@@ -213,10 +279,11 @@ class Watching:
 
     async def _hand_out(self, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
         """Hand out what of these entries the reader may have; stop early when coverage has changed."""
-        if self._position >= self._behind:
+        part = self._out.cursor.place.part
+        if self._position >= self._behind and not part:
             messages = self._feed.joining.messages(entries, self._reader)
         else:
-            messages = self._feed.joining.one_by_one(entries, self._open_payload)
+            messages = self._feed.joining.one_by_one(entries, self._open_payload, self._part_of(entries))
         for message in messages:
             denied = self._reader.denied(message.accesses)
             news = self._changes.take() | denied
@@ -224,7 +291,7 @@ class Watching:
                 async for told in self._tell_changed(news):
                     yield told
                 return  # the rest is looked at again, with other eyes
-            self._move_to(message.seq, entries[message.seq - entries[0].seq].take_time)
+            self._move_to_message(message, entries[message.seq - entries[0].seq])
             yield self._out.message(message.event, message.accesses, message.held)
         if entries:
             self._move_to(entries[-1].seq, entries[-1].take_time)
@@ -238,14 +305,14 @@ class Watching:
             if payload is not None and entry.kind is Kind.TELEMETRY:
                 folding.add(entry, payload)
             elif payload is not None:
-                message = self._feed.joining.alone(entry, payload)
-                news = self._changes.take() | self._reader.denied(message.accesses)
-                if news:
-                    async for told in self._tell_changed(news):
-                        yield told
-                    return
-                self._move_to(entry.seq, entry.take_time)
-                yield self._out.message(message.event, message.accesses, message.held)
+                for message in self._feed.joining.alone(entry, payload, self._part_of((entry,))):
+                    news = self._changes.take() | self._reader.denied(message.accesses)
+                    if news:
+                        async for told in self._tell_changed(news):
+                            yield told
+                        return
+                    self._move_to_message(message, entry)
+                    yield self._out.message(message.event, message.accesses, message.held)
                 continue
             self._move_to(entry.seq, entry.take_time)
             if index % _FOLDED_AT_ONCE == _FOLDED_AT_ONCE - 1:
@@ -276,9 +343,15 @@ class Watching:
 
     async def _tell_missing(self, begin: int, take_time: Instant) -> AsyncIterator[bytes]:
         """Say what was removed before this reader came to it; entry `begin` is the first that there may be."""
-        removals = await self._feed.log.removed(tuple(self._reader.members))
+        removals = await self._feed.log.removed(self._reader.members)
         place = self._out.cursor.place
-        for missing in tuple(self._reader.missing(removals, max(place.seq, self._position), self._position)):
+        missed: list[Missing] = []
+        for each in self._reader.missing(removals, max(place.seq, self._position), self._position):
+            if each is not None:
+                missed.append(each)
+            if self._pace.over:
+                await self._pace.turn()
+        for missing in missed:
             if self._question.strict:
                 raise OutOfRange("what follows the cursor is no longer kept; start again with a snapshot")
             yield self._out.own(events.not_kept(missing, place.take_time))
