@@ -57,6 +57,7 @@ class Call:
         waking: Waking | None = None,
         tally: Tally | None = None,
         peers: Peers | None = None,
+        next_end: Callable[[], Instant | None] = lambda: None,
     ) -> None:
         self.open_call = open_call
         self.identity = identity
@@ -71,6 +72,7 @@ class Call:
         self._held: Mapping[Access, Handed] | None = None
         self._checked_at = Instant(0)
         self._peers = peers or Peers()
+        self._next_end = next_end
         self._scope: frozenset[Access] = frozenset()
         self._all = False
         self._followed: frozenset[CustomerId] = frozenset()
@@ -102,6 +104,11 @@ class Call:
     def partner(self) -> PartnerId:
         """See `GuardedCall.partner`."""
         return self.key.partner
+
+    @property
+    def kind(self) -> KeyKind:
+        """See `GuardedCall.kind`."""
+        return self.key.kind
 
     @property
     def customer(self) -> CustomerId:
@@ -214,6 +221,11 @@ class Call:
     def now(self) -> Instant:
         """See `GuardedCall.now`."""
         return self._now()
+
+    def ends_told(self) -> Instant:
+        """See `GuardedCall.ends_told`."""
+        now, next_end = self._now(), self._next_end()
+        return now if next_end is None or next_end > now else Instant(next_end - 1)
 
     def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
         """See `GuardedCall.require`."""

@@ -211,7 +211,17 @@ class Guard:
     def _taken_in(self, call: OpenCall, identity: Identity) -> Call:
         """The call with whose it is; to be let go of when it is released."""
         follower, clock = self._follower, self._clock
-        guarded = Call(call, identity, follower, self._know, clock, waking=self._waking, tally=self._tally, peers=self._peers)
+        guarded = Call(
+            call,
+            identity,
+            follower,
+            self._know,
+            clock,
+            waking=self._waking,
+            tally=self._tally,
+            peers=self._peers,
+            next_end=self._deadlines.next,
+        )
         self._calls.add(guarded)
         return guarded
 
