@@ -265,7 +265,9 @@ class Call:
     # The check
 
     def check(self) -> None:
-        """Raise unless a write that holds what this call's scope says may begin now.
+        """Raise unless a write that holds what this call's scope says may begin now. This look is the promises'.
+
+        Whoever writes may have looked before, to say something better than an error; nobody's look stands in for this one.
 
         1. The lease is usable.
         2. The credential lives, is not disabled, has not reached its end; a key can be used from where the call comes from.

@@ -334,11 +334,18 @@ class FeedWorld:
                 break
             made = reader.made or self._made(reader)
             reader.ledger.take(feed_pb2.WatchResponse.FromString(message), made, self.published)
-            cursor = Cursors(_KEY, self.log, ACME, asked(reader.request()).filter.text).read(reader.ledger.cursor)
-            if cursor.phase is Phase.STARTED and made.step > self._restored:
+            if self._says_all(reader) and made.step > self._restored:
                 reader.since = made.step - 1
             taken += 1
         return taken
+
+    def _says_all(self, reader: Reader) -> bool:
+        """Whether all about coverage had been told with the last message, by its cursor."""
+        try:
+            cursor = Cursors(_KEY, self.log, ACME, asked(reader.request()).filter.text).read(reader.ledger.cursor)
+        except OutOfRange as error:
+            raise Wrong(f"a cursor that is refused: {error}") from None
+        return cursor.phase is Phase.STARTED
 
     def look(self) -> None:
         """A step is over: which messages have been made by now."""
@@ -376,6 +383,7 @@ class FeedWorld:
 
     async def catch_up(self) -> None:
         """Every reader comes back, and takes all that there is; then it has to have everything."""
+        self.gate.look(set(CUSTOMERS))
         for reader in self.readers:
             for _ in range(3):  # a stream may end by what it has to say, and then has to be opened again
                 await self.connect(reader)

@@ -335,7 +335,10 @@ class Reader:
         return frozenset(opened)
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
-        """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""
+        """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet.
+
+        So that a stream can narrow; what keeps a message back that must not be written is the guard's check.
+        """
         return self._coverage.denied(accesses)
 
 

@@ -1,8 +1,16 @@
 """One `Watch` under way: carries what a `Reader` decides.
 
 The order of things, and why none is missed: the reader's coverage is followed and its bell is hung up before it is asked where
-it stands; before each message, with nothing awaited in between, the changes of coverage are taken, so that whoever has left is
-in no message; and the guard checks every (customer, data class) of the message in the step that hands it over.
+it stands; and before each message, with nothing awaited in between, there are three looks:
+
+1. The changes of coverage are taken. Without this look, who was withdrawn and granted again in between would go on in silence.
+2. What the message holds is asked for once more (`Reader.denied`): an end comes without news. Without this look, the stream
+   would have to end where it can narrow.
+3. The guard checks every (customer, data class) of the message, and all else, in the step that hands it over
+   (`consentry_guard.call.Call.check`).
+
+The third is the promise's: it alone keeps what is denied from being handed over, and it stands when the others are gone. They
+decide what is said instead. That a customer is covered is told in messages like any other; only that it is not is told without.
 
 A reader may be about a hundred thousand customers. So what it does about many of them it does in pieces, in turns with all
 other readers, and the keys take turns (`consentry_core.lanes`).
@@ -316,8 +324,7 @@ class Watching:
         else:
             messages = self._feed.joining.one_by_one(entries, self._open_payload, self._part_of(entries))
         for message in messages:
-            denied = self._reader.denied(message.accesses)
-            news = self._changes.take() | denied
+            news = self._changes.take() | self._reader.denied(message.accesses)  # looks 1 and 2
             if news:
                 async for told in self._tell_changed(news):
                     yield told
