@@ -221,6 +221,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
         last_uses=parts.last_uses,
         clock=clock,
         prover=parts.prover,
+        random=random,
     )
     return (
         (

@@ -22,6 +22,10 @@ class Clock(Protocol):
         """Monotonic time that goes on while the system is suspended."""
         ...
 
+    def wall(self) -> Instant:
+        """The wall clock as it is set, steps and all. Only for seeing whether it goes on together with the boot clock."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -37,6 +41,10 @@ class SystemClock:
     def boot(self) -> BootTime:
         """See `Clock.boot`. CLOCK_BOOTTIME where there is one: CLOCK_MONOTONIC stops in system suspend."""
         return BootTime(time.clock_gettime_ns(_BOOT_CLOCK))
+
+    def wall(self) -> Instant:
+        """See `Clock.wall`."""
+        return Instant(time.time_ns())
 
 
 _BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -90,12 +90,18 @@ class Proofs:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Authority: the right to serve until `stamp + duration` on the guard's clock, once `revision` has been applied."""
+    """Authority: the right to serve until `stamp + duration` on the guard's clock, once `revision` has been applied.
+
+    `authority_time` and `authority_boot` are the authority's clocks when it answered; the second is one that nobody sets, and
+    `authority_clock` tells it apart from every other such clock. Neither is said (0) by an authority that is older than they.
+    """
 
     stamp: BootTime
     revision: Revision
     duration: int
     authority_time: Instant
+    authority_boot: BootTime = BootTime(0)  # noqa: RUF009 - a number
+    authority_clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)

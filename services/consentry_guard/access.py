@@ -7,7 +7,7 @@ from typing import Protocol
 from consentry_core.errors import ConsentryError
 from consentry_core.identity import Identity
 from consentry_core.waking import Bell
-from consentry_rule import CustomerId, DataClass, Decision, Instant, PartnerId, Standing
+from consentry_rule import CustomerId, DataClass, Decision, Instant, KeyKind, PartnerId, Standing
 
 Access = tuple[CustomerId, DataClass]
 """One thing that a message holds: data of one class of one customer."""
@@ -57,6 +57,11 @@ class GuardedCall(Protocol):
     @property
     def partner(self) -> PartnerId:
         """The partner whose key it is; PermissionDenied for anything but a key."""
+        ...
+
+    @property
+    def kind(self) -> KeyKind:
+        """The kind of the key; PermissionDenied for anything but a key."""
         ...
 
     @property
@@ -126,6 +131,10 @@ class GuardedCall(Protocol):
 
     def now(self) -> Instant:
         """The moment that ends are held against: the authority's clock, as it is known here."""
+        ...
+
+    def ends_told(self) -> Instant:
+        """Up to which moment ends that have come are among the changes: `now`, or before the first that are not yet."""
         ...
 
     def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:

@@ -57,6 +57,7 @@ class Call:
         waking: Waking | None = None,
         tally: Tally | None = None,
         peers: Peers | None = None,
+        next_end: Callable[[], Instant | None] = lambda: None,
     ) -> None:
         self.open_call = open_call
         self.identity = identity
@@ -71,6 +72,7 @@ class Call:
         self._held: Mapping[Access, Handed] | None = None
         self._checked_at = Instant(0)
         self._peers = peers or Peers()
+        self._next_end = next_end
         self._scope: frozenset[Access] = frozenset()
         self._all = False
         self._followed: frozenset[CustomerId] = frozenset()
@@ -102,6 +104,11 @@ class Call:
     def partner(self) -> PartnerId:
         """See `GuardedCall.partner`."""
         return self.key.partner
+
+    @property
+    def kind(self) -> KeyKind:
+        """See `GuardedCall.kind`."""
+        return self.key.kind
 
     @property
     def customer(self) -> CustomerId:
@@ -215,6 +222,11 @@ class Call:
         """See `GuardedCall.now`."""
         return self._now()
 
+    def ends_told(self) -> Instant:
+        """See `GuardedCall.ends_told`."""
+        now, next_end = self._now(), self._next_end()
+        return now if next_end is None or next_end > now else Instant(next_end - 1)
+
     def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
         """See `GuardedCall.require`."""
         decision = self.decide(customer, data_class, data_time)
@@ -253,7 +265,9 @@ class Call:
     # The check
 
     def check(self) -> None:
-        """Raise unless a write that holds what this call's scope says may begin now.
+        """Raise unless a write that holds what this call's scope says may begin now. This look is the promises'.
+
+        Whoever writes may have looked before, to say something better than an error; nobody's look stands in for this one.
 
         1. The lease is usable.
         2. The credential lives, is not disabled, has not reached its end; a key can be used from where the call comes from.
@@ -280,9 +294,13 @@ class Call:
 
     def check_credential(self) -> tuple[Key | Token, Instant]:
         """Steps 1 to 3 of `check`; returns what step 4 goes on with."""
-        instant = self._follower.serving_at(self._clock.boot())
+        clock = self._clock
+        instant = self._follower.serving_at(clock.boot(), clock.wall())
         if instant is None:
-            raise lease_lost()
+            # Read once more: whoever is held up between the two readings finds the clocks apart that are not.
+            instant = self._follower.serving_at(clock.boot(), clock.wall())
+            if instant is None:
+                raise lease_lost()
         facts = self.credential
         decision = usable(facts, instant)
         if isinstance(decision, Deny):

@@ -10,7 +10,10 @@ _DEMO = CustomerId(names.DEMO_CUSTOMER)
 
 
 class Changes:
-    """See `CoverageChanges`. What is added can be taken at once; `waking` rings the bell a little later, with many others."""
+    """See `CoverageChanges`. What is added can be taken at once; `waking` rings the bell a little later, with many others.
+
+    Says what to look at again. That nothing is written that is denied does not depend on it, but on the check of each write.
+    """
 
     def __init__(self, customers: frozenset[CustomerId] | None, waking: Waking | None = None) -> None:
         self._customers = customers  # None: all of the partner's

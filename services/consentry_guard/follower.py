@@ -6,12 +6,10 @@
    applied to it too, so that no withdrawal waits, unless it is older than what is in use: a replica may lag.
 3. A lease that came on this connection counts once those first interests have been answered whole and everything up to the
    lease's revision has been applied; what was learned on this connection then takes the former's place, so that nothing of a
-   former history stays behind. It counts until `stamp + duration` on this machine's clock; `stamp` is when the lease was
-   *asked for*.
+   former history stays behind. How long it counts, and what time it is at the authority, see `leases`.
 4. A revision is acknowledged once everything up to it is in use: applied first, acknowledged then, and never while facts of a
    former connection are in use.
-5. The authority's time now is at most `authority_time + (clock - stamp)`: it read its clock after the stamp was taken.
-   Deadlines are held against that, so an end comes early by at most a round trip and never late.
+5. A lease by which the authority's time is not known well enough counts not at all: the next one will.
 6. Within an epoch the authority's history only grows. A lease that stands on less than what was in use when the connection was
    made is of a database that was taken back to an older state without anybody saying so: it is refused, and nothing is served.
 7. The authority tells only of what was verified: it is shown a credential's proof before the first interest that needs it, and
@@ -42,6 +40,7 @@ from consentry_core.follow import (
     Revision,
 )
 from consentry_guard.known import Known, reaches
+from consentry_guard.leases import Heard, Leases
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
 
 NAMES_PER_INTEREST = 5_000
@@ -84,15 +83,14 @@ class Follower:
         self._unheard: dict[str, int] = {}
         # Standings that a connection whose first lease does not count yet has told, and that were others in use.
         self._early: dict[tuple[PartnerId, CustomerId], None] = {}
-        self._candidate: Lease | None = None
-        self._lease: Lease | None = None
+        self._candidate: Heard | None = None
+        self._leases = Leases()
         self._least: Revision | None = None  # what was in use when the connection was made
         self._left = False
-        self._latest_now = Instant(0)
 
     # Connection
 
-    def connected(self, now: BootTime) -> list[FromGuard]:
+    def connected(self, now: BootTime, wall: Instant) -> list[FromGuard]:
         """A connection was made: what to say first."""
         self._connected, self._incoming = True, Known()
         self._least = self._in_use.revision
@@ -102,7 +100,12 @@ class Follower:
         self._last_interest = 0
         first = self._interest_in(tuple(self._wanted)) or [self._interest(())]
         self._first_interests = self._last_interest
-        return [self._hello, *self._proofs_of(self._proofs_needed()), *first, Renewal(now)]
+        return [self._hello, *self._proofs_of(self._proofs_needed()), *first, *self.renewal(now, wall)]
+
+    def renewal(self, now: BootTime, wall: Instant) -> list[FromGuard]:
+        """It is time for the next lease: what to say. The two clocks are read in the same step."""
+        self._leases.asked(now, wall)
+        return [Renewal(now)]
 
     def disconnected(self) -> None:
         """The connection was lost. What is known stays, for as long as the lease does."""
@@ -160,15 +163,18 @@ class Follower:
 
     def farewell(self) -> list[FromGuard]:
         """Give the lease back: nothing is served any more. What to say."""
-        self._left, self._lease, self._candidate = True, None, None
+        self._left, self._candidate = True, None
+        self._leases.give_up()
         return [Farewell()] if self._connected else []
 
-    def received(self, message: Lease | Facts) -> Applied:
+    def received(self, message: Lease | Facts, now: BootTime, wall: Instant) -> Applied:
         """The authority said something: apply it, in one step. HistoryWentBack when it has forgotten what it said before."""
         if isinstance(message, Lease):
             self._refuse_if_older(message.revision)
+            heard = self._leases.heard(message, now, wall)
             # One that was on its way when the lease was given back: nobody waits for this incarnation any more.
-            self._candidate = None if self._left else message
+            if heard.is_of_use and not self._left:
+                self._candidate = heard
             return self._adopt()
         told = self._in_use if self._incoming is None else self._incoming
         if not told.takes(message.revision):
@@ -257,9 +263,10 @@ class Follower:
         """Let the candidate lease count, if everything that it stands on has been applied."""
         candidate = self._candidate
         told = self._in_use if self._incoming is None else self._incoming
-        if candidate is None or not reaches(told.revision, candidate.revision) or self._first_are_owed():
+        if candidate is None or not reaches(told.revision, candidate.lease.revision) or self._first_are_owed():
             return Applied()
-        self._lease, self._candidate = candidate, None
+        self._leases.use(candidate)
+        self._candidate = None
         if self._incoming is None:
             return Applied()
         former, self._in_use, self._incoming = self._in_use, self._incoming, None
@@ -284,26 +291,23 @@ class Follower:
 
     def lease_ends(self) -> BootTime | None:
         """Until when the lease is usable, on this machine's clock; None when there is none."""
-        return None if self._lease is None else BootTime(self._lease.stamp + self._lease.duration)
+        return self._leases.end()
 
-    def may_serve(self, now: BootTime) -> bool:
+    def may_serve(self, now: BootTime, wall: Instant) -> bool:
         """Whether there is a usable lease."""
-        lease = self._lease
-        return lease is not None and now < lease.stamp + lease.duration
+        return self._leases.is_usable(now, wall)
 
-    def serving_at(self, now: BootTime) -> Instant | None:
-        """`authority_now` if there is a usable lease, else None: what every write asks, in one step."""
-        lease = self._lease
-        if lease is None or now >= lease.stamp + lease.duration:
-            return None
-        return self.authority_now(now)
+    def has_parted(self, now: BootTime, wall: Instant) -> bool:
+        """See `Leases.has_parted`: a new lease is wanted at once."""
+        return self._leases.has_parted(now, wall)
+
+    def serving_at(self, now: BootTime, wall: Instant) -> Instant | None:
+        """See `Leases.serving_at`."""
+        return self._leases.serving_at(now, wall)
 
     def authority_now(self, now: BootTime) -> Instant:
-        """The latest that the authority's clock can show now. Never earlier than an earlier answer."""
-        if self._lease is not None:
-            estimate = Instant(self._lease.authority_time + now - self._lease.stamp)
-            self._latest_now = max(self._latest_now, estimate)
-        return self._latest_now
+        """See `Leases.authority_now`."""
+        return self._leases.authority_now(now)
 
     def has_applied(self, revision: Revision) -> bool:
         """Whether what is in use shows everything up to this revision."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.encoding import RandomBytes, base32
-from consentry_core.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated
+from consentry_core.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable
 from consentry_core.follow import Revision
 from consentry_core.identity import Identity, IdentityMemory
 from consentry_core.refused_call import RefusedCall
@@ -211,7 +211,17 @@ class Guard:
     def _taken_in(self, call: OpenCall, identity: Identity) -> Call:
         """The call with whose it is; to be let go of when it is released."""
         follower, clock = self._follower, self._clock
-        guarded = Call(call, identity, follower, self._know, clock, waking=self._waking, tally=self._tally, peers=self._peers)
+        guarded = Call(
+            call,
+            identity,
+            follower,
+            self._know,
+            clock,
+            waking=self._waking,
+            tally=self._tally,
+            peers=self._peers,
+            next_end=self._deadlines.next,
+        )
         self._calls.add(guarded)
         return guarded
 
@@ -234,6 +244,8 @@ class Guard:
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
         """See `Gate.refused`. What the caller may not do is told to the authority, with who it is; not what nobody could do."""
+        if isinstance(error, Unavailable) and self._follower.has_parted(self._clock.boot(), self._clock.wall()):
+            self._authority.hurry()
         guarded = self._calls.get(call)
         if guarded is None or self._refusals is None or not isinstance(error, _OF_RIGHTS):
             return
@@ -348,7 +360,7 @@ class Guard:
     def _look_at_the_lease(self) -> None:
         """Tell whether there is a lease, and when to look again."""
         now = self._clock.boot()
-        if self._follower.may_serve(now):
+        if self._follower.may_serve(now, self._clock.wall()):
             self._tell_serving(True)
         self._set_timer(now)
 
@@ -364,14 +376,14 @@ class Guard:
         lease_ends, deadline = self._follower.lease_ends(), self._deadlines.next()
         if lease_ends is not None and lease_ends > now:
             waits.append(lease_ends - now)
-        if deadline is not None:
-            waits.append(max(deadline - self._follower.authority_now(now), 0))
+            if deadline is not None:  # without a lease nobody is served whom an end could concern
+                waits.append(max(deadline - self._follower.authority_now(now), 0))
         if waits:
             self._timer = asyncio.get_running_loop().call_later(min(waits) / SECOND, self._tick)
 
     def _tick(self) -> None:
-        now = self._clock.boot()
-        if not self._follower.may_serve(now):
+        now, wall = self._clock.boot(), self._clock.wall()
+        if not self._follower.may_serve(now, wall):
             self._tell_serving(False)
             if self._calls:
                 _log.warning("lease lost: ending %d calls", len(self._calls))

@@ -91,10 +91,14 @@ async def warm_call() -> OpenCall:
     name, revision = names.KEY.format(partner, "k1"), Revision("epoch", 7)
     follower = Follower("incarnation-of-a-bench", "bench")
     follower.want([name, names.CONSENT.format(customer, partner)])
-    follower.connected(clock.boot())
-    follower.received(Facts(revision))
-    follower.received(Facts(revision, 1, credentials=(Credential(name, key),), standings=(standing,)))
-    follower.received(Lease(clock.boot(), revision, 1000 * LEASE_SECONDS * SECOND, clock.now()))
+    now, wall = clock.boot(), clock.wall()
+    follower.connected(now, wall)
+    for message in (
+        Facts(revision),
+        Facts(revision, 1, credentials=(Credential(name, key),), standings=(standing,)),
+        Lease(now, revision, 1000 * LEASE_SECONDS * SECOND, clock.now()),
+    ):
+        follower.received(message, now, wall)
 
     open_call = OpenCall("/bench", cast("Any", None))
     guarded = Call(open_call, Identity(name, secret.id), follower, cast("Any", None), clock, tally=Tally())

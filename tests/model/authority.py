@@ -5,7 +5,7 @@ What awaits there yields here: between any two steps anything can happen.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from consentry_authority.commands.ports import View
@@ -13,7 +13,7 @@ from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, M
 from consentry_authority.enforcement.following import Following
 from consentry_core.clock import BootTime
 from consentry_core.errors import InvalidArgument
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Lease, Revision
 from consentry_rule import Instant
 from model.database import Committed, Database, view
 from model.history import Fact, History
@@ -67,6 +67,7 @@ class Replica:
         self.database = database
         self.machine = machine
         self.clock = ProcessClock(machine)
+        self.clock_name = id(self)
         self.barriers = self.barriers_class()
         self.begun: set[int] = set()
         self.ended: dict[int, Barrier] = {}
@@ -145,9 +146,16 @@ class Replica:
             yield from self.granting(following.hello.incarnation, following.hello.service)
         committed = self.committed()
         yield STEPS
-        for message in following.turn(self.view(), committed=committed):
+        for said in following.turn(self.view(), committed=committed):
+            message = self.dated(said)
             stream.connection.down.append(message)
             self.observer.granted(stream, message)
+
+    def dated(self, said: FromAuthority) -> FromAuthority:
+        """See `EnforcementServicer._dated`."""
+        if not isinstance(said, Lease):
+            return said
+        return replace(said, authority_time=self.clock.now(), authority_boot=self.clock.boot(), authority_clock=self.clock_name)
 
     def committed(self) -> Revision | None:
         """The head as the primary has it; None when that is what is read anyway."""

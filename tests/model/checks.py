@@ -7,6 +7,7 @@ from consentry_authority.enforcement.barriers import BOUND
 from consentry_core import names
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import CLOCK_DRIFT, LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
+from consentry_guard.leases import CLOCK_ERROR
 from consentry_rule import Instant, Standing
 from model.database import Committed
 from model.guard import GuardProcess
@@ -34,9 +35,9 @@ class _Granted:
     machine: Machine
     granted: BootTime
 
-    def moment(self) -> Instant:
-        """The earliest that the authority's time may be taken for, by whoever holds this lease."""
-        return Instant(self.lease.authority_time + self.machine.boot() - self.granted - _CLOCK_ERROR)
+    def time(self) -> Instant:
+        """The authority's time, by its clocks as they were when it granted this, as long as it lasts."""
+        return Instant(self.lease.authority_time + min(self.machine.boot() - self.granted, self.lease.duration))
 
 
 class Checks:
@@ -47,6 +48,7 @@ class Checks:
         self._granted: dict[GuardProcess, list[_Granted]] = {}
         self._acknowledged: dict[GuardProcess, Revision] = {}
         self._latest: dict[GuardProcess, Instant] = {}
+        self._highest: dict[GuardProcess, Instant] = {}
         self._waits: dict[tuple[Replica, int], BootTime] = {}
         self._enforced: set[tuple[str, int]] = set()
         self.writes = 0
@@ -116,7 +118,7 @@ class Checks:
     def healed(self) -> None:
         """A moment after everything works again every guard serves, and knows what is so."""
         for process in self._world.guards:
-            if not process.follower.may_serve(process.clock.boot()):
+            if not process.follower.may_serve(process.clock.boot(), process.clock.wall()):
                 raise Violation(f"{process.incarnation} does not come back")
             self._known(process, self._world.database.head(), "not caught up", exactly=True)
 
@@ -134,7 +136,7 @@ class Checks:
         granted = self._granted.get(process, [])
         usable = [one for one in granted if now < one.lease.stamp + one.lease.duration and not process.left]
         self._granted[process] = usable
-        moment = self._moment(process, usable)
+        moment = self._moment(process, granted)
         for read in self._world.reads if usable else self._world.reads[-5:]:
             if not process.begins(read):
                 continue
@@ -144,12 +146,22 @@ class Checks:
             if not any(self._may(one, read, moment) for one in usable):
                 raise Violation(f"P1: {process.incarnation} begins to write {read}")
 
-    def _moment(self, process: GuardProcess, usable: list[_Granted]) -> Instant:
-        """The earliest that the authority's time may be taken for by a guard. It never steps back."""
+    def _moment(self, process: GuardProcess, granted: list[_Granted]) -> Instant:
+        """The earliest that the authority's time may be taken for by a guard. It never steps back.
+
+        Nor may it be taken for much later than it is: then an end would come before its instant. Of a guard that serves nothing
+        nothing is asked: no end has been seen there.
+        """
+        if not process.follower.may_serve(process.clock.boot(), process.clock.wall()):
+            return Instant(self._latest.get(process, Instant(0)) - _CLOCK_ERROR)
         ends = process.follower.lease_ends()
-        told = [one.moment() for one in usable if one.lease.stamp + one.lease.duration == ends]
-        self._latest[process] = max(self._latest.get(process, Instant(0)), min(told, default=Instant(0)))
-        return self._latest[process]
+        times = [one.time() for one in granted if one.lease.stamp + one.lease.duration == ends]
+        latest = self._latest[process] = max(self._latest.get(process, Instant(0)), min(times, default=Instant(0)))
+        highest = self._highest[process] = max(self._highest.get(process, Instant(0)), max(times, default=Instant(0)))
+        taken = process.follower.authority_now(process.clock.boot())
+        if times and taken > highest + CLOCK_ERROR + _CLOCK_ERROR:
+            raise Violation(f"P4: {process.incarnation} takes the time for {(taken - highest) / SECOND} s later than it is")
+        return Instant(latest - _CLOCK_ERROR)
 
     def _may(self, granted: _Granted, read: Read, moment: Instant) -> bool:
         history, present = granted.history, self._world.database.history

@@ -85,6 +85,10 @@ class Made:
     latest: Counts
     resumed: bool
     opened_from: Mapping[CustomerId, Instant]
+    broken: frozenset[CustomerId] = frozenset()
+    """Those who were not covered at some time since the reader was told all, by one of the keys that it came with."""
+    step: int = 0
+    """How much had happened in the world."""
 
 
 class Access(Protocol):
@@ -121,6 +125,10 @@ class Ledger:
     """By class, the entry before which all that was not told is gone, and was said to be."""
     restores: int = 0
     synced: bool = False
+    once: set[tuple[CustomerId, DataClass]] = field(default_factory=set)
+    """What was ever open to it."""
+    owed: set[tuple[CustomerId, DataClass]] = field(default_factory=set)
+    """What is open again, and of which it has not been said that something is missing."""
 
     def take(self, message: feed_pb2.WatchResponse, made: Made, published: Published) -> None:
         """The next message."""
@@ -130,7 +138,7 @@ class Ledger:
             case "customer_added":
                 self._added(message.customer_added, made)
             case "customer_removed":
-                self._removed(CustomerId(message.customer_removed.customer.partition("/")[2]))
+                self._removed(CustomerId(message.customer_removed.customer.partition("/")[2]), made)
             case "gap":
                 self._gap(message.gap, published)
             case "synced":
@@ -145,6 +153,8 @@ class Ledger:
 
     def complete(self, access: Access, published: Published) -> None:
         """There is nothing more to come: all that is due must have been told."""
+        if self.owed:
+            raise Wrong(f"not said to have a gap: {self.owed}")
         covered = {
             customer: classes for customer, classes in access.covered().items() if not self.only or customer in self.only
         }
@@ -168,6 +178,9 @@ class Ledger:
         customer = CustomerId(added.customer.partition("/")[2])
         classes = frozenset(_CLASSES[data_class] for data_class in added.data_classes)
         before = self.members.get(customer, frozenset())
+        self.owed -= {(customer, data_class) for data_class in DataClass if data_class not in classes}
+        self.owed |= {(customer, data_class) for data_class in classes - before} & self.once
+        self.once |= {(customer, data_class) for data_class in classes}
         self._forget(customer, before - classes if before else DataClass)
         for data_class in classes:
             if data_class in before:
@@ -176,7 +189,10 @@ class Ledger:
                 self.entered[customer, data_class] = made
         self.members[customer] = classes
 
-    def _removed(self, customer: CustomerId) -> None:
+    def _removed(self, customer: CustomerId, made: Made) -> None:
+        if customer in self.members and customer not in made.broken:
+            raise Wrong(f"{customer} was removed, and was covered all the time")
+        self.owed -= {(customer, data_class) for data_class in DataClass}
         self.members.pop(customer, None)
         self._forget(customer, DataClass)
 
@@ -192,6 +208,9 @@ class Ledger:
         customer = CustomerId(gap.customer.partition("/")[2])
         if customer not in self.members:
             raise Wrong(f"a gap of {customer}, which is not covered")
+        if gap.cause == gap_pb2.Gap.CAUSE_NOT_COVERED:
+            told = [_CLASSES[data_class] for data_class in gap.data_classes] or list(DataClass)
+            self.owed -= {(customer, data_class) for data_class in told}
         if gap.cause == gap_pb2.Gap.CAUSE_NOT_KEPT:
             for data_class in gap.data_classes:
                 self.missing[customer, _CLASSES[data_class]] = published.first
@@ -201,6 +220,8 @@ class Ledger:
     def _tell(self, line: Line, value: int, made: Made, published: Published) -> None:
         if line.data_class not in self.members.get(line.customer, ()):
             raise Wrong(f"{line}: {value} was told to who is not covered")
+        if (line.customer, line.data_class) in self.owed:
+            raise Wrong(f"{line}: {value} was told, and not that something before it is missing")
         items, index = published.of(line), published.index(line, value)
         opened_from = made.opened_from[line.customer]
         if line.data_class is not DataClass.INVENTORY and items[index].time < opened_from:
@@ -237,6 +258,17 @@ class Ledger:
         if index < stood - 1:
             raise Wrong(f"{line}: {items[index].value} was told, and {items[stood - 1].value} was so")
         return []
+
+
+def accesses(message: feed_pb2.WatchResponse) -> Iterator[tuple[CustomerId, DataClass]]:
+    """What a message says something about, of whom it must be covered: everything but that a customer leaves."""
+    added, gap = message.customer_added, message.gap
+    for data_class in added.data_classes:
+        yield _customer(added.customer), _CLASSES[data_class]
+    for data_class in gap.data_classes:
+        yield _customer(gap.customer), _CLASSES[data_class]
+    for line, _ in _told(message):
+        yield line.customer, line.data_class
 
 
 _CLASSES = {data_class_pb2.DataClass.Value(f"DATA_CLASS_{data_class.name}"): data_class for data_class in DataClass}

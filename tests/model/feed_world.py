@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from consentry.devices.v1 import feed_pb2
+from consentry_core.clock import SECOND
 from consentry_core.errors import ConsentryError, OutOfRange, PermissionDenied
 from consentry_core.rpc.open_call import OpenCall, current_call
 from consentry_devices.alarms import Alarm
+from consentry_devices.feed.cursor import Cursors, Phase
 from consentry_devices.feed.memory import MemorySnapshots, MemoryStore
 from consentry_devices.feed.ring import Ring
 from consentry_devices.frames import Frame, TelemetryBlock
@@ -26,8 +28,9 @@ from consentry_devices.inventory import InventoryChange
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.shared import Feed
-from consentry_rule import Allow, CustomerId, DataClass, Key, PartnerId, Standing, Token, valid
-from model.feed_ledger import Counts, Ledger, Made, Published
+from consentry_devices.rpc.watch_question import asked
+from consentry_rule import Allow, CustomerId, DataClass, Instant, Key, PartnerId, Standing, Token, covered, valid
+from model.feed_ledger import Counts, Ledger, Made, Published, Wrong, accesses
 from support.clocks import FakeClock
 from support.device_frames import device, sensor, stream, telemetry
 from support.devices import ACME, RuleCall, RuleGate
@@ -35,6 +38,7 @@ from support.devices import ACME, RuleCall, RuleGate
 CUSTOMERS = tuple(map(CustomerId, ("north", "south", "east")))
 SENSORS = ("load", "volt")
 LISTED = "the-listed-key"
+_KEY = b"k" * 32
 _TURNS = 60
 """Steps of the event loop in which everything that can go on does: a message takes a handful."""
 
@@ -58,6 +62,10 @@ class Reader:
         self.made: Made | None = None
         """What was so when it had been made."""
         self.call = RuleCall(cast("Any", None), secret)
+        self.since = 0
+        """The step before the one in which the last message was made whose cursor says all about coverage."""
+        self.switched = -1
+        """The step in which it came with another key."""
         self._asked = asked
         self._new = copy.deepcopy(ledger)
 
@@ -67,6 +75,11 @@ class Reader:
             return Request(**self._asked)
         asked = {name: value for name, value in self._asked.items() if name != "live"}
         return Request(**asked, after_cursor=self.ledger.cursor)
+
+    def switch(self, step: int) -> None:
+        """Go on with the partner's other key."""
+        self.secret = LISTED if self.secret == "the-key" else "the-key"
+        self.switched = step
 
     def begin_anew(self) -> None:
         """Forget everything."""
@@ -98,6 +111,9 @@ class FeedWorld:
         self._backup = copy.deepcopy((self._store, self.published))
         self._authority: list[tuple[int, dict[tuple[PartnerId, CustomerId], Standing], dict[str, Key | Token]]] = []
         self._opened = 0
+        self.step = 0
+        self._restored = -1
+        self._uncovered: dict[tuple[str, CustomerId], int] = {}
         self._gateways = {customer: Gateway(customer) for customer in CUSTOMERS}
 
     async def begin(self) -> None:
@@ -135,7 +151,7 @@ class FeedWorld:
         ring = Ring(self.log.tail(), max_entries=4)  # so few that readers fall behind it
         self.log.subscribe(ring.take)
         feed = Feed(self.log, cast("Any", MemorySnapshots(self._store)), ring, self.clock, self._folder)
-        self._servicer = self._servicer_class(feed, b"k" * 32)
+        self._servicer = self._servicer_class(feed, _KEY)
 
     async def crash(self, choice: int) -> None:
         """The process ends while a frame is being committed, or is not yet; another one opens the store."""
@@ -176,6 +192,11 @@ class FeedWorld:
         await self.log.remove_oldest(taken_before=None, max_entries=entries, max_bytes=10**9)
         self.published.first = self.log.first()
 
+    def pass_time(self, choice: int) -> None:
+        """Seconds pass, in which ends may come; somebody looks at once, or only at some of them."""
+        self.clock.advance(1 + choice % 4)
+        self.gate.look(set(CUSTOMERS if choice // 4 % 2 else CUSTOMERS[choice // 8 % 3 :][:1]))
+
     # Coverage
 
     def replace_authority(self, choice: int) -> None:
@@ -187,18 +208,20 @@ class FeedWorld:
         gate.standings = {of: standings.get(of, Standing(*of)) for of in gate.standings}
         gate.credentials = {**credentials, LISTED: gate.credentials[LISTED]}
         gate.epoch += "'"
+        self._restored = self.step
         gate.look(set(CUSTOMERS))
 
     def back_up_authority(self) -> None:
         """Copy the authority's database, as it is now."""
         self._authority.append((self.gate.number, dict(self.gate.standings), dict(self.gate.credentials)))
 
-    def consent(self, customer: CustomerId, *classes: DataClass, start: int) -> None:
+    def consent(self, customer: CustomerId, *classes: DataClass, start: int, lasts: float = 0) -> None:
         """The customer consents. What is open stays open from where it was: data from before would be told to nobody later."""
         standing = self.gate.standings.get((ACME, customer))
         if standing is not None and standing.consent is not None and isinstance(valid(standing, self.clock.now()), Allow):
             start = standing.consent.data_start_time
-        self.gate.consent(customer, *classes, start=start)
+        end = Instant(self.clock.now() + round(lasts * SECOND)) if lasts else None
+        self.gate.consent(customer, *classes, start=start, end=end)
 
     # Gateways
 
@@ -245,10 +268,24 @@ class FeedWorld:
         """Open the stream, if it is not."""
         if reader.stream is None:
             reader.call = RuleCall(self.gate, reader.secret)
-            self.gate.calls[_open_call(reader)] = reader.call
+            open_call = _open_call(reader)
+            self.gate.calls[open_call] = reader.call
             reader.resumed = bool(reader.ledger.cursor)
-            reader.stream = cast("AsyncGenerator[bytes]", self._servicer.Watch(reader.request(), cast("Any", None)))
+            reader.stream = self._written(reader, open_call)
             await self.take(reader, 0)
+
+    async def _written(self, reader: Reader, open_call: OpenCall) -> AsyncGenerator[bytes]:
+        """What the stream tells, each message checked in the step in which it is handed over, as the gate does it."""
+        stream = cast("AsyncGenerator[bytes]", self._servicer.Watch(reader.request(), cast("Any", None)))
+        try:
+            async for message in stream:
+                open_call.check()
+                denied = reader.call.denied(accesses(feed_pb2.WatchResponse.FromString(message)))
+                if denied:
+                    raise Wrong(f"told of {denied}, which are not covered")
+                yield message
+        finally:
+            await stream.aclose()
 
     async def hang_up(self, reader: Reader) -> None:
         """The connection is gone."""
@@ -297,23 +334,56 @@ class FeedWorld:
                 break
             made = reader.made or self._made(reader)
             reader.ledger.take(feed_pb2.WatchResponse.FromString(message), made, self.published)
+            if self._says_all(reader) and made.step > self._restored:
+                reader.since = made.step - 1
             taken += 1
         return taken
 
+    def _says_all(self, reader: Reader) -> bool:
+        """Whether all about coverage had been told with the last message, by its cursor."""
+        try:
+            cursor = Cursors(_KEY, self.log, ACME, asked(reader.request()).filter.text).read(reader.ledger.cursor)
+        except OutOfRange as error:
+            raise Wrong(f"a cursor that is refused: {error}") from None
+        return cursor.phase is Phase.STARTED
+
     def look(self) -> None:
         """A step is over: which messages have been made by now."""
+        self.step += 1
+        self._note_uncovered()
         for reader in self.readers:
             if reader.awaited is not None and reader.awaited.done() and reader.made is None:
                 reader.made = self._made(reader)
+
+    def _note_uncovered(self) -> None:
+        now = self.clock.now()
+        for secret in ("the-key", LISTED):
+            key = cast("Key", self.gate.credentials[secret])
+            for customer in CUSTOMERS:
+                standing = self.gate.standings.get((ACME, customer), Standing(ACME, customer))
+                if not isinstance(covered(key, standing, now), Allow):
+                    self._uncovered[secret, customer] = self.step
+
+    def _broken(self, reader: Reader) -> frozenset[CustomerId]:
+        """Those who were not covered at some time since the reader was told all, by one of the keys that it came with."""
+        if self._restored >= reader.since:
+            return frozenset(CUSTOMERS)  # of the former history nothing can be said
+        secrets = ("the-key", LISTED) if reader.switched >= reader.since else (reader.secret,)
+        return frozenset(
+            customer
+            for customer in CUSTOMERS
+            if any(self._uncovered.get((secret, customer), -1) >= reader.since for secret in secrets)
+        )
 
     def _made(self, reader: Reader) -> Made:
         """What is so now."""
         standings = self.gate.standings.items()
         starts = {customer: standing.consent.data_start_time for (_, customer), standing in standings if standing.consent}
-        return Made(reader.earliest, self.published.counts(), reader.resumed, starts)
+        return Made(reader.earliest, self.published.counts(), reader.resumed, starts, self._broken(reader), self.step)
 
     async def catch_up(self) -> None:
         """Every reader comes back, and takes all that there is; then it has to have everything."""
+        self.gate.look(set(CUSTOMERS))
         for reader in self.readers:
             for _ in range(3):  # a stream may end by what it has to say, and then has to be opened again
                 await self.connect(reader)

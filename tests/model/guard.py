@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.errors import ConsentryError
-from consentry_core.follow import LEASE_SECONDS, FromAuthority, FromGuard, Renewal
+from consentry_core.follow import LEASE_SECONDS, FromAuthority, FromGuard
 from consentry_core.identity import Identity
 from consentry_guard.call import Call
 from consentry_guard.follower import Applied, Follower
@@ -35,7 +35,7 @@ class GuardProcess:
     def connect(self, connection: Connection) -> None:
         """A connection was made."""
         self.connection = connection
-        connection.up.extend(self.follower.connected(self.clock.boot()))
+        connection.up.extend(self.follower.connected(self.clock.boot(), self.clock.wall()))
         self.next_renewal = BootTime(self.clock.boot() + RENEW_EVERY)
 
     def hang_up(self) -> None:
@@ -52,13 +52,13 @@ class GuardProcess:
 
     def received(self, message: FromAuthority) -> Applied:
         """A message arrived."""
-        applied = self.follower.received(message)
+        applied = self.follower.received(message, self.clock.boot(), self.clock.wall())
         self.send(applied.reply)
         return applied
 
     def renew(self) -> None:
         """It is time to ask for the next lease."""
-        self.send((Renewal(self.clock.boot()),))
+        self.send(self.follower.renewal(self.clock.boot(), self.clock.wall()))
         self.next_renewal = BootTime(self.clock.boot() + RENEW_EVERY)
 
     def farewell(self) -> None:

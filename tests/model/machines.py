@@ -29,6 +29,11 @@ class Machine:
         self._booted = booted
         self.wall_offset = START - booted
 
+    def stand_still(self, duration: int) -> None:
+        """The boot clock has stood still for so long: a virtual machine was paused, and its wall clock set when it went on."""
+        self._booted -= duration
+        self.wall_offset += duration
+
     def boot(self) -> BootTime:
         """See `Clock.boot`."""
         return BootTime(self._booted + self._time() * self._rate // MILLION)
@@ -53,6 +58,10 @@ class ProcessClock:
     def boot(self) -> BootTime:
         """See `Clock.boot`."""
         return self._machine.boot()
+
+    def wall(self) -> Instant:
+        """See `Clock.wall`."""
+        return Instant(self._machine.boot() + self._machine.wall_offset)
 
 
 class Connection:

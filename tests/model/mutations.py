@@ -12,6 +12,7 @@ from consentry_core.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAut
 from consentry_guard import known
 from consentry_guard.call import Call
 from consentry_guard.follower import Applied, Follower
+from consentry_guard.leases import Heard, Leases
 from consentry_rule import Instant, Key, Token
 from model import scripts
 from model.authority import STEPS, Replica, Stream, Task
@@ -28,14 +29,14 @@ class _AcknowledgesFirst(Follower):
         super().__init__(incarnation, service)
         self._put_off: list[Facts] = []
 
-    def received(self, message: Lease | Facts) -> Applied:
+    def received(self, message: Lease | Facts, now: BootTime, wall: Instant) -> Applied:
         for facts in self._put_off:
-            super().received(facts)
+            super().received(facts, now, wall)
         self._put_off = []
         if isinstance(message, Facts) and message.interest == 0 and not message.more and self._incoming is None:
             self._put_off = [message]
             return Applied(reply=(Acknowledgement(message.revision),))
-        return super().received(message)
+        return super().received(message, now, wall)
 
 
 class _CountsFromReceipt(GuardProcess):
@@ -53,6 +54,34 @@ class _CountsTimeFromReceipt(GuardProcess):
             on_the_way = self.clock.boot() - message.stamp
             message = replace(message, authority_time=Instant(message.authority_time - on_the_way))
         return super().received(message)
+
+
+class _CountsTimeFromTheStamp(Leases):
+    """Takes the authority's time for what it would be if each answer had been on the way for nothing."""
+
+    def heard(self, lease: Lease, now: BootTime, wall: Instant) -> Heard:
+        heard = super().heard(lease, now, wall)
+        most = (lease.authority_boot or lease.authority_time) - lease.stamp
+        return replace(heard, least=most, most=most)
+
+
+class _AnyWallClock(Leases):
+    """Goes by the boot clock alone, whatever the wall clock shows."""
+
+    def use(self, heard: Heard) -> None:
+        super().use(heard)
+        self._least_apart, self._most_apart = -(2**63), 2**63
+
+
+class _NarrowsForEver(Leases):
+    """Goes by the narrowest that any answer has shown, as if no two clocks ever drifted or stood still."""
+
+    def heard(self, lease: Lease, now: BootTime, wall: Instant) -> Heard:
+        former = self._newest
+        heard = super().heard(lease, now, wall)
+        if former is not None and former.lease.authority_clock == lease.authority_clock:
+            heard = self._newest = replace(heard, least=former.least, most=min(heard.most, former.most))
+        return heard
 
 
 class _LeavesOutTheHead(Replica):
@@ -76,8 +105,8 @@ class _TellsWhatIsOld(Following):
 class _AppliesWhatIsOld(Follower):
     """Applies whatever it is told to what is in use."""
 
-    def received(self, message: Lease | Facts) -> Applied:
-        applied = super().received(message)
+    def received(self, message: Lease | Facts, now: BootTime, wall: Instant) -> Applied:
+        applied = super().received(message, now, wall)
         if isinstance(message, Facts):
             wanted = [credential for credential in message.credentials if credential.name in self._wanted]
             self._in_use.apply(wanted, [standing for standing in message.standings if self._wants(standing)])
@@ -95,10 +124,10 @@ class _AcknowledgesOnTheWay(Follower):
 class _CountsBeforeApplied(Follower):
     """Takes a lease for usable whatever has been applied."""
 
-    def received(self, message: Lease | Facts) -> Applied:
-        applied = super().received(message)
+    def received(self, message: Lease | Facts, now: BootTime, wall: Instant) -> Applied:
+        applied = super().received(message, now, wall)
         if isinstance(message, Lease):
-            self._lease = message
+            self._leases.use(self._leases.heard(message, now, wall))
         return applied
 
 
@@ -189,7 +218,7 @@ class _RowAfterTheHead(Replica):
         yield STEPS
         if asked:
             yield from self.granting(hello.incarnation, hello.service)
-        for message in messages:
+        for message in map(self.dated, messages):
             stream.connection.down.append(message)
             self.observer.granted(stream, message)
 
@@ -324,6 +353,14 @@ def _guard(follower: type[Follower] = Follower, call: type[Call] = Call) -> type
     return type(follower.__name__, (GuardProcess,), {"follower_class": follower, "call_class": call})
 
 
+def _leases(leases: type[Leases]) -> type[GuardProcess]:
+    def __init__(self: Follower, incarnation: str, service: str) -> None:  # noqa: N807 - of the class below
+        Follower.__init__(self, incarnation, service)
+        self._leases = leases()
+
+    return _guard(type(leases.__name__, (Follower,), {"__init__": __init__}))
+
+
 def _replica(following: type[Following] = Following, barriers: type[Barriers] = Barriers) -> type[Replica]:
     return type(following.__name__, (Replica,), {"following_class": following, "barriers_class": barriers})
 
@@ -334,6 +371,9 @@ MUTATIONS = (
     Mutation(
         "the authority's time counted from receipt of the answer", guard=_CountsTimeFromReceipt, trouble="ends and clocks"
     ),
+    Mutation("the authority's time counted from the stamp", guard=_leases(_CountsTimeFromTheStamp), trouble="machines"),
+    Mutation("the wall clock not looked at", guard=_leases(_AnyWallClock), trouble="machines"),
+    Mutation("what was known of two clocks kept for ever", guard=_leases(_NarrowsForEver), trouble="machines", within=300),
     Mutation(
         "committed head left out of the lease",
         replica=_LeavesOutTheHead,

@@ -180,6 +180,22 @@ def step_wall(world: World, choice: int) -> None:
         replica.machine.wall_offset += _WALL_STEPS[choice // 2 % len(_WALL_STEPS)]
 
 
+def pause_machine(world: World, choice: int) -> None:
+    """The virtual machine that a guard runs in is paused, its boot clock too; when it goes on its wall clock is set."""
+    guard = _guard(world, choice)
+    if not guard.paused:
+        duration = _DURATIONS[choice // 2 % len(_DURATIONS)]
+        guard.paused = True
+        world.advance(duration)
+        guard.machine.stand_still(duration)
+        guard.paused = False
+
+
+def step_guard_wall(world: World, choice: int) -> None:
+    """Somebody sets the wall clock of a guard's machine."""
+    _guard(world, choice).machine.wall_offset += _WALL_STEPS[choice // 2 % len(_WALL_STEPS)]
+
+
 def restore(world: World, choice: int) -> None:
     """The database is restored from a backup."""
     world.restore(1 + choice % 4)
@@ -211,6 +227,7 @@ TROUBLES: Mapping[str, Sequence[Step]] = {
         advance=12, narrow=8, change=10, widen=8, hold_up=4, hold_down=4, flow=4, deliver=8, connect=4, connect_held=3, cut=3,
         pause_guard=4, crash_guard=2, farewell=2, forget=3, want=4, pause_replica=2, slow_replica=4, step_replica=10,
         crash_replica=2, start_replica=3, lag=5, step_wall=1, restore=1, heal=2, ask_again=6,
+        pause_machine=2, step_guard_wall=1,
     ),
     "silent members": _table(
         **_STATE, hold_up=2, hold_down=2, flow=2, connect_held=2, cut=2, crash_guard=1, deliver=2,
@@ -226,6 +243,10 @@ TROUBLES: Mapping[str, Sequence[Step]] = {
     ),
     "interests": _table(**_STATE, forget=4, want=6, hold_down=2, hold_up=2, deliver=6, flow=2, change=4),
     "ends and clocks": _table(**_STATE, change=8, pause_guard=3, hold_down=2, flow=2, step_wall=2, deliver=1),
+    "machines": _table(
+        **_STATE, change=4, pause_machine=3, step_guard_wall=1, hold_up=2, hold_down=2, flow=3, deliver=2, cut=1, connect=1,
+        step_wall=1,
+    ),
     "asking again": _table(
         **_STATE, change=6, ask_again=6, hold_up=2, hold_down=2, flow=2, deliver=2, slow_replica=1, step_replica=4,
         crash_replica=1, start_replica=2, restore=1, pause_guard=1, cut=1,

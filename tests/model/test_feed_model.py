@@ -62,7 +62,21 @@ async def consent(world: FeedWorld, choice: int) -> None:
     customer = CUSTOMERS[choice % len(CUSTOMERS)]
     choice //= len(CUSTOMERS)
     classes = ((), (DataClass.TELEMETRY,), (DataClass.ALARMS, DataClass.INVENTORY))[choice % 3]
-    world.consent(customer, *classes, start=world.clock.now() if choice % 2 else 0)
+    choice //= 3
+    world.consent(customer, *classes, start=world.clock.now() if choice % 2 else 0, lasts=3 if choice // 2 % 4 == 1 else 0)
+
+
+async def pass_time(world: FeedWorld, choice: int) -> None:
+    """Time passes, and with it a consent's end."""
+    world.pass_time(choice)
+
+
+async def switch_key(world: FeedWorld, choice: int) -> None:
+    """A reader comes back with another key of the partner."""
+    reader = _reader(world, choice)
+    await world.hang_up(reader)
+    reader.switch(world.step)
+    await world.connect(reader)
 
 
 async def list_others(world: FeedWorld, choice: int) -> None:
@@ -97,7 +111,7 @@ async def restore(world: FeedWorld, _choice: int) -> None:
 
 STEPS: Sequence[Step] = (
     publish, publish, publish, publish, take, take, take, take, leave, lose, revoke, consent, list_others, remove, crash,
-    replace_authority, back_up, restore,
+    replace_authority, back_up, restore, switch_key, pass_time,
 )  # fmt: skip
 
 

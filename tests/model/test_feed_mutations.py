@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from consentry_devices.feed import cursor, group, memory, reader, returning, ring
-from consentry_devices.feed.cursor import Cursor, Place
+from consentry_devices.feed.coverage import Added
+from consentry_devices.feed.cursor import Cursor, Known, Place
 from consentry_devices.feed.folding import Folding
 from consentry_devices.feed.log import Entry
 from consentry_rule import Instant
 from model.feed_ledger import Wrong
 from model.feed_world import FeedWorld
 from model.test_feed_model import HIGHEST, Happening, happenings, lose, publish, run, take
+from support.devices import RuleCall
 
 
 def _one_ahead(place: Place, seq: int, take_time: Instant) -> Place:
@@ -59,6 +61,19 @@ def _trusts_any_history(begin: Any) -> Callable[..., None]:
     return trusting
 
 
+def _names_nobody(begin: Any) -> Callable[..., None]:
+    def nameless(self: Any, *arguments: Any, **more: Any) -> None:
+        begin(self, *arguments, **more)
+        object.__setattr__(self, "named", None)
+        object.__setattr__(self, "listless", True)
+
+    return nameless
+
+
+def _breaks_with_the_key(is_continuous: Any) -> Callable[..., bool]:
+    return lambda self, standing: self._same_key and is_continuous(self, standing)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """`what` of `where` is done in another way, made of how it is done.
@@ -91,6 +106,20 @@ MUTATIONS = (
     Mutation("a former run may go on to write", memory, "_assert_run", lambda _: lambda *_: None),
     Mutation("who has left is not told", returning.Away, "_was_covered", lambda _: lambda *_: False),
     Mutation("changes half told count as told", Cursor, "telling", lambda _: lambda cursor, _key: cursor, within=1_500),
+    Mutation(
+        "of what was closed meanwhile no gap is told", returning.Away, "open_once", lambda _: lambda *_: frozenset(), within=400
+    ),
+    Mutation("of who enters again no gap is told", returning.Away, "was_open_once", lambda _: lambda *_: False),
+    Mutation(
+        "who has entered since is not in the cursor", Cursor, "entering", lambda _: lambda cursor, *_: cursor, within=1_000
+    ),
+    Mutation("a cursor names nobody, and the key is not asked for", Known, "__init__", _names_nobody),
+    Mutation("with another key nobody stays", returning.Away, "_is_continuous", _breaks_with_the_key),
+    Mutation("coverage is told as it was decided", reader.Reader, "denied", lambda _: lambda *_: set()),
+    Mutation("that a customer enters is no data", Added, "accesses", lambda _: property(lambda _: frozenset())),
+    Mutation(
+        "an end that nobody was told of counts as told", RuleCall, "ends_told", lambda _: lambda call: call.now(), within=1_000
+    ),
     Mutation("another history of the authority is trusted", returning.Away, "__init__", _trusts_any_history),
 )
 

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from consentry.authority.v1 import keys_pb2
+from consentry.authority.v1 import data_class_pb2, keys_pb2
 from consentry.devices.v1 import feed_pb2, gap_pb2
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info
@@ -93,6 +93,53 @@ async def test_a_list_that_changes_is_told_to_who_stays_and_to_who_comes_back(pa
         away = await pull(pair, key.secret, after_cursor=back.cursor)
         assert away.events() == ["customer_removed", "synced"]
         assert (await pull(pair, key.secret, after_cursor=away.cursor)).events() == ["synced"]
+
+
+async def test_with_another_key_whoever_both_cover_goes_on(
+    pair: Pair,
+) -> None:
+    """Also when the stream is cut off in the middle of it, and resumed with the first key."""
+    every = await pair.authority.key("acme")
+    only_north = await pair.authority.key("acme", keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, ["north"])
+    north, south = await pair.gateway("north"), await pair.gateway("south")
+    for gateway in (north, south):
+        await gateway.publish(load=[1.0])
+    cursor = (await pull(pair, every.secret)).cursor
+    await north.publish(load=[2.0])
+    await south.publish(load=[3.0])
+    narrower = await pull(pair, only_north.secret, after_cursor=cursor)
+    assert sorted(narrower.events()) == ["customer_removed", "synced", "telemetry"]
+    assert (narrower.values(), narrower.received[0].customer_removed.customer) == ([2.0], SOUTH)
+
+    async with pair.watch(every.secret, after_cursor=narrower.cursor) as wider:
+        await wider.until("customer_added")
+        assert wider.events() == ["customer_added"], "north goes on"
+        inside = wider.cursor
+        await wider.until("synced")
+    assert wider.events() == ["customer_added", "gap", "inventory_change", "telemetry", "synced"]
+    assert {response.gap.customer for response in wider.received if response.HasField("gap")} == {SOUTH}
+    back = await pull(pair, only_north.secret, after_cursor=inside)
+    assert (back.events(), back.received[0].customer_removed.customer) == (["customer_removed", "synced"], SOUTH)
+
+
+async def test_a_class_that_was_closed_while_the_reader_was_away_has_a_gap_when_it_is_open_again(pair: Pair) -> None:
+    key = await pair.authority.key("acme")
+    north = await pair.gateway("north")
+    await north.publish(load=[1.0])
+    await north.publish(load=[2.0])
+    cursor = (await pull(pair, key.secret)).cursor
+    classes = (data_class_pb2.DATA_CLASS_INVENTORY, data_class_pb2.DATA_CLASS_ALARMS)
+    await pair.authority.consent("north", "acme", data_classes=classes)
+    async with pair.watch(key.secret, after_cursor=cursor) as back:
+        await back.until("synced")
+        await north.publish(load=[3.0])
+        await north.publish(load=[4.0])
+        await pair.authority.consent("north", "acme")
+        gap = (await back.until("gap")).gap
+        assert (gap.customer, gap.cause, list(gap.data_classes)) == (NORTH, gap_pb2.Gap.CAUSE_NOT_COVERED, [2])
+        assert gap.start_time.ToNanoseconds() < gap.end_time.ToNanoseconds()
+        await back.until("telemetry")
+        assert back.values() == [4.0]
 
 
 async def test_the_newest_readings_of_the_devices_that_are_named(pair: Pair) -> None:

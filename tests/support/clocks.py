@@ -13,6 +13,7 @@ class FakeClock:
     def __init__(self, now: Instant = START, boot: BootTime = BootTime(1_000 * SECOND)) -> None:  # noqa: B008
         self._now = now
         self._boot = boot
+        self._stepped = 0
 
     def now(self) -> Instant:
         """Wall time."""
@@ -21,6 +22,14 @@ class FakeClock:
     def boot(self) -> BootTime:
         """Time since boot."""
         return self._boot
+
+    def wall(self) -> Instant:
+        """Wall time, also when it was stepped."""
+        return Instant(self._now + self._stepped)
+
+    def step_wall(self, seconds: float) -> None:
+        """Somebody sets the wall clock, or the boot clock has stood still."""
+        self._stepped += round(seconds * SECOND)
 
     def advance(self, seconds: float) -> None:
         """Let both clocks go on."""

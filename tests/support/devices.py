@@ -39,6 +39,7 @@ from consentry_rule import (
     TokenRole,
     allowed,
     covered,
+    next_end,
     opened_classes,
     usable,
     valid,
@@ -59,6 +60,8 @@ class RuleGate:
     credentials: dict[str, Key | Token] = field(default_factory=dict)
     standings: dict[tuple[PartnerId, CustomerId], Standing] = field(default_factory=dict)
     calls: dict[OpenCall, "RuleCall"] = field(default_factory=dict)
+    ends: dict[Instant, CustomerId] = field(default_factory=dict)
+    """Those that nobody has been told of yet."""
 
     def __post_init__(self) -> None:
         self.credentials["the-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
@@ -68,15 +71,17 @@ class RuleGate:
         self.credentials[f"gateway-of-{customer}"] = Token(TokenRole.GATEWAY, f"customers/{customer}")
         return bearer(f"gateway-of-{customer}")
 
-    def consent(self, customer: str, *classes: DataClass, start: int = 0, partner: PartnerId = ACME) -> None:
-        """The customer is valid, and consents to these classes (none: all), from `start` on."""
+    def consent(
+        self, customer: str, *classes: DataClass, start: int = 0, partner: PartnerId = ACME, end: Instant | None = None
+    ) -> None:
+        """The customer is valid, and consents to these classes (none: all), from `start` on, until `end`."""
         self.set(
             Standing(
                 partner,
                 CustomerId(customer),
                 connected=True,
                 subscription=Subscription(),
-                consent=Consent(Instant(start), data_classes=frozenset(classes)),
+                consent=Consent(Instant(start), expire_time=end, data_classes=frozenset(classes)),
             )
         )
 
@@ -120,10 +125,15 @@ class RuleGate:
         between = standing.partner, standing.customer
         before = self.standings.get(between, Standing(*between))
         self.standings[between] = _marked(before, standing, self.number, self.clock.now())
+        end = next_end(None, None, standing, self.clock.now())
+        if end is not None:
+            self.ends[end] = standing.customer
         self._tell({standing.customer})
 
     def look(self, customers: Iterable[CustomerId]) -> None:
-        """An end of theirs has come."""
+        """Look at these once more: an end of theirs may have come."""
+        customers, now = set(customers), self.clock.now()
+        self.ends = {end: customer for end, customer in self.ends.items() if end > now or customer not in customers}
         self._tell(customers)
 
     def _tell(self, customers: Iterable[CustomerId]) -> None:
@@ -196,6 +206,10 @@ class RuleCall:
         return self._key.partner
 
     @property
+    def kind(self) -> KeyKind:
+        return self._key.kind
+
+    @property
     def customer(self) -> CustomerId:
         assert isinstance(self._credential, Token)
         return CustomerId(self._credential.organization.removeprefix("customers/"))
@@ -261,6 +275,9 @@ class RuleCall:
 
     def now(self) -> Instant:
         return self._gate.clock.now()
+
+    def ends_told(self) -> Instant:
+        return min(self._gate.clock.now(), *(Instant(end - 1) for end in self._gate.ends), Instant(2**63 - 1))
 
     def require(self, customer: CustomerId, data_class: DataClass, data_time: Instant | None = None) -> None:
         decision = self.decide(customer, data_class, data_time)

@@ -200,6 +200,7 @@ async def running_pair(
     folder: Path,
     *,
     clock: Clock | None = None,
+    of_devices_clock: Clock | None = None,
     authority: str | None = None,
     tls: ClientTls | None = None,
     of_authority: Mapping[str, Any] = _NONE,
@@ -208,7 +209,7 @@ async def running_pair(
     """The pair, with further settings of each. `tls` is for who calls them.
 
     `authority` is the address that the guard is told, if it is not the authority's own: the one where it asks for
-    certificates, if there is one.
+    certificates, if there is one. `of_devices_clock` is the device-data service's, if it has another one.
     """
     clock = clock or SystemClock()
     async with running_authority(folder / "authority", clock=clock, tls=tls, **of_authority) as running:
@@ -219,7 +220,7 @@ async def running_pair(
             data_dir=folder / "devices",
             **of_devices,
         )
-        devices = await start_devices(settings, clock=clock)
+        devices = await start_devices(settings, clock=of_devices_clock or clock)
         try:
             async with open_channel(devices.address, tls) as channel:
                 yield Pair(running, devices, channel, folder)

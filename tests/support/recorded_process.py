@@ -28,14 +28,14 @@ from pathlib import Path
 from typing import Any
 
 from consentry_cli.__main__ import main
-from consentry_core.clock import SystemClock
+from consentry_core.clock import BootTime, SystemClock
 from consentry_core.follow import Acknowledgement, Facts, Lease
 from consentry_core.rpc import gate
 from consentry_core.rpc.open_call import Context, Metadata, OpenCall
 from consentry_guard.access import Access
 from consentry_guard.call import Call
 from consentry_guard.follower import Applied, Follower
-from consentry_rule import Key
+from consentry_rule import Instant, Key
 
 _SLOW = 1_000_000  # ns
 _boot = SystemClock().boot
@@ -153,11 +153,11 @@ def acknowledge_early(seconds: float) -> None:
     """Break every follower of this process: a change is acknowledged at once, and applied so much later."""
     honest = Follower.received
 
-    def received(self: Follower, message: Lease | Facts) -> Applied:
+    def received(self: Follower, message: Lease | Facts, now: BootTime, wall: Instant) -> Applied:
         news = isinstance(message, Facts) and message.interest == 0 and (message.standings or message.credentials)
         if not news or self.revision() is None:
-            return honest(self, message)
-        asyncio.get_running_loop().call_later(seconds, honest, self, message)
+            return honest(self, message, now, wall)
+        asyncio.get_running_loop().call_later(seconds, honest, self, message, now, wall)
         return Applied(reply=(Acknowledgement(message.revision),))
 
     Follower.received = received  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.feed import FeedServicer
 from consentry_devices.rpc.shared import Feed
 from consentry_devices.storage.store import open_store
+from consentry_guard.call import Call
 from consentry_rule import CustomerId, DataClass
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SOUTH, device, frame, sensor, stream, telemetry
@@ -35,8 +36,8 @@ _CURSOR_KEY = secrets.token_bytes(32)
 class Opened:
     """What the gate knows of a call that is under way, as far as a watch needs it."""
 
-    def __init__(self, gate: RuleGate, secret: str) -> None:
-        self.caller = RuleCall(gate, secret)
+    def __init__(self, caller: Any) -> None:
+        self.caller = caller
 
     def end(self, error: Exception) -> None:
         """A watch narrows by itself."""
@@ -90,10 +91,11 @@ class WatchedFeed:
         """Let retention take so many entries."""
         assert await self.log.remove_oldest(taken_before=None, max_entries=entries, max_bytes=10**9) == entries
 
-    def watch(self, *, key: str = "the-key", **fields: Any) -> "Watching":
-        """One stream, opened when its first message is asked for."""
-        opened: Any = Opened(self.gate, key)
-        self.gate.calls[opened] = opened.caller
+    def watch(self, *, key: str = "the-key", guarded: Call | None = None, **fields: Any) -> "Watching":
+        """One stream, opened when its first message is asked for. `guarded`: behind this call of a real guard's instead."""
+        opened: Any = Opened(guarded or RuleCall(self.gate, key))
+        if guarded is None:
+            self.gate.calls[opened] = opened.caller
         current_call.set(opened)
         messages = self._servicer.Watch(Request(**fields), None)  # type: ignore[arg-type]
         return Watching(opened.caller, messages)
@@ -108,7 +110,7 @@ class WatchedFeed:
 class Watching:
     """One stream, and what came of it."""
 
-    def __init__(self, call: RuleCall, messages: AsyncIterator[bytes]) -> None:
+    def __init__(self, call: RuleCall | Call, messages: AsyncIterator[bytes]) -> None:
         self._call = call
         self._messages = messages
         self.received: list[feed_pb2.WatchResponse] = []

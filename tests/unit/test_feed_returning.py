@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from consentry.devices.v1 import feed_pb2, gap_pb2
 from consentry_core import names
-from consentry_core.errors import OutOfRange
+from consentry_core.errors import InvalidArgument, OutOfRange, PermissionDenied
 from consentry_devices.alarms import Alarm
 from consentry_devices.feed.filter import Filter
 from consentry_devices.feed.log import Entry, Kind, Removal
@@ -20,7 +21,7 @@ from consentry_devices.state import Reading
 from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass, Instant, Key, KeyKind
 from support.device_frames import NORTH, NOW, SECOND, SOUTH
 from support.devices import ACME, RuleCall
-from support.watched_feed import LIVE, Request, WatchedFeed, Watching, change_consent, watched_feed
+from support.watched_feed import LIVE, Request, WatchedFeed, Watching, change_consent, consent_to, watched_feed
 
 EAST = CustomerId("east")
 LIST = "the-listed-key"
@@ -114,16 +115,195 @@ async def test_with_another_key_what_changed_about_consents_is_told_as_with_the_
     assert (of(back, "customer_removed"), of(back, "customer_added"), back.gaps()) == ([SOUTH], [EAST], [])
 
 
-async def test_with_another_key_over_other_customers_all_enter_anew(feed: WatchedFeed) -> None:
-    """Whom the former covered nobody remembers: nothing may be missing in silence, and nobody stay for ever."""
+async def test_with_another_key_over_other_customers_whoever_both_cover_goes_on(feed: WatchedFeed) -> None:
+    cursor = await synced(feed)
+    feed.gate.list_customers(NORTH)
+    await feed.publish(NORTH, 2.0, start=NOW + SECOND)
+    back = await feed.pull(cursor, key=LIST)
+    assert sorted(filter(None, back.events())) == ["customer_removed", "synced", "telemetry"]
+    assert (of(back, "customer_removed"), back.values()) == ([SOUTH], [2.0])
+    assert (await feed.pull(back.cursor, key=LIST)).events() == ["synced"]
+    more = await feed.pull(back.cursor)
+    assert more.events() == [*AGAIN, "synced"]
+    assert of(more, "customer_added") == of(more, "gap") == [SOUTH]
+
+
+async def test_cut_off_while_another_keys_customers_are_told_and_back_with_the_first_key(feed: WatchedFeed) -> None:
+    """Whoever has entered meanwhile leaves; whoever has not is not mentioned."""
+    feed.gate.consent(EAST)
+    feed.gate.list_customers(NORTH)
+    cursor = await synced(feed, LIST)
+    watching = feed.watch(after_cursor=cursor)
+    await watching.until("customer_added")
+    assert of(watching, "customer_added") == [EAST]
+    for response in (watching.received[-1], await watching.until("customer_added"), await watching.until("telemetry")):
+        entered = set(of(watching, "customer_added")) if response is not watching.received[0] else {EAST}
+        back = await feed.pull(response.cursor, key=LIST)
+        assert back.events() == ["customer_removed"] * len(entered) + ["synced"]
+        assert set(of(back, "customer_removed")) == entered
+        whole = await feed.pull(response.cursor)
+        assert of(whole, "customer_added") == [EAST, SOUTH], "told anew, whole"
+        assert whole.values() == [1.0]
+    feed.gate.rehearse(False)
+    with pytest.raises(InvalidArgument):
+        await feed.pull(cursor, key="the-demo-key")
+
+
+async def test_of_too_many_to_be_named_nobody_is_taken_to_have_stayed(
+    feed: WatchedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another list; a key without one, and the same key, tell it by the numbers."""
+    for module in ("cursor", "reader"):
+        monkeypatch.setattr(f"consentry_devices.feed.{module}.MOST_NAMED", 1)
     cursor = await synced(feed)
     feed.gate.list_customers(NORTH)
     back = await feed.pull(cursor, key=LIST)
-    assert back.events() == ["customer_removed", *AGAIN, "customer_removed", "synced"]
-    assert (of(back, "customer_removed"), of(back, "customer_added")) == ([NORTH, SOUTH], [NORTH])
-    assert (await feed.pull(back.cursor, key=LIST)).events() == ["synced"]
-    more = await feed.pull(back.cursor)
-    assert of(more, "customer_removed") == of(more, "customer_added") == [NORTH, SOUTH]
+    assert (back.events(), of(back, "customer_removed")) == (["customer_removed", "synced"], [SOUTH])
+    feed.gate.list_customers(NORTH, SOUTH)
+    listed = await synced(feed, LIST)
+    assert (await feed.pull(listed, key=LIST)).events() == ["synced"]
+    assert (await feed.pull(listed)).events() == ["synced"], "over the same customers"
+    feed.gate.consent(EAST)
+    watching = feed.watch(after_cursor=listed)
+    await watching.until("customer_added")
+    cut = await feed.pull(watching.cursor, key=LIST)
+    assert set(of(cut, "customer_removed")) >= {EAST}
+
+
+# What is open again, under a stream that was resumed
+
+
+def range_of(gap: gap_pb2.Gap) -> tuple[int, int]:
+    assert gap.cause == gap_pb2.Gap.CAUSE_NOT_COVERED
+    return gap.start_time.ToNanoseconds(), gap.end_time.ToNanoseconds()
+
+
+@pytest.mark.parametrize("start", [{}, {"live": LIVE}], ids=["snapshot", "live"])
+@pytest.mark.parametrize("seen", [True, False], ids=["closed before the cursor", "closed after it"])
+@pytest.mark.parametrize("how", ["narrowed", "withdrawn", "lapsed", "unlisted"])
+async def test_what_is_open_again_under_a_resumed_stream_has_a_gap(
+    feed: WatchedFeed, how: str, seen: bool, start: dict[str, Any]
+) -> None:
+    """However it was closed, and whether that was told before the reader went away or when it came back."""
+
+    def close() -> None:
+        if how == "narrowed":
+            consent_to(feed.gate, NORTH, INVENTORY, ALARMS)
+        elif how == "withdrawn":
+            feed.gate.revoke(NORTH)
+        elif how == "lapsed":
+            change_consent(feed.gate, NORTH, expire_time=Instant(feed.clock.now() + SECOND))
+            feed.clock.advance(2)
+            feed.gate.look({NORTH})
+        else:
+            feed.gate.list_customers(SOUTH)
+
+    def open_again() -> None:
+        if how == "narrowed":
+            consent_to(feed.gate, NORTH)
+        elif how == "unlisted":
+            feed.gate.list_customers(NORTH, SOUTH)
+        else:
+            feed.gate.consent(NORTH)
+
+    feed.gate.list_customers(NORTH, SOUTH)
+    watching = feed.watch(key=LIST, **start)
+    await watching.until("synced")
+    told_up_to = feed.clock.now()
+    feed.clock.advance(10)
+    if seen:
+        close()
+        await watching.until("customer_added" if how == "narrowed" else "customer_removed")
+    cursor = watching.cursor
+    await watching.end()
+    if not seen:
+        close()
+    await feed.publish(NORTH, 2.0, start=feed.clock.now())
+    back = feed.watch(key=LIST, after_cursor=cursor)
+    await back.until("synced")
+    feed.clock.advance(10)
+    open_again()
+    await back.until("gap")
+    assert back.events()[-2:] == ["customer_added", "gap"]
+    begins, ends = range_of(back.gaps()[-1])
+    assert ends == feed.clock.now() + 1
+    assert begins == (0 if seen and how != "narrowed" else told_up_to), "0: nobody remembers"
+    assert (list(back.gaps()[-1].data_classes) == [2]) == (how == "narrowed")
+
+
+async def test_a_class_that_is_left_out_when_the_customer_comes_back_has_its_gap_when_it_comes(feed: WatchedFeed) -> None:
+    """In one and the same stream, too."""
+    watching = feed.watch()
+    await watching.until("synced")
+    feed.gate.revoke(NORTH)
+    await watching.until("customer_removed")
+    feed.gate.consent(NORTH, INVENTORY)
+    await watching.until("gap")
+    feed.gate.consent(NORTH)
+    gap = (await watching.until("gap")).gap
+    assert set(gap.data_classes) == {2, 3}
+
+
+async def test_an_end_that_nobody_has_been_told_of_is_still_told_to_who_comes_back(feed: WatchedFeed) -> None:
+    """The news of another customer comes between the end and the look at it."""
+    change_consent(feed.gate, NORTH, expire_time=Instant(feed.clock.now() + SECOND))
+    watching = feed.watch()
+    await watching.until("synced")
+    feed.clock.advance(2)
+    feed.gate.consent(EAST)
+    await watching.until("customer_added")
+    await feed.publish(SOUTH, 2.0, start=NOW + SECOND)
+    await watching.until("telemetry")
+    back = await feed.pull(watching.cursor)
+    assert of(back, "customer_removed") == [NORTH]
+
+
+# Coverage is data too
+
+
+async def test_who_is_withdrawn_before_it_is_told_that_it_enters_is_not_told_to_enter(feed: WatchedFeed) -> None:
+    watching = feed.watch()
+    await watching.until("customer_added")  # south is decided, and waits
+    feed.gate.revoke(SOUTH)
+    await watching.until("synced")
+    assert (of(watching, "customer_added"), of(watching, "customer_removed")) == ([NORTH], [])
+    feed.gate.consent(SOUTH)
+    await watching.until("telemetry")
+    assert of(watching, "customer_added") == [NORTH, SOUTH]
+    assert watching.values(SOUTH) == [1.0]
+
+
+async def test_a_named_customer_that_was_withdrawn_before_it_was_told_ends_the_stream(feed: WatchedFeed) -> None:
+    watching = feed.watch(customers=[f"customers/{NORTH}", f"customers/{SOUTH}"])
+    await watching.until("customer_added")
+    for customer in (SOUTH, NORTH):
+        feed.gate.revoke(customer)
+    with pytest.raises(PermissionDenied):
+        await watching.until("synced")
+    assert (of(watching, "customer_added"), set(of(watching, "customer_removed"))) == ([NORTH], {NORTH, SOUTH})
+
+
+async def test_classes_that_were_closed_before_they_were_told_are_not_told_to_be_open(feed: WatchedFeed) -> None:
+    watching = feed.watch()
+    await watching.until("customer_added")
+    consent_to(feed.gate, SOUTH, INVENTORY)
+    await watching.until("synced")
+    added = [each.customer_added for each in watching.received if each.customer_added.customer == f"customers/{SOUTH}"]
+    assert [list(each.data_classes) for each in added] == [[1]]
+
+
+async def test_what_is_missing_of_who_has_left_meanwhile_is_not_told(feed: WatchedFeed) -> None:
+    cursor = await synced(feed)
+    for customer in (NORTH, SOUTH):
+        await feed.publish(customer, 2.0)
+    await feed.remove(6)
+    feed.restart()
+    watching = feed.watch(after_cursor=cursor)
+    await watching.until("gap")
+    assert of(watching, "gap") == [NORTH]
+    feed.gate.revoke(SOUTH)
+    await watching.until("synced")
+    assert of(watching, "gap") == [NORTH]
 
 
 # Another history

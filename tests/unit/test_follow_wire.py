@@ -7,7 +7,6 @@ import pytest
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
 from consentry_core.follow import Credential, Facts, Revision
 from consentry_core.rpc.follow_wire import from_response, to_response
-from consentry_guard.follower import Follower
 from consentry_rule import (
     Consent,
     CustomerId,
@@ -26,6 +25,7 @@ from consentry_rule import (
     allowed,
     opened_classes,
 )
+from support.followers import Follower
 
 ACME, NORTH, SOUTH, EAST = PartnerId("acme"), CustomerId("north"), CustomerId("south"), CustomerId("east")
 KEY, CONSENT = "partners/acme/keys/k1", "customers/north/consents/acme"
@@ -37,6 +37,7 @@ LISTED = Key(
     listed_numbers={NORTH: 7, SOUTH: 12},
     unlisted=((EAST, 3, 9), (SOUTH, 2, 11)),
 )
+
 CONSENTED = Standing(
     ACME,
     NORTH,

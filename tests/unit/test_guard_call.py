@@ -12,9 +12,9 @@ from consentry_core.identity import Identity
 from consentry_core.rpc.open_call import OpenCall
 from consentry_guard.call import Call
 from consentry_guard.changes import touched_customers
-from consentry_guard.follower import Follower
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Secret, Standing, Token, TokenRole
 from support.clocks import FakeClock
+from support.followers import Follower
 
 ACME, NORTH, SOUTH, DEMO = PartnerId("acme"), CustomerId("north"), CustomerId("south"), CustomerId("demo")
 KEY, PARTNER, DEMO_CONSENT = "partners/acme/keys/k1", "partners/acme", "customers/demo/consents/acme"

@@ -7,8 +7,9 @@ import pytest
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
 from consentry_guard.deadlines import Deadlines
-from consentry_guard.follower import NAMES_PER_INTEREST, Follower, HistoryWentBack
+from consentry_guard.follower import NAMES_PER_INTEREST, HistoryWentBack
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
+from support.followers import Follower
 
 ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
 KEY = "partners/acme/keys/k1"

@@ -2,9 +2,9 @@
 
 from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import Credential, Facts, Forget, Interest, Lease, Revision
-from consentry_guard.follower import Follower
 from consentry_guard.interests import Interests
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
+from support.followers import Follower
 
 ACME, NORTH = PartnerId("acme"), CustomerId("north")
 KEY, STANDING, PARTNER = "partners/acme/keys/k1", "customers/north/consents/acme", "partners/acme"

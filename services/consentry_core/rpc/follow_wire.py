@@ -142,6 +142,8 @@ def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:
                 revision=revision_to_wire(message.revision),
                 duration=to_duration(message.duration),
                 authority_time=to_timestamp(message.authority_time),
+                authority_boot_nano=message.authority_boot,
+                authority_clock=message.authority_clock,
             )
         )
     return enforcement_pb2.FollowResponse(
@@ -165,6 +167,8 @@ def from_response(response: enforcement_pb2.FollowResponse) -> FromAuthority | N
                 revision_from_wire(lease.revision),
                 from_duration(lease.duration),
                 from_timestamp(lease.authority_time, "authority_time"),
+                BootTime(lease.authority_boot_nano),
+                lease.authority_clock,
             )
         case "facts":
             facts = response.facts

@@ -6,11 +6,16 @@ from typing import Protocol, TypeAlias
 
 from consentry_core.errors import ConsentryError
 from consentry_guard import Access
-from consentry_rule import CustomerId, DataClass, Decision, Instant, Standing
+from consentry_rule import CustomerId, DataClass, Decision, Instant, KeyKind, Standing
 
 
 class Coverage(Protocol):
     """What a reader asks about its coverage: the part of `consentry_guard.GuardedCall` that it needs."""
+
+    @property
+    def kind(self) -> KeyKind:
+        """Of the reader's key."""
+        ...
 
     def decide_covered(self, customer: CustomerId) -> Decision:
         """Whether the key covers the customer now."""
@@ -62,18 +67,36 @@ class Added:
     """Say that the customer enters, or that its classes are others now.
 
     `opened` are the classes that were not open to this reader before: a snapshot says how they stand. `missed` are those among
-    them that were open before and not meanwhile, so say that there is a gap.
+    them that were open before and not meanwhile, so say that there is a gap, `since` when (None: nobody knows). `enters`: the
+    reader does not know of the customer.
+
+    That a customer is covered is told to nobody whom it does not cover: like any data, it is said only while it is so.
     """
 
     customer: CustomerId
     data_classes: frozenset[DataClass]
     opened: frozenset[DataClass]
     missed: frozenset[DataClass]
+    since: Instant | None
+    enters: bool
+
+    @property
+    def accesses(self) -> frozenset[Access]:
+        """What is said with it."""
+        return frozenset((self.customer, data_class) for data_class in self.data_classes)
+
+    @property
+    def accesses_missed(self) -> frozenset[Access]:
+        """What is said with the gap."""
+        return frozenset((self.customer, data_class) for data_class in self.missed)
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """Say that the customer leaves, and why. `denial` None: it was withdrawn and granted again before anybody looked."""
+    """Say that the customer leaves, and why. `denial` None: it was withdrawn and granted again before anybody looked.
+
+    The one thing about a customer that must be said although it is not covered.
+    """
 
     customer: CustomerId
     denial: ConsentryError | None

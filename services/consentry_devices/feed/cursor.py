@@ -17,13 +17,17 @@ from consentry_core.errors import InvalidArgument, OutOfRange
 from consentry_devices.feed.log import Entry, Kind
 from consentry_rule import Instant
 
-_FIELDS = struct.Struct(">B8s8s8sBQQqQQq8s8s8s")
-_VERSION = 2
+_FIELDS = struct.Struct(">B8s8s8sBQQqQQq8s8s8sBBB")
+_VERSION = 3
 _TAG_BYTES = 16
 _DIGEST_BYTES = 8
 _BEFORE_PART = "\n"
 NOTHING = bytes(_DIGEST_BYTES)
 """The digest of no members."""
+MOST_NAMED = 50
+"""So many customers a cursor names; of more it says only which key covers them."""
+_UNNAMED = 255
+_LISTLESS, _MIXED, _RESTORED = 1, 2, 4
 
 
 class Phase(Enum):
@@ -44,7 +48,10 @@ class Known:
     """What was known of coverage: the authority's changes up to `number` of its epoch, and ends up to `time` by its clock.
 
     `key` is whose coverage it was, `members` who was told about. Epoch, key and members as digests; of the members those of
-    all, one laid over the other.
+    all, one laid over the other. `named`: the digests of each; None when there are too many.
+
+    `listless`: the key has no list, so whoever was valid was covered. `mixed`: the streams up to here came with several keys;
+    `restored`: in several epochs. What a reader was told by another key, or in another epoch, no number tells.
     """
 
     epoch: bytes = NOTHING
@@ -52,6 +59,10 @@ class Known:
     time: Instant = Instant(0)  # noqa: RUF009 - a number
     key: bytes = NOTHING
     members: bytes = NOTHING
+    named: frozenset[bytes] | None = frozenset()
+    listless: bool = False
+    mixed: bool = False
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +115,45 @@ def device_key(entry: Entry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a reader stands: in the log, towards coverage, and in its start."""
+    """Where a reader stands: in the log, towards coverage, and in its start.
+
+    `entered`: the digests of those who have been said to enter since `known`, and of whom not all may have been told.
+    """
 
     place: Place
     known: Known
     phase: Phase = Phase.STARTED
+    entered: frozenset[bytes] = frozenset()
 
     def telling(self, key: bytes) -> "Cursor":
         """Where it stands while it is told of changes, decided with this key.
 
-        With the same key they will be decided the same. With another one than before, what was known helps nobody any more.
+        With the same key they will be decided the same. With another one than before, what was known helps nobody any more,
+        unless the members are named.
         """
-        known = self.known if self.known.key == key else replace(self.known, epoch=NOTHING)
-        return Cursor(self.place, known, Phase.TELLING if self.phase is Phase.STARTED else self.phase)
+        phase = Phase.TELLING if self.phase is Phase.STARTED else self.phase
+        return replace(self, phase=phase)._unless_unnamed(key)
+
+    def entering(self, customer: str, key: bytes) -> "Cursor":
+        """Where it stands once it has been said that a customer enters."""
+        mark, named = digest(customer), self.known.named
+        if named is None or mark in named or mark in self.entered:
+            return self
+        if len(named) + len(self.entered) == MOST_NAMED:
+            return replace(self, known=replace(self.known, named=None), entered=frozenset())._unless_unnamed(key)
+        return replace(self, entered=self.entered | {mark})
+
+    def leaving(self, customer: str) -> "Cursor":
+        """Where it stands once it has been said that a customer leaves."""
+        mark, named = digest(customer), self.known.named
+        if named is None or (mark not in named and mark not in self.entered):
+            return self
+        return replace(self, known=replace(self.known, named=named - {mark}), entered=self.entered - {mark})
+
+    def _unless_unnamed(self, key: bytes) -> "Cursor":
+        if self.known.key == key or self.known.named is not None:
+            return self
+        return replace(self, known=replace(self.known, epoch=NOTHING, key=NOTHING))
 
 
 class Numbering(Protocol):
@@ -152,7 +189,11 @@ class Cursors:
         fields = _FIELDS.pack(
             _VERSION, self._store, self._reader, self._run_of(place.seq), cursor.phase.value, place.seq, place.telemetry,
             place.take_time, place.folded, known.number, known.time, known.epoch, known.key, known.members,
+            _LISTLESS * known.listless | _MIXED * known.mixed | _RESTORED * known.restored,
+            _UNNAMED if known.named is None else len(known.named), len(cursor.entered),
         )  # fmt: skip
+        if known.named or cursor.entered:
+            fields += b"".join((*sorted(known.named or ()), *sorted(cursor.entered)))
         if place.device or place.part:
             fields += f"{place.device}{_BEFORE_PART}{place.part or ''}".encode()
         return base64url(fields + self._tag(fields))
@@ -168,7 +209,7 @@ class Cursors:
             raise _invalid("must be the cursor of an earlier message")
         told, tag = data[:-_TAG_BYTES], data[-_TAG_BYTES:]
         fields = _FIELDS.unpack_from(told)
-        _, store, reader, run, phase, seq, telemetry, take_time, folded, number, time, epoch, key, members = fields
+        _, store, reader, run, phase, seq, telemetry, take_time, folded, number, time, epoch, key, members = fields[:14]
         if store != self._store:
             # Another store has another key, so this comes before the tag: what is refused needs no proof.
             raise OutOfRange("the cursor is of another store, which this one has replaced; start again with a snapshot")
@@ -178,10 +219,23 @@ class Cursors:
             raise _invalid("must come from a stream of the same partner with the same customers, data classes and devices")
         if seq > self._log.tail() or run != self._run_of(seq):
             raise OutOfRange("the store was restored from a copy that is older than the cursor; start again with a snapshot")
-        known = Known(epoch, number, Instant(time), key, members)
-        device, _, part = told[_FIELDS.size :].decode().partition(_BEFORE_PART)
+        flags, named, entered = fields[14:]
+        marks = 0 if named == _UNNAMED else named
+        ends = _FIELDS.size + marks * _DIGEST_BYTES, _FIELDS.size + (marks + entered) * _DIGEST_BYTES
+        known = Known(
+            epoch,
+            number,
+            Instant(time),
+            key,
+            members,
+            None if named == _UNNAMED else _marks(told[_FIELDS.size : ends[0]]),
+            bool(flags & _LISTLESS),
+            bool(flags & _MIXED),
+            bool(flags & _RESTORED),
+        )
+        device, _, part = told[ends[1] :].decode().partition(_BEFORE_PART)
         place = Place(seq, telemetry, Instant(take_time), folded, device, int(part or 0))
-        return Cursor(place, known, Phase(phase))
+        return Cursor(place, known, Phase(phase), _marks(told[ends[0] : ends[1]]))
 
     def _run_of(self, seq: int) -> bytes:
         run = self._log.run_of(seq)
@@ -196,6 +250,10 @@ class Cursors:
 def digest(text: str) -> bytes:
     """Eight bytes that tell texts apart."""
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _marks(data: bytes) -> frozenset[bytes]:
+    return frozenset(data[start : start + _DIGEST_BYTES] for start in range(0, len(data), _DIGEST_BYTES))
 
 
 def laid_over(one: bytes, other: bytes) -> bytes:

@@ -13,13 +13,13 @@ from typing import TypeAlias
 from consentry_core.errors import ConsentryError
 from consentry_devices.columns import since
 from consentry_devices.feed.coverage import Added, Change, Coverage, Removed
-from consentry_devices.feed.cursor import NOTHING, Cursor, Known, Phase, digest, laid_over
+from consentry_devices.feed.cursor import MOST_NAMED, NOTHING, Cursor, Known, Phase, digest, laid_over
 from consentry_devices.feed.filter import Filter
 from consentry_devices.feed.joining import Extent
 from consentry_devices.feed.log import Entry, Kind, Removals
 from consentry_devices.feed.returning import Away, Fate
 from consentry_guard import Access
-from consentry_rule import Allow, CustomerId, DataClass, Deny, Instant
+from consentry_rule import Allow, CustomerId, DataClass, Deny, Instant, KeyKind
 
 InventoryPart: TypeAlias = Callable[[CustomerId, bytes], bytes | None]
 """What of a customer's stored inventory change concerns the devices that were asked for; None: nothing."""
@@ -43,6 +43,14 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class _Closed:
+    """Classes of a customer that were open to the reader and are not. Up to `since` all of it was told; None: nobody knows."""
+
+    classes: frozenset[DataClass]
+    since: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Member:
     """`after`: by open class, the entry up to which it has been told, by a snapshot or by the reader's start."""
 
@@ -61,8 +69,10 @@ class Reader:
         self._members: dict[CustomerId, _Member] = {}
         self._afters: dict[frozenset[tuple[DataClass, int]], Mapping[DataClass, int]] = {}
         self._digest = NOTHING
-        self._left: set[CustomerId] = set()
-        self._closed: dict[CustomerId, frozenset[DataClass]] = {}  # members' classes that were open once
+        self._closed: dict[CustomerId, _Closed] = {}  # of members, and of those who have left
+        self._unsaid: set[CustomerId] = set()
+        self._away: Away | None = None
+        self._first_epoch = ""
 
     @property
     def members(self) -> Collection[CustomerId]:
@@ -71,8 +81,19 @@ class Reader:
 
     def known(self, time: Instant) -> Known:
         """What the members were decided by, in this step, not before `time`."""
-        epoch = digest(self._coverage.authority_epoch())
-        return Known(epoch, self._coverage.revision_number(), time, self._key, self._digest)
+        epoch, away = self._coverage.authority_epoch(), self._away
+        self._first_epoch = self._first_epoch or epoch
+        return Known(
+            digest(epoch),
+            self._coverage.revision_number(),
+            time,
+            self._key,
+            self._digest,
+            frozenset(map(digest, self._members)) if len(self._members) <= MOST_NAMED else None,
+            self._coverage.kind is not KeyKind.SPECIFIC_CUSTOMERS,
+            away is not None and away.mixed,
+            epoch != self._first_epoch or (away is not None and away.restored),
+        )
 
     # Who enters and who leaves. There may be a hundred thousand customers, so each of these can be left alone between two
     # steps, for as long as one likes: what is said of a customer is decided in one step, and what changes about it later is
@@ -84,71 +105,126 @@ class Reader:
             if customer is None:
                 yield ()
             else:
-                yield tuple(self._look(customer, position, say_missing=bool(self._wanted.customers)))
+                yield tuple(self._look(customer, position, None, say_missing=bool(self._wanted.customers)))
 
     def resume(self, cursor: Cursor, position: int) -> Iterator[Sequence[Change]]:
         """Go on after a cursor, at a position: what was covered then and still is goes on in silence.
 
         If the start that the cursor is of was not complete, those who have stayed enter once more.
         """
-        away = Away(self._coverage, self._wanted, self._open_classes, cursor, self._key)
+        away = self._away = Away(self._coverage, self._wanted, self._open_classes, cursor, self._key)
         customers = self._wanted.customers or self._coverage.customers()
         for customer in customers:
             away.weigh(customer)
             yield ()
         away.weighed()
         for each in _in_order(customers):
-            yield () if each is None else tuple(self._come_back(each, away, cursor.phase, position))
+            yield () if each is None else tuple(self._come_back(each, away, cursor, position))
 
-    def changed(self, customers: Iterable[CustomerId], position: int) -> Iterator[Sequence[Change]]:
-        """What to say, now that something may have changed about these customers."""
+    def changed(self, customers: Iterable[CustomerId], position: int, since: Instant) -> Iterator[Sequence[Change]]:
+        """What to say, now that something may have changed about these customers.
+
+        `since`: when the entry at the position was taken in.
+        """
         for customer in _in_order(customers):
-            yield () if customer is None else tuple(self._look(customer, position, say_missing=False))
+            yield () if customer is None else tuple(self._look(customer, position, since, say_missing=False))
 
-    def _come_back(self, customer: CustomerId, away: Away, phase: Phase, position: int) -> Iterator[Change]:
-        fate = away.fate(customer)
+    def not_said(self, added: Added) -> None:
+        """It has not been said that a customer enters, or has these classes: it was denied by then. To be looked at anew."""
+        customer = added.customer
+        if added.enters:
+            self._drop(customer)
+        else:
+            for data_class in added.opened:
+                self.not_told(customer, data_class)
+        self._unsaid.add(customer)
+        self.not_said_missing(added)
+
+    def not_said_missing(self, added: Added) -> None:
+        """It has not been said what is missing of a customer that has entered."""
+        self._close(added.customer, added.missed, added.since)
+
+    def _come_back(self, customer: CustomerId, away: Away, cursor: Cursor, position: int) -> Iterator[Change]:
+        fate, phase, since = away.fate(customer), cursor.phase, cursor.place.take_time
         if fate is Fate.STAYED and phase in {Phase.STARTED, Phase.TELLING}:
-            yield from self._stay(customer, position, away)
+            yield from self._stay(customer, position, away, since)
             return
-        if fate in {Fate.INTERRUPTED, Fate.RETURNED}:
-            self._left.add(customer)
+        if fate in {Fate.INTERRUPTED, Fate.LEFT}:
+            self._close(customer, self._wanted.data_classes, since)
+        elif fate in {Fate.RETURNED, Fate.PASSED}:
+            self._close(customer, self._wanted.data_classes, None)
         if fate is Fate.INTERRUPTED:
             yield Removed(customer, None)
         left = fate is Fate.LEFT or (fate is Fate.PASSED and phase is not Phase.STARTED)
         as_then = phase is Phase.ENTERING and fate in {Fate.STAYED, Fate.ENTERED}
-        for change in self._look(customer, position, say_missing=bool(self._wanted.customers) or left):
+        for change in self._look(customer, position, since, say_missing=bool(self._wanted.customers) or left, coming_back=True):
             yield replace(change, opened=_NO_CLASSES) if as_then and isinstance(change, Added) else change
 
-    def _stay(self, customer: CustomerId, position: int, away: Away) -> Iterator[Change]:
-        classes = self._open_classes(customer)
+    def _stay(self, customer: CustomerId, position: int, away: Away, since: Instant) -> Iterator[Change]:
+        classes, standing = self._open_classes(customer), self._coverage.standing(customer)
         self._enter(customer, _Member(dict.fromkeys(classes, position), self._opened(customer)))
-        changed = away.changed_classes(self._coverage.standing(customer))
+        changed = away.changed_classes(standing)
+        closed = self._wanted.wants(away.open_once(standing)) - classes
+        if closed:
+            self._close(customer, closed, since if closed <= changed else None)
         if changed:
             # Whether they were open at the cursor, and not meanwhile, nobody remembers.
-            yield Added(customer, classes, classes & changed, missed=classes & changed)
+            opened = classes & changed
+            yield Added(customer, classes, opened, missed=opened, since=since, enters=False)
 
-    def _look(self, customer: CustomerId, position: int, *, say_missing: bool) -> Iterator[Change]:
+    def _look(
+        self, customer: CustomerId, position: int, since: Instant | None, *, say_missing: bool, coming_back: bool = False
+    ) -> Iterator[Change]:
         member = self._members.get(customer)
         classes = self._open_classes(customer)
         opened = self._opened(customer)
+        unsaid = customer in self._unsaid
+        self._unsaid.discard(customer)
         if member is not None and (not classes or opened != member.opened):
-            self._leave(customer)
+            self._drop(customer)
+            self._close(customer, member.after.keys(), since)
             yield Removed(customer, self._denial(customer))
             member = None
+        elif not classes and (say_missing or (unsaid and self._wanted.customers)):
+            yield Removed(customer, self._denial(customer))
         if not classes:
-            if say_missing:
-                yield Removed(customer, self._denial(customer))
             return
         if member is None:
             self._enter(customer, _Member(dict.fromkeys(classes, position), opened))
-            yield Added(customer, classes, classes, missed=classes if customer in self._left else _NO_CLASSES)
+            if (
+                not coming_back
+                and customer not in self._closed
+                and self._away is not None
+                and self._away.was_open_once(customer)
+            ):
+                self._close(customer, self._wanted.data_classes, None)
+            yield self._added(customer, classes, classes, enters=True)
             return
         going_on = {data_class: seq for data_class, seq in member.after.items() if data_class in classes and seq != _NOT_TOLD}
-        if going_on.keys() != classes or member.after.keys() != classes:
+        if going_on.keys() != classes or member.after.keys() != classes or unsaid:
             self._members[customer] = replace(member, after=dict.fromkeys(classes, position) | going_on)
-            closed, entered = self._closed.get(customer, _NO_CLASSES), classes - going_on.keys()
-            self._closed[customer] = (closed | member.after.keys()) - classes
-            yield Added(customer, classes, entered, missed=entered & closed)
+            added = self._added(customer, classes, classes - going_on.keys(), enters=False)
+            self._close(customer, member.after.keys() - classes, since)
+            yield added
+
+    def _added(
+        self, customer: CustomerId, classes: frozenset[DataClass], opened: frozenset[DataClass], *, enters: bool
+    ) -> Added:
+        closed = self._closed.pop(customer, None)
+        if closed is None:
+            return Added(customer, classes, opened, _NO_CLASSES, None, enters)
+        if not closed.classes <= opened:
+            self._closed[customer] = replace(closed, classes=closed.classes - opened)
+        return Added(customer, classes, opened, opened & closed.classes, closed.since, enters)
+
+    def _close(self, customer: CustomerId, classes: Iterable[DataClass], since: Instant | None) -> None:
+        """These are no longer open: when they are again, something is missing."""
+        closed, before = frozenset(classes), self._closed.get(customer)
+        if before is not None and closed:
+            since = None if since is None or before.since is None else min(since, before.since)
+            closed |= before.classes
+        if closed:
+            self._closed[customer] = _Closed(closed, since)
 
     def _enter(self, customer: CustomerId, member: _Member) -> None:
         self._members[customer] = self._shared(member)
@@ -160,11 +236,9 @@ class Reader:
             self._afters.clear()
         return _Member(self._afters.setdefault(frozenset(member.after.items()), member.after), member.opened)
 
-    def _leave(self, customer: CustomerId) -> None:
+    def _drop(self, customer: CustomerId) -> None:
         del self._members[customer]
         self._digest = laid_over(self._digest, digest(customer))
-        self._closed.pop(customer, None)
-        self._left.add(customer)
 
     def _opened(self, customer: CustomerId) -> int:
         """By which change it was covered last."""
@@ -263,7 +337,10 @@ class Reader:
         return frozenset(opened)
 
     def denied(self, accesses: Iterable[Access]) -> set[CustomerId]:
-        """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet."""
+        """The customers, of these accesses, that are denied at this moment: their end has come, and nobody has said so yet.
+
+        So that a stream can narrow; what keeps a message back that must not be written is the guard's check.
+        """
         return self._coverage.denied(accesses)
 
 

@@ -41,11 +41,17 @@ def removed(customer: CustomerId, denial: ConsentryError | None) -> feed_pb2.Wat
     return _W(customer_removed=_W.CustomerRemoved(customer=names.CUSTOMER.format(customer), reason=reason))
 
 
-def not_covered(change: Added) -> feed_pb2.WatchResponse:
-    """What the customer had meanwhile is missing: of all its classes, or of some."""
-    gap = gap_pb2.Gap(customer=names.CUSTOMER.format(change.customer), cause=gap_pb2.Gap.CAUSE_NOT_COVERED)
+def not_covered(change: Added, until: Instant) -> feed_pb2.WatchResponse:
+    """What the customer had meanwhile is missing: of all its classes, or of some. `until`: what was taken in later is told."""
+    gap = gap_pb2.Gap(
+        customer=names.CUSTOMER.format(change.customer),
+        cause=gap_pb2.Gap.CAUSE_NOT_COVERED,
+        end_time=to_timestamp(Instant(until + 1)),
+    )
     if change.missed != change.data_classes:
         gap.data_classes.extend(data_classes_to_wire(change.missed))
+    if change.since is not None:
+        gap.start_time.CopyFrom(to_timestamp(change.since))
     return _W(gap=gap)
 
 

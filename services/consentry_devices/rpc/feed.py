@@ -10,6 +10,7 @@ from consentry_devices.rpc.watch_question import asked
 from consentry_devices.rpc.watching import Watching
 from consentry_devices.shares import Share
 from consentry_guard import guarded_call
+from consentry_rule import KeyKind
 
 
 class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
@@ -25,7 +26,9 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         """See the proto."""
         question = asked(request)
         call = guarded_call()
-        cursors = Cursors(self._cursor_key, self._feed.log, call.partner, question.filter.text)
+        # A demo key reads another customer than the partner's other keys do: what one has told says nothing to the other.
+        whose = f"{call.partner}/demo" if call.kind is KeyKind.DEMO else call.partner
+        cursors = Cursors(self._cursor_key, self._feed.log, whose, question.filter.text)
         after = cursors.read(question.after_cursor) if question.start == "after_cursor" else None
         key = call.identity.credential
         with self._feed.ring.listening() as bell, Share(self._feed.watched, key) as share:

@@ -34,9 +34,9 @@ class Outgoing:
         self._last_at = self._clock.boot()
         return delimited(_CURSOR, self._cursors.make(self.cursor).encode()) + event
 
-    def own(self, response: feed_pb2.WatchResponse) -> bytes:
-        """A message that holds nobody's data."""
-        return self.message(response.SerializeToString(), frozenset())
+    def own(self, response: feed_pb2.WatchResponse, accesses: frozenset[Access] = frozenset()) -> bytes:
+        """A message of our own making. `accesses`: whom it says something about; nobody, or that a customer leaves."""
+        return self.message(response.SerializeToString(), accesses)
 
     def quiet_for(self) -> float:
         """Seconds since the last message."""

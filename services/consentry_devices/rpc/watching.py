@@ -1,8 +1,16 @@
 """One `Watch` under way: carries what a `Reader` decides.
 
 The order of things, and why none is missed: the reader's coverage is followed and its bell is hung up before it is asked where
-it stands; before each message, with nothing awaited in between, the changes of coverage are taken, so that whoever has left is
-in no message; and the guard checks every (customer, data class) of the message in the step that hands it over.
+it stands; and before each message, with nothing awaited in between, there are three looks:
+
+1. The changes of coverage are taken. Without this look, who was withdrawn and granted again in between would go on in silence.
+2. What the message holds is asked for once more (`Reader.denied`): an end comes without news. Without this look, the stream
+   would have to end where it can narrow.
+3. The guard checks every (customer, data class) of the message, and all else, in the step that hands it over
+   (`consentry_guard.call.Call.check`).
+
+The third is the promise's: it alone keeps what is denied from being handed over, and it stands when the others are gone. They
+decide what is said instead. That a customer is covered is told in messages like any other; only that it is not is told without.
 
 A reader may be about a hundred thousand customers. So what it does about many of them it does in pieces, in turns with all
 other readers, and the keys take turns (`consentry_core.lanes`).
@@ -70,6 +78,7 @@ class Watching:
         self._share = share
         self._pace = Pace(feed.turns, call.identity.credential)
         self._started: _Decided | None = None
+        self._unsaid: set[CustomerId] = set()  # denied when something was to be said of them
         self._question = question
         self._call = call
         self._changes = changes
@@ -101,8 +110,9 @@ class Watching:
         """Decide who is told about at first, and with that what the stream holds. ResourceExhausted when it is too much."""
         self._changes.take()
         started = self._started = await self._decide(self._start())
-        if self._after is None:
-            self._out.cursor = replace(self._out.cursor, known=started.known)
+        if self._after is None:  # nobody has been told yet
+            named = None if started.known.named is None else frozenset[bytes]()
+            self._out.cursor = replace(self._out.cursor, known=replace(started.known, named=named))
 
     async def messages(self) -> AsyncIterator[bytes]:
         """All messages of the stream, encoded. After `begin`."""
@@ -183,7 +193,7 @@ class Watching:
 
     async def _decide(self, changes: Iterable[Sequence[Change]]) -> _Decided:
         """What to say, and what was known before that was decided: what comes from then on is still to be told."""
-        began = self._reader.known(self._call.now())
+        began = self._reader.known(self._call.ends_told())
         decided: list[Change] = []
         for index, some in enumerate(changes):
             decided += some
@@ -191,7 +201,7 @@ class Watching:
                 self._hold()
                 await self._pace.turn()
         self._hold()
-        known = replace(began, members=self._reader.known(began.time).members)
+        known = replace(self._reader.known(began.time), epoch=began.epoch, number=began.number)
         return _Decided(decided, known, whole=not self._changes)
 
     def _hold(self) -> None:
@@ -201,12 +211,14 @@ class Watching:
 
     async def _tell_news(self) -> AsyncIterator[bytes]:
         """Say what has changed about coverage, if anything has. With nothing to say, nothing is awaited."""
-        while news := self._changes.take():
+        while news := self._changes.take() | self._unsaid:
             async for message in self._tell_changed(news):
                 yield message
 
     async def _tell_changed(self, customers: Iterable[CustomerId]) -> AsyncIterator[bytes]:
-        async for message in self._tell(await self._decide(self._reader.changed(customers, self._position))):
+        self._unsaid.difference_update(customers)
+        changes = self._reader.changed(customers, self._position, self._out.cursor.place.take_time)
+        async for message in self._tell(await self._decide(changes)):
             yield message
 
     async def _tell(self, decided: _Decided) -> AsyncIterator[bytes]:
@@ -221,14 +233,11 @@ class Watching:
             if self._folding is not None and (not isinstance(change, Added) or DataClass.TELEMETRY in change.opened):
                 self._folding.drop(change.customer)
             if isinstance(change, Added):
-                yield self._out.own(events.added(change))
-                if change.missed:
-                    yield self._out.own(events.not_covered(change))
-                if self._snapshots and change.opened:
-                    async for message in self._snapshot(change):
-                        yield message
+                async for message in self._tell_added(change, known.key):
+                    yield message
             else:
                 gone = change.denial or gone
+                self._out.cursor = self._out.cursor.leaving(change.customer)
                 if not left and decided.whole:
                     self._all_told(known)  # with this message
                 yield self._out.own(events.removed(change.customer, change.denial))
@@ -236,6 +245,33 @@ class Watching:
             raise gone
         if decided.whole:
             self._all_told(known)
+
+    async def _tell_added(self, added: Added, key: bytes) -> AsyncIterator[bytes]:
+        """Say that a customer enters, or has other classes, what is missing of it, and how its things stand."""
+        if self._reader.denied(added.accesses):
+            self._reader.not_said(added)
+            self._unsaid.add(added.customer)
+            return
+        if added.enters:
+            self._out.cursor = self._out.cursor.entering(added.customer, key)
+        yield self._out.own(events.added(added), added.accesses)
+        if self._snapshots and added.opened:
+            async for message in self._snapshot(added):
+                yield message
+        else:
+            missed = self._missed(added, self._take_time)
+            if missed is not None:
+                yield missed
+
+    def _missed(self, added: Added, until: Instant) -> bytes | None:
+        """The message of what is missing, if something is and may be said now."""
+        if not added.missed:
+            return None
+        if self._reader.denied(added.accesses_missed):
+            self._reader.not_said_missing(added)
+            self._unsaid.add(added.customer)
+            return None
+        return self._out.own(events.not_covered(added, until), added.accesses_missed)
 
     def _all_told(self, known: Known) -> None:
         """All that has changed about coverage has been said, as it was decided."""
@@ -250,6 +286,9 @@ class Watching:
             async with self._feed.reading.taken(self._call.identity.credential):
                 seq = await self._feed.state.snapshot(customer, added.opened, devices, snapshot.take)
             self._settled_at = max(self._settled_at, seq)
+            missed = self._missed(added, self._feed.clock.now())
+            if missed is not None:
+                yield missed
             for data_class in (each for each in ORDER if each in added.opened):
                 accesses = frozenset({(customer, data_class)})
                 pieces = snapshot.pieces(data_class, lambda: self._call.opened_from(customer))
@@ -287,8 +326,7 @@ class Watching:
         else:
             messages = self._feed.joining.one_by_one(entries, self._open_payload, self._part_of(entries))
         for message in messages:
-            denied = self._reader.denied(message.accesses)
-            news = self._changes.take() | denied
+            news = self._changes.take() | self._reader.denied(message.accesses)  # looks 1 and 2
             if news:
                 async for told in self._tell_changed(news):
                     yield told
@@ -356,7 +394,9 @@ class Watching:
         for missing in missed:
             if self._question.strict:
                 raise OutOfRange("what follows the cursor is no longer kept; start again with a snapshot")
-            yield self._out.own(events.not_kept(missing, place.take_time))
+            accesses = frozenset((missing.customer, data_class) for data_class in missing.data_classes)
+            if not self._reader.denied(accesses):  # else it has left meanwhile; the next look says so
+                yield self._out.own(events.not_kept(missing, place.take_time), accesses)
         self._move_to(begin - 1, take_time)
 
     # Waiting
@@ -364,7 +404,7 @@ class Watching:
     async def _anything_new(self) -> None:
         """Wait for entries, a change of coverage, the time of a heartbeat, or that of a sample."""
         self._bell.clear()
-        if self._feed.tail > self._position or self._changes:
+        if self._feed.tail > self._position or self._changes or self._unsaid:
             return
         wait = self._question.heartbeat - self._out.quiet_for()
         if self._folding:

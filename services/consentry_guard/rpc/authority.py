@@ -14,7 +14,7 @@ from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_core.begun import Begun
 from consentry_core.clock import BootTime, Clock
 from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
-from consentry_core.follow import LEASE_SECONDS, FromGuard, Renewal, Revision
+from consentry_core.follow import LEASE_SECONDS, FromGuard, Lease, Revision
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
@@ -30,6 +30,7 @@ _FollowCall: TypeAlias = "grpc.aio.StreamStreamCall[enforcement_pb2.FollowReques
 
 _log = logging.getLogger(__name__)
 _RENEW_EVERY = LEASE_SECONDS / 3
+_RENEW_AT_MOST_EVERY = LEASE_SECONDS / 4
 _VERIFY_TIMEOUT = 5.0
 _FAREWELL_TIMEOUT = 1.0
 _REPORT_TIMEOUT = 2.0
@@ -93,6 +94,7 @@ class Authority:
         self._saying = False
         self._channel: grpc.aio.Channel | None = None
         self._task: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
         self._hung_up = asyncio.Event()
         self._hung_up.set()
 
@@ -179,18 +181,24 @@ class Authority:
     async def _converse(self, channel: grpc.aio.Channel) -> None:
         stub = enforcement_pb2_grpc.EnforcementServiceStub(channel)
         self._outgoing = asyncio.Queue()
-        self.send(self._follower.connected(self._clock.boot()))
         call: _FollowCall = stub.Follow(metadata=self._metadata)
-        self._hung_up.clear()
-        # Both write, and neither outlives the call.
-        tasks = [asyncio.create_task(self._say(call, self._outgoing)), asyncio.create_task(self._renew())]
+        tasks: list[asyncio.Task[None]] = []
         try:
+            # Only then is a lease asked for: the longer ago that was when it comes, the less of it is left.
+            await call.wait_for_connection()
+            self.send(self._follower.connected(self._clock.boot(), self._clock.wall()))
+            self._hung_up.clear()
+            # Both write, and neither outlives the call.
+            tasks += [asyncio.create_task(self._say(call, self._outgoing)), asyncio.create_task(self._renew())]
             async for response in call:
                 message = from_response(response)
                 if message is not None:
-                    applied = self._follower.received(message)
+                    now, wall = self._clock.boot(), self._clock.wall()
+                    applied = self._follower.received(message, now, wall)
                     self._say_at_once(call, applied.reply)
                     self._applied(applied)
+                    if isinstance(message, Lease) and not self._follower.may_serve(now, wall):
+                        self.hurry()
         finally:
             for task in tasks:
                 task.cancel()
@@ -198,11 +206,18 @@ class Authority:
             self._hung_up.set()
             call.cancel()  # since grpcio 1.83 an abandoned call is not collected
 
+    def hurry(self) -> None:
+        """Ask for the next lease as soon as the authority answers one."""
+        self._hurry.set()
+
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(_RENEW_EVERY)
+            await asyncio.sleep(_RENEW_AT_MOST_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), _RENEW_EVERY - _RENEW_AT_MOST_EVERY)
+            self._hurry.clear()
             now = self._clock.boot()
-            self.send((Renewal(now),))
+            self.send(self._follower.renewal(now, self._clock.wall()))
             self._renewing(now)
 
     def _say_at_once(self, call: "_FollowCall", messages: Iterable[FromGuard]) -> None:
