@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 import grpc
 
+from consentry_cli.output import Failed, say
 from consentry_cli.params import PAGE_SIZE
 from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, failure_of
 from consentry_core.rpc.client import bearer, open_sync_channel
@@ -92,7 +93,7 @@ class Call:
         return found
 
 
-class Refused(click.ClickException):
+class Refused(Failed):
     """A service refused, or could not be reached. Exit code 1."""
 
     def __init__(self, failure: CallFailed, service: str, address: str) -> None:
@@ -103,11 +104,11 @@ class Refused(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """One line, and one more for each field that is wrong."""
-        click.echo(f"error: {self.message}", err=True, file=file)
+        say(f"error: {self.message}", err=True)
         for violation in self.failure.violations:
             line = f"{violation.field}: {violation.description}" if violation.field else violation.description
             if line != self.failure.message:
-                click.echo(f"  {line}", err=True, file=file)
+                say(f"  {line}", err=True)
 
 
 def authority_call(command: Callable[Concatenate[Call, _P], None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ import click
 
 from consentry_authority.settings import AuthoritySettings
 from consentry_cli.lazy import LazyGroup, load
+from consentry_cli.output import say
 from consentry_core.settings import options
 from consentry_devices.settings import DevicesSettings
 from consentry_gateway.settings import CollectSettings, SimulateSettings
@@ -17,8 +18,8 @@ def init(settings: AuthoritySettings) -> None:
     Database, checksum key, audit key, the operator's token, tokens for the services. Done again, it adds what is missing.
     """
     file = load("consentry_authority.app:initialize", "authority")(settings)
-    click.echo(f"{settings.data_dir} is ready. The operator's token is in a file that only you can read:")
-    click.echo(f"  export CONSENTRY_TOKEN_FILE={file}")
+    say(f"{settings.data_dir} is ready. The operator's token is in a file that only you can read:")
+    say(f"  export CONSENTRY_TOKEN_FILE={file}")
 
 
 @click.command()
@@ -46,7 +47,7 @@ def migrate(settings: AuthoritySettings) -> None:
     To the newest schema. The device-data service does that by itself when it starts.
     """
     load("consentry_authority.app:migrate_database", "authority")(settings)
-    click.echo(f"{settings.database_file} has the newest schema")
+    say(f"{settings.database_file} has the newest schema")
 
 
 @click.command()
@@ -57,7 +58,7 @@ def restored(settings: AuthoritySettings) -> None:
     Before the authority is started on it: guards and readers then take nothing over from the history that was lost.
     """
     load("consentry_authority.app:restored", "authority")(settings)
-    click.echo(f"{settings.database_file} begins a new epoch")
+    say(f"{settings.database_file} begins a new epoch")
 
 
 @click.command("rotate-checksum-key")
@@ -69,7 +70,7 @@ def rotate_checksum_key(settings: AuthoritySettings) -> None:
     authority does not start when one is missing that is still needed.
     """
     file = load("consentry_authority.app:rotate_checksum_key", "authority")(settings)
-    click.echo(f"{file} begins with a new key; start the authority again")
+    say(f"{file} begins with a new key; start the authority again")
 
 
 @click.group(cls=LazyGroup, lazy={"replay": "consentry_gateway.__main__:replay"}, extras={"replay": "demo"})

@@ -19,6 +19,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from consentry_core.text import shown
+
 _S = TypeVar("_S")
 _P = ParamSpec("_P")
 PREFIX = "CONSENTRY_"
@@ -28,6 +30,10 @@ class SettingError(click.ClickException):
     """The program cannot run as it was configured; the message says what to change. Exit code 2."""
 
     exit_code = 2
+
+    def format_message(self) -> str:
+        """With escapes for what a terminal would obey: names of files are anybody's."""
+        return "\n".join(map(shown, super().format_message().split("\n")))
 
 
 class FromEnvironment(click.Option):
