@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 
 from consentry_cli.lazy import LazyGroup
+from consentry_cli.output import say
 from consentry_core.settings import refuse_unknown
 
 _SERVICES = {
@@ -50,7 +51,10 @@ def cli(context: click.Context) -> None:
     (coverage and data), in the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments
     show in process lists.
     """
-    refuse_unknown(known_variables(context.command, context))
+    links = refuse_unknown(known_variables(context.command, context))
+    if links and context.invoked_subcommand in _SERVICES:
+        told = ", ".join(sorted(links))
+        say(f"passed over, as Kubernetes' links to services: {told}; `enableServiceLinks: false` keeps them out", err=True)
 
 
 def known_variables(command: click.Command, context: click.Context) -> set[str]:
