@@ -21,7 +21,7 @@ from consentry_core.settings import SettingError
 def read_audit_keys(settings: AuthoritySettings) -> AuditKeys:
     """The keys of the log. SettingError when there are none."""
     lost = "put the audit keys back; a folder that never had an audit log gets one from `consentry migrate`"
-    return AuditKeys(read_keys(settings.audit_keys_file, lost=lost))
+    return AuditKeys(read_keys(settings.audit_keys_file, lost=lost, own=settings.audit_key_file is None))
 
 
 def read_or_make_audit_keys(settings: AuthoritySettings, random: RandomBytes) -> AuditKeys:

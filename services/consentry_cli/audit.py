@@ -10,6 +10,7 @@ import click
 from consentry_authority.settings import AuthoritySettings
 from consentry_cli.lazy import load
 from consentry_cli.output import say
+from consentry_core.files import read_text
 from consentry_core.settings import SettingError, options
 
 _MODULE = "consentry_authority.audit_log"
@@ -68,8 +69,8 @@ def show(settings: AuthoritySettings, after: int) -> None:
 
 def _head(file: Path) -> Any:
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = json.loads(read_text(file, "exported head"))
         number, digest = int(said["number"]), str(said["digest"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SettingError(f"{file} holds no head of an audit log; `consentry audit export-head` prints one") from error
     return load("consentry_authority.audit.chain:Head", "authority")(number, digest)

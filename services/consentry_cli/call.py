@@ -21,6 +21,7 @@ import grpc
 from consentry_cli.output import Failed, say
 from consentry_cli.params import PAGE_SIZE
 from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, failure_of
+from consentry_core.files import read_credential
 from consentry_core.rpc.client import bearer, open_sync_channel
 from consentry_core.settings import FromEnvironment, SettingError
 from consentry_core.tls import ClientTls
@@ -176,10 +177,7 @@ def _secret(credential: str | None, token_file: Path | None) -> str:
     named = context.get_parameter_source("token_file") is click.core.ParameterSource.COMMANDLINE
     secret = "" if named else credential or ""
     if not secret and token_file is not None:
-        try:
-            secret = token_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"cannot read the token file {token_file} ({getattr(error, 'strerror', error)})") from error
+        return read_credential(token_file)
     secret = secret.strip()
     if not secret:
         raise SettingError(f"no credential; set {_TOKEN_VARIABLE} to a token or API key, or name a file with --token-file")

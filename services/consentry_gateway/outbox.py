@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_core.folders import check_files
 from consentry_core.lifecycle import check_writable
 from consentry_core.settings import SettingError
 from consentry_gateway.pending import Draft, Pending, Rows, Span, Transaction, joined
@@ -46,6 +47,7 @@ class Outbox:
         self._random = random
         self._most_bytes = most_bytes
         check_writable(folder)
+        check_files(folder, "pending.*")
         file = folder / "pending.sqlite3"
         if not file.exists():
             file.touch(mode=0o600)  # what lies here is a customer's, whatever the folder lets others do

@@ -1,6 +1,7 @@
 """Names, pages, bearer credentials, revisions, identity, errors: the small parts that everything stands on."""
 
 import itertools
+import re
 import secrets
 from urllib.parse import quote
 
@@ -160,6 +161,31 @@ def test_a_status_stays_small_enough_to_arrive() -> None:
     status = to_status(errors.FailedPrecondition("no", violations=many))
     assert status.ByteSize() < 8192
     assert status.details[0].Is(error_details_pb2.ErrorInfo.DESCRIPTOR)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.pattern)
+def test_an_id_that_is_too_long_is_told_its_rule(pattern: names.NamePattern) -> None:
+    """Whichever id of the name it is: what it must be, how long it is, and that it is that one."""
+    kinds = re.findall(r"{(\w+)}", pattern.pattern)
+    for place, kind in enumerate(kinds):
+        longest = 40 if kind in {"partner", "customer"} else 63
+        ids = ["abc"] * len(kinds)
+        ids[place] = "a" * longest
+        pattern.parse(pattern.format(*ids), "name")
+        ids[place] += "a"
+        with pytest.raises(errors.InvalidArgument) as refused:
+            pattern.parse(pattern.format(*ids), "name")
+        told = refused.value.violations[0].description
+        assert f"the {kind}'s id must be" in told
+        assert f"to {longest} of a-z" in told
+        assert f"it has {longest + 1} characters" in told
+
+
+def test_a_new_id_that_is_too_long_is_told_its_rule() -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"hello.gateway: must be 1 to 63 .* it has 64 characters"):
+        names.resource_id("a" * 64, "hello.gateway")
+    with pytest.raises(errors.InvalidArgument, match=r"partner_id: must be 3 to 40 .* it has 41 characters"):
+        names.organization_id("a" * 41, "partner_id")
 
 
 def test_unknown_settings_are_refused_without_their_values() -> None:

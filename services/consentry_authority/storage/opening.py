@@ -7,13 +7,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys, EntryKind
+from consentry_authority.data_folder import check_own
 from consentry_authority.storage import tables as t
 from consentry_authority.storage import wanted
 from consentry_authority.storage.audit import Note, append
 from consentry_authority.storage.enforcement import EVERYTHING, open_receipt
 from consentry_authority.storage.migrations import is_current, migrate
 from consentry_core import names
-from consentry_core.database import check_writable, open_sqlite
+from consentry_core.database import open_sqlite
 from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_public_id
 from consentry_core.settings import SettingError
 from consentry_rule import Instant
@@ -82,7 +83,7 @@ def begin_new_epoch(file: Path, audit_keys: AuditKeys, random: RandomBytes, now:
 
 
 def _open(file: Path) -> sa.Engine:
-    check_writable(file.parent)
+    check_own(file.parent)
     if not file.exists():
         raise _not_initialized(file)
     return open_sqlite(file)

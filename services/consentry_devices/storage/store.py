@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from consentry_core.clock import Clock
 from consentry_core.database import Database, check_writable, open_sqlite
 from consentry_core.encoding import RandomBytes
-from consentry_core.folders import FolderLock
+from consentry_core.folders import FolderLock, check_files
 from consentry_core.settings import SettingError
 from consentry_devices.feed.appender import AppendedLog
 from consentry_devices.frames import Encoder
@@ -55,6 +55,7 @@ class Store:
 def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBytes) -> Store:
     """Open the store in a folder, or make it there; within an event loop. SettingError when that folder cannot be had."""
     check_writable(folder)
+    check_files(folder, "devices.*", "accesses", "accesses/*", "accesses/*/*")
     lock = FolderLock(folder, "devices.lock", "device-data service")
     database = Database(open_sqlite(folder / FILE, PRAGMAS))
     try:
