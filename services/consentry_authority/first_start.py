@@ -35,7 +35,13 @@ from consentry_authority.passwords import Passwords
 from consentry_authority.secret import TOKEN_PREFIX, ChecksumKeys
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage.migrations import migrate
-from consentry_authority.storage.opening import begin_new_epoch, check_checksum_keys, migrate_existing, open_history
+from consentry_authority.storage.opening import (
+    begin_new_epoch,
+    check_checksum_keys,
+    migrate_existing,
+    open_history,
+    refuse_behind,
+)
 from consentry_authority.storage.store import Origin, Store
 from consentry_core import names
 from consentry_core.clock import Clock, SystemClock
@@ -43,6 +49,7 @@ from consentry_core.database import Database, open_sqlite
 from consentry_core.encoding import RandomBytes, base64url, new_public_id
 from consentry_core.files import read_credential, read_text
 from consentry_core.folders import FolderLock
+from consentry_core.kept_head import noted
 from consentry_core.settings import SettingError
 from consentry_rule import TokenRole
 
@@ -85,9 +92,11 @@ def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, rando
         checksum_keys = read_checksum_keys(settings)
         audit_keys = read_or_make_audit_keys(settings, random)
         clock = clock or SystemClock()
+        head = noted(settings.database_file)
         engine = open_sqlite(settings.database_file)
         opened.callback(engine.dispose)
         migrate(engine)
+        refuse_behind(engine, settings.database_file, head)
         database = Database(engine)
         store = Store(database, clock, audit_keys)
         opened.callback(store.close)

@@ -15,6 +15,7 @@ _SERVICES = {
     "devices": "consentry_cli.services:devices",
     "gateway": "consentry_cli.services:gateway",
     "migrate": "consentry_cli.services:migrate",
+    "backup": "consentry_cli.services:backup",
     "restored": "consentry_cli.services:restored",
     "rotate-checksum-key": "consentry_cli.services:rotate_checksum_key",
     "audit": "consentry_cli.audit:audit",
@@ -47,7 +48,7 @@ _NOUNS = {
 def cli(context: click.Context) -> None:
     """Consent-scoped API access to device data.
 
-    The first eight run the services, and look after them. The others call them: with a token (administration) or an API key
+    The first ten run the services, and look after them. The others call them: with a token (administration) or an API key
     (coverage and data), in the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments
     show in process lists.
     """

@@ -50,7 +50,7 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
 
 def test_the_commands_are_those_of_the_design() -> None:
     assert {path[0] for path in COMMANDS if path} == {
-        "init", "authority", "devices", "gateway", "demo", "migrate", "restored", "rotate-checksum-key", "audit",
+        "init", "authority", "devices", "gateway", "demo", "migrate", "backup", "restored", "rotate-checksum-key", "audit",
         "partners", "customers", "connections", "consents", "keys", "tokens", "whoami", "coverage",
         "enforcement",
         "inventory", "alarms", "telemetry", "watch",
