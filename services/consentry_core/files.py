@@ -69,7 +69,10 @@ def read_text(file: Path, what: str, *, own: bool = False) -> str:
 
 def read_credential(file: Path, *, own: bool = False) -> str:
     """The token or API key in a file, which holds nothing else."""
-    text = read_text(file, "token file", own=own).strip()
+    try:
+        text = read_text(file, "token file", own=own).strip()
+    except SettingError as error:
+        raise SettingError(f"{error.message}; another can be named with --token-file") from error
     lines = len(text.splitlines())
     wrong = ""
     if lines != 1:
