@@ -41,6 +41,8 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The lines, redacted last, so that tracebacks and foreign libraries' records are covered too."""
+        if record.exc_info:
+            record.exc_text = None  # another handler may have left it there as it was
         return redact(super().format(record))
 
 

@@ -70,6 +70,15 @@ def line_of(message: str, *arguments: object, error: BaseException | None = None
     return Formatter(FORM).format(record)
 
 
+def test_a_traceback_that_another_handler_has_written_already_is_escaped_all_the_same() -> None:
+    with pytest.raises(ValueError, match="bad") as caught:
+        fail("bad\x1b[2J")
+    error = (ValueError, caught.value, caught.value.__traceback__)
+    record = logging.LogRecord("consentry", logging.INFO, "file", 1, "it failed", (), error)
+    assert not is_plain(logging.Formatter().format(record).replace("\n", " "))
+    assert is_plain(Formatter(FORM).format(record).replace("\n", " "))
+
+
 def fail(text: str) -> None:
     raise ValueError(text)
 
