@@ -58,8 +58,10 @@ class Outbox:
             self._rows = Rows(self._file, new_public_id(self._random))
         except sqlite3.Error as error:
             self._file.close()
+            taken = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            told = "another gateway uses it; stop that, or" if taken else f"{error}; see what lies there, or"
             raise SettingError(
-                f"the gateway's folder {folder} cannot be used ({error}); is another gateway running with the same --data-dir?"
+                f"the gateway's folder {folder} cannot be used: {told} choose another with --data-dir"
             ) from error
         self._bytes = self._rows.size()
         self._handed_out = 0

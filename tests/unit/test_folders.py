@@ -210,6 +210,17 @@ def test_a_file_system_without_locks_is_told_from_another_process(
     assert ("another authority" in refused.value.message) == (number == errno.EWOULDBLOCK)
 
 
+def test_an_outbox_that_is_taken_is_told_from_one_that_is_none(tmp_path: Path) -> None:
+    first = Outbox(tmp_path, os.urandom)
+    with pytest.raises(SettingError, match="another gateway uses it"):
+        Outbox(tmp_path, os.urandom)
+    first.close()
+    (tmp_path / "pending.sqlite3").write_bytes(b"no database" * 1000)
+    with pytest.raises(SettingError, match="file is not a database") as refused:
+        Outbox(tmp_path, os.urandom)
+    assert "another gateway" not in refused.value.message
+
+
 def test_a_lock_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     (tmp_path / "authority.lock").mkdir()
     with pytest.raises(SettingError, match=r"authority\.lock cannot be opened \(Is a directory\)"):
