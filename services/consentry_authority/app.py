@@ -49,7 +49,7 @@ from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.signed_in import signed_in
-from consentry_authority.storage.opening import check_checksum_keys, open_existing, page_token_key
+from consentry_authority.storage.opening import check_checksum_keys, hold_head, open_existing, page_token_key
 from consentry_authority.storage.store import Store
 from consentry_core import logs
 from consentry_core.clock import Clock, SystemClock
@@ -110,7 +110,9 @@ async def start(
         opened.callback(passwords.close)
         database = Database(engine)
         database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
-        store = Store(database, clock, audit_keys, asking=asking)
+        kept_head = hold_head(engine, settings.database_file)
+        opened.callback(kept_head.close)
+        store = Store(database, clock, audit_keys, asking=asking, kept_head=kept_head)
         shared_key = page_token_key(engine)
         opened.callback(store.close)
         current = CurrentFacts(store)

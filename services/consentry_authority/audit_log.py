@@ -13,15 +13,17 @@ from consentry_authority.key_file import make_keys, read_keys
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage import audit as rows
 from consentry_authority.storage.audited_state import AuditedState
+from consentry_authority.storage.backup import head_of
 from consentry_authority.storage.opening import open_existing
 from consentry_core.encoding import RandomBytes
+from consentry_core.kept_head import behind, noted
 from consentry_core.settings import SettingError
 
 
 def read_audit_keys(settings: AuthoritySettings) -> AuditKeys:
     """The keys of the log. SettingError when there are none."""
     lost = "put the audit keys back; a folder that never had an audit log gets one from `consentry migrate`"
-    return AuditKeys(read_keys(settings.audit_keys_file, lost=lost))
+    return AuditKeys(read_keys(settings.audit_keys_file, lost=lost, own=settings.audit_key_file is None))
 
 
 def read_or_make_audit_keys(settings: AuthoritySettings, random: RandomBytes) -> AuditKeys:
@@ -44,8 +46,10 @@ def check_keys_fit(engine: sa.Engine, settings: AuthoritySettings, keys: AuditKe
 def problems(settings: AuthoritySettings, heads: Sequence[Head]) -> tuple[Head, list[str]]:
     """The log's end, and what is wrong with its chain, its end, whether it tells of every change, and with what it tells of."""
     keys = read_audit_keys(settings)
+    before = noted(settings.database_file)
     with _reading(settings) as connection:
         head = rows.head(connection)
+        told = behind(settings.database_file, head_of(connection), before)
         last, state = 0, AuditedState()
 
         def counted() -> Iterator[Sealed]:
@@ -55,7 +59,8 @@ def problems(settings: AuthoritySettings, heads: Sequence[Head]) -> tuple[Head, 
                 state.take(sealed.entry)
                 yield sealed
 
-        found = list(verify(keys, counted(), [head, *heads] if head.number else heads))
+        found = [told] if told else []
+        found += verify(keys, counted(), [head, *heads] if head.number else heads)
         if last > head.number:
             found.append(f"the log ends with entry {last}, and the database says {head.number}: entries were added")
         found += [f"change {number} of the history has no entry" for number in rows.unwritten_changes(connection)]
@@ -78,7 +83,7 @@ def entries(settings: AuthoritySettings, *, after: int) -> Iterator[Sealed]:
 
 @contextlib.contextmanager
 def _reading(settings: AuthoritySettings) -> Iterator[sa.Connection]:
-    engine = open_existing(settings.database_file)
+    engine = open_existing(settings.database_file, copy=True)
     try:
         with engine.connect() as connection, connection.begin():
             yield connection

@@ -9,6 +9,8 @@ import click
 
 from consentry_authority.settings import AuthoritySettings
 from consentry_cli.lazy import load
+from consentry_cli.output import say
+from consentry_core.files import read_text
 from consentry_core.settings import SettingError, options
 
 _MODULE = "consentry_authority.audit_log"
@@ -40,18 +42,18 @@ def verify(settings: AuthoritySettings, files: tuple[Path, ...]) -> None:
     heads = [_head(file) for file in files]
     head, problems = load(f"{_MODULE}:problems", "authority")(settings, heads)
     for problem in problems:
-        click.echo(problem, err=True)
+        say(problem, err=True)
     if problems:
-        click.echo(f"the audit log, or what it tells of, is not as it was written: {len(problems)} findings", err=True)
+        say(f"the audit log, or what it tells of, is not as it was written: {len(problems)} findings", err=True)
         raise click.exceptions.Exit(1)
-    click.echo(f"the audit log is whole, and everything is as it says: {head.number} entries")
+    say(f"the audit log is whole, and everything is as it says: {head.number} entries")
 
 
 @audit.command("export-head")
 @options(AuthoritySettings)
 def export_head(settings: AuthoritySettings) -> None:
     """Print the end of the log, as one line of JSON, to be kept elsewhere for `verify --head`."""
-    click.echo(json.dumps(asdict(load(f"{_MODULE}:export_head", "authority")(settings))))
+    say(json.dumps(asdict(load(f"{_MODULE}:export_head", "authority")(settings))))
 
 
 @audit.command()
@@ -62,13 +64,13 @@ def show(settings: AuthoritySettings, after: int) -> None:
     for sealed in load(f"{_MODULE}:entries", "authority")(settings, after=after):
         entry: dict[str, Any] = asdict(sealed.entry)
         entry["document"] = json.loads(entry["document"]) if entry["document"] else None
-        click.echo(json.dumps({**entry, "digest": sealed.digest}))
+        say(json.dumps({**entry, "digest": sealed.digest}))
 
 
 def _head(file: Path) -> Any:
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = json.loads(read_text(file, "exported head"))
         number, digest = int(said["number"]), str(said["digest"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SettingError(f"{file} holds no head of an audit log; `consentry audit export-head` prints one") from error
     return load("consentry_authority.audit.chain:Head", "authority")(number, digest)

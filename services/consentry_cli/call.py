@@ -18,8 +18,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 import grpc
 
+from consentry_cli.output import Failed, say
 from consentry_cli.params import PAGE_SIZE
 from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, failure_of
+from consentry_core.files import read_credential
 from consentry_core.rpc.client import bearer, open_sync_channel
 from consentry_core.settings import FromEnvironment, SettingError
 from consentry_core.tls import ClientTls
@@ -92,7 +94,7 @@ class Call:
         return found
 
 
-class Refused(click.ClickException):
+class Refused(Failed):
     """A service refused, or could not be reached. Exit code 1."""
 
     def __init__(self, failure: CallFailed, service: str, address: str) -> None:
@@ -103,11 +105,11 @@ class Refused(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """One line, and one more for each field that is wrong."""
-        click.echo(f"error: {self.message}", err=True, file=file)
+        say(f"error: {self.message}", err=True)
         for violation in self.failure.violations:
             line = f"{violation.field}: {violation.description}" if violation.field else violation.description
             if line != self.failure.message:
-                click.echo(f"  {line}", err=True, file=file)
+                say(f"  {line}", err=True)
 
 
 def authority_call(command: Callable[Concatenate[Call, _P], None]) -> Callable[..., None]:
@@ -175,10 +177,7 @@ def _secret(credential: str | None, token_file: Path | None) -> str:
     named = context.get_parameter_source("token_file") is click.core.ParameterSource.COMMANDLINE
     secret = "" if named else credential or ""
     if not secret and token_file is not None:
-        try:
-            secret = token_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"cannot read the token file {token_file} ({getattr(error, 'strerror', error)})") from error
+        return read_credential(token_file)
     secret = secret.strip()
     if not secret:
         raise SettingError(f"no credential; set {_TOKEN_VARIABLE} to a token or API key, or name a file with --token-file")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 
 from consentry_cli.lazy import LazyGroup
+from consentry_cli.output import say
 from consentry_core.settings import refuse_unknown
 
 _SERVICES = {
@@ -14,6 +15,7 @@ _SERVICES = {
     "devices": "consentry_cli.services:devices",
     "gateway": "consentry_cli.services:gateway",
     "migrate": "consentry_cli.services:migrate",
+    "backup": "consentry_cli.services:backup",
     "restored": "consentry_cli.services:restored",
     "rotate-checksum-key": "consentry_cli.services:rotate_checksum_key",
     "audit": "consentry_cli.audit:audit",
@@ -46,11 +48,14 @@ _NOUNS = {
 def cli(context: click.Context) -> None:
     """Consent-scoped API access to device data.
 
-    The first eight run the services, and look after them. The others call them: with a token (administration) or an API key
+    The first ten run the services, and look after them. The others call them: with a token (administration) or an API key
     (coverage and data), in the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments
     show in process lists.
     """
-    refuse_unknown(known_variables(context.command, context))
+    links = refuse_unknown(known_variables(context.command, context))
+    if links and context.invoked_subcommand in _SERVICES:
+        told = ", ".join(sorted(links))
+        say(f"passed over, as Kubernetes' links to services: {told}; `enableServiceLinks: false` keeps them out", err=True)
 
 
 def known_variables(command: click.Command, context: click.Context) -> set[str]:

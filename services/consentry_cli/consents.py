@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.consent_pb2_grpc import ConsentServiceStub
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import show, table
+from consentry_cli.output import say, show, table
 from consentry_cli.params import CUSTOMER, DATA_CLASS, PARTNER, TIME
 from consentry_core import names
 
@@ -116,5 +116,6 @@ def accesses(
     answer = call.ask_all(ConsentServiceStub(call.channel).ListAccesses, request)
     table(answer, "accesses", _ACCESS_COLUMNS, as_json=call.as_json)
     if answer.unreported_intervals and not call.as_json:
-        click.echo("\nNot reported:")
+        say("")
+        say("Not reported:")
         table(answer, "unreported_intervals", _UNREPORTED_COLUMNS, as_json=False)

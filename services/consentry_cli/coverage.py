@@ -6,7 +6,7 @@ from consentry.authority.v1 import coverage_pb2
 from consentry.authority.v1.coverage_pb2_grpc import CoverageServiceStub
 from consentry_cli.call import Call, authority_call
 from consentry_cli.following import following, patience
-from consentry_cli.output import table, to_json
+from consentry_cli.output import say, say_json, table
 from consentry_client import Client, CoverageEvent, CoverageHeartbeat, CoverageSynced, Covered, Uncovered
 from consentry_client.coverage import coverage_message_of
 
@@ -37,9 +37,9 @@ def watch(call: Call, after_revision: str | None, patience: float) -> None:
     with Client(authority=call.channel, secret=call.secret) as client, following("--after-revision") as follow:
         for event in client.watch_coverage(after_revision, patience=patience):
             if call.as_json:
-                click.echo(to_json(coverage_message_of(event), one_line=True))
+                say_json(coverage_message_of(event), one_line=True)
             elif line := _line(event):
-                click.echo(line)
+                say(line)
             follow.position = event.revision
 
 

@@ -11,6 +11,9 @@ from typing import TypeVar
 
 import click
 
+from consentry_cli.output import say
+from consentry_core.logs import Formatter
+
 _C = TypeVar("_C", bound=Callable[..., None])
 _AGAIN = 0.5  # seconds
 
@@ -26,6 +29,7 @@ class Following:
 def following(option: str) -> Iterator[Following]:
     """Ctrl-C is a normal end. Lost streams, and where to go on, are told on standard error."""
     log, handler = logging.getLogger("consentry_client"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter("%(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     follow = Following()
@@ -35,7 +39,7 @@ def following(option: str) -> Iterator[Following]:
     finally:
         log.removeHandler(handler)
         if follow.position:
-            click.echo(f"to go on from here: {option} {follow.position}", err=True)
+            say(f"to go on from here: {option} {follow.position}", err=True)
 
 
 @contextlib.contextmanager

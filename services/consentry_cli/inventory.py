@@ -5,7 +5,7 @@ import click
 from consentry.devices.v1 import inventory_pb2
 from consentry.devices.v1.inventory_pb2_grpc import InventoryServiceStub
 from consentry_cli.call import Call, devices_call
-from consentry_cli.output import show, table
+from consentry_cli.output import say, show, table
 from consentry_cli.params import CUSTOMER, DEVICE, ResourceName
 from consentry_core import names
 
@@ -50,7 +50,7 @@ def device(call: Call, device: str) -> None:
         return
     show(inventory_pb2.GetDeviceResponse(device=answer.device), "device", as_json=False)
     for ancestor in answer.ancestors:
-        click.echo(f"part of: {ancestor.name}  {ancestor.display_name}")
+        say(f"part of: {ancestor.name}  {ancestor.display_name}")
 
 
 @inventory.command()

@@ -1,4 +1,8 @@
-"""What commands print: aligned text for people, protobuf's JSON for programs. Secrets alone on standard output."""
+"""What commands print: aligned text for people, protobuf's JSON for programs. Secrets alone on standard output.
+
+Everything that a command prints goes through `say` or `say_json`: what a service answers may have been written by anybody, at a
+time when it was not refused yet. JSON is ASCII, with JSON's own escapes.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,52 +14,75 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from consentry_core.text import shown
+
 NOTHING = "-"
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line. What a terminal would obey is escaped, so that one line is what it stays."""
+    click.echo(shown(line), err=err)
+
+
+class Failed(click.ClickException):
+    """A command that cannot go on. Exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Each line of it."""
+        del file
+        for number, line in enumerate(self.message.split("\n")):
+            say(f"error: {line}" if number == 0 else f"  {line}", err=True)
 
 
 def show(answer: Message, resource: str | None, *, as_json: bool) -> None:
     """One answer: its resource's fields, a line each, then whatever else it holds."""
     if as_json:
-        click.echo(to_json(answer))
+        say_json(answer)
         return
     lines = list(_lines(answer if resource is None else getattr(answer, resource), ""))
     if resource is not None:
         lines += [line for line in _lines(answer, "") if not line[0].startswith(f"{resource}.")]
     width = max((len(name) for name, _ in lines), default=0)
     for name, text in lines:
-        click.echo(f"{name:<{width}}  {text}")
+        say(f"{name:<{width}}  {text}")
 
 
 def table(answer: Message, resources: str, columns: Sequence[str], *, as_json: bool) -> None:
     """A list: a row for each of its resources, in columns given as paths of fields."""
     if as_json:
-        click.echo(to_json(answer))
+        say_json(answer)
         return
     rows([[field(resource, path) for path in columns] for resource in getattr(answer, resources)], columns)
 
 
 def rows(cells: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     """Aligned, under headings. The headings are there even when there is no row: no rows is an answer, too."""
-    whole = [[column.replace("_", " ").replace(".", " ").upper() for column in columns], *cells]
+    whole = [[column.replace("_", " ").replace(".", " ").upper() for column in columns]]
+    whole += [[shown(cell) for cell in row] for row in cells]
     widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
     for row in whole:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def secret(answer: Message, resource: Message, text: str, *, quiet: bool, as_json: bool, verb: str = "is created") -> None:
     """A new secret: alone on standard output, so that `SECRET=$(...)` holds it; what to know about it on standard error."""
     if as_json:
-        click.echo(to_json(answer))
+        say_json(answer)
         return
     if not text:
-        raise click.ClickException(f"{field(resource, 'name')} was made by this request before, and its secret shown then")
+        raise Failed(f"{field(resource, 'name')} was made by this request before, and its secret shown then")
     if not quiet:
-        click.echo(f"{field(resource, 'name')} {verb}. The secret cannot be shown again; keep it safe:", err=True)
-    click.echo(text)
+        say(f"{field(resource, 'name')} {verb}. The secret cannot be shown again; keep it safe:", err=True)
+    say(text)
+
+
+def say_json(message: Message, *, one_line: bool = False) -> None:
+    """Print an answer for programs."""
+    click.echo(to_json(message, one_line=one_line))
 
 
 def to_json(message: Message, *, one_line: bool = False) -> str:
-    """Protobuf's JSON, every field in it."""
+    """Protobuf's JSON, every field in it, in ASCII."""
     return MessageToJson(message, indent=None if one_line else 2, always_print_fields_with_no_presence=True)
 
 

@@ -1,14 +1,19 @@
 """Running the services. Their settings are read without what the services need; that is imported when they are to run."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from consentry_authority.settings import AuthoritySettings
 from consentry_cli.lazy import LazyGroup, load
-from consentry_core.settings import options
+from consentry_cli.output import say
+from consentry_core.backups import new_backup
+from consentry_core.settings import SettingError, options
 from consentry_devices.settings import DevicesSettings
 from consentry_gateway.settings import CollectSettings, SimulateSettings
+
+DEVICES_FILE = "devices.db"  # the same as consentry_devices.storage.store.FILE, which needs what a CLI may not have
 
 
 @click.command()
@@ -19,8 +24,8 @@ def init(settings: AuthoritySettings) -> None:
     Database, checksum key, audit key, the operator's token, tokens for the services. Done again, it adds what is missing.
     """
     file = load("consentry_authority.app:initialize", "authority")(settings)
-    click.echo(f"{settings.data_dir} is ready. The operator's token is in a file that only you can read:")
-    click.echo(f"  export CONSENTRY_TOKEN_FILE={file}")
+    say(f"{settings.data_dir} is ready. The operator's token is in a file that only you can read:")
+    say(f"  export CONSENTRY_TOKEN_FILE={file}")
 
 
 @click.command()
@@ -76,7 +81,7 @@ def migrate(settings: AuthoritySettings) -> None:
     To the newest schema. The device-data service does that by itself when it starts.
     """
     load("consentry_authority.app:migrate_database", "authority")(settings)
-    click.echo(f"{settings.database_file} has the newest schema")
+    say(f"{settings.database_file} has the newest schema")
 
 
 @click.command()
@@ -84,10 +89,41 @@ def migrate(settings: AuthoritySettings) -> None:
 def restored(settings: AuthoritySettings) -> None:
     """Begin a new epoch after a backup was put back.
 
-    Before the authority is started on it: guards and readers then take nothing over from the history that was lost.
+    Before the services are started on it: guards and readers then take nothing over from the history that was lost.
     """
-    load("consentry_authority.app:restored", "authority")(settings)
-    click.echo(f"{settings.database_file} begins a new epoch")
+    found = _databases(settings)
+    if settings.database_file in found or not found:
+        load("consentry_authority.app:restored", "authority")(settings)
+        say(f"{settings.database_file} begins a new epoch")
+    devices_file = settings.data_dir / DEVICES_FILE
+    if devices_file in found:
+        load("consentry_devices.storage.backup:restored", "devices")(settings.data_dir)
+        say(f"{devices_file} goes on from where it is")
+
+
+@click.command()
+@click.argument("destination", type=click.Path(path_type=Path))
+@options(AuthoritySettings)
+def backup(settings: AuthoritySettings, destination: Path) -> None:
+    """Copy what is in the data folder into a new folder.
+
+    While the services run: the databases of the authority and of the device-data service, whichever are there, with the
+    authority's key files and a manifest. No token is in it. What is put back begins with `consentry restored`.
+    """
+    found = _databases(settings)
+    if not found:
+        raise SettingError(f"there is no database in {settings.data_dir}; name the data folder with --data-dir")
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    with new_backup(destination, time) as made:
+        if settings.database_file in found:
+            load("consentry_authority.backup:back_up", "authority")(settings, made, time)
+        if settings.data_dir / DEVICES_FILE in found:
+            load("consentry_devices.storage.backup:back_up", "devices")(settings.data_dir, made)
+    say(f"{destination} holds {', '.join(file.name for file in found)} as of {time}")
+
+
+def _databases(settings: AuthoritySettings) -> list[Path]:
+    return [file for file in (settings.database_file, settings.data_dir / DEVICES_FILE) if file.exists()]
 
 
 @click.command("rotate-checksum-key")
@@ -99,7 +135,7 @@ def rotate_checksum_key(settings: AuthoritySettings) -> None:
     authority does not start when one is missing that is still needed.
     """
     file = load("consentry_authority.app:rotate_checksum_key", "authority")(settings)
-    click.echo(f"{file} begins with a new key; start the authority again")
+    say(f"{file} begins with a new key; start the authority again")
 
 
 @click.group(cls=LazyGroup, lazy={"replay": "consentry_gateway.__main__:replay"}, extras={"replay": "demo"})

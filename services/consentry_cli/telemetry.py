@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from consentry.devices.v1 import telemetry_pb2
 from consentry.devices.v1.telemetry_pb2_grpc import TelemetryServiceStub
 from consentry_cli.call import Call, devices_call
-from consentry_cli.output import field, rows, show, to_json
+from consentry_cli.output import field, rows, say, say_json, show
 from consentry_cli.params import AGGREGATE, CUSTOMER, DEVICE, SENSOR, SPAN, TIME
 from consentry_client import Aggregate, Client, DeviceReadings, DeviceSteps, HistoryGap, Reading, Step
 
@@ -79,15 +79,15 @@ def history(
         )
         for table in told:
             if isinstance(table, HistoryGap):
-                click.echo(_gap_line(table), err=True)
+                say(_gap_line(table), err=True)
             elif call.as_json:
-                click.echo(to_json(table.message, one_line=True))
+                say_json(table.message, one_line=True)
             else:
                 lines = (
                     map(_step_line, table.steps()) if isinstance(table, DeviceSteps) else map(reading_line, table.readings())
                 )
                 for line in lines:
-                    click.echo(line)
+                    say(line)
 
 
 @telemetry.command()
@@ -102,10 +102,10 @@ def simulate(call: Call, rate: int, sensors: int) -> None:
     with Client(devices=call.channel, secret=call.secret) as client, contextlib.suppress(KeyboardInterrupt):
         for table in client.simulate(rate, sensors):
             if call.as_json:
-                click.echo(to_json(table.message, one_line=True))
+                say_json(table.message, one_line=True)
                 continue
             for reading in table.readings():
-                click.echo(reading_line(reading))
+                say(reading_line(reading))
 
 
 def reading_line(reading: Reading) -> str:

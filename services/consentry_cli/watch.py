@@ -9,7 +9,7 @@ from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import alarms_pb2
 from consentry_cli.call import Call, devices_call
 from consentry_cli.following import following, patience
-from consentry_cli.output import field, to_json
+from consentry_cli.output import field, say, say_json
 from consentry_cli.params import CUSTOMER, DATA_CLASS, DEVICE
 from consentry_cli.telemetry import reading_line
 from consentry_client import (
@@ -79,10 +79,10 @@ def watch(
             patience=patience,
         ):
             if call.as_json:
-                click.echo(to_json(message_of(event), one_line=True))
+                say_json(message_of(event), one_line=True)
             else:
                 for line in lines(event):
-                    click.echo(line)
+                    say(line)
             follow.position = event.cursor
 
 

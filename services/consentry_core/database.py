@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from consentry_core.backups import refuse_foreign_wal
 from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
 from consentry_core.turns import Turns
@@ -63,18 +64,30 @@ class Database:
         """The answer to a question, all of it from one snapshot of the database. Lanes take turns; see `Turns`."""
         return await self._off_the_loop(self._readers.run(lambda: self._in_snapshot(question), lane=lane))
 
-    async def write(self, change: Callable[[sa.Connection], _T], *, lane: str = "", urgent: bool = False) -> _T:
-        """Make a change: committed when `change` returns, undone when it raises.
+    async def write(
+        self,
+        change: Callable[[sa.Connection], _T],
+        *,
+        lane: str = "",
+        urgent: bool = False,
+        committed: Callable[[_T], None] | None = None,
+    ) -> _T:
+        """Make a change: committed when `change` returns, undone when it raises. `committed` is then told what it returned.
 
         Once it has begun it runs to its end, also when the caller is cancelled: a caller that goes away must not leave the
         question open whether its change was made. Changes of one lane are made in their order; see `Turns`.
         """
-        return await self._off_the_loop(self._writer.run(lambda: self.write_now(change), lane=lane, urgent=urgent))
+        return await self._off_the_loop(
+            self._writer.run(lambda: self.write_now(change, committed=committed), lane=lane, urgent=urgent)
+        )
 
-    def write_now(self, change: Callable[[sa.Connection], _T]) -> _T:
+    def write_now(self, change: Callable[[sa.Connection], _T], *, committed: Callable[[_T], None] | None = None) -> _T:
         """`write` in the calling thread, for programs without an event loop."""
         with self.engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
-            return change(connection)
+            value = change(connection)
+        if committed is not None:
+            committed(value)
+        return value
 
     @staticmethod
     async def _off_the_loop(working: Awaitable[_T]) -> _T:
@@ -135,6 +148,7 @@ def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:
     `pragmas` come first: some count only until the file is written to.
     """
     check_writable(path.parent)
+    refuse_foreign_wal(path)
     if not path.exists():
         path.touch(mode=0o600)
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})

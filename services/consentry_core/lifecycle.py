@@ -3,21 +3,28 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
+import tempfile
 from pathlib import Path
 
+from consentry_core.folders import check_folder
 from consentry_core.settings import SettingError
 
 _log = logging.getLogger(__name__)
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder, readable by its owner only; SettingError, saying what to do, when nothing can be written there."""
+    """Make the folder, readable by its owner only.
+
+    SettingError, saying what to do, when nothing can be written there, and when somebody else could (`check_folder`).
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        check_folder(folder)
+        descriptor, probe = tempfile.mkstemp(prefix=".writable-", dir=folder)  # under a name that nobody has
+        os.close(descriptor)
+        Path(probe).unlink()
     except OSError as error:
         raise SettingError(
             f"the data folder {folder} cannot be written ({error.strerror}); choose another with --data-dir"

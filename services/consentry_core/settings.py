@@ -8,10 +8,11 @@ A field named `data_dir` is the flag `--data-dir` and, unless `env` says otherwi
 A secret has the variable only. Fields that several programs share say `{program}` where the class's `program` is to stand.
 
 A variable that begins with `CONSENTRY_` and that nothing reads is refused: it is a typing error or a left-over, and either way
-somebody believes that it does something.
+somebody believes that it does something. What Kubernetes sets by itself is passed over (`service_links`).
 """
 
 import dataclasses
+import difflib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,15 +20,23 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from consentry_core.service_links import service_links
+from consentry_core.text import shown
+
 _S = TypeVar("_S")
 _P = ParamSpec("_P")
 PREFIX = "CONSENTRY_"
+_ALIKE = 0.8
 
 
 class SettingError(click.ClickException):
     """The program cannot run as it was configured; the message says what to change. Exit code 2."""
 
     exit_code = 2
+
+    def format_message(self) -> str:
+        """With escapes for what a terminal would obey: names of files are anybody's."""
+        return "\n".join(map(shown, super().format_message().split("\n")))
 
 
 class FromEnvironment(click.Option):
@@ -84,11 +93,23 @@ def _option(field: dataclasses.Field[Any], program: str) -> Callable[[Callable[.
     )  # fmt: skip
 
 
-def refuse_unknown(known: set[str], environment: Mapping[str, str] | None = None) -> None:
-    """SettingError when a `CONSENTRY_...` variable is set that is not among the known ones. Values are never shown."""
+def refuse_unknown(known: set[str], environment: Mapping[str, str] | None = None) -> frozenset[str]:
+    """SettingError when a `CONSENTRY_...` variable is set that is not among the known ones. Values are never shown.
+
+    Kubernetes' links to services whose names begin like ours are none of our settings: they are passed over, and returned.
+    """
     environment = os.environ if environment is None else environment
-    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    if unknown:
+    unknown = {name for name in environment if name.startswith(PREFIX) and name not in known}
+    links = service_links({name: environment[name] for name in unknown})
+    wrong = sorted(unknown - links)
+    if wrong:
+        told = ", ".join(_unknown(name, known) for name in wrong)
         raise SettingError(
-            f"unknown setting{'s'[: len(unknown) > 1]} {', '.join(unknown)}; known are: {', '.join(sorted(known))}"
+            f"unknown setting{'s'[: len(wrong) > 1]} {told}; `consentry COMMAND --help` names those of a command"
         )
+    return links
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    meant = difflib.get_close_matches(name, sorted(known), n=1, cutoff=_ALIKE)
+    return f"{name} (did you mean {meant[0]}?)" if meant else name

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from consentry_core.files import read_text
 from consentry_core.settings import SettingError
 
 _log = logging.getLogger(__name__)
@@ -69,9 +70,9 @@ class PemFiles:
         if (self._certificate is None) != (self._key is None):
             raise SettingError("a certificate and its private key go together; give both files or neither")
         self._stamp = self._look()
+        pem = Pem(*(None if file is None else _read_pem(file) for file in (self._ca, self._certificate, self._key)))
         try:
             self._check()
-            return Pem(*(None if file is None else file.read_bytes() for file in (self._ca, self._certificate, self._key)))
         except ssl.SSLError as error:
             raise SettingError(
                 f"the certificate files {self._names()} cannot be used ({error.reason or error}): they must be PEM, and "
@@ -81,6 +82,7 @@ class PemFiles:
             raise SettingError(
                 f"cannot read the certificate file {error.filename or self._names()} ({error.strerror})"
             ) from error
+        return pem
 
     def changed(self) -> Pem | None:
         """What stands in them, if that is new since it was read and can be used. What cannot is told to the log, once."""
@@ -107,6 +109,13 @@ class PemFiles:
 
     def _names(self) -> str:
         return ", ".join(str(file) for file in (self._ca, self._certificate, self._key) if file is not None)
+
+
+def _read_pem(file: Path) -> bytes:
+    text = read_text(file, "certificate file")
+    if "-----BEGIN " not in text:
+        raise SettingError(f"the certificate file {file} holds no PEM: nothing in it begins with -----BEGIN")
+    return text.encode()
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:

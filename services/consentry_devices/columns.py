@@ -23,7 +23,7 @@ from consentry_devices.limits import (
     SENSORS_PER_BLOCK,
     TEXT_CHARACTERS,
     check_count,
-    check_length,
+    check_text,
     check_time,
 )
 from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_TELEMETRY
@@ -92,7 +92,7 @@ def check(table: Table, now: Instant, field: str = "block") -> None:
     for index, text in enumerate(table.texts):
         if text.sensor >= len(table.sensors):
             raise _out_of_range(f"{field}.texts[{index}].sensor_index")
-        check_length(text.text, f"{field}.texts[{index}].text", TEXT_CHARACTERS)
+        check_text(text.text, f"{field}.texts[{index}].text", TEXT_CHARACTERS)
     for time in table.span():
         check_time(time, f"{field}.times_unix_nano", now)
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from consentry_core.clock import SECOND
 from consentry_core.errors import InvalidArgument
+from consentry_core.text import plain
 from consentry_rule import Instant
 
 READINGS_PER_BLOCK = 100_000
@@ -34,11 +35,9 @@ def check_time(time: int, field: str, now: Instant) -> Instant:
     return Instant(time)
 
 
-def check_length(text: str, field: str, longest: int = NAME_CHARACTERS) -> str:
-    """The text, if it is not too long."""
-    if len(text) > longest:
-        raise InvalidArgument(field, f"must have at most {longest} characters", reason="TEXT_TOO_LONG")
-    return text
+def check_text(text: str, field: str, longest: int = NAME_CHARACTERS) -> str:
+    """The text, if it is plain and not too long; see `consentry_core.text`."""
+    return plain(text, field, longest)
 
 
 def check_growth(count: int, before: int, field: str, *, most: int, what: str) -> None:

@@ -1,9 +1,11 @@
 """What the device-data service can be told."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from consentry_core.files import read_credential
 from consentry_core.settings import SettingError, setting
 from consentry_core.tls import ClientTls
 from consentry_core.transport import TransportSettings, client_tls, require_private
@@ -108,10 +110,9 @@ class DevicesSettings(TransportSettings):
         """The token that the service authenticates with at the authority. SettingError when there is none."""
         if self.token:
             return self.token
-        file = self.token_file or self.data_dir / "devices.token"
-        try:
-            return file.read_text().strip()
-        except OSError as error:
-            raise SettingError(
-                f"cannot read the token file {file} ({error.strerror}); `consentry init` writes it, or give --token-file"
-            ) from error
+        if self.token_file is not None:
+            return read_credential(self.token_file)
+        file = self.data_dir / "devices.token"
+        if not os.path.lexists(file):
+            raise SettingError(f"cannot read the token file {file}: `consentry init` writes it there, or name it: --token-file")
+        return read_credential(file, own=True)

@@ -24,6 +24,7 @@ from typing import Any
 
 from consentry_core import names
 from consentry_core.errors import InvalidArgument
+from consentry_core.files import read_text
 from consentry_core.settings import SettingError
 from consentry_gateway.model import Device, DeviceId, Location, LocationId, LocationKind, slug
 
@@ -48,10 +49,7 @@ class Site:
 
 def read_site(path: Path) -> Site:
     """The contents of an agents file. SettingError, naming the line and the field, when it is not one."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"the agents file {path} cannot be read ({error}); name another with --agents") from error
+    text = read_text(path, "agents file")
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from consentry_core import logs
 from consentry_core.clock import SECOND, Clock, SystemClock
 from consentry_core.encoding import RandomBytes
+from consentry_core.files import Kept
 from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.rpc.client import open_channel
 from consentry_gateway import memory
@@ -105,7 +106,7 @@ class Parts:
         self.channel = open_channel(settings.devices, tls)
         self.publisher = Publisher(
             self.channel,
-            settings.own_token,
+            Kept(settings.own_token),
             settings.gateway,
             outbox,
             clock=clock,

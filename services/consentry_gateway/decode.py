@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from consentry_core.text import cleaned
 from consentry_gateway.model import Device, DeviceId, Poll, Reading, Sensor, SensorId, Value, slug
 from consentry_gateway.profiles import PROFILES, Metric, Profile, Source, Table
 from consentry_rule import Instant
@@ -150,11 +151,10 @@ def _first_text(oids: tuple[str, ...], answers: Answers) -> str:
 
 
 def _text(raw: Raw | None) -> str:
-    """The text of an octet string, without what cannot be shown."""
+    """The text of an octet string, with a visible mark for what cannot be seen. Agents fill up with zeros and blanks."""
     if not isinstance(raw, bytes):
         return ""
-    text = raw.decode("utf-8", "replace")
-    return "".join(character for character in text if character.isprintable()).strip()[:_LONGEST_NAME]
+    return cleaned(raw.decode("utf-8", "replace").strip("\0 \t\r\n")[:_LONGEST_NAME]).strip()
 
 
 def _within(oid: str, prefix: str) -> bool:

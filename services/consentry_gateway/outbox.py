@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_core.folders import check_files
 from consentry_core.lifecycle import check_writable
 from consentry_core.settings import SettingError
 from consentry_gateway.pending import Draft, Pending, Rows, Span, Transaction, joined
@@ -46,6 +47,7 @@ class Outbox:
         self._random = random
         self._most_bytes = most_bytes
         check_writable(folder)
+        check_files(folder, "pending.*")
         file = folder / "pending.sqlite3"
         if not file.exists():
             file.touch(mode=0o600)  # what lies here is a customer's, whatever the folder lets others do
@@ -56,8 +58,10 @@ class Outbox:
             self._rows = Rows(self._file, new_public_id(self._random))
         except sqlite3.Error as error:
             self._file.close()
+            taken = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            told = "another gateway uses it; stop that, or" if taken else f"{error}; see what lies there, or"
             raise SettingError(
-                f"the gateway's folder {folder} cannot be used ({error}); is another gateway running with the same --data-dir?"
+                f"the gateway's folder {folder} cannot be used: {told} choose another with --data-dir"
             ) from error
         self._bytes = self._rows.size()
         self._handed_out = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from consentry_core import names
 from consentry_core.clock import SECOND
 from consentry_core.errors import InvalidArgument
+from consentry_core.files import read_credential
 from consentry_core.settings import SettingError, setting
 from consentry_core.tls import ClientTls
 from consentry_core.transport import client_tls, require_private
@@ -55,12 +56,7 @@ class GatewaySettings:
             return self.token
         if self.token_file is None:
             raise SettingError("the gateway needs a token of ROLE_GATEWAY; give --token-file")
-        try:
-            return self.token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingError(
-                f"cannot read the token file {self.token_file} ({error.strerror}); give another with --token-file"
-            ) from error
+        return read_credential(self.token_file)
 
     def tls(self) -> ClientTls | None:
         """How to connect; None for plaintext. SettingError when that is not allowed, or makes no sense."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from consentry_core.clock import SECOND
 from consentry_core.logs import redact
 from consentry_core.refused_call import RefusedCall
+from consentry_core.text import cleaned
 from consentry_rule import Instant
 
 _MINUTE = 60 * SECOND
@@ -66,7 +67,7 @@ class Refusals:
 
     def note(self, call: RefusedCall) -> None:
         """Keep one that `takes` took."""
-        peer, request_id = (redact(said)[:_LONGEST] for said in (call.peer, call.request_id))
+        peer, request_id = (cleaned(redact(said))[:_LONGEST] for said in (call.peer, call.request_id))
         self._calls.append(replace(call, peer=peer, request_id=request_id))
 
     def take(self, now: Instant, *, last: bool = False) -> Refused:

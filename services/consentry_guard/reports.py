@@ -126,7 +126,9 @@ class Reports:
     def _write(self, report: Report) -> None:
         file = self._file(report)
         part = file.with_suffix(".part")
-        with part.open("w", encoding="utf-8") as opened:
+        part.unlink(missing_ok=True)
+        made = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)  # whatever the umask lets others do
+        with os.fdopen(made, "w", encoding="utf-8") as opened:
             json.dump(_plain(report), opened, separators=(",", ":"))
             opened.flush()
             os.fsync(opened.fileno())

@@ -56,6 +56,26 @@ async def test_what_was_collected_while_the_service_was_down_is_published_later(
         await gateway.stop()
 
 
+async def test_a_token_file_that_is_spoilt_does_not_end_a_running_gateway(tmp_path: Path) -> None:
+    """It goes on with the token that it had, and takes the next one that can be used."""
+    service, file = ScriptedService(), tmp_path / "token"
+    file.write_text("ct_first")
+    async with serving(service) as address, asyncio.timeout(20):
+        told = settings(tmp_path / "gateway", address, {"token": None, "token_file": file})
+        gateway = await start(told, random_bytes=RANDOM)
+        for content in ("ct_first".encode("utf-16"), b"", b"ct_second"):
+            file.write_bytes(content)
+            streams = len(service.hellos)
+            await service.committed_count(len(service.frames()) + 1 if streams else 1)
+            service.cut()
+            while len(service.hellos) == streams:
+                await service.committed_count(len(service.frames()) + 1 if service.hellos else 1)
+        await gateway.stop()
+    assert service.credentials[0] == "Bearer ct_first"
+    assert "Bearer ct_second" in service.credentials
+    assert set(service.credentials) == {"Bearer ct_first", "Bearer ct_second"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -169,6 +169,8 @@ async def test_what_does_not_count_is_refused_with_one_answer_and_never_logged(
         "never issued": place.partner_admin(iat=None),
         "no subject": place.partner_admin(sub=None),
         "a long subject": place.partner_admin(sub="a" * 256),
+        "a subject with a line feed": place.partner_admin(sub="ada\n2026 forged"),
+        "a subject with an escape": place.partner_admin(sub="ada\x1b[2J"),
         "no role": place.partner_admin(consentry_role=None),
         "a role that is none": place.partner_admin(consentry_role="gateway"),
         "a role of services": place.partner_admin(consentry_role="service"),

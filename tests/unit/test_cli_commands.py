@@ -16,6 +16,7 @@ from consentry_rule import Instant
 from support.cli import consentry
 
 NOWHERE = "127.0.0.1:1"
+CHEAP = {"CONSENTRY_ARGON2_MEMORY_KIB": "64", "CONSENTRY_ARGON2_TIME": "1", "CONSENTRY_ARGON2_PARALLELISM": "1"}
 
 
 def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -49,7 +50,7 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
 
 def test_the_commands_are_those_of_the_design() -> None:
     assert {path[0] for path in COMMANDS if path} == {
-        "init", "authority", "devices", "gateway", "demo", "migrate", "restored", "rotate-checksum-key", "audit",
+        "init", "authority", "devices", "gateway", "demo", "migrate", "backup", "restored", "rotate-checksum-key", "audit",
         "partners", "customers", "connections", "consents", "keys", "tokens", "whoami", "coverage",
         "enforcement",
         "inventory", "alarms", "telemetry", "watch",
@@ -65,6 +66,15 @@ def test_an_unknown_variable_is_refused_by_name_and_never_by_value() -> None:
     assert "CONSENTRY_AUTHORTY" in result.stderr
     assert "CONSENTRY_AUTHORITY" in result.stderr
     assert "secret-place" not in result.output
+
+
+def test_links_that_kubernetes_sets_stop_no_start_and_are_told_once(tmp_path: Path) -> None:
+    links = {"CONSENTRY_AUTHORITY_PORT": "tcp://10.96.0.17:7401", "CONSENTRY_AUTHORITY_SERVICE_HOST": "10.96.0.17"}
+    started = consentry("init", env=links | {"CONSENTRY_DATA_DIR": str(tmp_path / "data")} | CHEAP)
+    assert started.exit_code == 0, started.output
+    assert started.stderr.count("CONSENTRY_AUTHORITY_PORT") == 1
+    assert "enableServiceLinks" in started.stderr
+    assert consentry("whoami", "--help", env=links).stderr == ""
 
 
 def test_variables_of_every_command_are_known_to_every_command() -> None:

@@ -1,6 +1,7 @@
 """Names, pages, bearer credentials, revisions, identity, errors: the small parts that everything stands on."""
 
 import itertools
+import re
 import secrets
 from urllib.parse import quote
 
@@ -162,12 +163,77 @@ def test_a_status_stays_small_enough_to_arrive() -> None:
     assert status.details[0].Is(error_details_pb2.ErrorInfo.DESCRIPTOR)
 
 
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.pattern)
+def test_an_id_that_is_too_long_is_told_its_rule(pattern: names.NamePattern) -> None:
+    """Whichever id of the name it is: what it must be, how long it is, and that it is that one."""
+    kinds = re.findall(r"{(\w+)}", pattern.pattern)
+    for place, kind in enumerate(kinds):
+        longest = 40 if kind in {"partner", "customer"} else 63
+        ids = ["abc"] * len(kinds)
+        ids[place] = "a" * longest
+        pattern.parse(pattern.format(*ids), "name")
+        ids[place] += "a"
+        with pytest.raises(errors.InvalidArgument) as refused:
+            pattern.parse(pattern.format(*ids), "name")
+        told = refused.value.violations[0].description
+        assert f"the {kind}'s id must be" in told
+        assert f"to {longest} of a-z" in told
+        assert f"it has {longest + 1} characters" in told
+
+
+def test_a_new_id_that_is_too_long_is_told_its_rule() -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"hello.gateway: must be 1 to 63 .* it has 64 characters"):
+        names.resource_id("a" * 64, "hello.gateway")
+    with pytest.raises(errors.InvalidArgument, match=r"partner_id: must be 3 to 40 .* it has 41 characters"):
+        names.organization_id("a" * 41, "partner_id")
+
+
 def test_unknown_settings_are_refused_without_their_values() -> None:
     environment = {"CONSENTRY_LISTEM": "s3cret", "CONSENTRY_LISTEN": "x", "PATH": "y"}
     with pytest.raises(SettingError, match="CONSENTRY_LISTEM") as caught:
         refuse_unknown({"CONSENTRY_LISTEN"}, environment)
     assert "s3cret" not in str(caught.value)
+    assert "did you mean CONSENTRY_LISTEN?" in str(caught.value)
     refuse_unknown({"CONSENTRY_LISTEN", "CONSENTRY_LISTEM"}, environment)
+    with pytest.raises(SettingError) as caught:
+        refuse_unknown({"CONSENTRY_LISTEN"}, {"CONSENTRY_XYZ": ""})
+    assert "did you mean" not in str(caught.value)
+
+
+def _links(service: str, port: int = 7401, address: str = "10.96.0.17", protocol: str = "tcp") -> dict[str, str]:
+    """What Kubernetes sets for a service with one port, in every pod beside it."""
+    url, of_port = f"{protocol}://{address}:{port}", f"{service}_PORT_{port}_{protocol.upper()}"
+    return {
+        f"{service}_SERVICE_HOST": address, f"{service}_SERVICE_PORT": str(port), f"{service}_SERVICE_PORT_GRPC": str(port),
+        f"{service}_PORT": url, of_port: url, f"{of_port}_PROTO": protocol, f"{of_port}_PORT": str(port),
+        f"{of_port}_ADDR": address,
+    }  # fmt: skip
+
+
+def test_kubernetes_links_to_services_are_passed_over_whatever_the_service_is_called() -> None:
+    for service in ("CONSENTRY", "CONSENTRY_AUTHORITY", "CONSENTRY_DEVICES", "CONSENTRY_DEVICES_MUTUAL_2"):
+        for links in (_links(service), _links(service, 53, "fd00::1", "udp"), _links(service, address="[fd00::1]")):
+            environment = {
+                name: value.strip("[]") if name.endswith(("_HOST", "_ADDR")) else value for name, value in links.items()
+            }
+            assert refuse_unknown({"CONSENTRY_AUTHORITY"}, environment) == environment.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONSENTRY_AUTHORITY_PORT", "7401"),
+        ("CONSENTRY_AUTHORITY_PORT", "http://10.96.0.17:7401"),
+        ("CONSENTRY_AUTHORITY_SERVICE_HOST", "authority"),
+        ("CONSENTRY_AUTHORITY_SERVICE_PORT", "grpc"),
+        ("CONSENTRY_AUTHORITY_PORT_7401", "tcp://10.96.0.17:7401"),
+        ("CONSENTRY_AUTHORITY_PORT_7401_TCP_PROTO", "7401"),
+        ("CONSENTRY_AUTHORITY_LISTEN_", "10.96.0.17"),
+    ],
+)
+def test_what_only_looks_like_a_link_is_a_setting_that_nobody_knows(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"unknown setting {name}"):
+        refuse_unknown({"CONSENTRY_AUTHORITY_LISTEN"}, {name: value})
 
 
 @pytest.mark.parametrize("text", ["x", "%", "ü", "\N{SNOWMAN}", "\N{OLD PERSIAN NUMBER HUNDRED}"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from consentry.devices.v1 import telemetry_pb2
 from consentry_core.errors import InvalidArgument
+from consentry_core.text import is_plain
 from consentry_devices import columns
 from consentry_devices.blocks import take
 from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_STEPS, TWIN_TELEMETRY
@@ -24,7 +25,7 @@ DEVICE = "customers/north/devices/ups"
 ids = st.text("abcdefghij0123456789", min_size=1, max_size=5)
 times = st.integers(-(2**63), 2**63 - 1)
 values = st.floats(allow_nan=False, allow_infinity=False)
-texts = st.text(st.characters(codec="utf-8"), max_size=10)
+texts = st.text(st.characters(codec="utf-8").filter(is_plain), max_size=10)
 
 
 @st.composite

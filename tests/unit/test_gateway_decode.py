@@ -146,6 +146,14 @@ def test_a_number_that_is_spelled_out_is_read_and_what_is_none_is_not() -> None:
     assert read == {b"12.5": {"a": 25.0}, b"nan": {}, b"inf": {}, b"twelve": {}, b"": {}}
 
 
+def test_a_text_that_an_agent_fills_up_is_cut_and_what_cannot_be_seen_in_it_is_marked() -> None:
+    profile = Profile(family="it", device_type=DeviceType.UPS, model=("1.1",), serial=("1.2",))
+    poll = decode(
+        profile, Device(DeviceId("it"), ""), {"1.1": b" UPS 3000\0\0\r\n", "1.2": b"A\x1b[2J\xe2\x80\xae7\xff"}, at(0)
+    )
+    assert (poll.device.model_name, poll.device.serial_number) == ("UPS 3000", "A\ufffd[2J\ufffd7\ufffd")
+
+
 def test_rows_come_in_the_order_of_their_numbers() -> None:
     table = Table(
         key="part", part=DeviceType.OUTLET_GROUP, display_name="Bank {index}", metrics=(Metric("a", "A", (Source("1.5"),)),)

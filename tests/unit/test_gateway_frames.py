@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2
-from consentry_gateway.alarms import AlarmBook
+from consentry_devices.rpc.frames import to_frame
+from consentry_gateway.alarms import Alarm, AlarmBook, AlarmId, Severity
 from consentry_gateway.memory import (
     ALARMS,
     DEVICES,
@@ -11,11 +12,13 @@ from consentry_gateway.memory import (
     remembered_devices,
     to_remember,
 )
-from consentry_gateway.model import Device, DeviceId, DeviceType, Poll, Value
+from consentry_gateway.model import Device, DeviceId, DeviceType, Poll, Reading, Sensor, SensorId, Value
 from consentry_gateway.rpc.frames import FrameWriter
+from consentry_rule import CustomerId
 from support.gateway_frames import HALL, parsed, writer
 from support.polls import UPS, at, poll, reading
 
+NORTH = CustomerId("north")
 READINGS: dict[str, Value] = {"ups.load": 42.5, "output.status": "online"}
 
 
@@ -37,6 +40,25 @@ def test_the_first_frame_of_an_agent_carries_its_inventory_and_later_ones_only_w
     (third,) = told(it, poll(10, READINGS, device=replace(UPS, display_name="Renamed")))
     assert [device.display_name for device in third.inventory.devices] == ["Renamed"]
     assert not third.inventory.sensors
+
+
+def test_an_agent_with_odd_texts_is_told_of_all_the_same() -> None:
+    """The service refuses what a terminal would obey; a visible mark stands in its place."""
+    odd = "odd\x1b[2J\u202e\n"
+    device = replace(UPS, display_name=odd, model_name=odd, serial_number=odd)
+    sensor = Sensor(device.id, SensorId("load"), odd, odd, odd)
+    raised = Alarm(AlarmId("odd"), device.id, odd, odd, Severity.WARNING, at(0))
+    what = Poll(at(0), device, True, (device,), (Reading(sensor, at(0), odd), Reading(replace(sensor, unit="V"), at(0), 1.0)))
+    it = FrameWriter(NORTH, [replace(HALL, display_name=odd)])
+    frames = parsed([*it.write_locations(), *it.write(what, [raised])])
+    for number, frame in enumerate(frames, 1):
+        frame.number = number
+        to_frame(frame, NORTH, at(1))
+    mark = "odd\ufffd[2J\ufffd\ufffd"
+    assert frames[0].inventory.locations[0].display_name == mark
+    (told,) = frames[1].inventory.devices
+    assert (told.display_name, told.model_name, told.serial_number) == (mark, mark, mark)
+    assert (frames[1].alarms[0].label, frames[1].telemetry[0].block.texts[0].text) == (mark, mark)
 
 
 def test_locations_are_told_once_and_first() -> None:

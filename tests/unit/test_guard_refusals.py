@@ -2,6 +2,7 @@
 
 from consentry_core.clock import SECOND
 from consentry_core.refused_call import RefusedCall
+from consentry_core.text import is_plain
 from consentry_guard.refusals import Refusals
 from consentry_rule import Instant
 
@@ -29,6 +30,16 @@ def test_ten_of_a_callers_calls_are_told_of_in_a_minute_and_the_others_counted_w
     refuse(refusals, 60)
     told = refusals.take(at(61))
     assert (len(told.calls), told.left_out) == (1, (("KEY_DISABLED", 40),))
+
+
+def test_what_a_caller_says_of_itself_is_made_plain() -> None:
+    """The authority refuses a report that holds anything else, and with it all that the report tells."""
+    refusals = Refusals()
+    refuse(refusals, 1, request_id="id\x1b[2J\n\u202e" + "x" * 300)
+    (call,) = refusals.take(at(2)).calls
+    assert call.request_id.startswith("id\ufffd[2J\ufffd\ufffdx")
+    assert is_plain(call.request_id)
+    assert len(call.request_id) <= 200
 
 
 def test_who_floods_leaves_room_for_others() -> None:

@@ -1,6 +1,7 @@
 """What free texts and ends must be like."""
 
 from consentry_core.errors import InvalidArgument
+from consentry_core.text import plain
 from consentry_rule import Instant
 
 _LONGEST_DISPLAY_NAME = 200
@@ -9,12 +10,12 @@ _LONGEST_PURPOSE = 500
 
 def display_name(text: str, field: str) -> str:
     """A name for people, checked."""
-    return _short(text, field, _LONGEST_DISPLAY_NAME)
+    return plain(text, field, _LONGEST_DISPLAY_NAME)
 
 
 def purpose(text: str, field: str) -> str:
     """What data is to be used for, checked."""
-    return _short(text, field, _LONGEST_PURPOSE)
+    return plain(text, field, _LONGEST_PURPOSE)
 
 
 def future(end: Instant | None, now: Instant, field: str) -> Instant | None:
@@ -22,9 +23,3 @@ def future(end: Instant | None, now: Instant, field: str) -> Instant | None:
     if end is not None and end <= now:
         raise InvalidArgument(field, "must lie in the future; leave it out for no end", reason="TIME_NOT_IN_FUTURE")
     return end
-
-
-def _short(text: str, field: str, longest: int) -> str:
-    if len(text) > longest:
-        raise InvalidArgument(field, f"must have at most {longest} characters; it has {len(text)}", reason="TEXT_TOO_LONG")
-    return text

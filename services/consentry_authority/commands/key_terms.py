@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 
 from consentry_core.errors import InvalidArgument
+from consentry_core.text import plain
 from consentry_rule import Network, Quota
 
 _MOST_LABELS, _LONGEST_VALUE, _MOST_NETWORKS, _LARGEST_QUOTA = 32, 63, 100, 1_000_000
@@ -28,8 +29,7 @@ def labels(given: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
         raise InvalidArgument(field, f"must be at most {_MOST_LABELS}", reason="LABELS_INVALID")
     for name, value in given.items():
         label_name(name, field)
-        if len(value) > _LONGEST_VALUE:
-            raise InvalidArgument(f"{field}.{name}", f"must have at most {_LONGEST_VALUE} characters", reason="LABELS_INVALID")
+        plain(value, f"{field}.{name}", _LONGEST_VALUE, reason="LABELS_INVALID")
     return tuple(sorted(given.items()))
 
 

@@ -30,6 +30,7 @@ from consentry_core.follow import (
     Revision,
     Uses,
 )
+from consentry_core.text import plain
 from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
 
 PIECE = 500
@@ -75,8 +76,8 @@ class Following:
                 raise InvalidArgument(
                     "hello.incarnation", f"must be a random name of {_SHORTEST_INCARNATION} to {_LONGEST} characters"
                 )
-            if len(message.service) > _LONGEST:
-                raise InvalidArgument("hello.service", f"must have at most {_LONGEST} characters", reason="TEXT_TOO_LONG")
+            plain(message.incarnation, "hello.incarnation", _LONGEST)
+            plain(message.service, "hello.service", _LONGEST)
             self.hello = message
             return
         if self.hello is None:

@@ -52,7 +52,7 @@ def actor_of(claims: Mapping[str, Any], claim_names: ClaimNames, now: Instant) -
     """Who is asking. Unauthenticated when the claims do not say it, or not for this moment; the detail names the claim only."""
     expire_time = _check_times(claims, now)
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isascii():
+    if not (isinstance(subject, str) and 0 < len(subject) <= _LONGEST_SUBJECT and subject.isascii() and subject.isprintable()):
         raise invalid("identity token: sub")
     kind = _role(claims.get(claim_names.role), claim_names.roles)
     organization = claims.get(claim_names.organization, "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from consentry_core.files import read_text
 from consentry_core.settings import SettingError
 
 MOST_BYTES: Final = 256 * 1024
@@ -55,10 +56,9 @@ def _get(url: str) -> bytes:
 
 def _read(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
-            return _bounded(opened.read(MOST_BYTES + 1))
-    except OSError as error:
-        raise NotFetched(f"{file}: {error.strerror}") from None
+        return read_text(file, "JWKS file").encode()
+    except SettingError as error:
+        raise NotFetched(error.message) from None
 
 
 def _bounded(content: bytes) -> bytes:

@@ -10,6 +10,7 @@ from consentry_core import names
 from consentry_core.errors import InvalidArgument, PermissionDenied
 from consentry_core.rpc.follow_wire import DATA_CLASS_TO_WIRE, data_classes_from_wire
 from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_timestamp
+from consentry_core.text import plain
 from consentry_rule import CustomerId, Instant, Token
 
 MOST_COUNTS = 10_000
@@ -25,8 +26,8 @@ def report_from_wire(request: enforcement_pb2.ReportAccessesRequest) -> AccessRe
             "incarnation",
             f"must be the random name of {_SHORTEST_INCARNATION} to {_LONGEST_NAME} characters that the hello had",
         )
-    if len(request.service) > _LONGEST_NAME:
-        raise InvalidArgument("service", f"must have at most {_LONGEST_NAME} characters", reason="TEXT_TOO_LONG")
+    plain(request.incarnation, "incarnation", _LONGEST_NAME)
+    plain(request.service, "service", _LONGEST_NAME)
     if not 1 <= request.number <= _MOST:
         raise InvalidArgument("number", "must count up from 1")
     if len(request.counts) > MOST_COUNTS:

@@ -36,10 +36,11 @@ from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
+from consentry_core.text import plain
 from consentry_rule import Token
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
-_LONGEST_PEER = 100
+_LONGEST_PEER = 200
 
 
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
@@ -79,6 +80,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     ) -> enforcement_pb2.VerifyCredentialResponse:
         """See the proto."""
         service, secret = calling().credential, request.secret
+        plain(request.peer, "peer", _LONGEST_PEER)
         identity = self._authenticator.recall(secret)
         if identity is None and not self._authenticator.made_here(secret):
             raise _secret_invalid(service, request.peer, "malformed or forged")
@@ -226,7 +228,6 @@ def _secret_invalid(service: str, peer: str, detail: str) -> Unauthenticated:
     Told apart from a refusal of the asking service's own token, which is no fault of the secret's holder. A flood by one client
     of a guard leaves room in the audit log for the failures of others there.
     """
-    peer = peer[:_LONGEST_PEER]
     refusal = invalid(f"{detail}, shown by {peer}" if peer else detail)
     refusal.reason, refusal.source = SECRET_INVALID, f"{service} {host_of(peer)}"
     return refusal

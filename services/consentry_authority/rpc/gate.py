@@ -22,11 +22,13 @@ from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificate
 from consentry_core.rpc.open_call import Later, OpenCall, current_call
 from consentry_core.rpc.peers import Peers
 from consentry_core.rpc.policy import Caller, Policies, caller_kind, require_allowed
+from consentry_core.text import cleaned
 from consentry_rule import Key, Secret, Token
 
 _REVOKE_SECRET = "/consentry.authority.v1.KeyService/RevokeSecret"  # noqa: S105 - the name of a method
 
 _REQUEST_ID = "x-request-id"
+_LONGEST_REQUEST_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class AuthorityGate:
         """
         for key, value in call.metadata:
             if key == _REQUEST_ID:
-                call.request_id = str(value)
+                call.request_id = cleaned(str(value)[:_LONGEST_REQUEST_ID])  # no reason to refuse: a proxy may have made it
                 break
         call.on_request = partial(_remember_request_id, call)
         call.peer_of = self._peers.described
@@ -157,7 +159,7 @@ class AuthorityGate:
 def _remember_request_id(call: OpenCall, request: Any) -> None:
     """A request's own `request_id` says more than the one in its metadata."""
     if "request_id" in request.DESCRIPTOR.fields_by_name:
-        call.request_id = request.request_id or call.request_id
+        call.request_id = cleaned(request.request_id[:_LONGEST_REQUEST_ID]) or call.request_id
 
 
 def calling() -> Actor:

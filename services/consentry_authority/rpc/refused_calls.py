@@ -8,6 +8,7 @@ from consentry_core import names
 from consentry_core.errors import InvalidArgument
 from consentry_core.refused_call import RefusedCall
 from consentry_core.rpc.times import from_timestamp
+from consentry_core.text import plain
 
 _MOST_CALLS, _MOST_LEFT_OUT = 1_000, 100
 _LONGEST = 200
@@ -41,8 +42,7 @@ def _call(call: enforcement_pb2.RefusedCall, field: str) -> RefusedCall:
         raise InvalidArgument(f"{field}.method", "must be a method's full name, such as /package.Service/Method")
     _check_reason(call.reason, f"{field}.reason")
     for name, text in (("peer", call.peer), ("request_id", call.request_id)):
-        if len(text) > _LONGEST:
-            raise InvalidArgument(f"{field}.{name}", f"must have at most {_LONGEST} characters", reason="TEXT_TOO_LONG")
+        plain(text, f"{field}.{name}", _LONGEST)
     if not call.HasField("refuse_time"):
         raise InvalidArgument(f"{field}.refuse_time", "is required", reason="TIME_MISSING")
     time = from_timestamp(call.refuse_time, f"{field}.refuse_time")

@@ -1,5 +1,6 @@
 """A database's first start: its epoch, its own random keys, and the demo customer."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -7,14 +8,17 @@ from typing import Final
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys, EntryKind
+from consentry_authority.data_folder import check_own
 from consentry_authority.storage import tables as t
 from consentry_authority.storage import wanted
 from consentry_authority.storage.audit import Note, append
+from consentry_authority.storage.backup import copied_at, head_of, unmark
 from consentry_authority.storage.enforcement import EVERYTHING, open_receipt
 from consentry_authority.storage.migrations import is_current, migrate
 from consentry_core import names
-from consentry_core.database import check_writable, open_sqlite
+from consentry_core.database import open_sqlite
 from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_public_id
+from consentry_core.kept_head import Head, KeptHead, behind
 from consentry_core.settings import SettingError
 from consentry_rule import Instant
 
@@ -34,11 +38,16 @@ def open_history(connection: sa.Connection, random: RandomBytes, now: Instant) -
         )
 
 
-def open_existing(file: Path) -> sa.Engine:
-    """A database that is initialised and up to date. SettingError, saying which command to run, for any other."""
+def open_existing(file: Path, *, copy: bool = False) -> sa.Engine:
+    """A database that is initialised and up to date. SettingError, saying which command to run, for any other.
+
+    Also for a backup's copy, as long as nobody has said that it was put back; `copy`: one is looked at only.
+    """
     engine = _open(file)
     try:
         _check_ready(engine, file)
+        if not copy:
+            _refuse_copy(engine, file)
     except sa.exc.DatabaseError as error:
         engine.dispose()
         raise SettingError(f"{file} cannot be read as a database ({error.orig})") from error
@@ -77,12 +86,37 @@ def begin_new_epoch(file: Path, audit_keys: AuditKeys, random: RandomBytes, now:
             connection.execute(sa.insert(t.members).values(row))
             note = Note(time=now, kind=EntryKind.CHANGE, method="consentry restored", outcome="OK", document="{}")
             append(connection, audit_keys, [note])
+            unmark(connection)
+            head = head_of(connection)
+        with contextlib.closing(KeptHead(file)) as kept_head:
+            kept_head.write(head)
     finally:
         engine.dispose()
 
 
+def hold_head(engine: sa.Engine, file: Path) -> KeptHead:
+    """The note of where the database stands, to be kept from now on. SettingError when it says that commits were lost."""
+    kept_head = KeptHead(file)
+    try:
+        with engine.connect() as connection, connection.begin():
+            kept_head.require(head_of(connection))
+    except BaseException:
+        kept_head.close()
+        raise
+    return kept_head
+
+
+def refuse_behind(engine: sa.Engine, file: Path, noted: Head | None) -> None:
+    """SettingError for a database, initialised or not, that has lost commits by what was noted before it was opened."""
+    with engine.connect() as connection, connection.begin():
+        head = head_of(connection) if connection.scalar(sa.select(t.revision.c.number)) is not None else Head("", 0)
+    told = behind(file, head, noted)
+    if told:
+        raise SettingError(told)
+
+
 def _open(file: Path) -> sa.Engine:
-    check_writable(file.parent)
+    check_own(file.parent)
     if not file.exists():
         raise _not_initialized(file)
     return open_sqlite(file)
@@ -94,6 +128,16 @@ def _check_ready(engine: sa.Engine, file: Path) -> None:
     with engine.connect() as connection, connection.begin():
         if connection.scalar(sa.select(t.revision.c.number)) is None:
             raise _not_initialized(file)
+
+
+def _refuse_copy(engine: sa.Engine, file: Path) -> None:
+    with engine.connect() as connection, connection.begin():
+        copied = copied_at(connection)
+    if copied is not None:
+        raise SettingError(
+            f"{file} is a backup of {copied}: what was changed since is not in it; "
+            f"run `consentry restored --data-dir {file.parent}`"
+        )
 
 
 def _not_initialized(file: Path) -> SettingError:

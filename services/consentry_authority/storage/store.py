@@ -21,6 +21,7 @@ from consentry_authority.storage.wanted import Wanted, number_of
 from consentry_core.clock import Clock
 from consentry_core.database import Database
 from consentry_core.follow import Revision
+from consentry_core.kept_head import Head, KeptHead
 from consentry_rule import Instant
 
 __all__ = ["Committed", "Origin", "Store"]
@@ -75,12 +76,20 @@ class SqlTransaction:
 class Store:
     """What the authority knows. Reads side by side, writes one after the other, each with its entry in the audit log.
 
-    Those who ask take turns, so that one that asks as fast as it can holds up nobody else: `asking` says who asks now.
+    Those who ask take turns, so that one that asks as fast as it can holds up nobody else: `asking` says who asks now. Each
+    change of the history is noted in `kept_head`.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, audit_keys: AuditKeys, *, asking: Callable[[], str] = lambda: ""
+        self,
+        database: Database,
+        clock: Clock,
+        audit_keys: AuditKeys,
+        *,
+        asking: Callable[[], str] = lambda: "",
+        kept_head: KeptHead | None = None,
     ) -> None:
+        self._kept_head = kept_head
         self._asking = asking
         self._database = database
         self._clock = clock
@@ -104,7 +113,7 @@ class Store:
 
     async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
         committed = await self._database.write(
-            lambda connection: self._run(connection, use_case, origin, wanted), lane=self._asking()
+            lambda connection: self._run(connection, use_case, origin, wanted), lane=self._asking(), committed=self._note
         )
         if committed.changed:
             for listener in self._listeners:
@@ -120,7 +129,13 @@ class Store:
         self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY, wanted: Wanted | None = None
     ) -> Committed[_T]:
         """`write` in the calling thread, for programs without an event loop. Nobody listens."""
-        return self._database.write_now(lambda connection: self._run(connection, use_case, origin, wanted))
+        return self._database.write_now(
+            lambda connection: self._run(connection, use_case, origin, wanted), committed=self._note
+        )
+
+    def _note(self, committed: Committed[Any]) -> None:
+        if self._kept_head is not None and committed.changed:
+            self._kept_head.write(Head(committed.revision.epoch, committed.revision.number))
 
     def _run(
         self, connection: sa.Connection, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None

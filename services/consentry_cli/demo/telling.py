@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import click
 
+from consentry_cli.output import say
 from consentry_client import Event
 
 _T = TypeVar("_T")
@@ -35,7 +36,7 @@ class Teller:
 
     def happened(self, what: str) -> None:
         """Something happened as told."""
-        click.echo(f"  {time.monotonic() - self._begun:6.1f}s  {what}")
+        say(f"  {time.monotonic() - self._begun:6.1f}s  {what}")
 
     def check(self, holds: bool, what: str) -> None:
         """Tell what holds; NotAsTold when it does not."""

@@ -12,6 +12,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from consentry_core import errors
+from consentry_core.text import shown
 
 DOMAIN = "consentry"
 
@@ -53,7 +54,9 @@ def to_status(error: errors.ConsentryError) -> status_pb2.Status:
             details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         case _:
             pass
-    status = status_pb2.Status(code=STATUS_OF[type(error)].value[0], message=_short(error.message))
+    status = status_pb2.Status(
+        code=STATUS_OF[type(error)].value[0], message=_short(shown(error.message))
+    )  # some say what was asked for
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
@@ -106,7 +109,7 @@ def _short(message: str) -> str:
 
 def _bad_request(violations: Sequence[errors.Violation]) -> error_details_pb2.BadRequest:
     fields = [
-        error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+        error_details_pb2.BadRequest.FieldViolation(field=shown(violation.field), description=shown(violation.description))
         for violation in violations[:20]
     ]
     return error_details_pb2.BadRequest(field_violations=fields)
@@ -116,7 +119,7 @@ def _precondition_failure(reason: str, violations: Sequence[errors.Violation]) -
     detail = error_details_pb2.PreconditionFailure()
     for violation in violations:
         failure = error_details_pb2.PreconditionFailure.Violation(
-            type=violation.reason or reason, subject=violation.field, description=violation.description
+            type=violation.reason or reason, subject=shown(violation.field), description=shown(violation.description)
         )
         if detail.ByteSize() + failure.ByteSize() > _VIOLATIONS_BYTES:
             left_out = len(violations) - len(detail.violations)

@@ -125,7 +125,13 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
             return Farewell()
         case "uses":
             return Uses(
-                tuple((use.secret_id, from_timestamp(use.last_use_time, "uses.last_use_time")) for use in request.uses.uses)
+                tuple(
+                    (
+                        names.resource_id(use.secret_id, "uses.secret_id"),
+                        from_timestamp(use.last_use_time, "uses.last_use_time"),
+                    )
+                    for use in request.uses.uses
+                )
             )
         case "proofs":
             return Proofs(tuple((one.credential, one.proof) for one in request.proofs.proofs))

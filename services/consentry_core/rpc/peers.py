@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from consentry_core.rpc.open_call import Context
 from consentry_core.settings import SettingError
+from consentry_core.text import cleaned
 from consentry_rule import Address, Network
 
 _FORWARDED = "x-forwarded-for"
@@ -31,9 +32,9 @@ class Peers:
         """Where a call comes from, for logs, as gRPC has it: `ipv4:192.0.2.1:50000`.
 
         From a trusted proxy: whom it names, and the proxy, `ipv4:192.0.2.1 via ipv4:10.0.0.1:50000`; `unknown` for a name that
-        cannot be read, which is not repeated.
+        cannot be read, which is not repeated. On one line of plain text: the path of a Unix socket is its maker's choice.
         """
-        peer = unquote(context.peer())
+        peer = cleaned(unquote(context.peer()))
         told = self._told(_peer_address(peer), context) if self._trusted else None
         return peer if told is None else f"{_spelled(_address(told))} via {peer}"
 

@@ -17,7 +17,7 @@ from consentry_devices.alarms import Alarm
 from consentry_devices.blocks import take
 from consentry_devices.frames import Frame, Loss, TelemetryBlock
 from consentry_devices.inventory import Device, InventoryChange, Location, Sensor
-from consentry_devices.limits import check_count, check_length, check_time
+from consentry_devices.limits import check_count, check_text, check_time
 from consentry_devices.state import Reading
 from consentry_rule import CustomerId, Instant
 
@@ -84,7 +84,7 @@ def _to_inventory(told: inventory_pb2.InventoryChange, customer: CustomerId, now
 def _to_location(location: inventory_pb2.Location, customer: CustomerId, at: str) -> Location:
     return Location(
         _own(names.LOCATION, location.name, customer, f"{at}.name")[0],
-        check_length(location.display_name, f"{at}.display_name"),
+        check_text(location.display_name, f"{at}.display_name"),
         _known(location.kind, inventory_pb2.Location.Kind.values(), f"{at}.kind"),
         _own_or_none(names.LOCATION, location.parent, customer, f"{at}.parent"),
     )
@@ -93,10 +93,10 @@ def _to_location(location: inventory_pb2.Location, customer: CustomerId, at: str
 def _to_device(device: inventory_pb2.Device, customer: CustomerId, at: str) -> Device:
     return Device(
         _own(names.DEVICE, device.name, customer, f"{at}.name")[0],
-        check_length(device.display_name, f"{at}.display_name"),
+        check_text(device.display_name, f"{at}.display_name"),
         _known(device.type, inventory_pb2.Device.Type.values(), f"{at}.type"),
-        check_length(device.model_name, f"{at}.model_name"),
-        check_length(device.serial_number, f"{at}.serial_number"),
+        check_text(device.model_name, f"{at}.model_name"),
+        check_text(device.serial_number, f"{at}.serial_number"),
         _own_or_none(names.DEVICE, device.parent, customer, f"{at}.parent"),
         _own_or_none(names.LOCATION, device.location, customer, f"{at}.location"),
     )
@@ -107,9 +107,9 @@ def _to_sensor(sensor: inventory_pb2.Sensor, customer: CustomerId, at: str) -> S
     return Sensor(
         device,
         sensor_id,
-        check_length(sensor.display_name, f"{at}.display_name"),
-        check_length(sensor.metric, f"{at}.metric"),
-        check_length(sensor.unit, f"{at}.unit"),
+        check_text(sensor.display_name, f"{at}.display_name"),
+        check_text(sensor.metric, f"{at}.metric"),
+        check_text(sensor.unit, f"{at}.unit"),
     )
 
 
@@ -126,8 +126,8 @@ def _to_alarm(alarm: alarms_pb2.Alarm, customer: CustomerId, now: Instant, at: s
     return Alarm(
         _own(names.ALARM, alarm.name, customer, f"{at}.name")[0],
         _own(names.DEVICE, alarm.device, customer, f"{at}.device")[0],
-        check_length(alarm.label, f"{at}.label"),
-        check_length(alarm.message, f"{at}.message", limits.TEXT_CHARACTERS),
+        check_text(alarm.label, f"{at}.label"),
+        check_text(alarm.message, f"{at}.message", limits.TEXT_CHARACTERS),
         _known(alarm.severity, severities, f"{at}.severity"),
         activated,
         cleared,

@@ -17,16 +17,29 @@ _T = TypeVar("_T")
 
 
 class SqlEngine:
-    """See `Engine`."""
+    """See `Engine`. `noted` is told the tail of the log after each commit that moves it."""
 
-    def __init__(self, database: Database, run: str, lane: Lane = one_lane) -> None:
+    def __init__(
+        self, database: Database, run: str, lane: Lane = one_lane, *, noted: Callable[[int], None] = lambda _: None
+    ) -> None:
         self._database = database
         self._run = run
         self._lane = lane
+        self._noted = noted
 
     async def transact(self, change: Callable[[Transaction], _T]) -> _T:
         """See `Engine.transact`."""
-        return await self._database.write(lambda connection: change(SqlTransaction(connection, self._run)))
+
+        def changed(connection: sa.Connection) -> tuple[_T, int | None]:
+            transaction = SqlTransaction(connection, self._run)
+            return change(transaction), transaction.tail
+
+        value, _ = await self._database.write(changed, committed=self._committed)
+        return value
+
+    def _committed(self, result: tuple[object, int | None]) -> None:
+        if result[1] is not None:
+            self._noted(result[1])
 
     async def read_after(self, seq: int, limit: int, *, max_bytes: int) -> Sequence[Entry]:
         """See `Log.read_after`."""

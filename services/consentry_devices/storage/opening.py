@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes, new_public_id
+from consentry_core.kept_head import Head
 from consentry_devices.feed.engine import Opened
 from consentry_devices.feed.runs import Runs
 from consentry_devices.storage import tables
@@ -38,6 +39,12 @@ def open_run(connection: sa.Connection, clock: Clock, random: RandomBytes) -> Op
         take_time=Instant(row.take_time),
     )
     return OpenedStore(log, row.page_token_key, row.cursor_key)
+
+
+def head_of(connection: sa.Connection) -> Head | None:
+    """Where a store's log stands; None for one that was never opened."""
+    row = connection.execute(sa.select(tables.store.c.id, tables.store.c.tail)).one_or_none()
+    return None if row is None else Head(row.id, row.tail)
 
 
 def _store(connection: sa.Connection, clock: Clock, random: RandomBytes) -> sa.Row[Any]:

@@ -1,5 +1,6 @@
 """The data folder of the device-data service: one SQLite file, held by one process."""
 
+import contextlib
 import logging
 import sqlite3
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ import sqlalchemy as sa
 from consentry_core.clock import Clock
 from consentry_core.database import Database, Lane, check_writable, one_lane, open_sqlite
 from consentry_core.encoding import RandomBytes
-from consentry_core.folders import FolderLock
+from consentry_core.folders import FolderLock, check_files
+from consentry_core.kept_head import Head, KeptHead
 from consentry_core.settings import SettingError
 from consentry_devices.feed.appender import AppendedLog
 from consentry_devices.frames import Encoder
 from consentry_devices.storage.engine import SqlEngine
 from consentry_devices.storage.migrations import migrate
-from consentry_devices.storage.opening import open_run
+from consentry_devices.storage.opening import OpenedStore, head_of, open_run
 from consentry_devices.storage.state import SqlState
 from consentry_devices.storage.tidying import SqlTidying
 
@@ -45,11 +47,13 @@ class Store:
     cursor_key: bytes = field(repr=False)
     database: Database
     lock: FolderLock
+    kept_head: KeptHead
 
     async def close(self) -> None:
         """Commit what is under way, close the file, and let another process have the folder."""
         await self.log.close()
         self.database.close()
+        self.kept_head.close()
         self.lock.release()
 
 
@@ -70,19 +74,39 @@ def open_store(folder: Path, *, encoder: Encoder, clock: Clock, random: RandomBy
     Lanes take turns at reading it; `lane` says whose turn it is that reads now.
     """
     check_writable(folder)
+    check_files(folder, "devices.*", "accesses", "accesses/*", "accesses/*/*")
     lock = FolderLock(folder, "devices.lock", "device-data service")
-    database = Database(open_engine(folder / FILE))
+    with contextlib.ExitStack() as held:
+        held.callback(lock.release)
+        database = Database(open_engine(folder / FILE))
+        held.callback(database.close)
+        kept_head = KeptHead(folder / FILE)
+        held.callback(kept_head.close)
+        opened = _opened(database, folder, kept_head, clock, random)
+        held.pop_all()
+    _log.info("store=%s first=%d tail=%d", opened.log.store_id, opened.log.first, opened.log.tail)
+
+    def noted(tail: int) -> None:
+        kept_head.write(Head(opened.log.store_id, tail))
+
+    log = AppendedLog(SqlEngine(database, opened.log.runs.current, lane, noted=noted), encoder, opened.log)
+    return Store(
+        log, SqlState(database, lane), SqlTidying(database), opened.page_token_key, opened.cursor_key, database, lock, kept_head
+    )
+
+
+def _opened(database: Database, folder: Path, kept_head: KeptHead, clock: Clock, random: RandomBytes) -> OpenedStore:
     try:
         migrate(database.engine)
+        with database.engine.connect() as connection, connection.begin():
+            head = head_of(connection)
+        if head is not None:
+            kept_head.require(head)
         opened = database.write_now(lambda connection: open_run(connection, clock, random))
-    except BaseException as error:
-        database.close()
-        lock.release()
-        if isinstance(error, sa.exc.DatabaseError):
-            raise SettingError(
-                f"{folder / FILE} cannot be used as a database ({error.orig}); restore it, or choose another with --data-dir"
-            ) from error
-        raise
-    _log.info("store=%s first=%d tail=%d", opened.log.store_id, opened.log.first, opened.log.tail)
-    log = AppendedLog(SqlEngine(database, opened.log.runs.current, lane), encoder, opened.log)
-    return Store(log, SqlState(database, lane), SqlTidying(database), opened.page_token_key, opened.cursor_key, database, lock)
+    except sa.exc.DatabaseError as error:
+        raise SettingError(
+            f"{folder / FILE} cannot be used as a database ({error.orig}); restore it, or choose another with --data-dir"
+        ) from error
+    if head is None:
+        kept_head.require(Head(opened.log.store_id, opened.log.tail))
+    return opened

@@ -22,6 +22,8 @@ class SqlTransaction:
     def __init__(self, connection: sa.Connection, run: str) -> None:
         self._connection = connection
         self._run = run
+        self.tail: int | None = None
+        """Where the log ends, once something was written."""
 
     def last_number(self, stream: StreamKey) -> int:
         """See `Known.last_number`."""
@@ -64,6 +66,7 @@ class SqlTransaction:
     def write(self, group: Group) -> None:
         """See `Transaction.write`."""
         assert_run(self._connection, self._run, tail=group.tail, take_time=group.take_time)
+        self.tail = group.tail
         self._write_numberings(group)
         insert(self._connection, tables.log, [rows.entry_row(entry) for entry in group.entries])
         for customer, change in group.changes:

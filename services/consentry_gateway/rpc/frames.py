@@ -1,5 +1,8 @@
 """Polls and alarms as frames of the API, and what the service has been told already.
 
+Texts are made plain here (`consentry_core.text`), wherever they come from: the service refuses those that are not, and
+one agent's odd name would stop all that the frame holds.
+
 One frame is about one agent, so that one that the service refuses takes nothing of another agent with it. Inventory goes in the
 same frame as the first readings that need it, locations in a frame of their own before all others, and only what is new or
 changed. What is gone goes in a frame of its own.
@@ -10,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
 from consentry_core import names
 from consentry_core.rpc.times import optional_timestamp, to_timestamp
+from consentry_core.text import cleaned
 from consentry_gateway.alarms import Alarm, AlarmId
 from consentry_gateway.model import Device, DeviceId, Location, LocationId, Poll, Reading, Sensor
 from consentry_gateway.pending import Draft, Span, joined
@@ -158,7 +162,7 @@ class FrameWriter:
     def _location(self, place: Location) -> inventory_pb2.Location:
         return inventory_pb2.Location(
             name=self._name(place),
-            display_name=place.display_name,
+            display_name=cleaned(place.display_name),
             kind=inventory_pb2.Location.Kind.Value(f"KIND_{place.kind.name}"),
             parent="" if place.parent is None else names.LOCATION.format(self._customer, place.parent),
         )
@@ -166,25 +170,28 @@ class FrameWriter:
     def _device(self, device: Device) -> inventory_pb2.Device:
         return inventory_pb2.Device(
             name=self._name(device),
-            display_name=device.display_name,
+            display_name=cleaned(device.display_name),
             type=inventory_pb2.Device.Type.Value(f"TYPE_{device.type.name}"),
-            model_name=device.model_name,
-            serial_number=device.serial_number,
+            model_name=cleaned(device.model_name),
+            serial_number=cleaned(device.serial_number),
             parent="" if device.parent is None else names.DEVICE.format(self._customer, device.parent),
             location="" if device.location is None else names.LOCATION.format(self._customer, device.location),
         )
 
     def _sensor(self, sensor: Sensor) -> inventory_pb2.Sensor:
         return inventory_pb2.Sensor(
-            name=self._name(sensor), display_name=sensor.display_name, metric=sensor.metric, unit=sensor.unit
+            name=self._name(sensor),
+            display_name=cleaned(sensor.display_name),
+            metric=cleaned(sensor.metric),
+            unit=cleaned(sensor.unit),
         )
 
     def _alarm(self, alarm: Alarm) -> alarms_pb2.Alarm:
         return alarms_pb2.Alarm(
             name=names.ALARM.format(self._customer, alarm.id),
             device=names.DEVICE.format(self._customer, alarm.device),
-            label=alarm.label,
-            message=alarm.message,
+            label=cleaned(alarm.label),
+            message=cleaned(alarm.message),
             severity=alarms_pb2.Alarm.Severity.Value(f"SEVERITY_{alarm.severity.name}"),
             activate_time=to_timestamp(alarm.activate_time),
             clear_time=optional_timestamp(alarm.clear_time),
@@ -211,7 +218,7 @@ def _block(readings: Sequence[Reading]) -> telemetry_pb2.TelemetryBlock:
     for reading in readings:
         place = places[reading.sensor.id]
         if isinstance(reading.value, str):
-            block.texts.add(sensor_index=place, time_unix_nano=reading.time, text=reading.value)
+            block.texts.add(sensor_index=place, time_unix_nano=reading.time, text=cleaned(reading.value))
         else:
             block.sensor_indexes.append(place)
             block.times_unix_nano.append(reading.time)
