@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from consentry.authority.v1 import data_class_pb2 as _data_class_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
@@ -118,18 +119,24 @@ class WatchCoverageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.str
     """`revision` of the last answer that was dealt with: what has changed since is told, and nothing else. A change can be told
     again, never left out. Empty: everything that is covered, then `synced`, then changes.
     """
+    @_builtins.property
+    def heartbeat_interval(self) -> _duration_pb2.Duration:
+        """A heartbeat is sent after so long without another message: 1 to 300 s; absent: 15 s."""
+
     def __init__(
         self,
         *,
         after_revision: _builtins.str = ...,
+        heartbeat_interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
