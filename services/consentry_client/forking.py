@@ -1,22 +1,28 @@
-"""A process that forks leaves gRPC's threads behind: in its child, what the parent has opened would be waited for for ever."""
+"""A process that forks leaves gRPC's threads behind: in its child, what the parent has opened would be waited for for ever.
+
+Nor can the child open anything of its own: gRPC, once used, hangs or aborts there. Only without asyncio, and when it was told so
+before it was first used (GRPC_ENABLE_FORK_SUPPORT), it begins anew in the child.
+"""
 
 import os
 
 from consentry_client.errors import forked
 
-_NEW_CLIENT = "open a new client in this process"
-_SPAWN = (
-    "asyncio's gRPC cannot be used in it at all: fork before the first client is opened, or start processes anew "
-    "(multiprocessing.set_start_method('spawn'))"
-)
+_ANEW = "fork before the first client is opened, or start processes with multiprocessing's method 'spawn'"
+_SUPPORTED = "with GRPC_ENABLE_FORK_SUPPORT=1 in the environment of the program, a new Client can be opened here"
+
+_first: list["Process"] = []  # of those that opened a client, whatever was forked since
 
 
 class Process:
-    """The process that a client was opened in."""
+    """The process that a client was opened in. Raises `Cancelled` (PROCESS_FORKED) where gRPC has stayed behind."""
 
-    def __init__(self, advice: str) -> None:
+    def __init__(self, *, asyncio: bool) -> None:
         self._number = os.getpid()
-        self._advice = advice
+        self._advice = _ANEW if asyncio else f"{_ANEW}; {_SUPPORTED}"
+        _first[:] = _first or [self]
+        if not _first[0].is_this and (asyncio or not _supports_forks()):
+            raise forked(self._advice)
 
     @property
     def is_this(self) -> bool:
@@ -24,21 +30,10 @@ class Process:
         return os.getpid() == self._number
 
     def check(self) -> None:
-        """Raises `Cancelled` (PROCESS_FORKED) in another process than the one that opened the client."""
+        """Raises in another process than the one that opened the client."""
         if os.getpid() != self._number:
             raise forked(self._advice)
 
 
-_first_with_asyncio: list[Process] = []
-
-
-def process() -> Process:
-    """This process, for a client without an event loop: its child can open one of its own."""
-    return Process(_NEW_CLIENT)
-
-
-def process_with_asyncio() -> Process:
-    """This process, for a client for asyncio. Raises in the child of one that has had such a client."""
-    _first_with_asyncio[:] = _first_with_asyncio or [Process(_SPAWN)]
-    _first_with_asyncio[0].check()
-    return _first_with_asyncio[0]
+def _supports_forks() -> bool:
+    return os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in {"1", "true", "yes"}

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from consentry_client.errors import CallFailed, closed, ended_early, failure_of
-from consentry_client.forking import Process, process
+from consentry_client.forking import Process
 from consentry_client.protecting import protected
 from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Answer, Attempts, Message, Question, Random, Told, Watch
@@ -29,7 +29,7 @@ class Calls:
 
     def __init__(self, secret: str, timeout: float, random: Random, tls: ClientTls | None, *, plaintext: bool) -> None:
         self._random = random
-        self._process = process()
+        self._process = Process(asyncio=False)
         self._tls = tls
         self._plaintext = plaintext
         self._metadata = bearer(secret.strip())
