@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,8 +16,9 @@ from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Answer, Attempts, Message, Question, Random, Told, Watch
 from consentry_core.quota_left import QuotaLeft, quota_left_of
 from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.listening import FellSilent, listening
 from consentry_core.rpc.renewed import connection_of, leave
-from consentry_core.silence import LOOKS, Silence
+from consentry_core.silence import Silence
 from consentry_core.tls import ClientTls
 
 _A = TypeVar("_A")
@@ -109,7 +110,7 @@ class AsyncCalls:
         call: Any = method(request, metadata=self._metadata)
         self._calls.add(call)
         try:
-            with self._failures(silence):
+            with self._failures():
                 yield _Messages(call, silence, self._process)
                 if call.done():
                     self._hear(await call.trailing_metadata())
@@ -119,20 +120,20 @@ class AsyncCalls:
                 call.cancel()
 
     @contextmanager
-    def _failures(self, silence: Silence | None = None) -> Iterator[None]:
+    def _failures(self) -> Iterator[None]:
         try:
             yield
         except grpc.RpcError as error:
             self._hear(error.trailing_metadata())
             self._refuse_if_closed()
             raise failure_of(error) from error
+        except FellSilent:
+            raise cancelled() from None
         except asyncio.CancelledError:
-            # Either the caller's task was cancelled, or the call under it: by `close`, or because it was silent.
+            # Either the caller's task was cancelled, or `close` cancelled the call under it.
             task = asyncio.current_task()
             if task is None or not task.cancelling():
                 self._refuse_if_closed()
-                if silence is not None and silence.noticed:
-                    raise cancelled() from None
             raise
 
     async def _told(
@@ -203,18 +204,6 @@ class _Messages(AsyncIterator[_A]):
         self._silence.heard()
         return message
 
-    @asynccontextmanager
-    async def looked_after(self, limit: float) -> AsyncIterator[None]:
+    def looked_after(self, limit: float) -> AbstractAsyncContextManager[None]:
         """Cancel the call when it is silent for so many seconds."""
-        looking = asyncio.create_task(self._look(limit / LOOKS))
-        try:
-            yield
-        finally:
-            looking.cancel()
-
-    async def _look(self, interval: float) -> None:
-        while True:
-            await asyncio.sleep(interval)
-            if self._silence.look():
-                self._call.cancel()
-                return
+        return listening(self._call, self._silence, limit)

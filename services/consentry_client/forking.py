@@ -1,7 +1,7 @@
 """A process that forks leaves gRPC's threads behind: in its child, what the parent has opened would be waited for for ever.
 
-Nor can the child open anything of its own: gRPC, once used, hangs or aborts there. Only without asyncio, and when it was told so
-before it was first used (GRPC_ENABLE_FORK_SUPPORT), it begins anew in the child.
+Nor can the child open anything of its own: gRPC, once used, hangs or aborts there. Only without asyncio, and when it was told
+so before it was first used (GRPC_ENABLE_FORK_SUPPORT), it begins anew in the child.
 """
 
 import os

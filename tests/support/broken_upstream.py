@@ -48,6 +48,7 @@ class BrokenUpstream:
         self.address = ""
         self.asked = 0
         self._taken = asyncio.Semaphore(0)
+        self._news = asyncio.Condition()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
@@ -62,17 +63,24 @@ class BrokenUpstream:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await reader.readexactly(_PREFACE)
             writer.write(_frame(_SETTINGS, 0, 0, b""))
+            answered = 0  # with its first message, a call is answered
             while True:
                 head = await reader.readexactly(9)
                 payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
                 kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
                 if kind in {_SETTINGS, _PING} and not flags & _ACK:
                     writer.write(_frame(kind, _ACK, 0, payload if kind == _PING else b""))
-                if kind == _DATA and flags & _END_STREAM:
+                if kind == _DATA and stream > answered:
+                    answered = stream
                     task = asyncio.create_task(self._answer(stream, writer))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
         writer.transport.abort()
+
+    async def asked_times(self, times: int) -> None:
+        """Wait until so many calls have come."""
+        async with asyncio.timeout(20), self._news:
+            await self._news.wait_for(lambda: self.asked >= times)
 
     async def close(self) -> None:
         """Hang up."""
@@ -83,7 +91,9 @@ class BrokenUpstream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer(self, stream: int, writer: asyncio.StreamWriter) -> None:
-        self.asked += 1
+        async with self._news:
+            self.asked += 1
+            self._news.notify_all()
         begun = False
         for step in self._answers.pop(0) if self._answers else [Reset(INTERNAL_ERROR)]:
             match step:

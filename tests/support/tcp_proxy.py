@@ -15,6 +15,7 @@ class TcpProxy:
         self._connections: set[asyncio.Task[None]] = set()
         self._lost: list[asyncio.Event] = []
         self.accepted = 0
+        self._news = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self.address = ""
         self.release()
@@ -23,6 +24,11 @@ class TcpProxy:
         """Listen on a free port."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def accepted_times(self, times: int) -> None:
+        """Wait until so many connections have come."""
+        async with asyncio.timeout(20), self._news:
+            await self._news.wait_for(lambda: self.accepted >= times)
 
     async def close(self) -> None:
         """Hang up and listen no more."""
@@ -63,7 +69,9 @@ class TcpProxy:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
-        self.accepted += 1
+        async with self._news:
+            self.accepted += 1
+            self._news.notify_all()
         self._lost.append(asyncio.Event())
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
