@@ -86,7 +86,8 @@ class Watch(ABC, Generic[Question, Message, Told]):
     def __init__(self, random: Random, *, patience: float | None, heartbeat_interval: timedelta | None = None) -> None:
         self._backoff = Backoff(random)
         self._patience = patience
-        self._heartbeat = HEARTBEAT if heartbeat_interval is None else heartbeat_interval.total_seconds()
+        # One below a second is refused by the service, in its own words.
+        self._heartbeat = HEARTBEAT if heartbeat_interval is None else max(heartbeat_interval.total_seconds(), 1.0)
         self._silences = 0
         self._breaks = 0
         self.done = False

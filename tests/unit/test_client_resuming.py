@@ -225,6 +225,7 @@ def test_three_heartbeats_may_be_missed_as_asked_for_or_as_the_services_send_the
     assert (FeedWatch(lowest).silence, CoverageWatch(lowest).silence) == (45.0, 45.0)
     two = timedelta(seconds=2)
     assert FeedWatch(lowest, heartbeat_interval=two).silence == 6.0
+    assert FeedWatch(lowest, heartbeat_interval=timedelta(0)).silence == 3.0, "the service refuses it, and has time to"
     coverage = CoverageWatch(lowest, heartbeat_interval=two)
     assert (coverage.silence, coverage.request().heartbeat_interval.ToTimedelta()) == (6.0, two)
 
