@@ -29,6 +29,7 @@ from consentry_client import (
 )
 from consentry_core.silence import LOOKS, Silence
 from support.broken_upstream import CANCEL, HANG, INTERNAL_ERROR, REFUSED_STREAM, Page, Reset, broken_upstream
+from support.cli import consentry
 from support.scripted import HANG as STAY
 from support.scripted import ScriptedCoverage, ScriptedFeed, ScriptedTelemetry, serving
 from support.tcp_proxy import TcpProxy
@@ -179,6 +180,14 @@ async def test_a_proxy_s_refusal_is_no_broken_way(over: Any, quick: None, page: 
             _, failure = await over.take(upstream.address, ask)
             assert isinstance(failure, kind)
     assert upstream.asked == 2
+
+
+async def test_a_command_says_that_a_proxy_may_have_lost_the_service() -> None:
+    async with broken_upstream() as upstream:
+        command = ("whoami", "--authority", upstream.address)
+        result = await asyncio.to_thread(consentry, *command, env={"CONSENTRY_TOKEN": "ct_secret"})
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"the authority itself did not say so: a proxy on the way, at {upstream.address}, may have lost it" in result.stderr
 
 
 # Connections that pass nothing more
