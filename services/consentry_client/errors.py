@@ -135,7 +135,7 @@ def failure_of(error: grpc.RpcError) -> CallFailed:
     status: grpc.StatusCode = error.code()
     info = error_info(error)
     return EXCEPTION_OF.get(status, UnexpectedFailure)(
-        error.details() or "",
+        _printable(error.details() or ""),
         status=status,
         reason=info.reason,
         metadata=dict(info.metadata),
@@ -222,15 +222,20 @@ def with_words(failure: CallFailed, words: str) -> CallFailed:
     )
 
 
+def _printable(text: str) -> str:
+    """The text on one line, with escapes for what a terminal would obey: whoever is on the way can write a status."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
 def _violations(error: grpc.RpcError) -> Iterator[Violation]:
     bad_request, precondition = error_details_pb2.BadRequest(), error_details_pb2.PreconditionFailure()
     for detail in _details(error):
         if detail.Unpack(bad_request):
             for violation in bad_request.field_violations:
-                yield Violation(violation.field, violation.description)
+                yield Violation(_printable(violation.field), _printable(violation.description))
         elif detail.Unpack(precondition):
             for failure in precondition.violations:
-                yield Violation(failure.subject, failure.description)
+                yield Violation(_printable(failure.subject), _printable(failure.description))
 
 
 def _details(error: grpc.RpcError) -> Sequence[PackedMessage]:

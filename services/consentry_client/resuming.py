@@ -35,6 +35,7 @@ from consentry_client.errors import (
     with_words,
 )
 from consentry_client.events import Event, Heartbeat, Synced, data_classes_to_wire, event_of
+from consentry_client.requests import names
 from consentry_rule import DataClass
 
 Question = TypeVar("Question")
@@ -234,9 +235,9 @@ class FeedWatch(Watch[feed_pb2.WatchRequest, feed_pb2.WatchResponse, Event]):
         self._cursor = after_cursor
         self._resumes = live or after_cursor is not None  # else the current state, which is begun again until it is complete
         self._start = _W(
-            customers=customers,
+            customers=names(customers, "customers"),
             data_classes=data_classes_to_wire(data_classes),
-            devices=devices,
+            devices=names(devices, "devices"),
             live=_W.Live() if live else None,
             stop_when_synced=stop_when_synced,
             delivery=_W.DELIVERY_LATEST

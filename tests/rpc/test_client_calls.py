@@ -267,6 +267,11 @@ def test_a_status_of_the_transport_has_no_reason(channel: grpc_testing.Channel) 
     assert failure.message == "connection refused; given up after 3 attempts"
 
 
+def test_a_status_writes_no_lines_and_no_escapes(channel: grpc_testing.Channel) -> None:
+    failure = _failure(channel, grpc.StatusCode.NOT_FOUND, "gone\n2026-01-01 all is well\x1b[2J\u202e", (), attempts=1)
+    assert str(failure) == r"NOT_FOUND: gone\n2026-01-01 all is well\x1b[2J\u202e"
+
+
 def test_details_that_contradict_their_status_are_left_aside(channel: grpc_testing.Channel) -> None:
     denied = trailing_metadata(to_status(errors.PermissionDenied("no", reason="CONSENT_REVOKED")))
     failure = _failure(channel, grpc.StatusCode.UNAVAILABLE, "a proxy's own", denied)

@@ -17,6 +17,7 @@ from consentry_client.errors import (
     UnexpectedFailure,
     ended_early,
 )
+from consentry_client.requests import history_request, latest_request
 from consentry_client.resuming import Answer, Attempts, Backoff, CoverageWatch, FeedWatch
 from consentry_core.rpc.errors import STATUS_OF
 from consentry_core.silence import Silence
@@ -114,6 +115,17 @@ def test_a_watch_that_has_heard_nothing_starts_as_it_was_asked_to() -> None:
 def test_live_and_after_a_cursor_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="either live or after a cursor"):
         FeedWatch(lowest, live=True, after_cursor="c0")
+
+
+@pytest.mark.parametrize("what", ["customers", "devices"])
+def test_one_name_is_not_taken_for_its_letters(what: str) -> None:
+    with pytest.raises(TypeError, match=r"give a list: \['customers/north'\]"):
+        FeedWatch(lowest, **{what: "customers/north"})  # type: ignore[arg-type] # mypy takes any value for any field
+    for devices, sensors in (("d", ()), ((), "s")):
+        with pytest.raises(TypeError, match="give a list"):
+            latest_request("customers/north", devices, sensors)
+        with pytest.raises(TypeError, match="give a list"):
+            history_request("customers/north", 1, None, devices, sensors)
 
 
 def test_a_pull_is_done_when_it_is_synced_and_other_watches_never_are() -> None:

@@ -8,6 +8,7 @@ from consentry.authority.v1 import data_class_pb2 as _data_class_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -215,16 +216,23 @@ class WatchCoverageResponse(_message.Message):
 
     @_typing.final
     class Heartbeat(_message.Message):
-        """Heartbeat says that the stream is alive and up to `revision`; sent after 15 quiet seconds."""
+        """Heartbeat says that the stream is alive and up to `revision`; sent after `heartbeat_interval` without another message."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        TIME_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def time(self) -> _timestamp_pb2.Timestamp:
+            """When it was made, by the authority's clock."""
+
         def __init__(
             self,
+            *,
+            time: _timestamp_pb2.Timestamp | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
