@@ -20,7 +20,7 @@ import grpc
 
 from consentry_cli.output import Failed, say
 from consentry_cli.params import PAGE_SIZE
-from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, failure_of
+from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, broken_on_the_way, failure_of
 from consentry_core.files import read_credential
 from consentry_core.rpc.client import bearer, open_sync_channel
 from consentry_core.settings import FromEnvironment, SettingError
@@ -196,8 +196,10 @@ def _failures(service: str, address: str) -> Iterator[None]:
 
 def _told(failure: CallFailed, service: str, address: str) -> str:
     name = "authority" if service == "authority" else "device-data service"
-    if failure.reason or not isinstance(failure, Unavailable | DeadlineExceeded):
+    if failure.reason or not broken_on_the_way(failure):
         return str(failure)
+    if not isinstance(failure, Unavailable | DeadlineExceeded):
+        return f"{failure}; the {name} itself did not say so: a proxy on the way, at {address}, may have lost it; try again"
     return (
         f"{failure.status.name}: no answer from the {name} at {address}; "
         f"check that it runs (`consentry {service}`) and that --{service} is its address"

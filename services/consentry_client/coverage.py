@@ -1,10 +1,13 @@
 """What a key covers, and what a watch of it tells. Every event carries the `revision` to go on after."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from consentry.authority.v1 import coverage_pb2
 from consentry_client.events import data_classes_of, data_classes_to_wire
+from consentry_client.readings import datetime_of
+from consentry_client.requests import timestamp
 from consentry_rule import DataClass
 
 
@@ -43,9 +46,15 @@ class CoverageSynced:
 
 @dataclass(frozen=True, slots=True)
 class CoverageHeartbeat:
-    """Nothing happened."""
+    """Nothing happened. `time_unix_nano`: the authority's clock."""
 
     revision: str
+    time_unix_nano: int
+
+    @property
+    def time(self) -> datetime:
+        """The authority's clock, to the microsecond, in UTC."""
+        return datetime_of(self.time_unix_nano)
 
 
 CoverageEvent: TypeAlias = Covered | Uncovered | CoverageSynced | CoverageHeartbeat
@@ -67,7 +76,7 @@ def coverage_event_of(message: coverage_pb2.WatchCoverageResponse) -> CoverageEv
         case "synced":
             return CoverageSynced(revision)
         case "heartbeat":
-            return CoverageHeartbeat(revision)
+            return CoverageHeartbeat(revision, message.heartbeat.time.ToNanoseconds())
         case _:
             return None
 
@@ -84,4 +93,4 @@ def coverage_message_of(event: CoverageEvent) -> coverage_pb2.WatchCoverageRespo
         case CoverageSynced():
             return w(revision=event.revision, synced=w.Synced())
         case CoverageHeartbeat():
-            return w(revision=event.revision, heartbeat=w.Heartbeat())
+            return w(revision=event.revision, heartbeat=w.Heartbeat(time=timestamp(event.time_unix_nano)))

@@ -12,10 +12,14 @@
      +-- Unavailable            out of reach; `retry_after` seconds later it may be back
      +-- ResourceExhausted      too fast, or too much; likewise
      +-- DeadlineExceeded       no answer in time
-     +-- Cancelled              this client was closed
+     +-- Cancelled              this client was closed, or the process has forked
      +-- UnexpectedFailure      anything else: a defect of either side
 
 `Unavailable`, and `ResourceExhausted` that says when to come back, never end a watch: it comes back by itself.
+
+A status without a `reason` is not our services' own. Proxies and the transport tell of a broken way with UNAVAILABLE, INTERNAL,
+UNKNOWN, CANCELLED or DEADLINE_EXCEEDED: then a watch comes back (from the last four at most ten times without progress), and a
+call is repeated, twice at most. What else comes without a reason is no broken way but a refusal, such as a proxy's own sign-in.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,7 +107,7 @@ class DeadlineExceeded(CallFailed):
 
 
 class Cancelled(CallFailed):
-    """This client was closed."""
+    """This client was closed (`CLIENT_CLOSED`), or is another process's (`PROCESS_FORKED`), or a proxy gave up (no reason)."""
 
 
 class UnexpectedFailure(CallFailed):
@@ -131,7 +135,7 @@ def failure_of(error: grpc.RpcError) -> CallFailed:
     status: grpc.StatusCode = error.code()
     info = error_info(error)
     return EXCEPTION_OF.get(status, UnexpectedFailure)(
-        error.details() or "",
+        _printable(error.details() or ""),
         status=status,
         reason=info.reason,
         metadata=dict(info.metadata),
@@ -140,9 +144,34 @@ def failure_of(error: grpc.RpcError) -> CallFailed:
     )
 
 
+_BROKEN = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,  # no connection; HTTP 429, 502, 503, 504
+        grpc.StatusCode.INTERNAL,  # RST_STREAM, as nginx and Envoy reset a stream whose upstream is gone; HTTP 400
+        grpc.StatusCode.UNKNOWN,  # a stream that ended without a status; HTTP 500
+        grpc.StatusCode.CANCELLED,  # RST_STREAM with CANCEL
+        grpc.StatusCode.DEADLINE_EXCEEDED,  # a proxy's own
+    }
+)
+
+
+def broken_on_the_way(failure: CallFailed) -> bool:
+    """Whether somebody between here and the service, or the transport, tells of a way that broke."""
+    return not failure.reason and failure.status in _BROKEN
+
+
 def closed() -> Cancelled:
     """What a call gets whose client was closed."""
     return Cancelled("the client is closed; open a new one", status=grpc.StatusCode.CANCELLED, reason="CLIENT_CLOSED")
+
+
+def forked(advice: str) -> Cancelled:
+    """What a call gets in a process that was forked from the one that opened the client."""
+    return Cancelled(
+        f"this process was forked after the client was opened, and gRPC's threads stayed behind; {advice}",
+        status=grpc.StatusCode.CANCELLED,
+        reason="PROCESS_FORKED",
+    )
 
 
 def ended_early() -> Unavailable:
@@ -150,15 +179,63 @@ def ended_early() -> Unavailable:
     return Unavailable("the stream ended", status=grpc.StatusCode.UNAVAILABLE, reason="STREAM_ENDED")
 
 
+def fell_silent(seconds: float) -> Unavailable:
+    """What a stream counts as on which nothing comes any more, not even heartbeats."""
+    return Unavailable(
+        f"nothing came for {seconds:g} s, though the service sends heartbeats: the connection is as good as gone",
+        status=grpc.StatusCode.UNAVAILABLE,
+        reason="STREAM_SILENT",
+    )
+
+
+def cancelled() -> Cancelled:
+    """What a call counts as that was cancelled here while somebody waited for it."""
+    return Cancelled("the call was cancelled", status=grpc.StatusCode.CANCELLED)
+
+
+def no_more_came(seconds: float) -> DeadlineExceeded:
+    """What an answer of several messages counts as when the next one does not come."""
+    return DeadlineExceeded(
+        f"nothing more of the answer came for {seconds:g} s: leave what came of it aside, and ask again",
+        status=grpc.StatusCode.DEADLINE_EXCEEDED,
+        reason="STREAM_SILENT",
+    )
+
+
+def cut_off(failure: CallFailed) -> CallFailed:
+    """What an answer of several messages counts as that broke before its end. It is not asked again: part of it was told."""
+    if not broken_on_the_way(failure):
+        return failure
+    words = "the answer is not complete: leave what came of it aside, and ask again"
+    return Unavailable(f"{failure.message}; {words}", status=grpc.StatusCode.UNAVAILABLE, reason="ANSWER_CUT_OFF")
+
+
+def with_words(failure: CallFailed, words: str) -> CallFailed:
+    """The same failure, and what became of it."""
+    return type(failure)(
+        f"{failure.message}; {words}",
+        status=failure.status,
+        reason=failure.reason,
+        metadata=failure.metadata,
+        violations=failure.violations,
+        retry_after=failure.retry_after,
+    )
+
+
+def _printable(text: str) -> str:
+    """The text on one line, with escapes for what a terminal would obey: whoever is on the way can write a status."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
 def _violations(error: grpc.RpcError) -> Iterator[Violation]:
     bad_request, precondition = error_details_pb2.BadRequest(), error_details_pb2.PreconditionFailure()
     for detail in _details(error):
         if detail.Unpack(bad_request):
             for violation in bad_request.field_violations:
-                yield Violation(violation.field, violation.description)
+                yield Violation(_printable(violation.field), _printable(violation.description))
         elif detail.Unpack(precondition):
             for failure in precondition.violations:
-                yield Violation(failure.subject, failure.description)
+                yield Violation(_printable(failure.subject), _printable(failure.description))
 
 
 def _details(error: grpc.RpcError) -> Sequence[PackedMessage]:

@@ -56,9 +56,18 @@ def duration(step: Span) -> Duration:
     return wire
 
 
+def names(of: Iterable[str], what: str) -> Iterable[str]:
+    """These names. TypeError for a single one, which Python would take for the list of its letters."""
+    if isinstance(of, str):
+        raise TypeError(f"{what} are several names, so give a list: [{of!r}]")
+    return of
+
+
 def latest_request(customer: str, devices: Iterable[str], sensors: Iterable[str]) -> telemetry_pb2.QueryLatestRequest:
     """The newest readings of a customer's devices or sensors."""
-    return telemetry_pb2.QueryLatestRequest(parent=customer, devices=devices, sensors=sensors, page_size=1000)
+    return telemetry_pb2.QueryLatestRequest(
+        parent=customer, devices=names(devices, "devices"), sensors=names(sensors, "sensors"), page_size=1000
+    )
 
 
 def history_request(
@@ -67,8 +76,8 @@ def history_request(
     """The readings of a time range."""
     return telemetry_pb2.QueryHistoryRequest(
         parent=customer,
-        devices=devices,
-        sensors=sensors,
+        devices=names(devices, "devices"),
+        sensors=names(sensors, "sensors"),
         start_time=timestamp(start),
         end_time=None if end is None else timestamp(end),
     )

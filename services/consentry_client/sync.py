@@ -45,8 +45,9 @@ class Client(Calls):
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
     (interceptors); either can be left out by who does not need it. `secret`: the key's or the token's. `timeout`:
-    seconds for every call that is not a stream. `tls`: the files of certificates, read again when they change; without, the
-    way is plaintext, and an address beyond the loopback interface a ValueError unless `plaintext` allows it.
+    seconds for every call that is not a stream, and for each message of an answer that comes in several. `tls`: the files of
+    certificates, read again when they change; without, the way is plaintext, and an address beyond the loopback interface a
+    ValueError unless `plaintext` allows it.
     Safe to use from several threads. Every method raises `CallFailed`.
     """
 
@@ -61,8 +62,7 @@ class Client(Calls):
         plaintext: bool = False,
         random: Random = random.random,
     ) -> None:
-        super().__init__(secret, timeout, tls, plaintext=plaintext)
-        self._random = random
+        super().__init__(secret, timeout, random, tls, plaintext=plaintext)
         # Stubs are made here, once: making one on a channel that has been closed meanwhile crashes the interpreter.
         channel = self._channel(authority)
         self._consents = None if channel is None else consent_pb2_grpc.ConsentServiceStub(channel)
@@ -81,10 +81,18 @@ class Client(Calls):
         for page in self._pages(stub.ListCoveredCustomers, coverage_pb2.ListCoveredCustomersRequest()):
             yield from map(covered_customer_of, page.customers)
 
-    def watch_coverage(self, after_revision: str | None = None, *, patience: float | None = None) -> Iterator[CoverageEvent]:
+    def watch_coverage(
+        self,
+        after_revision: str | None = None,
+        *,
+        heartbeat_interval: timedelta | None = None,
+        patience: float | None = None,
+    ) -> Iterator[CoverageEvent]:
         """What the key covers, then every change of it. Comes back by itself; see `watch`."""
-        stub = _given(self._coverage, "authority")
-        return self._watch(stub.WatchCoverage, CoverageWatch(self._random, after_revision=after_revision, patience=patience))
+        watch = CoverageWatch(
+            self._random, after_revision=after_revision, heartbeat_interval=heartbeat_interval, patience=patience
+        )
+        return self._watch(_given(self._coverage, "authority").WatchCoverage, watch)
 
     # What became of a customer's data: for its administrators, with a token in place of a key
 
@@ -172,9 +180,8 @@ class Client(Calls):
     ) -> Iterator[DeviceReadings | HistoryGap]:
         """The readings from `start` on, up to and without `end` (None: up to now); first of all, what of them is missing."""
         stub = _given(self._telemetry, "devices")
-        with self._open(stub.QueryHistory, history_request(customer, start, end, devices, sensors)) as messages:
-            for message in messages:
-                yield from readings_of(message)
+        request = history_request(customer, start, end, devices, sensors)
+        return self._told(stub.QueryHistory, request, readings_of)
 
     def history_in_steps(
         self,
@@ -190,17 +197,13 @@ class Client(Calls):
         """What each sensor's readings come to per step of time; see `history`. `aggregates` empty: all of them."""
         stub = _given(self._telemetry, "devices")
         request = in_steps(history_request(customer, start, end, devices, sensors), step, aggregates)
-        with self._open(stub.QueryHistory, request) as messages:
-            for message in messages:
-                yield from steps_of(message)
+        return self._told(stub.QueryHistory, request, steps_of)
 
     def simulate(self, measurements_per_second: int = 1_000, sensor_count: int = 100) -> Iterator[DeviceReadings]:
         """Made-up readings at that rate until it is left, to try a program with: they are nobody's."""
         stub = _given(self._telemetry, "devices")
         request = simulate_request(measurements_per_second, sensor_count)
-        with self._open(stub.SimulateTelemetry, request) as messages:
-            for message in messages:
-                yield from map(DeviceReadings, message.telemetry)
+        return self._told(stub.SimulateTelemetry, request, lambda message: map(DeviceReadings, message.telemetry))
 
     # The feed
 
@@ -225,8 +228,9 @@ class Client(Calls):
         All readings are told, or the newest of each sensor: as fast as they are taken (`latest`), or once in an interval.
         What is no longer kept is a `Gap`; with `strict` it is `OutOfRange`.
         When the service goes away the watch comes back by itself after the last event, and nothing is lost and nothing comes
-        twice; a state that was being told just then is told again. `patience` gives up (`Unavailable`) after so many seconds
-        of waiting. Any other failure ends it: what it raises says why.
+        twice; a state that was being told just then is told again. So it does, over another connection, when not even
+        heartbeats come for three of their intervals (15 s, or `heartbeat_interval`). `patience` gives up (`Unavailable`) after
+        so many seconds of waiting. Any other failure ends it: what it raises says why.
         """
         watch = FeedWatch(
             self._random,

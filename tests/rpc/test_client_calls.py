@@ -263,7 +263,13 @@ def test_what_is_left_of_the_quota_stays_as_it_was_last_told(channel: grpc_testi
 
 def test_a_status_of_the_transport_has_no_reason(channel: grpc_testing.Channel) -> None:
     failure = _failure(channel, grpc.StatusCode.UNAVAILABLE, "connection refused", ())
-    assert (type(failure).__name__, failure.reason, failure.message) == ("Unavailable", "", "connection refused")
+    assert (type(failure).__name__, failure.reason) == ("Unavailable", "")
+    assert failure.message == "connection refused; given up after 3 attempts"
+
+
+def test_a_status_writes_no_lines_and_no_escapes(channel: grpc_testing.Channel) -> None:
+    failure = _failure(channel, grpc.StatusCode.NOT_FOUND, "gone\n2026-01-01 all is well\x1b[2J\u202e", (), attempts=1)
+    assert str(failure) == r"NOT_FOUND: gone\n2026-01-01 all is well\x1b[2J\u202e"
 
 
 def test_details_that_contradict_their_status_are_left_aside(channel: grpc_testing.Channel) -> None:
@@ -272,11 +278,14 @@ def test_details_that_contradict_their_status_are_left_aside(channel: grpc_testi
     assert (type(failure).__name__, failure.reason, failure.violations) == ("Unavailable", "", ())
 
 
-def _failure(channel: grpc_testing.Channel, status: grpc.StatusCode, message: str, metadata: Any) -> CallFailed:
-    with ThreadPoolExecutor(1) as thread, Client(authority=channel, secret=SECRET) as client:
+def _failure(
+    channel: grpc_testing.Channel, status: grpc.StatusCode, message: str, metadata: Any, attempts: int = 3
+) -> CallFailed:
+    with ThreadPoolExecutor(1) as thread, Client(authority=channel, secret=SECRET, random=lambda: 0.0) as client:
         listing = thread.submit(lambda: list(client.covered_customers()))
-        _, _, call = channel.take_unary_unary(_LIST)
-        call.terminate(None, metadata, status, message)
+        for _ in range(attempts):
+            _, _, call = channel.take_unary_unary(_LIST)
+            call.terminate(None, metadata, status, message)
         failure = listing.exception(10)
     assert isinstance(failure, CallFailed)
     return failure

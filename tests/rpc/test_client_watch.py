@@ -28,6 +28,7 @@ from consentry_client import (
     Unavailable,
     Uncovered,
     UnexpectedFailure,
+    resuming,
 )
 from consentry_core import errors
 from consentry_core.rpc.client import open_channel, open_sync_channel
@@ -103,6 +104,12 @@ class OverAsync:
 @pytest.fixture(params=[OverSync, OverAsync], ids=["sync", "aio"])
 def over(request: pytest.FixtureRequest) -> Any:
     return request.param()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes back does so at once."""
+    monkeypatch.setattr(resuming, "_LONGEST_STEP", 0.01)
 
 
 def heartbeat(cursor: str) -> feed_pb2.WatchResponse:
@@ -208,10 +215,11 @@ async def test_a_refusal_ends_the_watch_with_its_reason(
     )
 
 
-async def test_a_defect_ends_the_watch(over: Any) -> None:
+async def test_a_defect_ends_the_watch_after_some_attempts(over: Any, quick: None) -> None:
     with serving() as address:  # its script is empty, so it fails
         taken = await over.watch(address)
     assert isinstance(taken.failure, UnexpectedFailure)
+    assert "given up after 10 such ends without progress" in taken.failure.message
 
 
 async def test_patience_has_an_end(over: Any) -> None:

@@ -149,13 +149,13 @@ def test_every_kind_of_message_of_the_coverage_has_an_event() -> None:
         response(revision="r", covered=covered),
         response(revision="r", uncovered=uncovered),
         response(revision="r", synced=response.Synced()),
-        response(revision="r", heartbeat=response.Heartbeat()),
+        response(revision="r", heartbeat=response.Heartbeat(time=Timestamp(seconds=5, nanos=7))),
     ]
     events: list[CoverageEvent] = [
         Covered("r", "customers/north", frozenset({DataClass.INVENTORY})),
         Uncovered("r", "customers/north", "CONSENT_REVOKED"),
         CoverageSynced("r"),
-        CoverageHeartbeat("r"),
+        CoverageHeartbeat("r", 5_000_000_007),
     ]
     assert [coverage_event_of(message) for message in messages] == events
     assert [coverage_message_of(event) for event in events] == messages

@@ -6,7 +6,7 @@ from consentry_core.rpc.renewed import RenewedChannel, RenewedSyncChannel
 from consentry_core.tls import ClientTls
 
 # Reconnect fast: a guard that has lost its authority has seconds, not the default's two minutes.
-_OPTIONS: tuple[tuple[str, str | int], ...] = (
+OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -29,16 +29,24 @@ def open_channel(target: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
 
     SettingError when the certificates cannot be used.
     """
-    if tls is None:
-        return grpc.aio.insecure_channel(target, options=_OPTIONS)
-    return RenewedChannel(tls, lambda credentials: grpc.aio.secure_channel(target, credentials, options=_OPTIONS))
+
+    def opened(credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+        if credentials is None:
+            return grpc.aio.insecure_channel(target, options=OPTIONS)
+        return grpc.aio.secure_channel(target, credentials, options=OPTIONS)
+
+    return RenewedChannel(tls, opened)
 
 
 def open_sync_channel(target: str, tls: ClientTls | None = None) -> grpc.Channel:
     """A channel for programs without an event loop; see `open_channel`."""
-    if tls is None:
-        return grpc.insecure_channel(target, options=_OPTIONS)
-    return RenewedSyncChannel(tls, lambda credentials: grpc.secure_channel(target, credentials, options=_OPTIONS))
+
+    def opened(credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+        if credentials is None:
+            return grpc.insecure_channel(target, options=OPTIONS)
+        return grpc.secure_channel(target, credentials, options=OPTIONS)
+
+    return RenewedSyncChannel(tls, opened)
 
 
 def bearer(secret: str) -> tuple[tuple[str, str], ...]:

@@ -130,12 +130,12 @@ def _precondition_failure(reason: str, violations: Sequence[errors.Violation]) -
 
 
 def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
-    """The ErrorInfo of a call that failed; empty when the status came without (the transport's own do)."""
+    """Our ErrorInfo of a call that failed; empty when the status came without: the transport's own, or a proxy's."""
     info = error_details_pb2.ErrorInfo()
     for detail in _details(error):
         if detail.Is(info.DESCRIPTOR):
             detail.Unpack(info)
-    return info
+    return info if info.domain == DOMAIN else error_details_pb2.ErrorInfo()
 
 
 def retry_after(error: grpc.RpcError) -> float | None:

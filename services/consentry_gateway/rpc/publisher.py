@@ -4,6 +4,8 @@
 2. Send what follows, as it comes. Acknowledgements come as the service commits.
 3. When the stream ends, for whatever reason, open it again: after the time that the service asks for, or else after one that
    grows as long as nothing gets through, with jitter, so that a hundred gateways do not come back at once.
+4. When nothing of what was sent is acknowledged for half a minute, the connection is as good as gone: open the stream again
+   over another.
 
 A frame that the service refuses for good (INVALID_ARGUMENT) is logged, emptied and sent under its number as a loss; see
 `outbox`. PERMISSION_DENIED is no such refusal: with another token, or another customer in the settings, the frame is welcome.
@@ -25,8 +27,11 @@ from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
 from consentry_core.clock import SECOND, Clock
 from consentry_core.rpc.client import bearer
 from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.rpc.listening import FellSilent, listening
+from consentry_core.rpc.renewed import connection_of, leave
 from consentry_core.rpc.times import to_timestamp
 from consentry_core.settings import SettingError
+from consentry_core.silence import Silence
 from consentry_gateway.outbox import Draft, Outbox, Pending
 
 _log = logging.getLogger(__name__)
@@ -36,6 +41,8 @@ _Call = grpc.aio.StreamStreamCall[gateway_pb2.PublishRequest, gateway_pb2.Publis
 
 _BATCH = 32
 _LATE = 60 * SECOND
+_SILENCE = 30.0
+_LONGEST_SILENCE = 8 * _SILENCE  # a service that is only slow gets through some time
 # The service and we do not mean the same by a number.
 _NUMBERING_LOST = frozenset({"FRAME_OUT_OF_ORDER", "FRAME_CONFLICT"})
 
@@ -58,6 +65,7 @@ class Publisher:
         on_refused: Callable[[str], None],
         on_new_epoch: Callable[[], None],
         longest_wait: float = 10.0,
+        silence: float = _SILENCE,
     ) -> None:
         self._publish = gateway_pb2_grpc.GatewayServiceStub(channel).Publish
         self._token = token
@@ -71,6 +79,8 @@ class Publisher:
         self._on_new_epoch = on_new_epoch
         self._longest_wait = longest_wait
         self._failures = 0
+        self._silence = self._patience = silence
+        self._sent = 0
         self._news = asyncio.Event()
         self._progress = asyncio.Event()
 
@@ -96,6 +106,9 @@ class Publisher:
                 _log.info("the service ended the stream; opening it again")
             except grpc.aio.AioRpcError as error:
                 wait = await self._failed(error)
+            except FellSilent:
+                _log.warning("nothing was acknowledged for %g s; connecting anew", self._patience)
+                self._patience = min(2 * self._patience, max(self._silence, _LONGEST_SILENCE))
             except SettingError as error:
                 _log.error("cannot publish: %s", error.message)
             await asyncio.sleep(self._wait(wait))
@@ -112,36 +125,51 @@ class Publisher:
         return max(asked or 0.0, growing / 2) + self._jitter.uniform(0, growing / 2)
 
     async def _stream(self) -> None:
-        call = self._publish(metadata=bearer(self._token()))
+        connection = connection_of(self._publish)
+        call, silence = self._publish(metadata=bearer(self._token())), Silence()
         try:
-            epoch = await self._on_disk(lambda: self._outbox.epoch)
-            hello = gateway_pb2.PublishRequest.Hello(gateway=self._gateway, epoch=epoch)
-            with _stream_may_be_over():
-                await call.write(gateway_pb2.PublishRequest(hello=hello))
-            first = await call.read()
-            if not isinstance(first, gateway_pb2.PublishResponse):
-                return
-            number = first.acknowledgement.number
-            if not await self._on_disk(self._outbox.fits, number):
-                await self._renumber(number, "the service has committed %d", number)
-                return
-            await self._acknowledge(number, number)
-            sender = asyncio.create_task(self._send(call, number))
-            try:
-                while isinstance(response := await call.read(), gateway_pb2.PublishResponse):
-                    await self._acknowledge(response.acknowledgement.number, number)
-            finally:
-                sender.cancel()
-                await asyncio.wait([sender])
+            async with listening(call, silence, self._patience):
+                await self._converse(call, silence)
+        except FellSilent:
+            leave(self._publish, connection)
+            raise
         finally:
             call.cancel()  # gRPC collects no call that is left to itself
 
-    async def _send(self, call: _Call, number: int) -> None:
+    async def _converse(self, call: _Call, silence: Silence) -> None:
+        """Send and hear what is acknowledged, until the stream ends."""
+        epoch = await self._on_disk(lambda: self._outbox.epoch)
+        hello = gateway_pb2.PublishRequest.Hello(gateway=self._gateway, epoch=epoch)
+        silence.waiting = True
+        with _stream_may_be_over():
+            await call.write(gateway_pb2.PublishRequest(hello=hello))
+        first = await call.read()
+        if not isinstance(first, gateway_pb2.PublishResponse):
+            return
+        silence.heard()
+        self._sent = number = first.acknowledgement.number
+        if not await self._on_disk(self._outbox.fits, number):
+            await self._renumber(number, "the service has committed %d", number)
+            return
+        await self._acknowledge(number, number)
+        sender = asyncio.create_task(self._send(call, number, silence))
+        try:
+            while isinstance(response := await call.read(), gateway_pb2.PublishResponse):
+                silence.heard()
+                silence.waiting = response.acknowledgement.number < self._sent
+                await self._acknowledge(response.acknowledgement.number, number)
+        finally:
+            sender.cancel()
+            await asyncio.wait([sender])
+
+    async def _send(self, call: _Call, number: int, silence: Silence) -> None:
         with _stream_may_be_over():
             while True:
                 self._news.clear()
                 batch = await self._on_disk(self._outbox.after, number, _BATCH)
                 for pending in batch:
+                    self._sent = pending.number
+                    silence.waiting = True
                     for empty in range(max(number, pending.number - pending.count) + 1, pending.number):
                         await call.write(gateway_pb2.PublishRequest(frame=_Frame(number=empty)))
                     await call.write(gateway_pb2.PublishRequest(frame=_frame(pending, self._clock.now())))
@@ -152,7 +180,7 @@ class Publisher:
     async def _acknowledge(self, number: int, first: int) -> None:
         await self._on_disk(self._outbox.acknowledge, number)
         if number > first:  # that a stream opens is not yet progress: two gateways under one id would end each other's for ever
-            self._failures = 0
+            self._failures, self._patience = 0, self._silence
         self._progress.set()
 
     async def _failed(self, error: grpc.aio.AioRpcError) -> float | None:

@@ -20,7 +20,10 @@ from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
+from consentry_core.rpc.listening import FellSilent, listening
+from consentry_core.rpc.renewed import connection_of, leave
 from consentry_core.rpc.wakeups import take_all_at_once
+from consentry_core.silence import Silence
 from consentry_core.tls import ClientTls
 from consentry_guard.follower import Applied, Follower, HistoryWentBack
 from consentry_guard.reports import Report
@@ -36,6 +39,10 @@ _FAREWELL_TIMEOUT = 1.0
 _REPORT_TIMEOUT = 2.0
 # Facts of a partner with many customers come in pieces; one piece is far below this.
 _LONGEST_BACKOFF = 1.0
+_SILENCE = (
+    LEASE_SECONDS * 0.4
+)  # noticed half a lease after the renewal at the latest, while the lease that there is still lasts
+_LONGEST_SILENCE = 2 * LEASE_SECONDS
 _AGED = "max connection age"  # in the words of gRPC
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
@@ -95,6 +102,8 @@ class Authority:
         self._channel: grpc.aio.Channel | None = None
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
+        self._silence = Silence()
+        self._patience = _SILENCE
         self._hung_up = asyncio.Event()
         self._hung_up.set()
 
@@ -152,7 +161,8 @@ class Authority:
         try:
             await stub.ReportAccesses(report_to_wire(report), metadata=self._metadata, timeout=_REPORT_TIMEOUT)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.INVALID_ARGUMENT or error_info(error).reason in _NEVER:
+            reason = error_info(error).reason  # empty: somebody on the way said so, who knows nothing of it
+            if reason and (error.code() is grpc.StatusCode.INVALID_ARGUMENT or reason in _NEVER):
                 raise InvalidArgument("", error.details() or "") from None
             raise Unavailable(f"{error.code().name}: {error.details()}") from None
 
@@ -168,6 +178,10 @@ class Authority:
                     self._disowned()
                 else:
                     _complain(error)
+            except FellSilent:
+                _log.warning("the authority has not answered a renewal for %g s; connecting anew", self._patience)
+                # An authority that is only slow is not helped by everybody who asks for everything again.
+                self._patience = min(2 * self._patience, _LONGEST_SILENCE)
             except HistoryWentBack as error:
                 _log.error("nothing is served until this is mended: %s", error)
             except Exception:  # noqa: BLE001 - whatever it was, a guard that gave up would never serve again
@@ -179,32 +193,49 @@ class Authority:
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
 
     async def _converse(self, channel: grpc.aio.Channel) -> None:
-        stub = enforcement_pb2_grpc.EnforcementServiceStub(channel)
+        follow = enforcement_pb2_grpc.EnforcementServiceStub(channel).Follow
         self._outgoing = asyncio.Queue()
-        call: _FollowCall = stub.Follow(metadata=self._metadata)
+        self._silence = silence = Silence()
+        connection = connection_of(follow)
+        call: _FollowCall = follow(metadata=self._metadata)
         tasks: list[asyncio.Task[None]] = []
         try:
             # Only then is a lease asked for: the longer ago that was when it comes, the less of it is left.
             await call.wait_for_connection()
             self.send(self._follower.connected(self._clock.boot(), self._clock.wall()))
+            silence.waiting = True
             self._hung_up.clear()
             # Both write, and neither outlives the call.
             tasks += [asyncio.create_task(self._say(call, self._outgoing)), asyncio.create_task(self._renew())]
-            async for response in call:
-                message = from_response(response)
-                if message is not None:
-                    now, wall = self._clock.boot(), self._clock.wall()
-                    applied = self._follower.received(message, now, wall)
-                    self._say_at_once(call, applied.reply)
-                    self._applied(applied)
-                    if isinstance(message, Lease) and not self._follower.may_serve(now, wall):
-                        self.hurry()
+            async with listening(call, silence, self._patience):
+                async for response in call:
+                    self._hear(call, response)
+        except FellSilent:
+            leave(follow, connection)
+            raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._hung_up.set()
             call.cancel()  # since grpcio 1.83 an abandoned call is not collected
+
+    def _hear(self, call: "_FollowCall", response: enforcement_pb2.FollowResponse) -> None:
+        """Apply what the authority says, begin to acknowledge it, and only then tell of it: all in one step."""
+        message = from_response(response)
+        self._silence.heard()
+        if isinstance(message, Lease):
+            self._patience = _SILENCE
+        else:
+            self._silence.waiting = True  # for the lease
+        if message is None:
+            return
+        now, wall = self._clock.boot(), self._clock.wall()
+        applied = self._follower.received(message, now, wall)
+        self._say_at_once(call, applied.reply)
+        self._applied(applied)
+        if isinstance(message, Lease) and not self._follower.may_serve(now, wall):
+            self.hurry()
 
     def hurry(self) -> None:
         """Ask for the next lease as soon as the authority answers one."""
@@ -218,6 +249,7 @@ class Authority:
             self._hurry.clear()
             now = self._clock.boot()
             self.send(self._follower.renewal(now, self._clock.wall()))
+            self._silence.waiting = True
             self._renewing(now)
 
     def _say_at_once(self, call: "_FollowCall", messages: Iterable[FromGuard]) -> None:
