@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,17 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from consentry_core.errors import ConsentryError, Unavailable
+from consentry_core.errors import ConsentryError, InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.lifecycle import signals, until_signalled
 from consentry_core.returning import return_after
 from consentry_core.rpc.certificates import server_credentials
-from consentry_core.rpc.gate import Gate, GatedServer
+from consentry_core.rpc.crowding import Crowding
+from consentry_core.rpc.first_message import FirstMessages
+from consentry_core.rpc.gate import Gate, GatedServer, Room
 from consentry_core.rpc.open_call import Later, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
+from consentry_core.rpc.turning_away import TurningAway
 from consentry_core.settings import SettingError
 from consentry_core.tls import ServerTls
 from consentry_core.transport import TransportSettings, require_address
@@ -53,25 +57,48 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # None of our clients compresses; what others send compressed is refused by its headers: 4 kB can be 4 MB.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    # gRPC keeps all that it reads of a call's metadata, however much that is, and a header in its table is named by one byte.
+    ("grpc.http2.hpack_table_size.decoder", 0),
+    # Otherwise only two pings are sent to a client that nothing else is sent to.
+    ("grpc.http2.max_pings_without_data", 0),
     # Thousands of streams that are opened at once wait here instead of being lost.
-    ("grpc.server.max_pending_requests", 20_000),
-    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    ("grpc.server.max_pending_requests", 2_000),
+    ("grpc.server.max_pending_requests_hard_limit", 2_000),
 )
 
 AddServicers = Callable[[grpc.aio.Server], None]
 
+_PUBLIC_STREAMS, _PUBLIC_OF_CONNECTION = 1_000, 10
+"""Watches of health and reflections that may be open in all, and on one connection; each takes some 25 kB."""
+_PUBLIC_RETRY = 5.0  # seconds; nobody knows when one of the open ones ends
+_LONG_QUIET, _MOST_DRAINING = 1.0, 2.0
+"""Seconds without a call before it goes down, after which a service need not wait for one; and how long it waits at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """For how long a connection takes new calls, and how long its open ones then have, in seconds; how many may be open."""
+    """For how long a connection takes new calls, and how long its open ones then have, in seconds; how many may be open.
+
+    `ping`: seconds after which a client that is silent is asked whether it is there, and after as many again is given up.
+    `quiet`: seconds without a new call after which none is under way any more, once the service goes down.
+    """
 
     age: float = math.inf
     grace: float = 60.0
     calls: int = 1000
+    ping: float = 20.0
+    quiet: float = 0.05
 
     def options(self) -> Sequence[tuple[str, int]]:
         """As gRPC takes them. It lengthens or shortens the age by up to a tenth, so that not everybody comes back at once."""
-        calls = (("grpc.max_concurrent_streams", self.calls),)
+        ping = math.ceil(self.ping * 1000)
+        calls = (
+            ("grpc.max_concurrent_streams", self.calls),
+            ("grpc.keepalive_time_ms", ping),
+            ("grpc.keepalive_timeout_ms", ping),
+        )
         if not 0 < self.age < math.inf:
             return calls
         age, grace = math.ceil(self.age * 1000), math.ceil(self.grace * 1000)
@@ -84,7 +111,10 @@ _LIMITS = ConnectionLimits()
 def connection_limits(settings: TransportSettings) -> ConnectionLimits:
     """The limits that a service was told."""
     return ConnectionLimits(
-        age=settings.connection_age or math.inf, grace=settings.connection_grace, calls=settings.connection_calls
+        age=settings.connection_age or math.inf,
+        grace=settings.connection_grace,
+        calls=settings.connection_calls,
+        quiet=settings.drain_quiet,
     )
 
 
@@ -101,11 +131,15 @@ class RpcServer:
         limits: ConnectionLimits = _LIMITS,
     ) -> None:
         self._gate = _Doorkeeper(gate)
+        crowded = self._gate.crowding.crowded
+        self._turning_away = TurningAway()
+        room = Room(self._turning_away, FirstMessages(crowded=crowded), crowded)
+        self._quiet = limits.quiet
         self._names = [service.full_name for service in services]
         self._server = grpc.aio.server(options=(*OPTIONS, *limits.options()))
         self.mutual_address = ""
         """Where clients show certificates, if that is an address of its own."""
-        gated = cast("grpc.aio.Server", GatedServer(self._server, self._gate))  # what servicers need of a server
+        gated = cast("grpc.aio.Server", GatedServer(self._server, self._gate, room))  # what servicers need of a server
         self._health = HealthServicer()
         self._tasks: set[asyncio.Future[None]] = set()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, gated)
@@ -144,13 +178,31 @@ class RpcServer:
         return tuple(self._gate.calls)
 
     async def stop(self, grace: float = 3.0) -> None:
-        """Drain: refuse new calls, end open ones with UNAVAILABLE, wait at most `grace` seconds for them, stop."""
+        """Drain: refuse new calls, end open ones with UNAVAILABLE, wait at most `grace` seconds for them, stop.
+
+        Calls that have come and that no handler has seen yet are cancelled by gRPC once it stops, without a word to their
+        clients. So it goes on until none has come for a moment, but not for ever: somebody may call without a pause.
+        """
         await self._health.enter_graceful_shutdown()
         self._gate.draining = True
         calls = self.open_calls()
         for call in calls:
             call.end(draining(len(calls)))
+        self._turning_away.finish()
+        await self._until_none_comes(min(grace, _MOST_DRAINING))
         await self._server.stop(grace)
+
+    async def _until_none_comes(self, longest: float) -> None:
+        loop, quiet = asyncio.get_running_loop(), self._quiet
+        now = began = loop.time()
+        if now - self._gate.last_came > max(quiet, _LONG_QUIET):
+            return
+        # None since the last look, and that one not long ago: in a busy loop calls wait for the loop too.
+        while now - began < longest:
+            looked, now = now, loop.time()
+            if self._gate.last_came < looked and quiet <= now - looked < 2 * quiet:
+                return
+            await asyncio.sleep(quiet)
 
 
 class _Doorkeeper:
@@ -158,15 +210,40 @@ class _Doorkeeper:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self.crowding = Crowding(lambda: self.calls)
         self.calls: set[OpenCall] = set()
         self.draining = False
+        self.last_came = -math.inf
+        """When the last call came, by the event loop's clock."""
+        self._public: dict[OpenCall, str] = {}  # streams, and their connections
+        self._by_connection: Counter[str] = Counter()
 
     def admit(self, call: OpenCall) -> Later:
         """See `Gate.admit`. Registered first, so that a drain between admission and answer is not missed."""
         self.calls.add(call)
+        self.last_came = asyncio.get_running_loop().time()
+        if sum(len(name) + len(value) for name, value in call.metadata) > MAX_METADATA_BYTES:
+            self.crowding.crowded(call)
+            raise InvalidArgument("", "the call's metadata is larger than 8 KiB; send less", reason="METADATA_TOO_LARGE")
         if self.draining:
             raise draining()
-        return None if call.method in PUBLIC_METHODS else self._gate.admit(call)
+        if call.method not in PUBLIC_METHODS:
+            return self._gate.admit(call)
+        if call.streaming:
+            self._admit_public(call)
+        return None
+
+    def _admit_public(self, call: OpenCall) -> None:
+        """Take a stream that anybody may open: so many on one connection, and so many in all."""
+        connection = call.context.peer()
+        if self._by_connection[connection] >= _PUBLIC_OF_CONNECTION or len(self._public) >= _PUBLIC_STREAMS:
+            raise ResourceExhausted(
+                "there are too many open streams of methods that take no credential; close yours, or call Health.Check instead",
+                retry_after=_PUBLIC_RETRY,
+                reason="PUBLIC_STREAMS_EXCEEDED",
+            )
+        self._public[call] = connection
+        self._by_connection[connection] += 1
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
         """See `Gate.refused`."""
@@ -178,6 +255,10 @@ class _Doorkeeper:
         self.calls.discard(call)
         if call.method not in PUBLIC_METHODS:
             self._gate.release(call)
+        elif (connection := self._public.pop(call, None)) is not None:
+            self._by_connection[connection] -= 1
+            if not self._by_connection[connection]:
+                del self._by_connection[connection]
 
 
 def draining(calls: int = 1) -> ConsentryError:
