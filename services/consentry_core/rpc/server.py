@@ -11,8 +11,6 @@ from typing import cast
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 
 from consentry_core.errors import ConsentryError, InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.lifecycle import signals, until_signalled
@@ -21,6 +19,7 @@ from consentry_core.rpc.certificates import server_credentials
 from consentry_core.rpc.crowding import Crowding
 from consentry_core.rpc.first_message import FirstMessages
 from consentry_core.rpc.gate import Gate, GatedServer, Room
+from consentry_core.rpc.health import Health, add_health
 from consentry_core.rpc.open_call import Later, OpenCall
 from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.reflection import add_reflection
@@ -140,12 +139,11 @@ class RpcServer:
         self.mutual_address = ""
         """Where clients show certificates, if that is an address of its own."""
         gated = cast("grpc.aio.Server", GatedServer(self._server, self._gate, room))  # what servicers need of a server
-        self._health = HealthServicer()
+        self._health = Health(self._names)
         self._tasks: set[asyncio.Future[None]] = set()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, gated)
+        health = add_health(gated, self._health)
         add_servicers(gated)
         if reflection:
-            health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
             add_reflection(gated, [*self._names, health])
 
     async def start(self, listen: str, *, healthy: bool = True, tls: ServerTls | None = None, mutual_listen: str = "") -> str:
@@ -161,15 +159,13 @@ class RpcServer:
         await self.serving(healthy)
         return address
 
-    async def serving(self, yes: bool) -> None:
-        """Tell health checks whether this service can do its work."""
-        state = health_pb2.HealthCheckResponse.SERVING if yes else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *self._names):
-            await self._health.set(name, state)
+    async def serving(self, yes: bool, cause: str = "", services: Sequence[str] = ()) -> None:
+        """Tell health checks whether these services (none named: all) can do their work, as far as this cause goes."""
+        await self._health.set_working(cause, yes, services)
 
-    def set_serving(self, yes: bool) -> None:
+    def set_serving(self, yes: bool, cause: str = "", services: Sequence[str] = ()) -> None:
         """`serving`, for who cannot wait."""
-        task = asyncio.ensure_future(self.serving(yes))
+        task = asyncio.ensure_future(self.serving(yes, cause, services))
         self._tasks.add(task)  # or it may be collected before it has run
         task.add_done_callback(self._tasks.discard)
 
