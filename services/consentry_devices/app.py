@@ -17,8 +17,9 @@ from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer
 from consentry_core import logs
 from consentry_core.clock import SECOND, Clock, SystemClock
 from consentry_core.encoding import RandomBytes
-from consentry_core.lifecycle import settle
+from consentry_core.lifecycle import ended, settle
 from consentry_core.paging import PageTokens
+from consentry_core.probing import probe_writes
 from consentry_core.rpc.certificates import RequiredCertificates
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.peers import trusted_proxies
@@ -97,7 +98,7 @@ async def start(
             gate = guard = _guard(settings, clock, random, on_serving)
         store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random)
         parts.push_async_callback(store.close)
-        parts.push_async_callback(_end, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
+        parts.push_async_callback(ended, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
@@ -112,7 +113,9 @@ async def start(
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
         stuck = StuckWrites(server.open_calls, clock, settings.write_timeout)
-        parts.push_async_callback(_end, asyncio.create_task(stuck.run(), name="stuck-writes"))
+        parts.push_async_callback(ended, asyncio.create_task(stuck.run(), name="stuck-writes"))
+        tell = partial(server.set_serving, cause="writes", services=["consentry.devices.v1.GatewayService"])
+        parts.push_async_callback(ended, asyncio.create_task(probe_writes(store.database, tell), name="probe-writes"))
         address = await server.start(settings.listen, healthy=guard is None, tls=tls, mutual_listen=settings.mutual_listen)
         if guard is not None:
             await guard.start()
@@ -124,11 +127,6 @@ async def start(
 def _retention(settings: DevicesSettings, store: Store, clock: Clock) -> Retention:
     age = settings.retention_days * DAY
     return Retention(store.log, store.tidying, clock, age=age, size=settings.retention_bytes)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serving: Callable[[bool], None]) -> Guard:

@@ -97,6 +97,7 @@ class ConnectionLimits:
             ("grpc.max_concurrent_streams", self.calls),
             ("grpc.keepalive_time_ms", ping),
             ("grpc.keepalive_timeout_ms", ping),
+            ("grpc.http2.ping_timeout_ms", ping),
         )
         if not 0 < self.age < math.inf:
             return calls

@@ -23,33 +23,35 @@ _sym_db = _symbol_database.Default()
 
 
 from consentry.authority.v1 import data_class_pb2 as consentry_dot_authority_dot_v1_dot_data__class__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%consentry/authority/v1/coverage.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\"X\n\x0f\x43overedCustomer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\"_\n\x1bListCoveredCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x19\n\x11\x61t_least_revision\x18\x03 \x01(\t\"\x85\x01\n\x1cListCoveredCustomersResponse\x12:\n\tcustomers\x18\x01 \x03(\x0b\x32\'.consentry.authority.v1.CoveredCustomer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\".\n\x14WatchCoverageRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\t\"\xfc\x03\n\x15WatchCoverageResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\x12H\n\x07\x63overed\x18\x02 \x01(\x0b\x32\x35.consentry.authority.v1.WatchCoverageResponse.CoveredH\x00\x12L\n\tuncovered\x18\x03 \x01(\x0b\x32\x37.consentry.authority.v1.WatchCoverageResponse.UncoveredH\x00\x12\x46\n\x06synced\x18\x04 \x01(\x0b\x32\x34.consentry.authority.v1.WatchCoverageResponse.SyncedH\x00\x12L\n\theartbeat\x18\x05 \x01(\x0b\x32\x37.consentry.authority.v1.WatchCoverageResponse.HeartbeatH\x00\x1aT\n\x07\x43overed\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x1a-\n\tUncovered\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x1a\x08\n\x06Synced\x1a\x0b\n\tHeartbeatB\x07\n\x05\x65vent2\x85\x02\n\x0f\x43overageService\x12\x81\x01\n\x14ListCoveredCustomers\x12\x33.consentry.authority.v1.ListCoveredCustomersRequest\x1a\x34.consentry.authority.v1.ListCoveredCustomersResponse\x12n\n\rWatchCoverage\x12,.consentry.authority.v1.WatchCoverageRequest\x1a-.consentry.authority.v1.WatchCoverageResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%consentry/authority/v1/coverage.proto\x12\x16\x63onsentry.authority.v1\x1a\'consentry/authority/v1/data_class.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"X\n\x0f\x43overedCustomer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\"_\n\x1bListCoveredCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x19\n\x11\x61t_least_revision\x18\x03 \x01(\t\"\x85\x01\n\x1cListCoveredCustomersResponse\x12:\n\tcustomers\x18\x01 \x03(\x0b\x32\'.consentry.authority.v1.CoveredCustomer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\"e\n\x14WatchCoverageRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa6\x04\n\x15WatchCoverageResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\x12H\n\x07\x63overed\x18\x02 \x01(\x0b\x32\x35.consentry.authority.v1.WatchCoverageResponse.CoveredH\x00\x12L\n\tuncovered\x18\x03 \x01(\x0b\x32\x37.consentry.authority.v1.WatchCoverageResponse.UncoveredH\x00\x12\x46\n\x06synced\x18\x04 \x01(\x0b\x32\x34.consentry.authority.v1.WatchCoverageResponse.SyncedH\x00\x12L\n\theartbeat\x18\x05 \x01(\x0b\x32\x37.consentry.authority.v1.WatchCoverageResponse.HeartbeatH\x00\x1aT\n\x07\x43overed\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x37\n\x0c\x64\x61ta_classes\x18\x02 \x03(\x0e\x32!.consentry.authority.v1.DataClass\x1a-\n\tUncovered\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x1a\x08\n\x06Synced\x1a\x35\n\tHeartbeat\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05\x65vent2\x85\x02\n\x0f\x43overageService\x12\x81\x01\n\x14ListCoveredCustomers\x12\x33.consentry.authority.v1.ListCoveredCustomersRequest\x1a\x34.consentry.authority.v1.ListCoveredCustomersResponse\x12n\n\rWatchCoverage\x12,.consentry.authority.v1.WatchCoverageRequest\x1a-.consentry.authority.v1.WatchCoverageResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'consentry.authority.v1.coverage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COVEREDCUSTOMER']._serialized_start=106
-  _globals['_COVEREDCUSTOMER']._serialized_end=194
-  _globals['_LISTCOVEREDCUSTOMERSREQUEST']._serialized_start=196
-  _globals['_LISTCOVEREDCUSTOMERSREQUEST']._serialized_end=291
-  _globals['_LISTCOVEREDCUSTOMERSRESPONSE']._serialized_start=294
-  _globals['_LISTCOVEREDCUSTOMERSRESPONSE']._serialized_end=427
-  _globals['_WATCHCOVERAGEREQUEST']._serialized_start=429
-  _globals['_WATCHCOVERAGEREQUEST']._serialized_end=475
-  _globals['_WATCHCOVERAGERESPONSE']._serialized_start=478
-  _globals['_WATCHCOVERAGERESPONSE']._serialized_end=986
-  _globals['_WATCHCOVERAGERESPONSE_COVERED']._serialized_start=823
-  _globals['_WATCHCOVERAGERESPONSE_COVERED']._serialized_end=907
-  _globals['_WATCHCOVERAGERESPONSE_UNCOVERED']._serialized_start=909
-  _globals['_WATCHCOVERAGERESPONSE_UNCOVERED']._serialized_end=954
-  _globals['_WATCHCOVERAGERESPONSE_SYNCED']._serialized_start=956
-  _globals['_WATCHCOVERAGERESPONSE_SYNCED']._serialized_end=964
-  _globals['_WATCHCOVERAGERESPONSE_HEARTBEAT']._serialized_start=966
-  _globals['_WATCHCOVERAGERESPONSE_HEARTBEAT']._serialized_end=977
-  _globals['_COVERAGESERVICE']._serialized_start=989
-  _globals['_COVERAGESERVICE']._serialized_end=1250
+  _globals['_COVEREDCUSTOMER']._serialized_start=171
+  _globals['_COVEREDCUSTOMER']._serialized_end=259
+  _globals['_LISTCOVEREDCUSTOMERSREQUEST']._serialized_start=261
+  _globals['_LISTCOVEREDCUSTOMERSREQUEST']._serialized_end=356
+  _globals['_LISTCOVEREDCUSTOMERSRESPONSE']._serialized_start=359
+  _globals['_LISTCOVEREDCUSTOMERSRESPONSE']._serialized_end=492
+  _globals['_WATCHCOVERAGEREQUEST']._serialized_start=494
+  _globals['_WATCHCOVERAGEREQUEST']._serialized_end=595
+  _globals['_WATCHCOVERAGERESPONSE']._serialized_start=598
+  _globals['_WATCHCOVERAGERESPONSE']._serialized_end=1148
+  _globals['_WATCHCOVERAGERESPONSE_COVERED']._serialized_start=943
+  _globals['_WATCHCOVERAGERESPONSE_COVERED']._serialized_end=1027
+  _globals['_WATCHCOVERAGERESPONSE_UNCOVERED']._serialized_start=1029
+  _globals['_WATCHCOVERAGERESPONSE_UNCOVERED']._serialized_end=1074
+  _globals['_WATCHCOVERAGERESPONSE_SYNCED']._serialized_start=1076
+  _globals['_WATCHCOVERAGERESPONSE_SYNCED']._serialized_end=1084
+  _globals['_WATCHCOVERAGERESPONSE_HEARTBEAT']._serialized_start=1086
+  _globals['_WATCHCOVERAGERESPONSE_HEARTBEAT']._serialized_end=1139
+  _globals['_COVERAGESERVICE']._serialized_start=1151
+  _globals['_COVERAGESERVICE']._serialized_end=1412
 # @@protoc_insertion_point(module_scope)

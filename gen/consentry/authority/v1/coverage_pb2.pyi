@@ -6,7 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from consentry.authority.v1 import data_class_pb2 as _data_class_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -118,18 +120,24 @@ class WatchCoverageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.str
     """`revision` of the last answer that was dealt with: what has changed since is told, and nothing else. A change can be told
     again, never left out. Empty: everything that is covered, then `synced`, then changes.
     """
+    @_builtins.property
+    def heartbeat_interval(self) -> _duration_pb2.Duration:
+        """A heartbeat is sent after so long without another message: 1 to 300 s; absent: 15 s."""
+
     def __init__(
         self,
         *,
         after_revision: _builtins.str = ...,
+        heartbeat_interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,16 +216,23 @@ class WatchCoverageResponse(_message.Message):
 
     @_typing.final
     class Heartbeat(_message.Message):
-        """Heartbeat says that the stream is alive and up to `revision`; sent after 15 quiet seconds."""
+        """Heartbeat says that the stream is alive and up to `revision`; sent after `heartbeat_interval` without another message."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        TIME_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def time(self) -> _timestamp_pb2.Timestamp:
+            """When it was made, by the authority's clock."""
+
         def __init__(
             self,
+            *,
+            time: _timestamp_pb2.Timestamp | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
