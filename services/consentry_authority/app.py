@@ -155,7 +155,7 @@ async def start(
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,
-            limits=connection_limits(settings),
+            limits=connection_limits(settings, trusted_proxies(settings.trusted_proxies)),
         )
         opened.push_async_callback(server.stop)
         writing = [service.full_name for service, _ in served if service.name != "CoverageService"]

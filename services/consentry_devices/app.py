@@ -108,7 +108,13 @@ async def start(
         add_servicers = partial(
             _add_servicers, store=store, ingest=ingest, ring=ring, clock=clock, random=random, folder=settings.data_dir
         )
-        server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection, limits=connection_limits(settings))
+        server = RpcServer(
+            gate,
+            SERVICES,
+            add_servicers,
+            reflection=settings.reflection,
+            limits=connection_limits(settings, trusted_proxies(settings.trusted_proxies)),
+        )
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)

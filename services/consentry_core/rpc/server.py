@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +11,20 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz
 
-from consentry_core.errors import ConsentryError, InvalidArgument, ResourceExhausted, Unavailable
-from consentry_core.lifecycle import signals, until_signalled
-from consentry_core.returning import return_after
+from consentry_core.lifecycle import ended, signals, until_signalled
 from consentry_core.rpc.certificates import server_credentials
-from consentry_core.rpc.crowding import Crowding
+from consentry_core.rpc.connections import Connections
+from consentry_core.rpc.doorkeeper import MAX_METADATA_BYTES, Doorkeeper, draining
 from consentry_core.rpc.first_message import FirstMessages
 from consentry_core.rpc.gate import Gate, GatedServer, Room
 from consentry_core.rpc.health import Health, add_health
-from consentry_core.rpc.open_call import Later, OpenCall
-from consentry_core.rpc.policy import PUBLIC_METHODS
+from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.reflection import add_reflection
 from consentry_core.rpc.turning_away import TurningAway
 from consentry_core.settings import SettingError
 from consentry_core.tls import ServerTls
 from consentry_core.transport import TransportSettings, require_address
+from consentry_rule import Network
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -42,8 +40,6 @@ __all__ = [
 ]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-MAX_METADATA_BYTES = 8 * 1024
-
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),
@@ -69,9 +65,6 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 
 AddServicers = Callable[[grpc.aio.Server], None]
 
-_PUBLIC_STREAMS, _PUBLIC_OF_CONNECTION = 1_000, 10
-"""Watches of health and reflections that may be open in all, and on one connection; each takes some 25 kB."""
-_PUBLIC_RETRY = 5.0  # seconds; nobody knows when one of the open ones ends
 _LONG_QUIET, _MOST_DRAINING = 1.0, 2.0
 """Seconds without a call before it goes down, after which a service need not wait for one; and how long it waits at most."""
 
@@ -81,6 +74,8 @@ class ConnectionLimits:
     """For how long a connection takes new calls, and how long its open ones then have, in seconds; how many may be open.
 
     `ping`: seconds after which a client that is silent is asked whether it is there, and after as many again is given up.
+    `connections`: how many there may be in all, at one address that is served, and of one client's address; 0 is any number of
+    these. `exempt`: networks of which any number may come, such as proxies'.
     `quiet`: seconds without a new call after which none is under way any more, once the service goes down.
     """
 
@@ -89,12 +84,16 @@ class ConnectionLimits:
     calls: int = 1000
     ping: float = 20.0
     quiet: float = 0.05
+    connections: int = 4_000
+    connections_per_address: int = 0
+    exempt: Sequence[Network] = ()
 
     def options(self) -> Sequence[tuple[str, int]]:
         """As gRPC takes them. It lengthens or shortens the age by up to a tenth, so that not everybody comes back at once."""
         ping = math.ceil(self.ping * 1000)
         calls = (
             ("grpc.max_concurrent_streams", self.calls),
+            ("grpc.max_allowed_incoming_connections", self.connections),
             ("grpc.keepalive_time_ms", ping),
             ("grpc.keepalive_timeout_ms", ping),
             ("grpc.http2.ping_timeout_ms", ping),
@@ -108,13 +107,16 @@ class ConnectionLimits:
 _LIMITS = ConnectionLimits()
 
 
-def connection_limits(settings: TransportSettings) -> ConnectionLimits:
-    """The limits that a service was told."""
+def connection_limits(settings: TransportSettings, exempt: Sequence[Network] = ()) -> ConnectionLimits:
+    """The limits that a service was told; none on how many connections the `exempt` networks have."""
     return ConnectionLimits(
         age=settings.connection_age or math.inf,
         grace=settings.connection_grace,
         calls=settings.connection_calls,
         quiet=settings.drain_quiet,
+        connections=settings.connections,
+        connections_per_address=settings.connections_per_address,
+        exempt=exempt,
     )
 
 
@@ -130,11 +132,12 @@ class RpcServer:
         reflection: bool = True,
         limits: ConnectionLimits = _LIMITS,
     ) -> None:
-        self._gate = _Doorkeeper(gate)
+        self._gate = Doorkeeper(gate)
         crowded = self._gate.crowding.crowded
         self._turning_away = TurningAway()
         room = Room(self._turning_away, FirstMessages(crowded=crowded), crowded)
-        self._quiet = limits.quiet
+        self._limits = limits
+        self._looking: asyncio.Task[None] | None = None
         self._names = [service.full_name for service in services]
         self._server = grpc.aio.server(options=(*OPTIONS, *limits.options()))
         self.mutual_address = ""
@@ -157,6 +160,10 @@ class RpcServer:
         if mutual_listen:
             self.mutual_address = _add_port(self._server, mutual_listen, tls, demand=True)
         await self._server.start()
+        if self._limits.connections_per_address:
+            ports = {int(each.rpartition(":")[2]) for each in (address, self.mutual_address) if each}
+            most, exempt = self._limits.connections_per_address, self._limits.exempt
+            self._looking = asyncio.create_task(Connections(ports, most=most, exempt=exempt).run(), name="connections")
         await self.serving(healthy)
         return address
 
@@ -188,9 +195,11 @@ class RpcServer:
         self._turning_away.finish()
         await self._until_none_comes(min(grace, _MOST_DRAINING))
         await self._server.stop(grace)
+        if self._looking is not None:
+            await ended(self._looking)
 
     async def _until_none_comes(self, longest: float) -> None:
-        loop, quiet = asyncio.get_running_loop(), self._quiet
+        loop, quiet = asyncio.get_running_loop(), self._limits.quiet
         now = began = loop.time()
         if now - self._gate.last_came > max(quiet, _LONG_QUIET):
             return
@@ -200,71 +209,6 @@ class RpcServer:
             if self._gate.last_came < looked and quiet <= now - looked < 2 * quiet:
                 return
             await asyncio.sleep(quiet)
-
-
-class _Doorkeeper:
-    """A gate that knows which calls are open, lets public methods pass, and lets nobody in while draining."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self.crowding = Crowding(lambda: self.calls)
-        self.calls: set[OpenCall] = set()
-        self.draining = False
-        self.last_came = -math.inf
-        """When the last call came, by the event loop's clock."""
-        self._public: dict[OpenCall, str] = {}  # streams, and their connections
-        self._by_connection: Counter[str] = Counter()
-
-    def admit(self, call: OpenCall) -> Later:
-        """See `Gate.admit`. Registered first, so that a drain between admission and answer is not missed."""
-        self.calls.add(call)
-        self.last_came = asyncio.get_running_loop().time()
-        if sum(len(name) + len(value) for name, value in call.metadata) > MAX_METADATA_BYTES:
-            self.crowding.crowded(call)
-            raise InvalidArgument("", "the call's metadata is larger than 8 KiB; send less", reason="METADATA_TOO_LARGE")
-        if self.draining:
-            raise draining()
-        if call.method not in PUBLIC_METHODS:
-            return self._gate.admit(call)
-        if call.streaming:
-            self._admit_public(call)
-        return None
-
-    def _admit_public(self, call: OpenCall) -> None:
-        """Take a stream that anybody may open: so many on one connection, and so many in all."""
-        connection = call.context.peer()
-        if self._by_connection[connection] >= _PUBLIC_OF_CONNECTION or len(self._public) >= _PUBLIC_STREAMS:
-            raise ResourceExhausted(
-                "there are too many open streams of methods that take no credential; close yours, or call Health.Check instead",
-                retry_after=_PUBLIC_RETRY,
-                reason="PUBLIC_STREAMS_EXCEEDED",
-            )
-        self._public[call] = connection
-        self._by_connection[connection] += 1
-
-    def refused(self, call: OpenCall, error: ConsentryError) -> None:
-        """See `Gate.refused`."""
-        if call.method not in PUBLIC_METHODS:
-            self._gate.refused(call, error)
-
-    def release(self, call: OpenCall) -> None:
-        """See `Gate.release`."""
-        self.calls.discard(call)
-        if call.method not in PUBLIC_METHODS:
-            self._gate.release(call)
-        elif (connection := self._public.pop(call, None)) is not None:
-            self._by_connection[connection] -= 1
-            if not self._by_connection[connection]:
-                del self._by_connection[connection]
-
-
-def draining(calls: int = 1) -> ConsentryError:
-    """What one of so many calls is told when the service goes down."""
-    return Unavailable(
-        "the service is going down; open the call again, elsewhere or a little later",
-        retry_after=return_after(calls),
-        reason="DRAINING",
-    )
 
 
 async def serve_admin(listen: str) -> grpc.aio.Server:
