@@ -57,8 +57,9 @@ from consentry_core.database import Database
 from consentry_core.encoding import RandomBytes
 from consentry_core.folders import FolderLock
 from consentry_core.identity import IdentityMemory
-from consentry_core.lifecycle import settle
+from consentry_core.lifecycle import ended, settle
 from consentry_core.paging import PageTokens
+from consentry_core.probing import probe_writes
 from consentry_core.rpc.certificates import RequiredCertificates
 from consentry_core.rpc.peers import Peers, trusted_proxies
 from consentry_core.rpc.policy import Caller
@@ -156,9 +157,12 @@ async def start(
             [service for service, _ in served],
             partial(_add, served),
             reflection=settings.reflection,
-            limits=connection_limits(settings),
+            limits=connection_limits(settings, trusted_proxies(settings.trusted_proxies)),
         )
         opened.push_async_callback(server.stop)
+        writing = [service.full_name for service, _ in served if service.name != "CoverageService"]
+        tell = partial(server.set_serving, cause="writes", services=writing)
+        opened.push_async_callback(ended, asyncio.create_task(probe_writes(database, tell), name="probe-writes"))
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             opened.push_async_callback(admin.stop, None)

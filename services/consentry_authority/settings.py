@@ -44,7 +44,9 @@ class AuthoritySettings(TransportSettings):
     oidc_issuer: str = setting("", "identity provider that administrators may be signed in by; off when empty")
     oidc_audience: str = setting("", "what the provider's tokens must be for")
     oidc_jwks: str = setting("", "file or https URL of the provider's keys [default: as its discovery document says]")
-    oidc_role_claim: str = setting("consentry_role", "claim that says operator, partner_admin or customer_admin")
+    oidc_role_claim: str = setting(
+        "consentry_role", "claim that says operator, partner_admin or customer_admin, or the way to it: realm_access.roles"
+    )
     oidc_roles: str = setting("", "what other values of that claim stand for: VALUE=ROLE, divided by commas")
     oidc_organization_claim: str = setting(
         "consentry_organization", "claim with the administrator's organisation: partners/ID or customers/ID"

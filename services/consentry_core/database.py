@@ -6,7 +6,7 @@ takes turns (`turns`).
 
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +16,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from consentry_core.backups import refuse_foreign_wal
 from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
+from consentry_core.settings import SettingError
 from consentry_core.turns import Turns
 
-__all__ = ["PRAGMAS", "Database", "Lane", "check_writable", "one_lane", "open_sqlite", "upsert"]
+__all__ = ["PRAGMAS", "Database", "Lane", "check_writable", "one_lane", "open_sqlite", "refuse_newer", "upsert"]
 
 _T = TypeVar("_T")
 Lane = Callable[[], str]
@@ -114,6 +115,15 @@ class Database:
         self._writer.close()
         self._readers.close()
         self.engine.dispose()
+
+
+def refuse_newer(found: Iterable[str], known: Iterable[str], file: object) -> None:
+    """SettingError when a database's schema is one that this program has never heard of: a newer one made it."""
+    if unknown := sorted(set(found) - set(known)):
+        raise SettingError(
+            f"the database {file} has a newer schema ({', '.join(unknown)}) than this version of the program knows; "
+            "run the version that made it, or a newer one, or put back a backup that this one made"
+        )
 
 
 def upsert(

@@ -43,6 +43,12 @@ def settle() -> None:
     gc.set_threshold(5_000, 20, 100)
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task that runs for as long as the service does, and wait until it has ended."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def signals() -> asyncio.Event:
     """Set once SIGTERM or SIGINT comes. To be called before anything is started that must be stopped in order."""
     signalled = asyncio.Event()

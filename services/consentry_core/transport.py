@@ -40,6 +40,19 @@ class TransportSettings:
     connection_calls: int = setting(
         1000, "calls, streams included, that may be open on one connection", env="CONSENTRY_{program}_CONNECTION_CALLS"
     )
+    connections: int = setting(
+        4000, "connections that may be open in all; further ones are refused", env="CONSENTRY_{program}_CONNECTIONS"
+    )
+    connections_per_address: int = setting(
+        500,
+        "connections that one address may have, trusted proxies excepted; 0: any number",
+        env="CONSENTRY_{program}_CONNECTIONS_PER_ADDRESS",
+    )
+    drain_quiet: float = setting(
+        0.25,
+        "seconds without a new call after which a service that goes down stops; until then it tells those that come",
+        env="CONSENTRY_{program}_DRAIN_QUIET",
+    )
     streams_per_key: int = setting(
         1000,
         "streams that one key may have open, if its quota says nothing of them; 0: any number",
@@ -59,6 +72,10 @@ class TransportSettings:
             raise SettingError(
                 "--connection-age and --connection-grace must not be below 0, and --connection-calls must be at least 1"
             )
+        if self.connections < 1 or self.connections_per_address < 0:
+            raise SettingError("--connections must be at least 1, and --connections-per-address must not be below 0")
+        if not 0 <= self.drain_quiet <= 1:
+            raise SettingError("--drain-quiet must be from 0 to 1 second")
         if self.streams_per_key < 0:
             raise SettingError("--streams-per-key must not be below 0; 0 allows any number")
         if (self.tls_certificate is None) != (self.tls_key is None):

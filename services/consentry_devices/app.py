@@ -18,8 +18,9 @@ from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer
 from consentry_core import logs
 from consentry_core.clock import SECOND, Clock, SystemClock
 from consentry_core.encoding import RandomBytes
-from consentry_core.lifecycle import settle
+from consentry_core.lifecycle import ended, settle
 from consentry_core.paging import PageTokens
+from consentry_core.probing import probe_writes
 from consentry_core.rpc.certificates import RequiredCertificates
 from consentry_core.rpc.gate import Gate
 from consentry_core.rpc.peers import trusted_proxies
@@ -101,7 +102,7 @@ async def start(
             gate = guard = _guard(settings, clock, random, on_serving)
         store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random, lane=lane)
         parts.push_async_callback(store.close)
-        parts.push_async_callback(_end, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
+        parts.push_async_callback(ended, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
         if settings.admin_listen:
             admin = await serve_admin(settings.admin_listen)
             parts.push_async_callback(admin.stop, None)
@@ -120,12 +121,20 @@ async def start(
             random=random,
             folder=settings.data_dir,
         )
-        server = RpcServer(gate, SERVICES, add_servicers, reflection=settings.reflection, limits=connection_limits(settings))
+        server = RpcServer(
+            gate,
+            SERVICES,
+            add_servicers,
+            reflection=settings.reflection,
+            limits=connection_limits(settings, trusted_proxies(settings.trusted_proxies)),
+        )
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
         stuck = StuckWrites(server.open_calls, clock, settings.write_timeout)
-        parts.push_async_callback(_end, asyncio.create_task(stuck.run(), name="stuck-writes"))
+        parts.push_async_callback(ended, asyncio.create_task(stuck.run(), name="stuck-writes"))
+        tell = partial(server.set_serving, cause="writes", services=["consentry.devices.v1.GatewayService"])
+        parts.push_async_callback(ended, asyncio.create_task(probe_writes(store.database, tell), name="probe-writes"))
         address = await server.start(settings.listen, healthy=guard is None, tls=tls, mutual_listen=settings.mutual_listen)
         if guard is not None:
             await guard.start()
@@ -146,11 +155,6 @@ def _off_the_loop(workshop: Turns) -> Work:
         return await workshop.run(what, lane=lane())
 
     return work
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _guard(settings: DevicesSettings, clock: Clock, random: RandomBytes, on_serving: Callable[[bool], None]) -> Guard:

@@ -13,7 +13,8 @@ from consentry_client import AsyncClient, Telemetry
 from consentry_core.follow import Revision
 from consentry_core.identity import Identity
 from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.server import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
+from consentry_core.rpc.doorkeeper import MAX_METADATA_BYTES
+from consentry_core.rpc.server import MAX_MESSAGE_BYTES
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices
 from consentry_guard.rpc.authority import Verified

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from consentry.authority.v1 import coverage_pb2, keys_pb2
 from consentry_authority.commands.ports import Transaction
 from consentry_core.rpc.client import bearer
+from consentry_core.rpc.errors import error_info
 from consentry_rule import PartnerId
 from support.authority import IssuedKey, RunningAuthority, running_authority
 from support.clocks import FakeClock
@@ -60,6 +62,24 @@ async def test_heartbeats_come_however_much_happens_to_others(authority: Running
     (heartbeat,) = await until(call, "heartbeat")
     assert heartbeat.revision != synced.revision
     call.cancel()
+
+
+async def test_a_heartbeat_says_when_it_was_made_and_comes_as_often_as_asked(
+    authority: RunningAuthority, clock: FakeClock
+) -> None:
+    key = await authority.key("acme")
+    request = coverage_pb2.WatchCoverageRequest()
+    request.heartbeat_interval.FromSeconds(2)
+    call = authority.coverage.WatchCoverage(request, metadata=bearer(key.secret))
+    await until(call, "synced")
+    clock.advance(2)
+    (heartbeat,) = await until(call, "heartbeat")
+    assert heartbeat.heartbeat.time.ToNanoseconds() == clock.now()
+    call.cancel()
+    request.heartbeat_interval.FromMilliseconds(999)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await until(authority.coverage.WatchCoverage(request, metadata=bearer(key.secret)), "synced")
+    assert error_info(caught.value).reason == "HEARTBEAT_INVALID"
 
 
 async def test_who_comes_back_hears_nothing_of_a_customer_that_had_left_before(

@@ -1,8 +1,10 @@
 """Administrators whom a real identity provider on this machine signed in."""
 
+import asyncio
 import base64
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import jwt
 import pytest
 
 from consentry.authority.v1 import consent_pb2, directory_pb2, keys_pb2, tokens_pb2
+from consentry_authority.oidc import fetching
 from consentry_core.clock import SECOND
 from consentry_core.rpc.client import bearer
 from consentry_core.settings import SettingError
@@ -297,3 +300,83 @@ async def test_settings_that_cannot_be_meant_are_refused_at_the_start(tmp_path: 
     with pytest.raises(SettingError):
         async with running_authority(tmp_path, **settings):
             pass
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys"])
+async def test_a_provider_that_answers_a_byte_at_a_time_is_hung_up_on(
+    clock: FakeClock, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """However it divides what it sends, the whole of a fetch takes no longer than it may."""
+    monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.4)
+    issuer.drips.add(path)
+    began = time.monotonic()
+    with pytest.raises(fetching.NotFetched, match=r"not within 0\.4 s"):
+        await asyncio.to_thread(fetching.keys_source(issuer.url, ""))
+    assert time.monotonic() - began < 3
+    issuer.drips.clear()
+    assert b"keys" in await asyncio.to_thread(fetching.keys_source(issuer.url, ""))
+
+
+@pytest.mark.parametrize(
+    ("headers", "claims"),
+    [
+        ({"typ": "JWT"}, {}),
+        ({"typ": "at+jwt"}, {"nonce": "n"}),
+        ({"typ": "application/AT+JWT"}, {}),
+        ({"typ": "JWT"}, {"typ": "Bearer", "nonce": "n"}),
+    ],
+    ids=["Entra", "RFC 9068", "with media type", "Keycloak"],
+)
+async def test_access_tokens_of_the_usual_providers_count(
+    place: Place, headers: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {"consentry_role": "partner_admin", "consentry_organization": "partners/acme", **claims}
+    assert (await place.who(place.issuer.token(headers, **given))).organization == "partners/acme"
+
+
+@pytest.mark.parametrize(
+    ("headers", "claims"),
+    [
+        ({}, {"nonce": "n"}),
+        ({}, {"at_hash": "h"}),
+        ({}, {"c_hash": "h"}),
+        ({}, {"typ": "ID"}),
+        ({}, {"typ": "Refresh"}),
+        ({}, {"typ": ["Bearer"]}),
+        ({"typ": "logout+jwt"}, {}),
+        ({"typ": "dpop+jwt"}, {}),
+    ],
+)
+async def test_what_is_no_access_token_does_not_count(place: Place, headers: dict[str, Any], claims: dict[str, Any]) -> None:
+    """An ID token tells an application who signed in; whoever gets hold of one is not that person."""
+    given: dict[str, Any] = {"consentry_role": "partner_admin", "consentry_organization": "partners/acme", **claims}
+    refused = await place.refused(place.issuer.token(headers, **given))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
+
+
+async def test_claims_within_others_are_named_by_the_way_to_them(
+    tmp_path: Path, clock: FakeClock, issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keycloak's roles, and names that hold dots themselves. One that no token has is told of in the log, once."""
+    settings: dict[str, Any] = {
+        "oidc_issuer": issuer.url,
+        "oidc_audience": AUDIENCE,
+        "oidc_role_claim": "realm_access.roles",
+        "oidc_organization_claim": "https://acme.example/consentry.organization",
+    }
+    async with running_authority(tmp_path, clock=clock, **settings) as authority:
+        place = Place(authority, issuer, clock)
+        organization: dict[str, Any] = {"https://acme.example/consentry.organization": "partners/acme"}
+        who = await place.who(issuer.token(realm_access={"roles": ["offline_access", "partner_admin"]}, **organization))
+        assert (who.role, who.organization) == (tokens_pb2.Token.ROLE_PARTNER_ADMIN, "partners/acme")
+        nested: dict[str, Any] = {"https://acme.example/consentry": {"organization": "partners/acme"}}
+        assert (
+            await place.who(issuer.token(realm_access={"roles": "partner_admin"}, **nested))
+        ).organization == "partners/acme"
+        literal: dict[str, Any] = {"realm_access.roles": "partner_admin", "realm_access": {"roles": "operator"}}
+        assert (await place.who(issuer.token(**literal, **organization))).role == tokens_pb2.Token.ROLE_PARTNER_ADMIN
+        assert "has no claim" not in caplog.text
+        without: list[dict[str, Any]] = [{"realm_access": {}}, {"realm_access": "roles"}, {}]
+        for claims in without:
+            await place.refused(issuer.token(**claims, **organization))
+        assert caplog.text.count("has no claim realm_access.roles; if none has, correct CONSENTRY_OIDC_ROLE_CLAIM") == 1

@@ -264,12 +264,12 @@ def prepare(folder: Path) -> None:
 
 
 def settings_of(folder: Path, **settings: Any) -> AuthoritySettings:
-    """Settings for a test: a free port, Argon2 at its cheapest."""
+    """Settings for a test: a free port, Argon2 at its cheapest, stopped soon."""
     return AuthoritySettings(**(_defaults(folder) | settings))
 
 
 def _defaults(folder: Path) -> dict[str, Any]:
-    return {"listen": "127.0.0.1:0", "data_dir": folder, "argon2_memory_kib": 8, "argon2_time": 1}
+    return {"listen": "127.0.0.1:0", "data_dir": folder, "argon2_memory_kib": 8, "argon2_time": 1, "drain_quiet": 0.02}
 
 
 def read_token(folder: Path, name: str) -> str:

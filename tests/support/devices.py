@@ -321,7 +321,7 @@ class RunningDevices:
 @asynccontextmanager
 async def running_devices(folder: Path, gate: RuleGate) -> AsyncIterator[RunningDevices]:
     """The service on a free port, with its data in `folder`."""
-    devices = await start(DevicesSettings(listen="127.0.0.1:0", data_dir=folder), clock=gate.clock, gate=gate)
+    devices = await start(DevicesSettings(listen="127.0.0.1:0", data_dir=folder, drain_quiet=0.02), clock=gate.clock, gate=gate)
     channel = open_channel(devices.address)
     try:
         yield RunningDevices(devices, gate, channel)

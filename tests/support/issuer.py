@@ -27,12 +27,14 @@ _MAKERS: Mapping[str, Any] = {
 
 
 class Issuer:
-    """The provider. `asked` counts what it was asked for, by path; `answers` replaces answers."""
+    """The provider. `asked` counts what it was asked for, by path; `answers` replaces answers; `drips` are sent slowly."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
         self.asked: dict[str, int] = {}
         self.answers: dict[str, bytes] = {}
+        self.drips: set[str] = set()
+        self.over = threading.Event()
         self._clock = clock
         self._made = 0
         self.algorithm = "ES256"
@@ -81,7 +83,14 @@ def running_issuer(clock: Clock) -> Iterator[Issuer]:
             self.send_response(200 if content is not None else 404)
             self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()
-            self.wfile.write(content or b"")
+            if self.path not in issuer.drips:
+                self.wfile.write(content or b"")
+                return
+            with contextlib.suppress(OSError):
+                for byte in content or b"":
+                    self.wfile.write(bytes([byte]))
+                    if issuer.over.wait(0.05):
+                        return
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             pass
@@ -93,6 +102,7 @@ def running_issuer(clock: Clock) -> Iterator[Issuer]:
     try:
         yield issuer
     finally:
+        issuer.over.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -218,7 +218,7 @@ async def running_pair(
             authority=authority or running.authority.mutual_address or running.address,
             token_file=folder / "authority" / "devices.token",
             data_dir=folder / "devices",
-            **of_devices,
+            **{"drain_quiet": 0.02, **of_devices},
         )
         devices = await start_devices(settings, clock=of_devices_clock or clock)
         try:

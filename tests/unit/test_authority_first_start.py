@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from consentry.authority.v1 import tokens_pb2
-from consentry_authority.app import AuthoritySettings, initialize, migrate_database, rotate_checksum_key, start
+from consentry_authority.app import AuthoritySettings, initialize, migrate_database, restored, rotate_checksum_key, start
 from consentry_authority.first_start import read_checksum_keys
 from consentry_authority.storage.tables import metadata
 from consentry_core import names
@@ -101,10 +101,23 @@ async def test_an_older_schema_says_what_to_run(tmp_path: Path) -> None:
     prepare(tmp_path)
     engine = open_sqlite(tmp_path / "authority.db")
     with engine.connect() as connection, connection.begin():
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
     with pytest.raises(SettingError, match=f"run `consentry migrate --data-dir {tmp_path}`"):
         await start(settings_of(tmp_path))
+
+
+async def test_a_schema_that_is_newer_than_the_program_is_refused_in_those_words(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    engine = open_sqlite(tmp_path / "authority.db")
+    with engine.connect() as connection, connection.begin():
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(SettingError, match=r"newer schema \(9999\) than this version of the program"):
+        await start(settings_of(tmp_path))
+    for command in (migrate_database, initialize, restored):
+        with pytest.raises(SettingError, match=r"newer schema \(9999\)"):
+            command(settings_of(tmp_path))
 
 
 async def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:

@@ -172,6 +172,16 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_and_can_be_sent_aga
     assert store.log.tail() == before[1].seq + 2
 
 
+async def test_a_store_of_a_newer_version_is_refused_in_those_words(tmp_path: Path) -> None:
+    await opened(tmp_path).close()
+    engine = open_sqlite(tmp_path / "devices.db")
+    with engine.connect() as connection, connection.begin():
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(SettingError, match=r"newer schema \(9999\) than this version of the program"):
+        opened(tmp_path)
+
+
 async def test_of_old_frames_only_the_number_is_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transaction, "REMEMBERED_FRAMES", 5)
     for number in range(1, 21):

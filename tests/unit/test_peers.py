@@ -70,7 +70,36 @@ def test_a_trusted_proxy_that_says_nothing_is_the_caller_itself() -> None:
     assert address(PROXY) == "10.0.0.1"
 
 
-@pytest.mark.parametrize("told", ["", "unknown", "203.0.113.9,", b"\x01", "198.51.100.1:80x"])
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("198.51.100.1:50000", "198.51.100.1"),
+        ("203.0.113.9:1, 198.51.100.1:50000", "198.51.100.1"),
+        ("[2001:db8::9]", "2001:db8::9"),
+        ("[2001:db8::9]:50000", "2001:db8::9"),
+        ('"[2001:db8::9]:50000"', "2001:db8::9"),
+        ('" 198.51.100.1 "', "198.51.100.1"),
+        ("::ffff:198.51.100.1", "198.51.100.1"),
+        ("[::ffff:198.51.100.1]:50000", "198.51.100.1"),
+        ("::ffff:c633:6401", "198.51.100.1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("[fe80::1%25eth0]:50000", "fe80::1"),
+        ("  198.51.100.1\t", "198.51.100.1"),
+    ],
+)
+def test_whatever_way_a_proxy_spells_an_address_it_is_understood(told: str, expected: str) -> None:
+    assert address(PROXY, told) == expected
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "", "unknown", "203.0.113.9,", b"\x01", "198.51.100.1:80x", "198.51.100.1:", "198.51.100.1:65536", "198.51.100.1:-1",
+        "[198.51.100.1]:80", "[2001:db8::9", "2001:db8::9]", "[2001:db8::9]x", "[2001:db8::9]50000", "[2001:db8::9]:", "[]:80",
+        '"198.51.100.1', "198.51.100.1%eth0", "fe80::1%", "%eth0", "localhost", "198.51.100.1/24", "198.51.100.01", '"', '""',
+        "198.51.100.1:\N{ARABIC-INDIC DIGIT FIVE}",
+    ],
+)  # fmt: skip
 def test_what_cannot_be_read_is_from_nowhere(told: str | bytes) -> None:
     assert address(PROXY, told) == "None"
 

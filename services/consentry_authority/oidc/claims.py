@@ -22,13 +22,17 @@ _ROLES: Final = {
     "customer_admin": Caller.CUSTOMER_ADMIN,
 }
 _ORGANIZATION_OF: Final = {Caller.PARTNER_ADMIN: names.PARTNER, Caller.CUSTOMER_ADMIN: names.CUSTOMER}
+_OF_ID_TOKENS: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 _LONGEST_SUBJECT: Final = 255
 _LATEST: Final = 10**11  # seconds: some thousand years, within what an Instant holds
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimNames:
-    """Which claims say what: the role, by what the provider calls it, and the organisation, by its resource name."""
+    """Which claims say what: the role, by what the provider calls it, and the organisation, by its resource name.
+
+    A claim is named as it is, dots included (`https://example.com/role`), or by the way to it: `realm_access.roles`.
+    """
 
     role: str
     organization: str
@@ -54,14 +58,47 @@ def actor_of(claims: Mapping[str, Any], claim_names: ClaimNames, now: Instant) -
     subject = claims.get("sub")
     if not (isinstance(subject, str) and 0 < len(subject) <= _LONGEST_SUBJECT and subject.isascii() and subject.isprintable()):
         raise invalid("identity token: sub")
-    kind = _role(claims.get(claim_names.role), claim_names.roles)
-    organization = claims.get(claim_names.organization, "")
+    kind = _role(claim_of(claims, claim_names.role), claim_names.roles)
+    organization = claim_of(claims, claim_names.organization)
     pattern = _ORGANIZATION_OF.get(kind)
     if pattern is None:
         organization = ""  # operators act for nobody in particular
     elif not isinstance(organization, str) or not pattern.matches(organization):
         raise invalid(f"identity token: {claim_names.organization}")
     return Actor(SIGNED_IN + quote(subject, safe="@.:"), kind, organization, expire_time=expire_time)
+
+
+def claim_of(claims: Mapping[str, Any], name: str) -> Any:
+    """The claim of this name, or at the end of this way; None when there is none. A name as it is goes before a way."""
+    if name in claims:
+        return claims[name]
+    for at in range(len(name) - 1, 0, -1):
+        if name[at] == "." and isinstance(within := claims.get(name[:at]), dict):
+            found = claim_of(within, name[at + 1 :])
+            if found is not None:
+                return found
+    return None
+
+
+def is_access_token(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bool:
+    """Whether a token was made to be shown to services. One that tells its own application who signed in does not count.
+
+    Providers say it in three ways: by the header's `typ`, `at+jwt` (RFC 9068); by a claim `typ`, `Bearer` and not `ID` or
+    `Refresh` (Keycloak); and, saying nothing, by leaving out what only ID tokens have (Entra, Auth0, Okta).
+    """
+    kind = header.get("typ", "")
+    if not isinstance(kind, str):
+        return False
+    match kind.lower().removeprefix("application/"):
+        case "at+jwt":
+            return True
+        case "" | "jwt":
+            pass
+        case _:
+            return False
+    if "typ" in claims:
+        return isinstance(claims["typ"], str) and claims["typ"].lower() == "bearer"
+    return claims.keys().isdisjoint(_OF_ID_TOKENS)
 
 
 def _check_times(claims: Mapping[str, Any], now: Instant) -> Instant:

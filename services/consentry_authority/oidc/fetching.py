@@ -1,11 +1,18 @@
-"""Where a provider's keys come from: a file, a URL, or the URL that its discovery document names. Blocking, and bounded."""
+"""Where a provider's keys come from: a file, a URL, or the URL that its discovery document names. Blocking, and bounded.
 
+Bounded in bytes, and in time as a whole: a server that sends a byte every few seconds is hung up on, in the middle of whatever
+it is about, so that it holds up no rotation of keys.
+"""
+
+import contextlib
 import ipaddress
 import json
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from http.client import HTTPException
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +22,8 @@ from consentry_core.settings import SettingError
 
 MOST_BYTES: Final = 256 * 1024
 TIMEOUT_SECONDS: Final = 5.0
+"""For everything that one fetch asks for, from the first connection to the last byte."""
+_FOUND: Final = 200
 
 
 class NotFetched(Exception):
@@ -26,16 +35,20 @@ def keys_source(issuer: str, jwks: str) -> Callable[[], bytes]:
     _require_secure("CONSENTRY_OIDC_ISSUER", issuer)
     if "://" in jwks:
         _require_secure("CONSENTRY_OIDC_JWKS", jwks)
-        return lambda: _get(jwks)
+        return lambda: _get(jwks, time.monotonic() + TIMEOUT_SECONDS)
     if jwks:
         return lambda: _read(Path(jwks))
-    return lambda: _get(_discovered(issuer))
+    return lambda: _get_discovered(issuer, time.monotonic() + TIMEOUT_SECONDS)
 
 
-def _discovered(issuer: str) -> str:
+def _get_discovered(issuer: str, end: float) -> bytes:
+    return _get(_discovered(issuer, end), end)
+
+
+def _discovered(issuer: str, end: float) -> str:
     """`jwks_uri` of the issuer's discovery document, which must be the issuer's own."""
     try:
-        document: Any = json.loads(_get(issuer.rstrip("/") + "/.well-known/openid-configuration"))
+        document: Any = json.loads(_get(issuer.rstrip("/") + "/.well-known/openid-configuration", end))
     except (ValueError, RecursionError):
         raise NotFetched("the discovery document is no JSON") from None
     found = document.get("jwks_uri") if isinstance(document, dict) else None
@@ -46,12 +59,48 @@ def _discovered(issuer: str) -> str:
     return found
 
 
-def _get(url: str) -> bytes:
+def _get(url: str, end: float) -> bytes:
+    """What is there, until that moment. No redirect is followed, and no proxy asked: where keys come from was configured."""
     try:
-        with _opener.open(url, timeout=TIMEOUT_SECONDS) as answer:
-            return _bounded(answer.read(MOST_BYTES + 1))
+        with _answer(url, end) as answer:
+            if answer.status != _FOUND:
+                raise NotFetched(f"{url}: HTTP {answer.status}")
+            content = _bounded(answer.read(MOST_BYTES + 1))
     except (OSError, HTTPException, ValueError) as error:
-        raise NotFetched(f"{url}: {type(error).__name__}") from None
+        raise NotFetched(f"{url}: {_late(end) or type(error).__name__}") from None
+    if late := _late(end):
+        raise NotFetched(f"{url}: {late}")
+    return content
+
+
+def _late(end: float) -> str:
+    return f"not within {TIMEOUT_SECONDS:g} s" if time.monotonic() >= end else ""
+
+
+@contextlib.contextmanager
+def _answer(url: str, end: float) -> Iterator[HTTPResponse]:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    with contextlib.ExitStack() as opened:
+        connected = opened.enter_context(socket.create_connection((host, port), max(end - time.monotonic(), 0.001)))
+        # A descriptor of its own: TLS takes the other one over.
+        watched = opened.enter_context(connected.dup())
+        watch = threading.Timer(max(end - time.monotonic(), 0), _hang_up, (watched,))
+        opened.callback(watch.join)
+        opened.callback(watch.cancel)
+        watch.start()
+        if parts.scheme == "https":
+            connected = opened.enter_context(ssl.create_default_context().wrap_socket(connected, server_hostname=host))
+        connection = HTTPConnection(host, port)
+        connection.sock = connected
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", path, headers={"Host": parts.netloc.rpartition("@")[2], "Accept": "application/json"})
+        yield opened.enter_context(connection.getresponse())
+
+
+def _hang_up(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # over already
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _read(file: Path) -> bytes:
@@ -81,22 +130,3 @@ def is_secure(url: str) -> bool:
         return parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return False
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Where keys come from was configured, or named by who was: nobody else is asked."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """None of them."""
-
-
-# No proxies from the environment, no files, no FTP.
-_opener: Final = urllib.request.OpenerDirector()
-for _handler in (
-    urllib.request.HTTPHandler(),
-    urllib.request.HTTPSHandler(),
-    urllib.request.HTTPDefaultErrorHandler(),
-    urllib.request.HTTPErrorProcessor(),
-    _NoRedirects(),
-):
-    _opener.add_handler(_handler)

@@ -1,15 +1,18 @@
 """Verify a provider's token. Nothing of a token is logged, kept or told: only which step refused it."""
 
+import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 import jwt
 
 from consentry_authority.commands.actor import Actor
-from consentry_authority.oidc.claims import ClaimNames, actor_of
+from consentry_authority.oidc.claims import ClaimNames, actor_of, claim_of, is_access_token
 from consentry_authority.oidc.keys import ALGORITHMS, IssuerKeys
 from consentry_core.clock import Clock
 from consentry_core.rpc.bearer import invalid
 
+_log = logging.getLogger(__name__)
 _ALGORITHMS: Final = frozenset(name for names in ALGORITHMS.values() for name in names)
 _BAD: Final = (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 # Their times are held against our own clock, with a leeway, by `claims`.
@@ -30,6 +33,7 @@ class Identities:
         self._keys = keys
         self._claim_names = claim_names
         self._clock = clock
+        self._not_found: set[str] = set()
 
     async def identify(self, token: str) -> Actor:
         """Whose token this is. Unauthenticated, always the same, for every token that does not count.
@@ -38,7 +42,8 @@ class Identities:
            it does not say: that was configured.
         2. The key is one of the issuer's, and for this algorithm.
         3. The signature, the issuer and the audience.
-        4. It is the time, and the claims say who it is, in which role and for whom.
+        4. It is an access token: an ID token is for the application that its bearer signed in to, whatever its audience.
+        5. It is the time, and the claims say who it is, in which role and for whom.
         """
         try:
             header = jwt.get_unverified_header(token)
@@ -57,4 +62,19 @@ class Identities:
             )
         except _BAD as error:
             raise invalid(f"identity token: {type(error).__name__}") from None
+        if not is_access_token(header, claims):
+            raise invalid("identity token: not an access token")
+        self._look_for_claims(claims)
         return actor_of(claims, self._claim_names, self._clock.now())
+
+    def _look_for_claims(self, claims: Mapping[str, Any]) -> None:
+        """Say it once in the log when the provider's tokens do not have a claim that was configured."""
+        names = {"ROLE": self._claim_names.role, "ORGANIZATION": self._claim_names.organization}
+        for setting, name in names.items():
+            if name not in self._not_found and claim_of(claims, name) is None:
+                self._not_found.add(name)
+                _log.warning(
+                    "a token of the identity provider has no claim %s; if none has, correct CONSENTRY_OIDC_%s_CLAIM",
+                    name,
+                    setting,
+                )

@@ -18,10 +18,10 @@ from consentry_core.errors import denied
 from consentry_core.follow import Revision
 from consentry_core.paging import PageTokens, page_size
 from consentry_core.rpc.follow_wire import data_classes_to_wire
+from consentry_core.rpc.heartbeats import heartbeat_interval
 from consentry_core.rpc.open_call import Context
+from consentry_core.rpc.times import to_timestamp
 from consentry_rule import Deny, Key, Reason, opened_classes
-
-_HEARTBEAT = 15.0
 
 
 class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
@@ -73,6 +73,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
         """See the proto."""
         watch = CoverageWatch(calling(), _revision(request.after_revision, "after_revision"))
+        heartbeat = heartbeat_interval(request)
         before, said_at = request.after_revision, self._clock.boot()
         with await self._quotas.counting(context), self._news.listening() as news:
             while True:
@@ -86,16 +87,17 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
                     yield _event(revision, event)
                     said_at = self._clock.boot()
                 before = revision
-                await self._anything_new(watch, news, said_at)
-                if self._quiet_since(said_at) >= _HEARTBEAT:  # also when others' changes come all the time
+                await self._anything_new(watch, news, heartbeat - self._quiet_since(said_at))
+                if self._quiet_since(said_at) >= heartbeat:  # also when others' changes come all the time
+                    time = to_timestamp(self._clock.now())
                     yield coverage_pb2.WatchCoverageResponse(
-                        revision=revision, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat()
+                        revision=revision, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat(time=time)
                     )
                     said_at = self._clock.boot()
 
-    async def _anything_new(self, watch: CoverageWatch, news: asyncio.Event, said_at: BootTime) -> None:
+    async def _anything_new(self, watch: CoverageWatch, news: asyncio.Event, until_heartbeat: float) -> None:
         """Wait for a commit, for the next end, or for the time of a heartbeat."""
-        patience = max(_HEARTBEAT - self._quiet_since(said_at), 0)
+        patience = max(until_heartbeat, 0)
         if watch.next_end is not None:
             patience = min(patience, max(watch.next_end - self._clock.now(), 0) / SECOND)
         with contextlib.suppress(TimeoutError):

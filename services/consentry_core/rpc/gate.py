@@ -2,27 +2,33 @@
 
 A gate wraps a method's handler:
 
-1. `Gate.admit` authenticates, from the metadata alone. Nothing of the message has been looked at.
-2. The message is parsed; a malformed one is INVALID_ARGUMENT. What the gate wants to know of it (`on_request`) it sees now.
+1. `Gate.admit` authenticates, from the metadata alone. Nothing of the message has been taken from the transport.
+2. The message is read (`first_message`) and parsed; a malformed one is INVALID_ARGUMENT. What the gate wants to know of it
+   (`on_request`) it sees now.
 3. The servicer's method runs, with the call in `current_call`.
 4. Each message that it returns or yields is serialised, then checked (`OpenCall.check`), then handed to the transport: check
    and hand-over in one step of the event loop, nothing awaited in between.
 5. Errors of ours become statuses with details. Anything else becomes INTERNAL with a number that stands in the log beside the
    traceback, and nothing of it reaches the client. Who was not let in for want of a credential that counts may have to wait for
-   the refusal (`turning_away`).
+   the refusal (`turning_away`), and so may who is refused a method that is open to everybody.
+
+To gRPC every method is one that takes a stream: of any other it reads the message before it asks for the handler.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
 
 import grpc
 
 from consentry_core import errors
+from consentry_core.rpc.first_message import FirstMessages
 from consentry_core.rpc.open_call import Context, Later, Metadata, OpenCall, current_call
 from consentry_core.rpc.parsing import parsed, parsed_stream
+from consentry_core.rpc.policy import PUBLIC_METHODS
 from consentry_core.rpc.refusing import given_up, let_go, refusal_of, refuse
 from consentry_core.rpc.turning_away import TurningAway
 
@@ -50,14 +56,28 @@ class Gate(Protocol):
         ...
 
 
+def _nothing(call: OpenCall) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Room:
+    """What calls may take that nobody is known to make, or that have not sent what they are about."""
+
+    turning_away: TurningAway = field(default_factory=TurningAway)
+    first_messages: FirstMessages = field(default_factory=FirstMessages)
+    crowded: Callable[[OpenCall], None] = _nothing
+    """Told of each refused call for which there was no place to wait."""
+
+
 class GatedServer:
     """Stands in for a server where servicers are added to it, and puts a gate in front of every method, once.
 
     An interceptor does the same for a server that is there already, at every call anew.
     """
 
-    def __init__(self, server: grpc.aio.Server, gate: Gate) -> None:
-        self._handlers = _GatedHandlers(partial(_GatedMethod, gate=gate, turning_away=TurningAway()))
+    def __init__(self, server: grpc.aio.Server, gate: Gate, room: "Room | None" = None) -> None:
+        self._handlers = _GatedHandlers(partial(_GatedMethod, gate=gate, room=room or Room()))
         server.add_generic_rpc_handlers((self._handlers,))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
@@ -96,7 +116,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
     """Puts a gate in front of every method of a server."""
 
     def __init__(self, gate: Gate) -> None:
-        self._behind_gate = partial(_GatedMethod, gate=gate, turning_away=TurningAway())
+        self._behind_gate = partial(_GatedMethod, gate=gate, room=Room())
         self._gated: dict[str, _GatedMethod] = {}
 
     async def intercept_service(
@@ -118,20 +138,21 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
 class _GatedMethod:
     """One method behind a gate, whatever its shape."""
 
-    def __init__(self, handler: _Handler, method: str, gate: Gate, turning_away: TurningAway) -> None:
+    def __init__(self, handler: _Handler, method: str, gate: Gate, room: Room) -> None:
         self.name = method
         self.gate = gate
-        self.turning_away = turning_away
+        self.room = room
         self._parse = cast("Callable[[bytes], Any]", handler.request_deserializer or bytes)
         self._serialize = cast("Callable[[Any], bytes]", handler.response_serializer or bytes)
         behaviors = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
         self._behavior = cast("Callable[..., Any]", next(found for found in behaviors if found is not None))
         self.request_streaming, self.response_streaming = handler.request_streaming, handler.response_streaming
         self.streaming = handler.request_streaming or handler.response_streaming
+        self.public = method in PUBLIC_METHODS
         self.admitted: _Answer = self._stream if handler.response_streaming else self._reply
 
     async def _reply(self, call: OpenCall, incoming: Any) -> bytes:
-        request = self._request(incoming)
+        request = await self._request(call, incoming)
         waiting = self._heard(call, request)
         if waiting is not None:
             await waiting
@@ -141,7 +162,7 @@ class _GatedMethod:
         return message
 
     async def _stream(self, call: OpenCall, incoming: Any) -> None:
-        request = self._request(incoming)
+        request = await self._request(call, incoming)
         waiting = self._heard(call, request)
         if waiting is not None:
             await waiting
@@ -153,8 +174,10 @@ class _GatedMethod:
             async for message in messages:
                 await call.write(self._serialize(message))
 
-    def _request(self, incoming: Any) -> Any:
-        return parsed_stream(incoming, self._parse) if self.request_streaming else parsed(incoming, self._parse)
+    async def _request(self, call: OpenCall, incoming: Any) -> Any:
+        if self.request_streaming:
+            return parsed_stream(incoming, self._parse)
+        return parsed(await self.room.first_messages.read(call), self._parse)
 
     def _heard(self, call: OpenCall, request: Any) -> Later:
         """What the gate does with a request."""
@@ -164,12 +187,14 @@ class _GatedMethod:
 class _HandlerOfOne:
     """A `grpc.RpcMethodHandler` for a single call, with its metadata: gRPC would put that together anew if it was asked."""
 
-    __slots__ = ("_metadata", "_method", "request_streaming", "response_streaming")
+    __slots__ = ("_metadata", "_method", "response_streaming")
 
     request_deserializer = response_serializer = None
+    request_streaming = True
+    unary_unary = unary_stream = None
 
     def __init__(self, method: _GatedMethod, metadata: Metadata) -> None:
-        self.request_streaming, self.response_streaming = method.request_streaming, method.response_streaming
+        self.response_streaming = method.response_streaming
         self._method = method
         self._metadata = metadata
 
@@ -177,6 +202,7 @@ class _HandlerOfOne:
         """See the numbered steps above."""
         method, gate = self._method, self._method.gate
         call = OpenCall(method.name, context, streaming=method.streaming, metadata=self._metadata)
+        self._metadata = ()  # gRPC keeps this object for as long as the call is there
         current_call.set(call)
         admitted, slowly = False, False
         try:
@@ -190,7 +216,7 @@ class _HandlerOfOne:
             except errors.ConsentryError as error:
                 gate.refused(call, error)
                 refusal = refusal_of(error)
-                slowly = not admitted and isinstance(error, errors.Unauthenticated)
+                slowly = not admitted and (method.public or isinstance(error, errors.Unauthenticated))
             except asyncio.CancelledError:
                 ended = call.was_ended()
                 if ended is None:
@@ -206,12 +232,12 @@ class _HandlerOfOne:
         except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
             refusal = given_up(method.name, context, error)
         # Outside of all handlers: what is raised in one holds the error that is handled there, and with it the call.
-        if slowly:
-            await method.turning_away.wait_turn()
+        if slowly and not await method.room.turning_away.wait_turn():
+            method.room.crowded(call)
         await refuse(context, refusal, answers_once=not self.response_streaming)
         return None
 
-    unary_unary = unary_stream = stream_unary = stream_stream = answer
+    stream_unary = stream_stream = answer
 
 
 class _CheckedContext:

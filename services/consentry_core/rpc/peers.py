@@ -2,6 +2,10 @@
 
 The address of whoever opened the connection. Where that is a proxy that is trusted by its address, the address that this proxy
 names: the last one in `x-forwarded-for`, for what stands before it came from the proxy's client, who can write anything there.
+
+Proxies spell an address in several ways, and all of them are understood: `192.0.2.1`, `192.0.2.1:50000`, `2001:db8::1`,
+`[2001:db8::1]`, `[2001:db8::1]:50000`, in quotation marks, `::ffff:192.0.2.1` for an IPv4 one, and with a zone, `fe80::1%eth0`,
+which says nothing here.
 """
 
 from collections.abc import Iterable
@@ -14,6 +18,7 @@ from consentry_core.text import cleaned
 from consentry_rule import Address, Network
 
 _FORWARDED = "x-forwarded-for"
+_LAST_PORT = 65_535
 
 
 class Peers:
@@ -26,7 +31,7 @@ class Peers:
         """The caller's address; None for one that has none (a Unix socket), or that its proxy spells in no known way."""
         peer = _peer_address(context.peer())
         told = self._told(peer, context)
-        return peer if told is None else _address(told)
+        return peer if told is None else _forwarded(told)
 
     def described(self, context: Context) -> str:
         """Where a call comes from, for logs, as gRPC has it: `ipv4:192.0.2.1:50000`.
@@ -36,7 +41,7 @@ class Peers:
         """
         peer = cleaned(unquote(context.peer()))
         told = self._told(_peer_address(peer), context) if self._trusted else None
-        return peer if told is None else f"{_spelled(_address(told))} via {peer}"
+        return peer if told is None else f"{_spelled(_forwarded(told))} via {peer}"
 
     def _told(self, peer: Address | None, context: Context) -> str | None:
         """Whom the peer names as its client; None when it is no trusted proxy, or names nobody."""
@@ -65,6 +70,26 @@ def _peer_address(peer: str) -> Address | None:
     if kind not in {"ipv4", "ipv6"}:
         return None
     return _address(unquote(rest).rpartition(":")[0].strip("[]"))
+
+
+def _forwarded(text: str) -> Address | None:
+    """The address in one of the spellings above; None for anything else."""
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].strip()
+    host, port = text, "0"
+    if text.startswith("["):
+        host, closed, rest = text[1:].partition("]")
+        if not closed or ":" not in host or (rest and not rest.startswith(":")):
+            return None
+        port = rest[1:] if rest else "0"
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= _LAST_PORT):
+        return None
+    address, _, zone = host.partition("%")
+    if "%" in host and (not zone or ":" not in address):
+        return None
+    return _address(address)
 
 
 def _address(text: str) -> Address | None:

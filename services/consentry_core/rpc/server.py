@@ -10,21 +10,22 @@ from typing import cast
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 
-from consentry_core.errors import ConsentryError, Unavailable
-from consentry_core.lifecycle import signals, until_signalled
-from consentry_core.returning import return_after
+from consentry_core.lifecycle import ended, signals, until_signalled
 from consentry_core.rpc.certificates import server_credentials
-from consentry_core.rpc.gate import Gate, GatedServer
-from consentry_core.rpc.open_call import Later, OpenCall
-from consentry_core.rpc.policy import PUBLIC_METHODS
+from consentry_core.rpc.connections import Connections
+from consentry_core.rpc.doorkeeper import MAX_METADATA_BYTES, Doorkeeper, draining
+from consentry_core.rpc.first_message import FirstMessages
+from consentry_core.rpc.gate import Gate, GatedServer, Room
+from consentry_core.rpc.health import Health, add_health
+from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.reflection import add_reflection
+from consentry_core.rpc.turning_away import TurningAway
 from consentry_core.rpc.wakeups import take_all_at_once
 from consentry_core.settings import SettingError
 from consentry_core.tls import ServerTls
 from consentry_core.transport import TransportSettings, require_address
+from consentry_rule import Network
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -40,8 +41,6 @@ __all__ = [
 ]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-MAX_METADATA_BYTES = 8 * 1024
-
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),
@@ -54,25 +53,52 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # None of our clients compresses; what others send compressed is refused by its headers: 4 kB can be 4 MB.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    # gRPC keeps all that it reads of a call's metadata, however much that is, and a header in its table is named by one byte.
+    ("grpc.http2.hpack_table_size.decoder", 0),
+    # Otherwise only two pings are sent to a client that nothing else is sent to.
+    ("grpc.http2.max_pings_without_data", 0),
     # Thousands of streams that are opened at once wait here instead of being lost.
-    ("grpc.server.max_pending_requests", 20_000),
-    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    ("grpc.server.max_pending_requests", 2_000),
+    ("grpc.server.max_pending_requests_hard_limit", 2_000),
 )
 
 AddServicers = Callable[[grpc.aio.Server], None]
 
+_LONG_QUIET, _MOST_DRAINING = 1.0, 2.0
+"""Seconds without a call before it goes down, after which a service need not wait for one; and how long it waits at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """For how long a connection takes new calls, and how long its open ones then have, in seconds; how many may be open."""
+    """For how long a connection takes new calls, and how long its open ones then have, in seconds; how many may be open.
+
+    `ping`: seconds after which a client that is silent is asked whether it is there, and after as many again is given up.
+    `connections`: how many there may be in all, at one address that is served, and of one client's address; 0 is any number of
+    these. `exempt`: networks of which any number may come, such as proxies'.
+    `quiet`: seconds without a new call after which none is under way any more, once the service goes down.
+    """
 
     age: float = math.inf
     grace: float = 60.0
     calls: int = 1000
+    ping: float = 20.0
+    quiet: float = 0.05
+    connections: int = 4_000
+    connections_per_address: int = 0
+    exempt: Sequence[Network] = ()
 
     def options(self) -> Sequence[tuple[str, int]]:
         """As gRPC takes them. It lengthens or shortens the age by up to a tenth, so that not everybody comes back at once."""
-        calls = (("grpc.max_concurrent_streams", self.calls),)
+        ping = math.ceil(self.ping * 1000)
+        calls = (
+            ("grpc.max_concurrent_streams", self.calls),
+            ("grpc.max_allowed_incoming_connections", self.connections),
+            ("grpc.keepalive_time_ms", ping),
+            ("grpc.keepalive_timeout_ms", ping),
+            ("grpc.http2.ping_timeout_ms", ping),
+        )
         if not 0 < self.age < math.inf:
             return calls
         age, grace = math.ceil(self.age * 1000), math.ceil(self.grace * 1000)
@@ -82,10 +108,16 @@ class ConnectionLimits:
 _LIMITS = ConnectionLimits()
 
 
-def connection_limits(settings: TransportSettings) -> ConnectionLimits:
-    """The limits that a service was told."""
+def connection_limits(settings: TransportSettings, exempt: Sequence[Network] = ()) -> ConnectionLimits:
+    """The limits that a service was told; none on how many connections the `exempt` networks have."""
     return ConnectionLimits(
-        age=settings.connection_age or math.inf, grace=settings.connection_grace, calls=settings.connection_calls
+        age=settings.connection_age or math.inf,
+        grace=settings.connection_grace,
+        calls=settings.connection_calls,
+        quiet=settings.drain_quiet,
+        connections=settings.connections,
+        connections_per_address=settings.connections_per_address,
+        exempt=exempt,
     )
 
 
@@ -102,18 +134,22 @@ class RpcServer:
         limits: ConnectionLimits = _LIMITS,
     ) -> None:
         take_all_at_once()
-        self._gate = _Doorkeeper(gate)
+        self._gate = Doorkeeper(gate)
+        crowded = self._gate.crowding.crowded
+        self._turning_away = TurningAway()
+        room = Room(self._turning_away, FirstMessages(crowded=crowded), crowded)
+        self._limits = limits
+        self._looking: asyncio.Task[None] | None = None
         self._names = [service.full_name for service in services]
         self._server = grpc.aio.server(options=(*OPTIONS, *limits.options()))
         self.mutual_address = ""
         """Where clients show certificates, if that is an address of its own."""
-        gated = cast("grpc.aio.Server", GatedServer(self._server, self._gate))  # what servicers need of a server
-        self._health = HealthServicer()
+        gated = cast("grpc.aio.Server", GatedServer(self._server, self._gate, room))  # what servicers need of a server
+        self._health = Health(self._names)
         self._tasks: set[asyncio.Future[None]] = set()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, gated)
+        health = add_health(gated, self._health)
         add_servicers(gated)
         if reflection:
-            health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
             add_reflection(gated, [*self._names, health])
 
     async def start(self, listen: str, *, healthy: bool = True, tls: ServerTls | None = None, mutual_listen: str = "") -> str:
@@ -126,18 +162,20 @@ class RpcServer:
         if mutual_listen:
             self.mutual_address = _add_port(self._server, mutual_listen, tls, demand=True)
         await self._server.start()
+        if self._limits.connections_per_address:
+            ports = {int(each.rpartition(":")[2]) for each in (address, self.mutual_address) if each}
+            most, exempt = self._limits.connections_per_address, self._limits.exempt
+            self._looking = asyncio.create_task(Connections(ports, most=most, exempt=exempt).run(), name="connections")
         await self.serving(healthy)
         return address
 
-    async def serving(self, yes: bool) -> None:
-        """Tell health checks whether this service can do its work."""
-        state = health_pb2.HealthCheckResponse.SERVING if yes else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *self._names):
-            await self._health.set(name, state)
+    async def serving(self, yes: bool, cause: str = "", services: Sequence[str] = ()) -> None:
+        """Tell health checks whether these services (none named: all) can do their work, as far as this cause goes."""
+        await self._health.set_working(cause, yes, services)
 
-    def set_serving(self, yes: bool) -> None:
+    def set_serving(self, yes: bool, cause: str = "", services: Sequence[str] = ()) -> None:
         """`serving`, for who cannot wait."""
-        task = asyncio.ensure_future(self.serving(yes))
+        task = asyncio.ensure_future(self.serving(yes, cause, services))
         self._tasks.add(task)  # or it may be collected before it has run
         task.add_done_callback(self._tasks.discard)
 
@@ -146,49 +184,33 @@ class RpcServer:
         return tuple(self._gate.calls)
 
     async def stop(self, grace: float = 3.0) -> None:
-        """Drain: refuse new calls, end open ones with UNAVAILABLE, wait at most `grace` seconds for them, stop."""
+        """Drain: refuse new calls, end open ones with UNAVAILABLE, wait at most `grace` seconds for them, stop.
+
+        Calls that have come and that no handler has seen yet are cancelled by gRPC once it stops, without a word to their
+        clients. So it goes on until none has come for a moment, but not for ever: somebody may call without a pause.
+        """
         await self._health.enter_graceful_shutdown()
         self._gate.draining = True
         calls = self.open_calls()
         for call in calls:
             call.end(draining(len(calls)))
+        self._turning_away.finish()
+        await self._until_none_comes(min(grace, _MOST_DRAINING))
         await self._server.stop(grace)
+        if self._looking is not None:
+            await ended(self._looking)
 
-
-class _Doorkeeper:
-    """A gate that knows which calls are open, lets public methods pass, and lets nobody in while draining."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self.calls: set[OpenCall] = set()
-        self.draining = False
-
-    def admit(self, call: OpenCall) -> Later:
-        """See `Gate.admit`. Registered first, so that a drain between admission and answer is not missed."""
-        self.calls.add(call)
-        if self.draining:
-            raise draining()
-        return None if call.method in PUBLIC_METHODS else self._gate.admit(call)
-
-    def refused(self, call: OpenCall, error: ConsentryError) -> None:
-        """See `Gate.refused`."""
-        if call.method not in PUBLIC_METHODS:
-            self._gate.refused(call, error)
-
-    def release(self, call: OpenCall) -> None:
-        """See `Gate.release`."""
-        self.calls.discard(call)
-        if call.method not in PUBLIC_METHODS:
-            self._gate.release(call)
-
-
-def draining(calls: int = 1) -> ConsentryError:
-    """What one of so many calls is told when the service goes down."""
-    return Unavailable(
-        "the service is going down; open the call again, elsewhere or a little later",
-        retry_after=return_after(calls),
-        reason="DRAINING",
-    )
+    async def _until_none_comes(self, longest: float) -> None:
+        loop, quiet = asyncio.get_running_loop(), self._limits.quiet
+        now = began = loop.time()
+        if now - self._gate.last_came > max(quiet, _LONG_QUIET):
+            return
+        # None since the last look, and that one not long ago: in a busy loop calls wait for the loop too.
+        while now - began < longest:
+            looked, now = now, loop.time()
+            if self._gate.last_came < looked and quiet <= now - looked < 2 * quiet:
+                return
+            await asyncio.sleep(quiet)
 
 
 async def serve_admin(listen: str) -> grpc.aio.Server:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import unquote
@@ -67,19 +67,36 @@ def _stuck() -> Unavailable:
 def hang_up(peers: Iterable[str]) -> None:
     """End this process's TCP connections to these peers, named as gRPC names them."""
     wanted = {_endpoint(unquote(peer).partition(":")[2]) for peer in peers} - {None}
+    for endpoint, connection in connected_sockets():
+        if endpoint in wanted:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def connected_sockets(ports: Collection[int] = ()) -> Iterator[tuple[tuple[str, int], socket.socket]]:
+    """This process's TCP connections, with the address and port of the other side; if given, those of these own ports only.
+
+    Each socket is open until the next one is asked for.
+    """
     try:
         descriptors = [int(file.name) for file in _OPEN_FILES.iterdir()]
     except OSError as error:  # too many open files, say: the next look comes soon
-        _log.error("cannot hang up: %s", error)
+        _log.error("cannot look at the connections: %s", error)
         return
     for descriptor in descriptors:
         connection = _socket(descriptor)
         if connection is None:
             continue
-        with connection, contextlib.suppress(OSError):  # not connected (any longer)
-            address = connection.getpeername()
-            if isinstance(address, tuple) and _endpoint(f"[{address[0]}]:{address[1]}") in wanted:
-                connection.shutdown(socket.SHUT_RDWR)
+        with connection:
+            try:
+                address, own = connection.getpeername(), connection.getsockname()
+            except OSError:  # not connected (any longer)
+                continue
+            if not isinstance(address, tuple) or (ports and own[1] not in ports):
+                continue
+            endpoint = _endpoint(f"[{address[0]}]:{address[1]}")
+            if endpoint is not None:
+                yield endpoint, connection
 
 
 def _socket(descriptor: int) -> socket.socket | None:

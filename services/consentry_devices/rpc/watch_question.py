@@ -7,13 +7,12 @@ from consentry_core import names
 from consentry_core.clock import SECOND
 from consentry_core.errors import InvalidArgument
 from consentry_core.rpc.follow_wire import data_classes_from_wire
+from consentry_core.rpc.heartbeats import heartbeat_interval
 from consentry_core.rpc.times import from_duration
 from consentry_devices.feed.filter import DeviceKey, Filter
 from consentry_rule import ALL_DATA_CLASSES, CustomerId
 
 _MOST_NAMES = 1_000
-_HEARTBEAT = 15 * SECOND
-_SHORTEST, _LONGEST = SECOND, 300 * SECOND
 _SHORTEST_SAMPLE, _LONGEST_SAMPLE = SECOND // 10, 3600 * SECOND
 _W = feed_pb2.WatchRequest
 
@@ -37,15 +36,13 @@ class Question:
 
 def asked(request: feed_pb2.WatchRequest) -> Question:
     """The question. InvalidArgument when it makes no sense."""
-    heartbeat = from_duration(request.heartbeat_interval) if request.HasField("heartbeat_interval") else _HEARTBEAT
-    if not _SHORTEST <= heartbeat <= _LONGEST:
-        raise InvalidArgument("heartbeat_interval", "must be between 1 s and 300 s", reason="HEARTBEAT_INVALID")
+    heartbeat = heartbeat_interval(request)
     return Question(
         filter=_filter(request),
         start=request.WhichOneof("start") or "snapshot",
         after_cursor=request.after_cursor,
         fold_every=_fold_every(request),
-        heartbeat=heartbeat / SECOND,
+        heartbeat=heartbeat,
         stop_when_synced=request.stop_when_synced,
         strict=request.strict,
     )
