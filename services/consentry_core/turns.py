@@ -1,18 +1,27 @@
 """Work that one thread does, or a few, in an order in which nobody can keep the others from having their turn.
 
-What is urgent goes first. All else goes in lanes that take turns, in order within each: whoever has a thousand pieces of work
-waiting in a lane makes its own lane wait, and every other one for a single piece.
+Work waits in lanes that take turns, in order within each: whoever has a thousand pieces of work waiting in a lane makes its own
+lane wait, and every other one for a single piece. With several threads a lane has one of them at a time, so that none keeps
+all of them busy; only work that is in nobody's lane in particular has as many as there are.
+
+What is urgent goes first, in lanes of its own; but urgency has a budget: after every few urgent pieces one that is not has its
+turn. So whoever can make urgent work, as fast as it likes, slows others down by a factor and stops nobody.
 """
 
 import asyncio
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+
+URGENT_AT_ONCE = 4
+"""How many urgent pieces are done in a row while others wait."""
+
+_NOBODYS = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +30,38 @@ class _Piece:
     done: "Future[Any]" = field(default_factory=Future)
 
 
+class _Lanes(OrderedDict[str, "deque[_Piece]"]):
+    """What waits, by lane; the lane whose turn is next comes first."""
+
+    def next(self, busy: Collection[str]) -> str | None:
+        """The lane whose turn it is; None when nothing waits, or only in lanes that are busy."""
+        return next((lane for lane in self if lane not in busy), None)
+
+    def take(self, lane: str) -> _Piece:
+        """Its oldest piece. The others have their turns before it has another."""
+        waiting = self.pop(lane)
+        piece = waiting.popleft()
+        if waiting:
+            self[lane] = waiting
+        return piece
+
+
 class Turns:
     """Threads, and what waits for one. `name` is the threads'."""
 
     def __init__(self, name: str, *, threads: int = 1) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._urgent: deque[_Piece] = deque()
-        self._lanes: OrderedDict[str, deque[_Piece]] = OrderedDict()
+        self._urgent, self._lanes = _Lanes(), _Lanes()
+        self._urgent_in_a_row = 0
+        self._busy: set[str] = set()
+        self._passed = 0  # threads' calls that found only what waits for its own lane
         self._lock = threading.Lock()
 
-    async def run(self, work: Callable[[], _T], *, lane: str = "", urgent: bool = False) -> _T:
+    async def run(self, work: Callable[[], _T], *, lane: str = _NOBODYS, urgent: bool = False) -> _T:
         """What `work` returns. Once it has begun it runs to its end, also when the caller is cancelled."""
         piece = _Piece(work)
         with self._lock:
-            (self._urgent if urgent else self._lanes.setdefault(lane, deque())).append(piece)
+            (self._urgent if urgent else self._lanes).setdefault(lane, deque()).append(piece)
         self._threads.submit(self._take_one)  # as many of these as there are pieces, so each finds one
         result: _T = await asyncio.wrap_future(piece.done)
         return result
@@ -44,20 +71,34 @@ class Turns:
         self._threads.shutdown()
 
     def _take_one(self) -> None:
-        piece = self._next()
-        if not piece.done.set_running_or_notify_cancel():
-            return
-        try:
-            piece.done.set_result(piece.work())
-        except BaseException as error:  # noqa: BLE001 - it is the caller's, whatever it is
-            piece.done.set_exception(error)
+        while True:
+            with self._lock:
+                taken = self._next()
+                if taken is None:
+                    self._passed += 1  # whoever finishes the piece that is waited for goes on with the next
+                    return
+            lane, piece = taken
+            if piece.done.set_running_or_notify_cancel():
+                try:
+                    piece.done.set_result(piece.work())
+                except BaseException as error:  # noqa: BLE001 - it is the caller's, whatever it is
+                    piece.done.set_exception(error)
+            with self._lock:
+                self._busy.discard(lane)
+                if not self._passed:
+                    return
+                self._passed -= 1
 
-    def _next(self) -> _Piece:
-        with self._lock:
-            if self._urgent:
-                return self._urgent.popleft()
-            lane, waiting = self._lanes.popitem(last=False)
-            piece = waiting.popleft()
-            if waiting:
-                self._lanes[lane] = waiting  # behind the others
-            return piece
+    def _next(self) -> tuple[str, _Piece] | None:
+        urgent, other = self._urgent.next(self._busy), self._lanes.next(self._busy)
+        if urgent is not None and (other is None or self._urgent_in_a_row < URGENT_AT_ONCE):
+            lanes, lane = self._urgent, urgent
+            self._urgent_in_a_row += 1
+        elif other is not None:
+            lanes, lane = self._lanes, other
+            self._urgent_in_a_row = 0
+        else:
+            return None
+        if lane != _NOBODYS:
+            self._busy.add(lane)
+        return lane, lanes.take(lane)
