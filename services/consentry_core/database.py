@@ -17,7 +17,7 @@ from consentry_core.errors import Unavailable
 from consentry_core.lifecycle import check_writable
 from consentry_core.turns import Turns
 
-__all__ = ["PRAGMAS", "Database", "check_writable", "open_sqlite", "upsert"]
+__all__ = ["PRAGMAS", "Database", "check_writable", "insert_missing", "open_sqlite", "upsert"]
 
 _T = TypeVar("_T")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
@@ -117,6 +117,13 @@ def upsert(
     }
     values |= {name: sa.case((new.excluded[name] > table.c[name], new.excluded[name]), else_=table.c[name]) for name in largest}
     connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
+
+
+def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert those of these rows that are not there, by their key: how many those are."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
+    return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:

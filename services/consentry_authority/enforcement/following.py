@@ -167,7 +167,11 @@ class Following:
         return any(map(self._concerns, subjects))
 
     def passed(self, head: Revision) -> Sequence[FromAuthority]:
-        """What is to be said when nothing that was committed up to `head` concerns it, and it is owed nothing."""
+        """What is to be said when nothing that was committed up to `head` concerns it, and it is owed no snapshot.
+
+        A lease that is asked for has to wait.
+        """
+        self._held = True
         if self.told == head:
             return ()
         self.told = head
@@ -204,7 +208,7 @@ class Following:
         if self.told is None:
             yield Facts(head)  # nothing was told before, so nothing of it has changed
             return
-        if self.told.number == head.number and self._renewal is None:
+        if self.told.number == head.number and (self._renewal is None or self._held):
             return
         subjects = dict.fromkeys(
             change.subject for change in view.facts.changes_after(self.told.number) if self._concerns(change.subject)

@@ -5,7 +5,7 @@ incarnation's last report and its end can be told; what lies between two reports
 whose each incarnation is, for as long as anything is known of it: no other service's token may speak for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
 from consentry_core.clock import SECOND
-from consentry_core.database import upsert
+from consentry_core.database import insert_missing, upsert
 from consentry_core.errors import PermissionDenied
 from consentry_core.follow import LEASE_SECONDS
 from consentry_rule import CustomerId, DataClass, Instant
@@ -26,6 +26,8 @@ _LEASE = (LEASE_SECONDS + 1) * SECOND
 _AT_ONCE = 500  # parameters of one statement, or rows of a few each
 _MOST_UNREPORTED = 1_000
 _MOST_GAPS = 20  # of one incarnation
+_ADDED = ("messages", "readings", "bytes", "refusals")
+_NUMBERS = (*_ADDED, "devices")
 _LARGEST = 2**63 - 1
 
 
@@ -112,7 +114,7 @@ def page(
     """What was read of a customer by these keys (a key, a partner's prefix ending in `/`, or all), newest hour first."""
     columns = t.accesses.c
     # As floats: exact for all that can be read in an hour, and what a guard makes up is no error here.
-    sums = [sa.func.sum(sa.cast(columns[name], sa.Float)).label(name) for name in ("messages", "readings", "bytes", "refusals")]
+    sums = [sa.func.sum(sa.cast(columns[name], sa.Float)).label(name) for name in _ADDED]
     devices = sa.func.max(columns.devices).label("devices")
     query = sa.select(columns.hour, columns.key, columns.data_class, *sums, devices).where(columns.customer == customer)
     if keys.endswith("/"):
@@ -206,7 +208,7 @@ def forget_before(connection: sa.Connection, time: Instant, now: Instant) -> Non
 def _count(connection: sa.Connection, report: AccessReport) -> int:
     """How many rows are new."""
     known = _known(connection, sorted({count.customer for count in report.counts}))
-    rows: list[Mapping[str, Any]] = [
+    rows: list[dict[str, Any]] = [
         {
             "customer": count.customer,
             "hour": count.hour - count.hour % HOUR,
@@ -224,20 +226,9 @@ def _count(connection: sa.Connection, report: AccessReport) -> int:
     ]
     if not rows:
         return 0
-    wanted = list({tuple(row[name] for name in _ROW) for row in rows})
-    there = sum(_there(connection, wanted[start : start + _AT_ONCE]) for start in range(0, len(wanted), _AT_ONCE))
-    upsert(connection, t.accesses, rows, added=("messages", "readings", "bytes", "refusals"), largest=("devices",))
-    return len(wanted) - there
-
-
-_ROW = ("customer", "hour", "key", "data_class", "incarnation")
-
-
-def _there(connection: sa.Connection, wanted: Sequence[tuple[Any, ...]]) -> int:
-    """How many of these rows there are."""
-    named = sa.values(*(sa.column(name, t.accesses.c[name].type) for name in _ROW), name="named").data(list(wanted))
-    same = sa.and_(*(t.accesses.c[name] == named.c[name] for name in _ROW))
-    return connection.scalar(sa.select(sa.func.count()).select_from(named.join(t.accesses, same))) or 0
+    new = insert_missing(connection, t.accesses, [row | dict.fromkeys(_NUMBERS, 0) for row in rows])
+    upsert(connection, t.accesses, rows, added=_ADDED, largest=("devices",))
+    return new
 
 
 def _known(connection: sa.Connection, customers: Sequence[CustomerId]) -> set[CustomerId]:

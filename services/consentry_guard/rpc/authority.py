@@ -161,6 +161,9 @@ class Authority:
                     self._disowned()
                 else:
                     _complain(error)
+                if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    # It says when there may be room again: asking before would only cost both.
+                    backoff = max(backoff, retry_after(error) or _LONGEST_BACKOFF)
             except HistoryWentBack as error:
                 _log.error("nothing is served until this is mended: %s", error)
             except Exception:  # noqa: BLE001 - whatever it was, a guard that gave up would never serve again
@@ -169,7 +172,7 @@ class Authority:
                 self._follower.disconnected()
             # Jitter, or all guards come back in the instant in which the authority does.
             await asyncio.sleep(backoff * _random.uniform(0.5, 1.5))  # noqa: S311
-            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF)  # the next time
 
     async def _converse(self, channel: grpc.aio.Channel) -> None:
         stub = enforcement_pb2_grpc.EnforcementServiceStub(channel)
