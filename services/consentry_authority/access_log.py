@@ -1,34 +1,59 @@
-"""The customers' access log: takes reports in, answers from them, and lets go of what is old."""
+"""The customers' access log: takes reports in, answers from them, and lets go of what is old.
+
+A service's token can report as much as a fleet does, and no more: so much work at once and a second, and so many new rows an
+hour. A guard that is refused keeps its report, adds to it, and sends it again: nothing is lost by it.
+"""
 
 from collections.abc import Sequence
+from functools import partial
 
 import sqlalchemy as sa
 
 from consentry_authority.accesses import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
 from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.commands.pages import Page, page_of
+from consentry_authority.enforcement.limits import Allowance, Newcomers
 from consentry_authority.refused_calls import RefusedCalls
 from consentry_authority.storage import accesses as rows
 from consentry_authority.storage import audit
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.store import Store
 from consentry_core.clock import SECOND, Clock
-from consentry_core.errors import Unavailable
+from consentry_core.errors import ResourceExhausted, Unavailable
 from consentry_rule import CustomerId, Instant, Token
 
 _DAY = 86_400 * SECOND
+_HOUR_IN_SECONDS = 3_600
+_WORK_AT_ONCE, _WORK_A_SECOND = 50_000, 5_000  # of which a count is 1
+_WORK_OF_A_REPORT = 25
+_ROWS_AT_ONCE, _ROWS_AN_HOUR = 200_000, 200_000
 
 
 class AccessLog:
     """What keys read, kept for so many days."""
 
-    def __init__(self, store: Store, clock: Clock, audit_keys: AuditKeys, *, kept_days: int) -> None:
+    def __init__(self, store: Store, clock: Clock, audit_keys: AuditKeys, *, kept_days: int, newcomers: Newcomers) -> None:
+        self._newcomers = newcomers
+        self._work = Allowance(_WORK_AT_ONCE, _WORK_A_SECOND * _HOUR_IN_SECONDS)
+        self._rows = Allowance(_ROWS_AT_ONCE, _ROWS_AN_HOUR)
         self._audit_keys = audit_keys
         self._refused = RefusedCalls(clock)
         self._store = store
         self._clock = clock
         self._kept = kept_days * _DAY
         self._cleaned = Instant(0)
+
+    def admit(self, service: str, counts: int) -> None:
+        """ResourceExhausted when this service's token has reported so much that a report of so many counts has to wait."""
+        now = self._clock.boot()
+        wait = max(self._work.wait(service, now), self._rows.wait(service, now))
+        if wait:
+            raise ResourceExhausted(
+                "this token reports more accesses than can be written down; keep the report, and send it again",
+                retry_after=wait,
+                reason="REPORTS_EXCEEDED",
+            )
+        self._work.take(service, _WORK_OF_A_REPORT + counts, now)
 
     async def take(self, report: AccessReport, service: str, token: Token) -> None:
         """Keep a report that came with this service's token; what comes again is counted once.
@@ -40,21 +65,23 @@ class AccessLog:
         may be sent again, for after a clock was set back it comes from somebody honest. PermissionDenied for that of another
         token's incarnation.
         """
-        now = self._clock.now()
+        now, boot = self._clock.now(), self._clock.boot()
         if report.end > now + PATIENCE:
             raise Unavailable("the report ends later than it is here; send it again then", reason="REPORT_OF_THE_FUTURE")
         clean = now - self._cleaned >= HOUR
 
-        def write(connection: sa.Connection) -> None:
-            if rows.keep(connection, report, service):
+        def write(connection: sa.Connection) -> int:
+            new = rows.keep(connection, report, service, admit=partial(self._newcomers.admit, service, boot))
+            if new is not None:
                 entries = self._refused.entries(
                     service, token, report.refused, report.left_out, SqlFacts(connection).credential
                 )
                 audit.append(connection, self._audit_keys, entries)
             if clean:
-                rows.forget_before(connection, Instant(now - self._kept))
+                rows.forget_before(connection, Instant(now - self._kept), now)
+            return new or 0
 
-        await self._store.write_aside(write)
+        self._rows.take(service, await self._store.write_aside(write), boot)
         if clean:
             self._cleaned = now
 

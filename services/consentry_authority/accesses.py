@@ -10,6 +10,9 @@ HOUR = 3_600 * SECOND
 PATIENCE = 60 * SECOND
 """How long an enforcement point that is there may be silent until that counts as an unreported interval."""
 
+LONGEST_SPAN = 31 * 24 * HOUR
+"""Of one report. Guards begin another one every day."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessCount:
@@ -36,7 +39,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class AccessReport:
-    """One report of one incarnation, for the time from `start` to `end`. `last`: nothing comes after it."""
+    """One report of one incarnation, for the time from `start` to `end`. `last`: nothing comes after it.
+
+    `more`: the rest of what is to be told of that time comes under the next number; so this one does not speak for it yet.
+    """
 
     incarnation: str
     service: str
@@ -47,11 +53,12 @@ class AccessReport:
     last: bool
     refused: tuple[RefusedCall, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Unreported:
-    """A time that nobody has spoken for. `end` None: it goes on."""
+    """A time that nobody has spoken for. `end` None: it goes on. No `incarnation`: from the first of several to the last."""
 
     incarnation: str
     service: str

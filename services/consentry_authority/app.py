@@ -30,6 +30,7 @@ from consentry_authority.audit_log import check_keys_fit, read_audit_keys
 from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
 from consentry_authority.current import CurrentFacts
+from consentry_authority.enforcement.limits import Newcomers
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Prover
 from consentry_authority.enforcing import Enforcing
@@ -117,6 +118,7 @@ async def start(
         shared_key = page_token_key(engine)
         opened.callback(store.close)
         current = CurrentFacts(store)
+        newcomers = Newcomers(settings.members_per_token)
         parts = _Parts(
             store=store,
             clock=clock,
@@ -126,8 +128,8 @@ async def start(
             authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
             secret_maker=SecretMaker(checksum_keys, passwords, random),
             news=News(),
-            enforcing=Enforcing(store, clock),
-            access_log=AccessLog(store, clock, audit_keys, kept_days=settings.accesses_kept_days),
+            enforcing=Enforcing(store, clock, members=settings.members_per_token, newcomers=newcomers),
+            access_log=AccessLog(store, clock, audit_keys, kept_days=settings.accesses_kept_days, newcomers=newcomers),
             last_uses=LastUses(store),
             current=current,
             quotas=KeyQuotas(current, clock, streams_per_key=settings.streams_per_key),

@@ -1,24 +1,26 @@
 """Barriers under way: where the authority's side of enforcement meets the database, the clock and those who wait."""
 
 import asyncio
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, Receipt, Speaker
-from consentry_authority.storage import accesses
+from consentry_authority.enforcement.barriers import MOST_POINTS, Barrier, Barriers, Ended, Member, Receipt, Speaker
+from consentry_authority.enforcement.limits import MEMBERS_PER_TOKEN, Fleets, Newcomers, Renewals
+from consentry_authority.keeping import drop, keep_receipts
+from consentry_authority.membership import Membership
 from consentry_authority.storage import enforcement as rows
 from consentry_authority.storage.facts import SqlFacts
 from consentry_authority.storage.store import Committed, Store
 from consentry_core.clock import SECOND, BootTime, Clock
-from consentry_core.follow import Revision
+from consentry_core.errors import Unavailable
+from consentry_core.follow import BOUND_SECONDS, Revision
 from consentry_rule import Instant
 
-_log = logging.getLogger(__name__)
+_POINTS_OF_A_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,72 +34,106 @@ class PointStatus:
 
 
 class Enforcing:
-    """The members and barriers of this authority."""
+    """The members and barriers of this authority. `members`: how many a token may have at once."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, *, members: int = MEMBERS_PER_TOKEN, newcomers: Newcomers | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self.fleets = Fleets(members)
+        self._membership = Membership(store, clock, self.fleets, newcomers or Newcomers(members))
         self._barriers = Barriers()
         # By number, from the commit until the receipt is written.
         self._begun: dict[int, asyncio.Task[Barrier]] = {}
         self._ended: dict[int, Barrier] = {}
         self._kept: dict[int, asyncio.Event] = {}
-        self._streams: dict[str, int] = {}
-        self._granted: dict[str, BootTime] = {}
+        self._streams: dict[str, Callable[[], None]] = {}  # by incarnation: how to end its stream
+        self._renewals = Renewals()
         self._applied: dict[str, Revision] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what was pending when the authority went down, and hold it to the same bound from now on."""
         pending, members, head = await self._store.read_aside(_pending)
         for number, commit_time in pending:
             self._raise_barrier(Revision(head.epoch, number), commit_time, members, self._clock.boot())
+        self._looking = asyncio.create_task(self._look_for_silent_ones())
 
     async def stop(self) -> None:
         """Stop waiting; what is pending is taken up at the next start."""
+        if self._looking is not None:
+            self._looking.cancel()
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(*self._begun.values(), return_exceptions=True)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._membership.stop()
 
     # Members
 
-    async def connected(self, speaker: Speaker) -> None:
-        """A stream of a member was opened. PermissionDenied when the member is another token's.
+    async def connected(self, speaker: Speaker, end: Callable[[], None]) -> Callable[[], None]:
+        """A stream of a member was opened, which `end` ends. Returns what to call once it is over.
 
-        Everything else that is said on the stream is said for this member, so nobody else's token can say it.
+        Everything else that is said on the stream is said for this member, so nobody else's token can say it: PermissionDenied.
+        ResourceExhausted when the token has too many. A member has one stream: one that it has here already, of a connection
+        that nobody knows to be dead yet, is ended.
         """
-        wall = self._clock.now()
-        await self._store.write_aside(lambda connection: accesses.claim(connection, speaker, wall), urgent=True)
-        self._streams[speaker.incarnation] = self._streams.get(speaker.incarnation, 0) + 1
+        await self._membership.claim(speaker)
+        incarnation = speaker.incarnation
+        former = self._streams.get(incarnation)
+        if former is None:
+            self.fleets.join(speaker.token)
+        self._streams[incarnation] = end
+        if former is not None:
+            former()
+        return partial(self._disconnected, speaker, end)
 
-    def disconnected(self, incarnation: str) -> None:
+    def _disconnected(self, speaker: Speaker, end: Callable[[], None]) -> None:
         """A stream of a member has ended. It may hold a lease all the same."""
-        self._streams[incarnation] -= 1
-        if self._streams[incarnation] == 0:
-            del self._streams[incarnation]
+        incarnation = speaker.incarnation
+        if self._streams.get(incarnation) is not end:
+            return  # another one has taken its place
+        del self._streams[incarnation]
+        self.fleets.part(speaker.token)
+        if self._renewals.last(incarnation) is None:
+            self._applied.pop(incarnation, None)
+
+    def lease_wait(self, incarnation: str) -> float:
+        """For how many seconds a member has to wait before it is granted its next lease."""
+        return self._renewals.wait(incarnation, self._clock.boot()) / SECOND
 
     async def granting(self, speaker: Speaker) -> None:
-        """A lease is about to be granted: write the member's row first."""
-        applied, wall = self._applied.get(speaker.incarnation), self._clock.now()
-        await self._store.write_aside(lambda connection: rows.grant(connection, speaker, applied, wall), urgent=True)
-        self._granted[speaker.incarnation] = self._clock.boot()
+        """A lease is about to be granted: write the member's row first. ResourceExhausted when the token has too many."""
+        self._renewals.granted(speaker.incarnation, self._clock.boot())
+        await self._membership.grant(speaker, self._applied.get(speaker.incarnation))
 
     def acknowledged(self, incarnation: str, applied: Revision) -> None:
         """A member has applied everything up to a revision."""
         self._applied[incarnation] = applied
         self._end(self._barriers.acknowledged(incarnation, applied, wall=self._clock.now()))
 
-    async def left(self, incarnation: str) -> None:
+    async def left(self, speaker: Speaker) -> None:
         """A member has given its lease back."""
-        wall = self._clock.now()
-        await self._store.write_aside(lambda connection: rows.leave(connection, incarnation, wall), urgent=True)
-        self._applied.pop(incarnation, None)
-        self._granted.pop(incarnation, None)
+        await self._membership.leave(speaker)
+        self._applied.pop(speaker.incarnation, None)
         if self._begun:  # one that was just reading its members may have read this one, and would wait for it in vain
             await asyncio.wait(self._begun.values())
-        self._end(self._barriers.left(incarnation, wall=self._clock.now()))
+        self._end(self._barriers.left(speaker.incarnation, wall=self._clock.now()))
+
+    async def _look_for_silent_ones(self) -> None:
+        """Members that have gone without a farewell would hold up the next barrier: see to it that they are dropped before."""
+        while True:
+            await asyncio.sleep(BOUND_SECONDS)
+            try:
+                members = await self._store.read_aside(rows.members)
+            except Unavailable:
+                continue
+            silent = (member for member in members if member.incarnation not in self._streams)
+            self._barriers.watch(silent, now=self._clock.boot())
+            self._set_timer()
 
     async def points(self) -> Sequence[PointStatus]:
         """All members, by incarnation."""
@@ -107,7 +143,7 @@ class Enforcing:
             PointStatus(
                 member,
                 member.incarnation in self._streams,
-                now - self._granted[member.incarnation] if member.incarnation in self._granted else None,
+                _since(self._renewals.last(member.incarnation), now),
                 tuple(self._barriers.owed(member.incarnation)),
             )
             for member in (self._newest(member) for member in members)
@@ -161,8 +197,9 @@ class Enforcing:
         return receipt, found[1]
 
     async def receipts(self, epoch: str, numbers: Sequence[int]) -> Mapping[int, Receipt]:
-        """The receipts of those of these changes that took something away, as they were last kept."""
-        found = await self._store.read_aside(lambda connection: rows.receipts(connection, epoch, numbers))
+        """The receipts of those of these changes that took something away, as they were last kept; few points of each."""
+        most = min(_POINTS_OF_A_PAGE // max(len(numbers), 1), MOST_POINTS)
+        found = await self._store.read_aside(lambda connection: rows.receipts(connection, epoch, numbers, most_points=most))
         return {number: receipt for number, (receipt, _) in found.items()}
 
     def _progress(self, barrier: Barrier) -> Receipt:
@@ -215,33 +252,23 @@ class Enforcing:
     def _end(self, ended: Ended) -> None:
         for barrier in ended.barriers:
             self._ended[barrier.revision.number] = barrier
-        if ended.barriers or ended.expired:
-            for member in ended.expired:
-                _log.warning("enforcement point did not acknowledge; its lease has ended incarnation=%s", member.incarnation)
+        for member in ended.expired:
+            if member.incarnation not in self._streams:
                 self._applied.pop(member.incarnation, None)
-            self._keep(ended)
+        if ended.barriers or ended.expired:
+            task = asyncio.create_task(self._keep(ended))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _keep(self, ended: Ended) -> None:
-        def write(connection: sa.Connection) -> None:
-            rows.close_receipts(connection, ended.barriers)
-            rows.expire(connection, ended.expired)
+    async def _keep(self, ended: Ended) -> None:
+        await keep_receipts(self._store, ended.barriers, self._is_kept)
+        await drop(self._store, ended.expired)
 
-        async def keep() -> None:
-            try:
-                await self._store.write_aside(write, urgent=True)
-            except Exception:  # noqa: BLE001 - the change is enforced; its receipt is written after the next start
-                _log.exception("receipts could not be kept")
-                for barrier in ended.barriers:
-                    barrier.enforce_time = None  # until then it is pending
-            for barrier in ended.barriers:
-                number = barrier.revision.number
-                self._begun.pop(number, None)
-                del self._ended[number]
-                self._kept.pop(number).set()
-
-        task = asyncio.create_task(keep())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _is_kept(self, barrier: Barrier) -> None:
+        number = barrier.revision.number
+        self._begun.pop(number, None)
+        del self._ended[number]
+        self._kept.pop(number).set()
 
     # Time
 
@@ -256,6 +283,10 @@ class Enforcing:
     def _tick(self) -> None:
         self._end(self._barriers.tick(now=self._clock.boot(), wall=self._clock.now()))
         self._set_timer()
+
+
+def _since(granted: BootTime | None, now: BootTime) -> int | None:
+    return None if granted is None else now - granted
 
 
 def _pending(connection: sa.Connection) -> tuple[Iterable[tuple[int, Any]], Sequence[Member], Revision]:

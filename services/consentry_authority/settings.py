@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from consentry_authority.cost import Cost
+from consentry_authority.enforcement.limits import MEMBERS_PER_TOKEN
 from consentry_core.settings import setting
 from consentry_core.transport import TransportSettings
 
@@ -29,6 +30,11 @@ class AuthoritySettings(TransportSettings):
     argon2_time: int = setting(_DEFAULT_COST.time, "passes that hashing a secret makes over that memory")
     argon2_parallelism: int = setting(_DEFAULT_COST.parallelism, "lanes that hashing a secret uses")
     accesses_kept_days: int = setting(400, "how long customers are told what was read of their data")
+    members_per_token: int = setting(
+        MEMBERS_PER_TOKEN,
+        "how many enforcement points a service's token may have at once",
+        env="CONSENTRY_AUTHORITY_MEMBERS_PER_TOKEN",
+    )
     enforcement_clients: str = setting(
         "",
         "names of the certificates that services must come with, divided by commas; *.example.com and * stand for several",

@@ -19,7 +19,17 @@ from consentry_core.lifecycle import check_writable
 from consentry_core.settings import SettingError
 from consentry_core.turns import Turns
 
-__all__ = ["PRAGMAS", "Database", "Lane", "check_writable", "one_lane", "open_sqlite", "refuse_newer", "upsert"]
+__all__ = [
+    "PRAGMAS",
+    "Database",
+    "Lane",
+    "check_writable",
+    "insert_missing",
+    "one_lane",
+    "open_sqlite",
+    "refuse_newer",
+    "upsert",
+]
 
 _T = TypeVar("_T")
 Lane = Callable[[], str]
@@ -149,6 +159,13 @@ def upsert(
     }
     values |= {name: sa.case((new.excluded[name] > table.c[name], new.excluded[name]), else_=table.c[name]) for name in largest}
     connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
+
+
+def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert those of these rows that are not there, by their key: how many those are."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
+    return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:

@@ -24,6 +24,10 @@ class Lanes(Generic[_T]):
     def __init__(self) -> None:
         self._lanes: OrderedDict[str, deque[_T]] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many wait in all."""
+        return sum(map(len, self._lanes.values()))
+
     def __bool__(self) -> bool:
         return bool(self._lanes)
 

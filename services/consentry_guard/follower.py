@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from consentry_core import names
 from consentry_core.clock import BootTime
 from consentry_core.follow import (
+    NAMES_AT_ONCE,
     Acknowledgement,
     Credential,
     Facts,
@@ -43,8 +44,8 @@ from consentry_guard.known import Known, reaches
 from consentry_guard.leases import Heard, Leases
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
 
-NAMES_PER_INTEREST = 5_000
-"""The most names in one message: at some 100 bytes each, well below what the authority takes in one."""
+NAMES_PER_INTEREST = NAMES_AT_ONCE
+"""The most names in one message: no more than the authority takes in one."""
 
 
 class HistoryWentBack(Exception):
@@ -159,7 +160,10 @@ class Follower:
             self._interests = {
                 number: tuple(name for name in wanted if name in self._wanted) for number, wanted in self._interests.items()
             }
-        return [Forget(gone)] if gone and self._connected else []
+        if not self._connected:
+            return []
+        pieces = range(0, len(gone), NAMES_PER_INTEREST)
+        return [Forget(gone[start : start + NAMES_PER_INTEREST]) for start in pieces]
 
     def farewell(self) -> list[FromGuard]:
         """Give the lease back: nothing is served any more. What to say."""

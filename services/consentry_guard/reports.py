@@ -20,16 +20,22 @@ from consentry_core.folders import FolderLock
 from consentry_core.refused_call import RefusedCall
 from consentry_core.settings import SettingError
 from consentry_guard.refusals import NOTHING_REFUSED, Refused
-from consentry_guard.tally import Count
+from consentry_guard.tally import HOUR, Count
 from consentry_rule import CustomerId, DataClass, Instant
 
-MOST_COUNTS = 5_000
-"""In one report: some hundred bytes each."""
+MOST_COUNTS = 1_000
+"""In one report: as many as the authority takes."""
+
+LONGEST_SPAN = 24 * HOUR
+"""Of one report. One that cannot be sent for longer is followed by another: the authority takes none of more than a month."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an incarnation handed out, and what it refused, from `start` to `end`. `last`: nothing since, and never will."""
+    """What an incarnation handed out, and what it refused, from `start` to `end`. `last`: nothing since, and never will.
+
+    `more`: what else it handed out in that time comes in the next report.
+    """
 
     incarnation: str
     service: str
@@ -39,6 +45,7 @@ class Report:
     counts: tuple[Count, ...] = ()
     last: bool = False
     refused: Refused = NOTHING_REFUSED
+    more: bool = False
 
 
 class Reports:
@@ -77,22 +84,27 @@ class Reports:
         for count in counts:
             before = merged.get(_subject(count))
             merged[_subject(count)] = count if before is None else _sum(before, count)
-        whole = tuple(merged.values())
         refused = self._open.refused.followed_by(refused)
         end = max(end, self._open.start)
-        report = self._open = replace(self._open, end=end, counts=whole, last=last, refused=refused)
-        written = []
+        self._open = replace(self._open, end=end, counts=tuple(merged.values()), last=last, refused=refused)
+        while self._open.end - self._open.start > LONGEST_SPAN:
+            self._split(Instant(self._open.start + LONGEST_SPAN))
         while len(self._open.counts) > MOST_COUNTS:
-            # Not all of the time is told of before the last of these.
-            counted, number = self._open.counts, self._open.number
-            part = Report(report.incarnation, report.service, number, report.start, report.start, counted[:MOST_COUNTS])
-            self._open = replace(report, number=part.number + 1, counts=counted[MOST_COUNTS:])
-            self._sent.append(part)
-            written.append(part)
-        if whole or last or refused:
-            written.append(self._open)
-        for each in written:
-            self._write(each)
+            self._split(self._open.end)
+        if self._open.counts or last or refused:
+            self._write(self._open)
+
+    def _split(self, end: Instant) -> None:
+        """Put the open report's counts up to a time, as many as it may hold, into one that is to be sent as it is."""
+        report = self._open
+        early = tuple(count for count in report.counts if count.hour <= end)
+        late = tuple(count for count in report.counts if count.hour > end)
+        more = len(early) > MOST_COUNTS
+        part = replace(report, end=end, counts=early[:MOST_COUNTS], last=False, refused=NOTHING_REFUSED, more=more)
+        start = report.start if more else end
+        self._open = replace(report, number=report.number + 1, start=start, counts=early[MOST_COUNTS:] + late)
+        self._sent.append(part)
+        self._write(part)
 
     def next(self) -> Report:
         """What is to be sent now: the oldest that is not acknowledged. From now on it stays as it is."""
@@ -162,7 +174,7 @@ def _plain(report: Report) -> dict[str, object]:
     return {name: getattr(report, name) for name in _PLAIN} | {"counts": counts, "refused": refused}
 
 
-_PLAIN = ("incarnation", "service", "number", "start", "end", "last")
+_PLAIN = ("incarnation", "service", "number", "start", "end", "last", "more")
 
 
 def _read(file: Path) -> Report | None:
@@ -175,6 +187,7 @@ def _read(file: Path) -> Report | None:
         )
         calls, left_out = said.get("refused", ((), ()))  # not there: written by an older version
         refused = Refused(tuple(RefusedCall(*call) for call in calls), tuple((reason, count) for reason, count in left_out))
-        return Report(**{name: said[name] for name in _PLAIN}, counts=counts, refused=refused)
+        plain = {"more": False} | said  # likewise
+        return Report(**{name: plain[name] for name in _PLAIN}, counts=counts, refused=refused)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 
 from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import Uses
+from consentry_core.follow import NAMES_AT_ONCE, Uses
 from consentry_rule import Instant
 
 TELL_EVERY = 20 * SECOND
-_AT_ONCE = 5_000  # in one message
 
 
 class SecretUses:
@@ -29,4 +28,4 @@ class SecretUses:
         """What to say; `in_use` are the secrets of calls that are open. Empties the list."""
         uses = list((self._since | dict.fromkeys(in_use, at)).items())
         self._since, self._told = {}, now
-        return [Uses(tuple(uses[start : start + _AT_ONCE])) for start in range(0, len(uses), _AT_ONCE)]
+        return [Uses(tuple(uses[start : start + NAMES_AT_ONCE])) for start in range(0, len(uses), NAMES_AT_ONCE)]

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from consentry_authority.commands.ports import View
-from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member
+from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, Ended, Member
 from consentry_authority.enforcement.following import Following
+from consentry_authority.enforcement.limits import Renewals
+from consentry_authority.enforcement.news import News
 from consentry_core.clock import BootTime
 from consentry_core.errors import InvalidArgument
 from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Lease, Revision
@@ -39,6 +41,9 @@ class Stream:
 
     def __init__(self) -> None:
         self.inbox: deque[FromGuard] = deque()
+        self.incarnation = ""
+        self.due: BootTime | None = None
+        """When a lease that was asked for may be granted."""
         self.news = True
         self.closed = False
         self.connection: Connection
@@ -72,6 +77,9 @@ class Replica:
         self.begun: set[int] = set()
         self.ended: dict[int, Barrier] = {}
         self.applied: dict[str, Revision] = {}
+        self.news = News()
+        self.renewals = Renewals()
+        self.next_look = BootTime(self.clock.boot() + BOUND)
         self.streams: list[Stream] = []
         self.tasks: list[Task] = []
         self.paused = False
@@ -108,7 +116,7 @@ class Replica:
             self.tasks.remove(task)
             return WAITS
 
-    # A stream: `EnforcementServicer.Follow`
+    # A stream: `rpc.following`
 
     def accept(self, stream: Stream) -> None:
         """A guard has opened a stream."""
@@ -116,7 +124,7 @@ class Replica:
         self.tasks.append(self.follow(stream))
 
     def follow(self, stream: Stream) -> Task:
-        """See `EnforcementServicer.Follow`."""
+        """See `_Stream.answer`."""
         following = self.following_class()
         while True:
             while not stream.news:
@@ -125,7 +133,7 @@ class Replica:
             over = stream.closed
             try:
                 while stream.inbox:
-                    yield from self.take(following, stream.inbox.popleft())
+                    yield from self.take(stream, following, stream.inbox.popleft())
             except InvalidArgument:  # what it was told does not fit: the stream ends with that
                 break
             if following.gone:
@@ -142,20 +150,35 @@ class Replica:
     def turn(self, stream: Stream, following: Following) -> Task:
         """The member's row first, then the head that the lease names."""
         assert following.hello is not None
-        if following.asks_for_a_lease:
+        grant = self.grants(stream, following)
+        if not grant and not following.owes_snapshots:
+            since = None if following.told is None else self.news.since(following.told)
+            if since is not None and not following.concerned(since.subjects):
+                stream.connection.down.extend(following.passed(since.head))
+                return
+        if grant:
             yield from self.granting(following.hello.incarnation, following.hello.service)
         committed = self.committed()
         yield STEPS
-        for said in following.turn(self.view(), committed=committed):
+        for said in following.turn(self.view(), committed=committed, grant=grant):
             message = self.dated(said)
             stream.connection.down.append(message)
             self.observer.granted(stream, message)
 
     def dated(self, said: FromAuthority) -> FromAuthority:
-        """See `EnforcementServicer._dated`."""
+        """See `Streams.dated`."""
         if not isinstance(said, Lease):
             return said
         return replace(said, authority_time=self.clock.now(), authority_boot=self.clock.boot(), authority_clock=self.clock_name)
+
+    def grants(self, stream: Stream, following: Following) -> bool:
+        """Whether the lease that is asked for is granted now; one that has to wait is looked at again when it is due."""
+        if not following.asks_for_a_lease:
+            return False
+        now = self.clock.boot()
+        wait = self.renewals.wait(stream.incarnation, now)
+        stream.due = BootTime(now + wait) if wait else None
+        return not wait
 
     def committed(self) -> Revision | None:
         """The head as the primary has it; None when that is what is read anyway."""
@@ -166,14 +189,14 @@ class Replica:
         history = self.database.history
         return view(history, history.head if self.shows is None else min(self.shows, history.head), self.clock.now())
 
-    def take(self, following: Following, message: FromGuard) -> Task:
-        """See `EnforcementServicer._take`."""
+    def take(self, stream: Stream, following: Following, message: FromGuard) -> Task:
+        """See `_Stream._taken`."""
         following.received(message)
         assert following.hello is not None
         incarnation = following.hello.incarnation
         match message:
             case Hello():
-                pass
+                stream.incarnation = incarnation
             case Acknowledgement():
                 self.acknowledged(incarnation, message.revision)
             case Farewell():
@@ -192,6 +215,7 @@ class Replica:
 
     def granting(self, incarnation: str, service: str) -> Task:
         """See `Enforcing.granting`."""
+        self.renewals.granted(incarnation, self.clock.boot())
         applied, wall = self.applied.get(incarnation), self.clock.now()
         yield STEPS
         self.database.grant(incarnation, service, applied, wall)
@@ -278,6 +302,15 @@ class Replica:
     def number_of(self, subject: str, field: str) -> int | None:
         """Which change they are answered about."""
         return self.database.number_of(subject, field)
+
+    def look(self) -> Task:
+        """See `Enforcing._look_for_silent_ones`."""
+        yield STEPS
+        members = self.members()
+        yield STEPS
+        connected = {stream.incarnation for stream in self.streams}
+        silent = [member for member in members if member.incarnation not in connected]
+        self.barriers.watch(silent, now=self.clock.boot())
 
     def tick(self) -> None:
         """Time has passed."""

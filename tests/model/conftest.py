@@ -17,5 +17,6 @@ def small_pieces() -> Iterator[None]:
     """So few facts and names in a message that a handful takes several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(following, "PIECE", 2)
+        patch.setattr(following, "PIECES", 1)
         patch.setattr(follower, "NAMES_PER_INTEREST", 2)
         yield

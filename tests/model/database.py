@@ -21,6 +21,7 @@ class Committed:
     revision: Revision
     commit_time: Instant
     narrowing: bool
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Database:
                     self.marks[subject, field] = revision.number
         if narrowed:
             self.receipts[revision.number] = Receipt(now, tuple(narrowed))
-        return Committed(revision, now, bool(narrowed))
+        return Committed(revision, now, bool(narrowed), tuple(changed))
 
     def restore(self, back: int, now: Instant) -> None:
         """A backup is put back, and `storage.opening.begin_new_epoch` run on it."""

@@ -94,12 +94,19 @@ class _LeavesOutTheHead(Replica):
 class _TellsWhatIsOld(Following):
     """Tells what a copy shows that lags behind what was told before."""
 
-    def turn(self, view: Any, *, committed: Revision | None = None) -> Sequence[FromAuthority]:
+    def turn(self, view: Any, *, committed: Revision | None = None, grant: bool = True) -> Sequence[FromAuthority]:
         head = view.facts.head()
-        if self._told is not None and head.number < self._told.number:
-            self._told = head
+        if self.told is not None and head.number < self.told.number:
+            self.told = head
             self._owed.extend([])
-        return super().turn(view, committed=committed)
+        return super().turn(view, committed=committed, grant=grant)
+
+
+class _PassesWhatConcerns(Following):
+    """Tells a guard the revision of a change, and nothing of what it changed."""
+
+    def concerned(self, subjects: Iterable[str]) -> bool:
+        return False
 
 
 class _AppliesWhatIsOld(Follower):
@@ -304,6 +311,13 @@ class _DropsAtTheEnd(Barriers):
         return super().begin(revision, commit_time, members, committed=committed, now=committed, wall=wall)
 
 
+class _DropsWhoIsAway(Barriers):
+    """Drops members as soon as nobody has a stream of theirs."""
+
+    def watch(self, members: Iterable[Member], *, now: BootTime) -> None:
+        super().watch(members, now=BootTime(now - BOUND))
+
+
 class _TakesOldAnswers(Follower):
     """Takes what still comes of a wish that was dropped for an answer to the one after it."""
 
@@ -396,6 +410,10 @@ MUTATIONS = (
     Mutation("a silent member dropped although it came back", replica=_ExpiresWhoeverCameBack, trouble="silent members"),
     Mutation("a row taken for another by its count", replica=_TakesRowsByTheirCount, script=scripts.back_with_the_same_count),
     Mutation("a row dropped too soon", replica=_replica(barriers=_DropsAtTheEnd), script=scripts.counted_late),
+    Mutation(
+        "a row dropped because nobody has its stream", replica=_replica(barriers=_DropsWhoIsAway), trouble="silent members"
+    ),
+    Mutation("a change that concerns a guard passed by", replica=_replica(_PassesWhatConcerns)),
     Mutation("a bound without drift and slack", replica=_replica(barriers=_ImpatientBarriers), trouble="silent members"),
     Mutation("those who served before a restore left out", replica=_ForgetsWhoWasThere, trouble="restarts"),
     Mutation("answered before the receipt is kept", replica=_AnswersBeforeKept, within=400),

@@ -74,7 +74,7 @@ def farewell_on_its_way(world: World) -> None:
     connection = _hold(guard, up=True)
     guard.farewell()
     world.crash_guard(0)
-    _go_on(world)
+    _go_on(world, 1300)  # a name that is not new, if it should be one, has a lease again by now
     _hold(world.guards[0], down=True)
     connection.flows_up = True
     _go_on(world)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from consentry_authority.enforcement.barriers import BOUND
 from consentry_core import names
-from consentry_core.clock import SECOND
+from consentry_core.clock import SECOND, BootTime
 from consentry_core.follow import FromAuthority, Lease, Revision
 from consentry_rule import Instant
 from model.authority import Replica, Stream
@@ -199,6 +199,7 @@ class World:
         self.checks.committed(replica, committed)
         for other in self.replicas:
             if other is not None:
+                other.news.committed(committed) if other is replica else other.news.missed()
                 other.wake()
 
     def heard(self, replica: Replica, incarnation: str, applied: Revision | None) -> None:
@@ -254,8 +255,8 @@ class World:
     def _due(self) -> Iterator[int]:
         for replica in self.running():
             tick = replica.barriers.next_tick()
-            if tick is not None:
-                yield replica.machine.when(tick)
+            due = [stream.due for stream in replica.streams if stream.due is not None]
+            yield from map(replica.machine.when, [replica.next_look, *due, *([] if tick is None else [tick])])
         for guard in self.guards:
             if not guard.paused and not guard.left:
                 yield guard.machine.when(guard.next_renewal)
@@ -265,6 +266,12 @@ class World:
             tick = replica.barriers.next_tick()
             if tick is not None and replica.clock.boot() >= tick:
                 replica.tick()
+            for stream in replica.streams:
+                if stream.due is not None and replica.clock.boot() >= stream.due:
+                    stream.due, stream.news = None, True
+            if replica.clock.boot() >= replica.next_look:
+                replica.next_look = BootTime(replica.clock.boot() + BOUND)
+                replica.tasks.append(replica.look())
         for index, guard in enumerate(self.guards):
             if not guard.paused and not guard.left and guard.clock.boot() >= guard.next_renewal:
                 if guard.connection is None:

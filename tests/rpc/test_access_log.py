@@ -12,7 +12,7 @@ import pytest
 from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
 from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
-from consentry_authority.rpc.receipts import point_name
+from consentry_authority.enforcement.barriers import point_name
 from consentry_core.clock import SECOND, SystemClock
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.times import from_timestamp, to_timestamp
@@ -116,9 +116,11 @@ async def test_a_report_that_comes_again_is_counted_once(authority: RunningAutho
     assert (access.readings, access.messages, access.devices) == (112, 3, 3)
 
 
-async def test_the_newest_hour_comes_first_and_pages_hold_the_same(authority: RunningAuthority) -> None:
+async def test_the_newest_hour_comes_first_and_pages_hold_the_same(authority: RunningAuthority, clock: FakeClock) -> None:
     counts = [count(hour * 10 + key, key=f"k{key}", hour=hour) for hour in range(4) for key in range(3)]
-    await tell(authority, report(1, *counts, count(1, customer="south"), count(1, customer="nobody")))
+    clock.advance(3 * HOUR)
+    end = 3 * HOUR
+    await tell(authority, report(1, *counts, count(1, customer="south"), count(1, customer="nobody"), end=end))
     whole = await log(authority)
     assert told(whole) == [(f"k{key}", hour, hour * 10 + key) for hour in (3, 2, 1, 0) for key in range(3)]
     for size in (1, 2, 5, 12):
@@ -126,10 +128,12 @@ async def test_the_newest_hour_comes_first_and_pages_hold_the_same(authority: Ru
     assert told(await log(authority, "south")) == [("k1", 0, 1)]
 
 
-async def test_of_one_key_one_partner_or_one_time(authority: RunningAuthority) -> None:
+async def test_of_one_key_one_partner_or_one_time(authority: RunningAuthority, clock: FakeClock) -> None:
+    clock.advance(2 * HOUR)
     other = count(9, key="k1")
     other.key = "partners/acme-two/keys/k1"
-    await tell(authority, report(1, count(1, key="k1"), count(2, key="k2", hour=1), count(3, key="k1", hour=2), other))
+    counts = count(1, key="k1"), count(2, key="k2", hour=1), count(3, key="k1", hour=2), other
+    await tell(authority, report(1, *counts, end=2 * HOUR))
     assert told(await log(authority, reader="partners/acme/keys/k1")) == [("k1", 2, 3), ("k1", 0, 1)]
     assert told(await log(authority, reader="partners/acme")) == [("k1", 2, 3), ("k2", 1, 2), ("k1", 0, 1)]
     start, end = to_timestamp(at(1 * HOUR)), to_timestamp(at(2 * HOUR))
@@ -168,7 +172,11 @@ BAD: Sequence[tuple[dict[str, Any], str]] = (
     ({"counts": [count(1, key="KEY")]}, "counts[0].key"),
     ({"counts": [count(1, customer="X")]}, "counts[0].customer"),
     ({"counts": [count(1, data_class=99)]}, "counts[0].data_class"),
-    ({"counts": [count(1)] * 10_001}, "counts"),
+    ({"counts": [count(1)] * 1_001}, "counts"),
+    ({"counts": [count(1, hour=-1)]}, "counts[0].hour"),
+    ({"counts": [count(1, hour=1)]}, "counts[0].hour"),
+    ({"counts": [count(1), count(1, hour=2_000_000)]}, "counts[1].hour"),
+    ({"start_time": to_timestamp(at(-32 * 24 * HOUR))}, "start_time"),
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
-from consentry_authority.rpc.receipts import point_name
+from consentry_authority.enforcement.barriers import point_name
 from consentry_client import Access, AsyncClient, Client, DataClass, PermissionDenied, UnreportedInterval
 from consentry_core.clock import SECOND
 from consentry_core.rpc.client import bearer

@@ -41,11 +41,12 @@ async def test_a_farewell_while_a_barrier_reads_its_members_is_not_missed(tmp_pa
         under_test.valid_customer(NORTH, ACME)
         store = HeldReads(under_test.store, under_test.clock)
         enforcing = Enforcing(store, under_test.clock)
-        await enforcing.granting(Speaker("leaving-0123456789", "devices", "tokens/devices"))
+        leaver = Speaker("leaving-0123456789", "devices", "tokens/devices")
+        await enforcing.granting(leaver)
         committed = under_test.do(lambda transaction: revoke_consent(transaction, NORTH, ACME))
         enforcing.committed(committed)
         await store.was_read.wait()
-        leaving = asyncio.create_task(enforcing.left("leaving-0123456789"))
+        leaving = asyncio.create_task(enforcing.left(leaver))
         while await under_test.store.read_aside(rows.members):
             pass
         store.arrives.set()

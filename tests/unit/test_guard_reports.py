@@ -175,10 +175,10 @@ def test_a_report_holds_only_so_much_and_speaks_for_its_time_only_with_the_last_
     while reports.pressing:
         sent.append(reports.next())
         reports.acknowledged()
-    assert [(report.number, report.start, report.end, len(report.counts)) for report in sent] == [
-        (1, at(0), at(0), MOST_COUNTS),
-        (2, at(0), at(0), MOST_COUNTS),
-        (3, at(0), at(2), 1),
+    assert [(report.number, report.start, report.end, len(report.counts), report.more) for report in sent] == [
+        (1, at(0), at(2), MOST_COUNTS, True),
+        (2, at(0), at(2), MOST_COUNTS, True),
+        (3, at(0), at(2), 1, False),
     ]
     reports.close()
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -77,4 +79,34 @@ async def test_an_error_is_the_callers_and_the_next_one_has_its_turn() -> None:
     with pytest.raises(ZeroDivisionError):
         await turns.run(lambda: 1 // 0)
     assert await turns.run(lambda: 1) == 1
+    turns.close()
+
+
+async def test_urgent_work_has_a_budget_and_lanes_of_its_own(busy: Busy) -> None:
+    """Who makes urgent work as fast as it can keeps no other urgent work from its turn, nor the rest from being done."""
+    for number in range(12):
+        await busy.ask(f"u{number}", lane="hostile", urgent=True)
+    await busy.ask("lease", lane="honest", urgent=True)
+    for number in range(3):
+        await busy.ask(f"a{number}", lane="a")
+    done = await busy.go_on()
+    assert done.index("lease") == 1
+    assert [done.index(f"a{number}") for number in range(3)] == [4, 9, 14]
+
+
+async def test_a_lane_has_one_of_several_threads() -> None:
+    """Else one that asks for much at once would have all of them, and all of the processor."""
+    turns, begun, go_on = Turns("test", threads=3), Counter[str](), threading.Event()
+
+    def work(lane: str) -> None:
+        begun[lane] += 1
+        go_on.wait(10)
+
+    asked = [asyncio.create_task(turns.run(partial(work, lane), lane=lane)) for lane in ("a", "a", "a", "b", "a")]
+    nobodys = asyncio.create_task(turns.run(lambda: begun.update([""])))
+    await asyncio.wait_for(nobodys, 10)
+    assert begun == {"a": 1, "b": 1, "": 1}
+    go_on.set()
+    await asyncio.gather(*asked)
+    assert begun == {"a": 4, "b": 1, "": 1}
     turns.close()

@@ -11,14 +11,18 @@ later than T after a commit was granted after it, and its holder has applied it.
 the commit writes its row after it, and then reads a head that includes it.
 
 No stored time is ever compared between machines: a member's row counts its leases, and a row whose count has not changed for
-the length of a barrier, from when it was read, has no usable lease.
+the length of a barrier, from when it was read, has no usable lease. That holds with no barrier too: whoever has gone silently
+is dropped so (`watch`), and holds up no barrier that begins later.
 """
 
+import hashlib
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from consentry_core.clock import SECOND, BootTime
+from consentry_core.encoding import base32
 from consentry_core.follow import BOUND_SECONDS, SLACK_SECONDS, Revision
 from consentry_rule import Instant
 
@@ -27,6 +31,12 @@ BOUND = round(BOUND_SECONDS * SECOND)
 # How long a barrier waits for who does not answer: a quarter of the slack less than the bound, so that the waiter's own timer
 # and answer come within it. (5.112 s were measured where 5.105 s are promised.)
 _PATIENCE = BOUND - round(SLACK_SECONDS / 4 * SECOND)
+
+
+MOST_POINTS = 100
+"""So many enforcement points a receipt tells of one by one, those that did not acknowledge first; the others are counted."""
+
+_NAME_BYTES = 10
 
 
 class PointState(Enum):
@@ -70,12 +80,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How far one change has been enforced. `enforce_time` None: not yet."""
+    """How far one change has been enforced. `enforce_time` None: not yet.
+
+    `points` are some of them, at most `MOST_POINTS`; of all, there are so many, and so many of those have acknowledged.
+    """
 
     revision: Revision
     commit_time: Instant
     enforce_time: Instant | None = None
     points: tuple[Point, ...] = ()
+    point_count: int = 0
+    acknowledged_count: int = 0
 
 
 @dataclass(slots=True)
@@ -87,18 +102,18 @@ class Barrier:
     ends: BootTime
     drops: BootTime
     points: dict[str, Point]
-    members: dict[str, Member] = field(default_factory=dict)
+    waiting: dict[str, Member] = field(default_factory=dict)
+    """Those whose acknowledgement is waited for, as they were read."""
+    acknowledged: int = 0
     enforce_time: Instant | None = None
 
     def receipt(self) -> Receipt:
         """How far it is."""
-        points = tuple(self.points[incarnation] for incarnation in sorted(self.points))
-        return Receipt(self.revision, self.commit_time, self.enforce_time, points)
-
-    def owed_by(self, incarnation: str) -> bool:
-        """Whether this member's acknowledgement is waited for."""
-        point = self.points.get(incarnation)
-        return self.enforce_time is None and point is not None and point.state is PointState.PENDING
+        told = heapq.nsmallest(
+            MOST_POINTS, self.points.values(), key=lambda point: (point.state is PointState.ACKNOWLEDGED, point.incarnation)
+        )
+        count = len(self.points)
+        return Receipt(self.revision, self.commit_time, self.enforce_time, tuple(told), count, self.acknowledged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +149,7 @@ class Barriers:
         barrier = Barrier(revision, commit_time, BootTime(committed + _PATIENCE), BootTime(now + _PATIENCE), {})
         for member in members:
             barrier.points[member.incarnation] = Point(member.incarnation, member.service)
-            barrier.members[member.incarnation] = member
+            barrier.waiting[member.incarnation] = member
         self._open[revision.number] = barrier
         for member in members:
             if member.applied is not None:
@@ -153,18 +168,22 @@ class Barriers:
             self._settle(barrier, incarnation, PointState.LEFT, None)
         return self._ended(wall)
 
+    def watch(self, members: Iterable[Member], *, now: BootTime) -> None:
+        """These were read just now, and nobody has a stream of theirs: dropped if they are granted nothing from now on."""
+        watched = {_as_read(member) for _, member in self._silent}
+        self._silent += [(BootTime(now + _PATIENCE), member) for member in members if _as_read(member) not in watched]
+
     def tick(self, *, now: BootTime, wall: Instant) -> Ended:
         """Time has passed."""
         for barrier in self._open.values():
             if now < barrier.ends:
                 continue
-            for incarnation, member in barrier.members.items():
-                if barrier.owed_by(incarnation):
-                    self._silent.append((barrier.drops, member))
-                    self._settle(barrier, incarnation, PointState.EXPIRED, None)
-        expired = tuple(member for drops, member in self._silent if now >= drops)
+            for incarnation, member in tuple(barrier.waiting.items()):
+                self._silent.append((barrier.drops, member))
+                self._settle(barrier, incarnation, PointState.EXPIRED, None)
+        expired = {_as_read(member): member for drops, member in self._silent if now >= drops}
         self._silent = [(drops, member) for drops, member in self._silent if now < drops]
-        return Ended(self._ended(wall).barriers, expired)
+        return Ended(self._ended(wall).barriers, tuple(expired.values()))
 
     def next_tick(self) -> BootTime | None:
         """When `tick` is due, whatever happens."""
@@ -173,7 +192,7 @@ class Barriers:
 
     def owed(self, incarnation: str) -> Sequence[Revision]:
         """The changes that wait for a member's acknowledgement."""
-        return [barrier.revision for barrier in self._open.values() if barrier.owed_by(incarnation)]
+        return [barrier.revision for barrier in self._open.values() if incarnation in barrier.waiting]
 
     def open(self, number: int) -> Barrier | None:
         """The barrier of a change, while it is under way."""
@@ -185,17 +204,29 @@ class Barriers:
 
     @staticmethod
     def _settle(barrier: Barrier, incarnation: str, state: PointState, time: Instant | None) -> None:
-        if barrier.owed_by(incarnation):
+        if barrier.waiting.pop(incarnation, None) is not None:
             point = barrier.points[incarnation]
             barrier.points[incarnation] = Point(point.incarnation, point.service, state, time)
+            barrier.acknowledged += state is PointState.ACKNOWLEDGED
 
     def _ended(self, wall: Instant) -> Ended:
-        ended = [
-            barrier
-            for barrier in self._open.values()
-            if all(point.state is not PointState.PENDING for point in barrier.points.values())
-        ]
+        ended = [barrier for barrier in self._open.values() if not barrier.waiting]
         for barrier in ended:
             barrier.enforce_time = wall
             del self._open[barrier.revision.number]
         return Ended(tuple(ended))
+
+
+def _as_read(member: Member) -> tuple[str, Instant, int]:
+    """What a row must still be like for its member to have been granted nothing."""
+    return member.incarnation, member.join_time, member.leases
+
+
+def point_name(incarnation: str) -> str:
+    """The resource name of an enforcement point.
+
+    Told to whoever may see a receipt, so it is made of the incarnation's own name and does not tell that: a service that knew
+    another's could say hello with it, and acknowledge or leave in its place.
+    """
+    digest = hashlib.sha256(b"consentry enforcement point " + incarnation.encode()).digest()
+    return f"enforcementPoints/{base32(digest[:_NAME_BYTES])}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from consentry_authority.commands.ports import View
 from consentry_core import names
 from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import InvalidArgument, Unavailable
+from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.follow import (
     LEASE_SECONDS,
     Acknowledgement,
@@ -33,8 +33,20 @@ from consentry_core.follow import (
 from consentry_core.text import plain
 from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
 
-PIECE = 500
-"""The most facts in one message, and the most snapshot facts in one turn: what a guard applies in one step stays short."""
+PIECE = 100
+"""The most facts in one message: what the authority says, and a guard applies, in one step stays short."""
+
+PIECES = 4
+"""The most messages of snapshots in one turn."""
+
+NAMES_OWED, INTERESTS_OWED = 10_000, 100
+"""With so many snapshots owed, a stream is read on only when some of them have been told."""
+
+NAMES_PER_STREAM = 200_000
+"""What one guard can follow; see `consentry_guard.interests`."""
+
+FARTHEST_BEHIND = 50_000
+"""Changes. Whoever has been told so little learns all anew: that is less than to look what of these concerns it."""
 
 _SHORTEST_INCARNATION, _LONGEST = 16, 100
 
@@ -64,7 +76,9 @@ class Following:
         self._partners: set[PartnerId] = set()
         self._owed: deque[_Snapshot] = deque()
         self._renewal: BootTime | None = None
-        self._told: Revision | None = None
+        self._held = False  # whether that has to wait
+        self.told: Revision | None = None
+        """Up to where it has been told what concerns it."""
         self._behind = False  # whether what was read last was older than what has been told
 
     def received(self, message: FromGuard) -> None:
@@ -97,7 +111,7 @@ class Following:
                 pass  # for others, who have taken them
 
     def _acknowledge(self, applied: Revision) -> None:
-        if self._told is None or applied.epoch != self._told.epoch or applied.number > self._told.number:
+        if self.told is None or applied.epoch != self.told.epoch or applied.number > self.told.number:
             raise InvalidArgument("acknowledgement.revision", "must be one that this stream has told of")
         self.applied = applied
 
@@ -105,8 +119,14 @@ class Following:
         _check_names(interest.names, "interest.names")
         # Registered before its snapshot is read: a change in between is told as a change.
         self._names.update(interest.names)
+        if len(self._names) > NAMES_PER_STREAM:
+            raise ResourceExhausted(
+                f"a stream can follow {NAMES_PER_STREAM} names; forget those that nobody asks for",
+                retry_after=5.0,
+                reason="INTERESTS_EXCEEDED",
+            )
         self._partners.update(PartnerId(_only(name)) for name in interest.names if names.PARTNER.matches(name))
-        self._owed.append(_Snapshot(interest.number, deque(interest.names)))
+        self._owed.append(_Snapshot(interest.number, deque(dict.fromkeys(interest.names))))
 
     def _forget(self, forget: Forget) -> None:
         _check_names(forget.names, "forget.names")
@@ -116,7 +136,17 @@ class Following:
         for snapshot in self._owed:
             if snapshot.names and snapshot.names[0] in forgotten:
                 snapshot.after = None
-            snapshot.names = deque(name for name in snapshot.names if name not in forgotten)
+            if not forgotten.isdisjoint(snapshot.names):
+                snapshot.names = deque(name for name in snapshot.names if name not in forgotten)
+
+    def __len__(self) -> int:
+        """How many names it follows."""
+        return len(self._names)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is owed that nothing more should be taken before some of it has been told."""
+        return len(self._owed) > INTERESTS_OWED or sum(len(snapshot.names) for snapshot in self._owed) > NAMES_OWED
 
     @property
     def asks_for_a_lease(self) -> bool:
@@ -124,42 +154,67 @@ class Following:
         return self._renewal is not None
 
     @property
-    def owes(self) -> bool:
-        """Whether another turn is due at once, and not only once the database shows more."""
-        return not self._behind and (bool(self._owed) or self._renewal is not None)
+    def owes_snapshots(self) -> bool:
+        """Whether a part of a snapshot is still to be told."""
+        return bool(self._owed)
 
-    def turn(self, view: View, *, committed: Revision | None = None) -> Sequence[FromAuthority]:
+    @property
+    def owes(self) -> bool:
+        """Whether another turn is due at once, and not only once the database shows more, or a lease may be granted."""
+        return not self._behind and (bool(self._owed) or (self._renewal is not None and not self._held))
+
+    def concerned(self, subjects: Iterable[str]) -> bool:
+        """Whether a change of any of these has to be told."""
+        return any(map(self._concerns, subjects))
+
+    def passed(self, head: Revision) -> Sequence[FromAuthority]:
+        """What is to be said when nothing that was committed up to `head` concerns it, and it is owed no snapshot.
+
+        A lease that is asked for has to wait.
+        """
+        self._held = True
+        if self.told == head:
+            return ()
+        self.told = head
+        return (Facts(head),)
+
+    def turn(self, view: View, *, committed: Revision | None = None, grant: bool = True) -> Sequence[FromAuthority]:
         """What is to be said now. One read of one snapshot of the database.
 
         `committed`: the head as the primary has it, read after the member's row was written; a snapshot of a replica that lags
-        may be behind it. None: the snapshot is the primary's, and was taken after that.
+        may be behind it. None: the snapshot is the primary's, and was taken after that. Not `grant`: a lease that is asked for
+        has to wait, and no member's row was written.
         """
+        self._held = not grant
         head = view.facts.head()
-        if self._told is not None and self._told.epoch != head.epoch:
+        if self.told is not None and self.told.epoch != head.epoch:
             # What was told is of another history, and cannot be compared with this one: the guard learns all anew.
             raise Unavailable("the authority's history was replaced; follow anew", reason="HISTORY_REPLACED")
-        self._behind = self._told is not None and head.number < self._told.number
+        self._behind = self.told is not None and head.number < self.told.number
         if self._behind:
             return ()  # a replica that lags behind what this stream has been told: what it shows is old
+        if self.told is not None and head.number - self.told.number > FARTHEST_BEHIND:
+            raise Unavailable(
+                "too much has changed since this stream took what it was told; follow anew", reason="TOO_FAR_BEHIND"
+            )
         said: list[FromAuthority] = list(self._changes(view, head))
-        self._told = head
-        if self._owed:
-            said.append(self._piece(view, head))
-        if self._renewal is not None:
+        self.told = head
+        said.extend(self._piece(view, head) for _ in range(PIECES) if self._owed)
+        if self._renewal is not None and grant:
             said.append(Lease(self._renewal, committed or head, LEASE_SECONDS * SECOND, view.now))
             self._renewal = None
         return said
 
     def _changes(self, view: View, head: Revision) -> Iterator[Facts]:
-        if self._told is None:
+        if self.told is None:
             yield Facts(head)  # nothing was told before, so nothing of it has changed
             return
-        if self._told.number == head.number and self._renewal is None:
+        if self.told.number == head.number and (self._renewal is None or self._held):
             return
         subjects = dict.fromkeys(
-            change.subject for change in view.facts.changes_after(self._told.number) if self._concerns(change.subject)
+            change.subject for change in view.facts.changes_after(self.told.number) if self._concerns(change.subject)
         )
-        facts = [self._read(view, subject) for subject in subjects]
+        facts = self._read(view, list(subjects))
         for start in range(0, max(len(facts), 1), PIECE):
             piece = facts[start : start + PIECE]
             yield _facts(head, 0, start + PIECE < len(facts), piece)
@@ -178,12 +233,11 @@ class Following:
         snapshot = self._owed[0]
         facts: list[Credential | Standing] = []
         while snapshot.names and len(facts) < PIECE:
+            room = PIECE - len(facts)
             name = snapshot.names[0]
             if not names.PARTNER.matches(name):
-                facts.append(self._read(view, name))
-                snapshot.names.popleft()
+                facts.extend(self._read(view, _first_not_partners(snapshot.names, room)))
                 continue
-            room = PIECE - len(facts)
             standings = view.facts.standings_of(PartnerId(_only(name)), after=snapshot.after, limit=room)
             facts.extend(standings)
             if len(standings) < room:
@@ -195,12 +249,24 @@ class Following:
             self._owed.popleft()
         return _facts(head, snapshot.number, bool(snapshot.names), facts)
 
-    def _read(self, view: View, name: str) -> Credential | Standing:
-        if names.CONSENT.matches(name):
-            customer, partner = names.CONSENT.parse(name, "name")
-            return view.facts.standing(PartnerId(partner), CustomerId(customer))
-        facts = view.facts.credential(name)
-        return Credential(name, facts if facts is None or self._within_reach(facts) else None)
+    def _read(self, view: View, followed: Sequence[str]) -> list[Credential | Standing]:
+        """The facts about credentials and single standings. Standings are read all at once: that is ten times cheaper."""
+        consents = [names.CONSENT.parse(name, "name") for name in followed if names.CONSENT.matches(name)]
+        pairs = [(PartnerId(partner), CustomerId(customer)) for customer, partner in consents]
+        facts: list[Credential | Standing] = list(view.facts.standings_between(pairs)) if pairs else []
+        for name in followed:
+            if not names.CONSENT.matches(name):
+                found = view.facts.credential(name)
+                facts.append(Credential(name, found if found is None or self._within_reach(found) else None))
+        return facts
+
+
+def _first_not_partners(owed: deque[str], most: int) -> list[str]:
+    """Take the first of these names, up to a partner's."""
+    taken: list[str] = []
+    while owed and len(taken) < most and not names.PARTNER.matches(owed[0]):
+        taken.append(owed.popleft())
+    return taken
 
 
 def _check_names(followed: Iterable[str], field: str) -> None:

@@ -2,8 +2,8 @@
 
 from consentry.authority.v1 import consent_pb2, enforcement_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_UNSPECIFIED
-from consentry_authority.accesses import AccessCount, AccessReport, Period, Unreported
-from consentry_authority.rpc.receipts import point_name
+from consentry_authority.accesses import HOUR, LONGEST_SPAN, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.rpc.refused_calls import left_out_from_wire, refused_calls_from_wire
 from consentry_authority.rpc.wire import optional_instant
 from consentry_core import names
@@ -13,7 +13,7 @@ from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_time
 from consentry_core.text import plain
 from consentry_rule import CustomerId, Instant, Token
 
-MOST_COUNTS = 10_000
+MOST_COUNTS = 1_000
 _SHORTEST_INCARNATION, _LONGEST_NAME = 16, 100
 _MOST = 2**50  # of anything: sums stay within 64 bits
 _NUMBERS = ("messages", "readings", "bytes", "devices", "refusals")
@@ -37,7 +37,14 @@ def report_from_wire(request: enforcement_pb2.ReportAccessesRequest) -> AccessRe
     start, end = _time(request, "start_time"), _time(request, "end_time")
     if end < start:
         raise InvalidArgument("end_time", "must not be before start_time", reason="TIME_INVALID")
+    if end - start > LONGEST_SPAN:
+        raise InvalidArgument("start_time", "must not be more than 31 days before end_time", reason="TIME_INVALID")
     counts = tuple(_count_from_wire(count, f"counts[{index}]") for index, count in enumerate(request.counts))
+    for index, count in enumerate(counts):
+        if not start - start % HOUR <= count.hour <= end:
+            raise InvalidArgument(
+                f"counts[{index}].hour", "must be an hour of the time from start_time to end_time", reason="TIME_INVALID"
+            )
     return AccessReport(
         request.incarnation,
         request.service,
@@ -48,6 +55,7 @@ def report_from_wire(request: enforcement_pb2.ReportAccessesRequest) -> AccessRe
         request.last,
         refused_calls_from_wire(request),
         left_out_from_wire(request),
+        request.more,
     )
 
 
@@ -118,7 +126,7 @@ def access_to_wire(count: AccessCount) -> consent_pb2.Access:
 def unreported_to_wire(unreported: Unreported) -> consent_pb2.UnreportedInterval:
     """As a message."""
     return consent_pb2.UnreportedInterval(
-        enforcement_point=point_name(unreported.incarnation),
+        enforcement_point=point_name(unreported.incarnation) if unreported.incarnation else "",
         service=unreported.service,
         start_time=to_timestamp(unreported.start),
         end_time=optional_timestamp(unreported.end),

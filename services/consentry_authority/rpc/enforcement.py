@@ -1,39 +1,34 @@
 """EnforcementService: what guards call."""
 
-import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.access_log import AccessLog
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
-from consentry_authority.commands.live import usable_credential
-from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.current import CurrentFacts, UntilCommit
-from consentry_authority.enforcement.barriers import Speaker
-from consentry_authority.enforcement.following import Following
+from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.enforcement.news import News
-from consentry_authority.enforcement.proving import Proved, Prover
+from consentry_authority.enforcement.proving import Prover
 from consentry_authority.enforcing import Enforcing, PointStatus
 from consentry_authority.last_uses import LastUses
 from consentry_authority.rpc.accesses import report_from_wire, require_reach
+from consentry_authority.rpc.following import Streams
 from consentry_authority.rpc.gate import calling, host_of
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.receipts import point_name, receipt_to_wire
+from consentry_authority.rpc.receipts import receipt_to_wire
 from consentry_authority.storage.store import Store
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes
 from consentry_core.errors import NotFound, Unauthenticated
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Lease, Revision, Uses
+from consentry_core.follow import Revision
 from consentry_core.identity import Identity
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.bearer import invalid
-from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
+from consentry_core.rpc.follow_wire import revision_to_wire
 from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
 from consentry_core.text import plain
@@ -41,6 +36,7 @@ from consentry_rule import Token
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
 _LONGEST_PEER = 200
+_OWED_TOLD = 20
 
 
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
@@ -62,16 +58,15 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         random: RandomBytes,
     ) -> None:
         self._prover = prover
-        self._clock_name = int.from_bytes(random(8)) | 1  # 0 is none
         self._current = current
         self._verified: UntilCommit[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_commit()
         """By service and secret."""
-        self._last_uses = last_uses
-        self._clock = clock
         self._page_tokens = page_tokens
         self._store = store
         self._authenticator = authenticator
-        self._news = news
+        self._streams = Streams(
+            store=store, news=news, enforcing=enforcing, last_uses=last_uses, clock=clock, prover=prover, random=random
+        )
         self._enforcing = enforcing
         self._access_log = access_log
 
@@ -117,77 +112,18 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
         """See the proto."""
-        caller = calling()
-        token = await self._token(caller.credential)
-        following, proved = Following(partial(within_reach, token)), Proved(self._prover, caller.credential, token)
-        inbox: deque[FromGuard] = deque()
-
-        def turn(view: View) -> list[FromAuthority]:
-            # The service's own token is a grant too: a deleted one follows nothing any more.
-            usable_credential(view.facts.credential(caller.credential), caller.secret_id, caller.address, view.now)
-            return list(following.turn(view))
-
-        with self._news.listening() as news, contextlib.ExitStack() as joined:
-            listening = asyncio.create_task(_listen(request_iterator, inbox, news))
-            try:
-                while True:
-                    await news.wait()
-                    news.clear()
-                    over = listening.done()
-                    # Taken in between turns only: a turn runs in a thread of its own.
-                    while inbox:
-                        message = inbox.popleft()
-                        await self._take(following, message, joined, caller.credential)
-                        proved.received(message)  # before a turn answers it
-                    if following.gone:
-                        return
-                    if following.hello is not None:
-                        if following.asks_for_a_lease:
-                            # The member's row first, then the head that the lease names: whoever commits in between finds it.
-                            hello = following.hello
-                            await self._enforcing.granting(Speaker(hello.incarnation, hello.service, caller.credential))
-                        for said in await self._store.read(turn):
-                            yield to_response(self._dated(said))
-                    if following.owes:
-                        news.set()
-                    elif over:  # the guard has said all that it had to say, and has been answered
-                        listening.result()
-                        return
-            finally:
-                listening.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await listening
-
-    def _dated(self, said: FromAuthority) -> FromAuthority:
-        """A lease says what time it is when it goes out. The boot clock comes first: an end may come early, and never late."""
-        if not isinstance(said, Lease):
-            return said
-        boot = self._clock.boot()
-        return replace(said, authority_time=self._clock.now(), authority_boot=boot, authority_clock=self._clock_name)
-
-    async def _take(self, following: Following, message: FromGuard, joined: contextlib.ExitStack, token: str) -> None:
-        """Take what a guard said, and let the barriers know."""
-        following.received(message)
-        assert following.hello is not None  # noqa: S101 - nothing else is taken before it
-        incarnation = following.hello.incarnation
-        match message:
-            case Hello():
-                await self._enforcing.connected(Speaker(incarnation, message.service, token))
-                joined.callback(self._enforcing.disconnected, incarnation)
-            case Acknowledgement():
-                self._enforcing.acknowledged(incarnation, message.revision)
-            case Farewell():
-                await self._enforcing.left(incarnation)
-            case Uses():
-                self._last_uses.told(message.uses, self._clock.now())
-            case _:
-                pass
+        token = await self._token(calling().credential)
+        async with contextlib.aclosing(self._streams.follow(request_iterator, token)) as answers:
+            async for said in answers:
+                yield said
 
     async def ReportAccesses(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.ReportAccessesRequest, context: Context
     ) -> enforcement_pb2.ReportAccessesResponse:
         """See the proto."""
-        report, service = report_from_wire(request), calling().credential
+        service = calling().credential
+        self._access_log.admit(service, len(request.counts))
+        report = report_from_wire(request)
         token = await self._token(service)
         require_reach(report, token)
         await self._access_log.take(report, service, token)
@@ -242,14 +178,5 @@ def _status_to_wire(point: PointStatus) -> enforcement_pb2.EnforcementPoint:
         connected=point.connected,
         lease_age=None if point.lease_age is None else to_duration(point.lease_age),
         applied_revision="" if member.applied is None else str(member.applied),
-        owed_revisions=[str(revision) for revision in point.owed],
+        owed_revisions=[str(revision) for revision in point.owed[:_OWED_TOLD]],
     )
-
-
-async def _listen(requests: AsyncIterator[enforcement_pb2.FollowRequest], inbox: deque[FromGuard], news: asyncio.Event) -> None:
-    try:
-        async for request in requests:
-            inbox.append(from_request(request))
-            news.set()
-    finally:
-        news.set()

@@ -1,24 +1,21 @@
 """Receipts in answers: how far the change that a call has made is enforced, waited for as long as the caller can."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import enforcement_pb2
-from consentry_authority.enforcement.barriers import Point, PointState, Receipt
+from consentry_authority.enforcement.barriers import Point, PointState, Receipt, point_name
 from consentry_authority.enforcing import Enforcing
 from consentry_authority.storage.store import Committed
 from consentry_core.clock import SECOND
-from consentry_core.encoding import base32
 from consentry_core.errors import InvalidArgument
 from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import from_duration, optional_timestamp, to_timestamp
 
 # What it takes to put an answer on its way. An answer that says PENDING is worth more than a call that failed after its commit.
 _BEFORE_THE_DEADLINE = 0.25
-_POINT_BYTES = 10
 
 _POINT_STATE = {
     PointState.PENDING: enforcement_pb2.EnforcementPointReceipt.STATE_PENDING,
@@ -85,6 +82,8 @@ def receipt_to_wire(receipt: Receipt) -> enforcement_pb2.Enforcement:
         commit_time=to_timestamp(receipt.commit_time),
         enforce_time=optional_timestamp(receipt.enforce_time),
         points=[_point_to_wire(point) for point in receipt.points],
+        point_count=receipt.point_count,
+        acknowledged_count=receipt.acknowledged_count,
     )
 
 
@@ -95,13 +94,3 @@ def _point_to_wire(point: Point) -> enforcement_pb2.EnforcementPointReceipt:
         state=_POINT_STATE[point.state],
         acknowledge_time=optional_timestamp(point.acknowledge_time),
     )
-
-
-def point_name(incarnation: str) -> str:
-    """The resource name of an enforcement point.
-
-    Told to whoever may see a receipt, so it is made of the incarnation's own name and does not tell that: a service that knew
-    another's could say hello with it, and acknowledge or leave in its place.
-    """
-    digest = hashlib.sha256(b"consentry enforcement point " + incarnation.encode()).digest()
-    return f"enforcementPoints/{base32(digest[:_POINT_BYTES])}"

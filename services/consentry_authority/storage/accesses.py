@@ -5,7 +5,7 @@ incarnation's last report and its end can be told; what lies between two reports
 whose each incarnation is, for as long as anything is known of it: no other service's token may speak for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,24 +16,35 @@ from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
 from consentry_core.clock import SECOND
-from consentry_core.database import upsert
+from consentry_core.database import insert_missing, upsert
 from consentry_core.errors import PermissionDenied
 from consentry_core.follow import LEASE_SECONDS
 from consentry_rule import CustomerId, DataClass, Instant
 
 # Longer than a lease is usable, whatever the clocks.
 _LEASE = (LEASE_SECONDS + 1) * SECOND
-_AT_ONCE = 500  # parameters of one statement
+_AT_ONCE = 500  # parameters of one statement, or rows of a few each
 _MOST_UNREPORTED = 1_000
+_MOST_GAPS = 20  # of one incarnation
+_ADDED = ("messages", "readings", "bytes", "refusals")
+_NUMBERS = (*_ADDED, "devices")
 _LARGEST = 2**63 - 1
 
 
-def claim(connection: sa.Connection, speaker: Speaker, now: Instant) -> None:
-    """A token speaks for an incarnation. PermissionDenied when that is another one's: it is whose token spoke first."""
+def anybody() -> None:
+    """Lets every new incarnation in."""
+
+
+def claim(connection: sa.Connection, speaker: Speaker, now: Instant, *, admit: Callable[[], None] = anybody) -> None:
+    """A token speaks for an incarnation. PermissionDenied when that is another one's: it is whose token spoke first.
+
+    `admit` is called for one that nobody has spoken for, and refuses it by raising.
+    """
     columns = t.access_points.c
     row = columns.incarnation == speaker.incarnation
     owner = connection.execute(sa.select(columns.token).where(row)).one_or_none()
     if owner is None:
+        admit()
         times = {"reported_until": now, "served_until": now}
         connection.execute(sa.insert(t.access_points).values(**asdict(speaker), **times, last_number=0, done=False))
     elif owner.token is None:
@@ -45,9 +56,9 @@ def claim(connection: sa.Connection, speaker: Speaker, now: Instant) -> None:
         )
 
 
-def may_serve(connection: sa.Connection, speaker: Speaker, now: Instant) -> None:
+def may_serve(connection: sa.Connection, speaker: Speaker, now: Instant, *, admit: Callable[[], None] = anybody) -> None:
     """A member is about to be granted a lease: it may serve, until that can no longer be usable. See `claim`."""
-    claim(connection, speaker, now)
+    claim(connection, speaker, now, admit=admit)
     row = t.access_points.c.incarnation == speaker.incarnation
     connection.execute(sa.update(t.access_points).where(row).values(served_until=Instant(now + _LEASE)))
 
@@ -58,26 +69,37 @@ def serves_no_more(connection: sa.Connection, incarnation: str, now: Instant) ->
     connection.execute(sa.update(t.access_points).where(row).values(served_until=now))
 
 
-def keep(connection: sa.Connection, report: AccessReport, token: str) -> bool:
-    """Count a report; whether it was not counted before. See `claim`."""
+def keep(connection: sa.Connection, report: AccessReport, token: str, *, admit: Callable[[], None] = anybody) -> int | None:
+    """Count a report: how many rows are new; None when it was counted before. See `claim`."""
     columns = t.access_points.c
     row = columns.incarnation == report.incarnation
-    claim(connection, Speaker(report.incarnation, report.service, token), report.start)
+    claim(connection, Speaker(report.incarnation, report.service, token), report.start, admit=admit)
     point = connection.execute(sa.select(t.access_points).where(row)).one()
     if report.number <= point.last_number:
-        return False
+        return None
     # A first report begins when its incarnation took its own first look at the time, a little after it had joined.
     if report.number > 1 and report.start > point.reported_until:
-        gap = {"incarnation": report.incarnation, "start_time": point.reported_until, "end_time": report.start}
-        connection.execute(sa.insert(t.access_gaps).values(service=report.service, **gap))
-    _count(connection, report)
-    reported_until = max(report.end, point.reported_until)
+        _leave_gap(connection, report, token, point.reported_until)
+    new = _count(connection, report)
+    reported_until = point.reported_until if report.more else max(report.end, point.reported_until)
     connection.execute(
         sa.update(t.access_points)
         .where(row)
         .values(last_number=report.number, reported_until=reported_until, done=point.done or report.last)
     )
-    return True
+    return new
+
+
+def _leave_gap(connection: sa.Connection, report: AccessReport, token: str, start: Instant) -> None:
+    """Nobody has spoken for the time before a report. Of one that leaves many such times, the last two become one."""
+    gaps = t.access_gaps.c
+    own = gaps.incarnation == report.incarnation
+    count, newest = connection.execute(sa.select(sa.func.count(), sa.func.max(gaps.start_time)).where(own)).one()
+    if count >= _MOST_GAPS:
+        connection.execute(sa.update(t.access_gaps).where(own, gaps.start_time == newest).values(end_time=report.start))
+        return
+    gap = {"incarnation": report.incarnation, "start_time": start, "end_time": report.start}
+    connection.execute(sa.insert(t.access_gaps).values(service=report.service, token=token, **gap))
 
 
 def page(
@@ -92,7 +114,7 @@ def page(
     """What was read of a customer by these keys (a key, a partner's prefix ending in `/`, or all), newest hour first."""
     columns = t.accesses.c
     # As floats: exact for all that can be read in an hour, and what a guard makes up is no error here.
-    sums = [sa.func.sum(sa.cast(columns[name], sa.Float)).label(name) for name in ("messages", "readings", "bytes", "refusals")]
+    sums = [sa.func.sum(sa.cast(columns[name], sa.Float)).label(name) for name in _ADDED]
     devices = sa.func.max(columns.devices).label("devices")
     query = sa.select(columns.hour, columns.key, columns.data_class, *sums, devices).where(columns.customer == customer)
     if keys.endswith("/"):
@@ -132,36 +154,61 @@ def _whole(total: float) -> int:
 def unreported(connection: sa.Connection, period: Period, now: Instant) -> Sequence[Unreported]:
     """The times that nobody has spoken for, newest first, as far as they overlap a period.
 
-    One that has said its last word has a lease for a moment more; if it goes on serving, that word was not its last.
+    One that has said its last word has a lease for a moment more; if it goes on serving, that word was not its last. Each
+    service has as many of these as any other, however many it makes: its older ones are told as one, which nobody's name is on.
     """
     points, gaps = t.access_points.c, t.access_gaps.c
     end = sa.case((points.served_until <= now, points.served_until), else_=None)
     over = points.done & (points.served_until <= points.reported_until + PATIENCE)
     silent = sa.select(
-        points.incarnation, points.service, points.reported_until.label("start_time"), end.label("end_time")
+        points.incarnation, points.service, points.token, points.reported_until.label("start_time"), end.label("end_time")
     ).where(~over, points.reported_until < sa.func.coalesce(end, now - PATIENCE))
-    lost = sa.select(gaps.incarnation, gaps.service, gaps.start_time, gaps.end_time)
+    lost = sa.select(gaps.incarnation, gaps.service, gaps.token, gaps.start_time, gaps.end_time)
     if period.start is not None:
         silent, lost = silent.where(points.served_until > period.start), lost.where(gaps.end_time > period.start)
     if period.end is not None:
         silent, lost = silent.where(points.reported_until < period.end), lost.where(gaps.start_time < period.end)
-    query = sa.union_all(silent, lost).order_by(sa.desc("start_time"), "incarnation").limit(_MOST_UNREPORTED)
-    return [
+    both = sa.union_all(silent, lost).subquery()
+    # Of a point from before tokens were written down the service's own word has to do.
+    whose = sa.func.coalesce(both.c.token, both.c.service)
+    services = connection.scalar(sa.select(sa.func.count(sa.distinct(whose))).select_from(both)) or 1
+    each = max(_MOST_UNREPORTED // services, 1)
+    place = sa.func.row_number().over(partition_by=whose, order_by=(both.c.start_time.desc(), both.c.incarnation))
+    ranked = sa.select(both, whose.label("whose"), place.label("place")).subquery()
+    one_by_one = sa.select(ranked).where(ranked.c.place < each)
+    told = [
         Unreported(row.incarnation, row.service, Instant(row.start_time), instant(row.end_time))
-        for row in connection.execute(query)
+        for row in connection.execute(one_by_one)
     ]
+    open_ends = sa.func.sum(sa.case((ranked.c.end_time.is_(None), 1), else_=0))
+    older = sa.select(
+        sa.func.count().label("points"),
+        sa.func.max(ranked.c.incarnation).label("incarnation"),
+        sa.func.max(ranked.c.service).label("service"),
+        sa.func.min(ranked.c.start_time).label("start_time"),
+        sa.case((open_ends > 0, None), else_=sa.func.max(ranked.c.end_time)).label("end_time"),
+    )
+    told += [
+        Unreported(row.incarnation if row.points == 1 else "", row.service, Instant(row.start_time), instant(row.end_time))
+        for row in connection.execute(older.where(ranked.c.place >= each).group_by(ranked.c.whose))
+    ]
+    return sorted(told, key=lambda each: (-each.start, each.incarnation))
 
 
-def forget_before(connection: sa.Connection, time: Instant) -> None:
-    """Let go of what is older."""
+def forget_before(connection: sa.Connection, time: Instant, now: Instant) -> None:
+    """Let go of what is older; and, sooner, of incarnations that said hello and were never heard of again."""
+    points = t.access_points.c
     connection.execute(sa.delete(t.accesses).where(t.accesses.c.hour <= time - HOUR))
     connection.execute(sa.delete(t.access_gaps).where(t.access_gaps.c.end_time < time))
-    connection.execute(sa.delete(t.access_points).where(t.access_points.c.served_until < time))
+    connection.execute(sa.delete(t.access_points).where(points.served_until < time))
+    unheard = (points.last_number == 0, points.served_until == points.reported_until, points.served_until < now - HOUR)
+    connection.execute(sa.delete(t.access_points).where(*unheard))
 
 
-def _count(connection: sa.Connection, report: AccessReport) -> None:
+def _count(connection: sa.Connection, report: AccessReport) -> int:
+    """How many rows are new."""
     known = _known(connection, sorted({count.customer for count in report.counts}))
-    rows: list[Mapping[str, Any]] = [
+    rows: list[dict[str, Any]] = [
         {
             "customer": count.customer,
             "hour": count.hour - count.hour % HOUR,
@@ -177,8 +224,11 @@ def _count(connection: sa.Connection, report: AccessReport) -> None:
         for count in report.counts
         if count.customer in known
     ]
-    if rows:
-        upsert(connection, t.accesses, rows, added=("messages", "readings", "bytes", "refusals"), largest=("devices",))
+    if not rows:
+        return 0
+    new = insert_missing(connection, t.accesses, [row | dict.fromkeys(_NUMBERS, 0) for row in rows])
+    upsert(connection, t.accesses, rows, added=_ADDED, largest=("devices",))
+    return new
 
 
 def _known(connection: sa.Connection, customers: Sequence[CustomerId]) -> set[CustomerId]:

@@ -1,11 +1,12 @@
 """Members and receipts in the database. None of it is history: it draws no revision."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from consentry_authority.enforcement.barriers import Barrier, Member, Point, PointState, Receipt, Speaker
+from consentry_authority.enforcement.barriers import MOST_POINTS, Barrier, Member, Point, PointState, Receipt, Speaker
+from consentry_authority.enforcement.limits import MEMBERS_PER_TOKEN, too_many_members
 from consentry_authority.storage import accesses
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.rows import instant
@@ -13,25 +14,39 @@ from consentry_core.follow import Revision
 from consentry_rule import Instant
 
 _AT_ONCE = 500  # parameters of one statement
+_ROWS_AT_ONCE = 200  # likewise, of four each
 
 EVERYTHING: Final = ""
 """The subject of a change that may have taken anything away from anybody: of a restore."""
 
 
-def grant(connection: sa.Connection, speaker: Speaker, applied: Revision | None, now: Instant) -> None:
+def grant(
+    connection: sa.Connection,
+    speaker: Speaker,
+    applied: Revision | None,
+    now: Instant,
+    *,
+    most: int = MEMBERS_PER_TOKEN,
+    admit: Callable[[], None] = accesses.anybody,
+) -> None:
     """Count another lease of a member, and note what it has acknowledged. To be committed before the lease is made.
 
-    PermissionDenied when the incarnation is another token's: see `accesses.claim`.
+    PermissionDenied when the incarnation is another token's, and what `admit` raises: see `accesses.claim`. ResourceExhausted
+    when it would be one more than `most` of its token.
     """
-    row = t.members.c.incarnation == speaker.incarnation
-    applied_columns: dict[str, Any] = {}
+    accesses.may_serve(connection, speaker, now, admit=admit)
+    columns = t.members.c
+    new: dict[str, Any] = {"token": speaker.token}
     if applied is not None:
-        applied_columns = {"applied_epoch": applied.epoch, "applied_number": applied.number}
-    updated = connection.execute(sa.update(t.members).where(row).values(leases=t.members.c.leases + 1, **applied_columns))
+        new |= {"applied_epoch": applied.epoch, "applied_number": applied.number}
+    row = columns.incarnation == speaker.incarnation
+    updated = connection.execute(sa.update(t.members).where(row).values(leases=columns.leases + 1, **new))
     if updated.rowcount == 0:
-        new = {"incarnation": speaker.incarnation, "service": speaker.service, "join_time": now, "leases": 1}
-        connection.execute(sa.insert(t.members).values(**new, **applied_columns))
-    accesses.may_serve(connection, speaker, now)
+        standing = connection.scalar(sa.select(sa.func.count()).select_from(t.members).where(columns.token == speaker.token))
+        if standing is not None and standing >= most:
+            raise too_many_members(most)
+        new |= {"incarnation": speaker.incarnation, "service": speaker.service, "join_time": now, "leases": 1}
+        connection.execute(sa.insert(t.members).values(new))
 
 
 def leave(connection: sa.Connection, incarnation: str, now: Instant) -> None:
@@ -40,19 +55,21 @@ def leave(connection: sa.Connection, incarnation: str, now: Instant) -> None:
     connection.execute(sa.delete(t.members).where(t.members.c.incarnation == incarnation))
 
 
-def expire(connection: sa.Connection, expired: Iterable[Member]) -> None:
-    """Drop members that were granted nothing since their leases were counted: none of those is usable any more.
+def expire(connection: sa.Connection, expired: Sequence[Member]) -> int:
+    """Drop members that were granted nothing since their leases were counted: none of those is usable any more. How many.
 
     One that was dropped and came back counts from 1 again; by when it joined it is told from what it was.
     """
-    columns = t.members.c
-    for member in expired:
-        row = (
-            columns.incarnation == member.incarnation,
-            columns.join_time == member.join_time,
-            columns.leases == member.leases,
+    columns, dropped = t.members.c, 0
+    as_read = sa.tuple_(columns.incarnation, columns.join_time, columns.leases)
+    for start in range(0, len(expired), _ROWS_AT_ONCE):
+        piece = expired[start : start + _ROWS_AT_ONCE]
+        rows = (
+            columns.incarnation.in_([member.incarnation for member in piece]),
+            as_read.in_([(member.incarnation, member.join_time, member.leases) for member in piece]),
         )
-        connection.execute(sa.delete(t.members).where(*row))
+        dropped += connection.execute(sa.delete(t.members).where(*rows)).rowcount
+    return dropped
 
 
 def members(connection: sa.Connection) -> Sequence[Member]:
@@ -83,9 +100,14 @@ def open_receipt(
 def close_receipts(connection: sa.Connection, barriers: Iterable[Barrier]) -> None:
     """Changes have been enforced: keep when, and what each enforcement point did."""
     for barrier in barriers:
-        number = barrier.revision.number
+        number, receipt = barrier.revision.number, barrier.receipt()
         row = (t.receipts.c.number == number, t.receipts.c.enforce_time.is_(None))
-        if connection.execute(sa.update(t.receipts).where(*row).values(enforce_time=barrier.enforce_time)).rowcount == 0:
+        enforced = {
+            "enforce_time": receipt.enforce_time,
+            "point_count": receipt.point_count,
+            "acknowledged_count": receipt.acknowledged_count,
+        }
+        if connection.execute(sa.update(t.receipts).where(*row).values(enforced)).rowcount == 0:
             continue  # another replica waited too, and was first
         points = [
             {
@@ -95,7 +117,7 @@ def close_receipts(connection: sa.Connection, barriers: Iterable[Barrier]) -> No
                 "state": point.state.value,
                 "acknowledge_time": point.acknowledge_time,
             }
-            for point in barrier.points.values()
+            for point in receipt.points
         ]
         if points:
             connection.execute(sa.insert(t.receipt_points), points)
@@ -106,25 +128,49 @@ def receipt(connection: sa.Connection, revision: Revision) -> tuple[Receipt, str
     return receipts(connection, revision.epoch, [revision.number]).get(revision.number)
 
 
-def receipts(connection: sa.Connection, epoch: str, numbers: Sequence[int]) -> dict[int, tuple[Receipt, str]]:
-    """The receipts of those of these changes (at most a page of them) that took something away; see `receipt`."""
+def receipts(
+    connection: sa.Connection, epoch: str, numbers: Sequence[int], *, most_points: int = MOST_POINTS
+) -> dict[int, tuple[Receipt, str]]:
+    """The receipts of those of these changes (at most a page of them) that took something away; see `receipt`.
+
+    Each with at most `most_points` points: there are receipts from before they were bounded when they are written.
+    """
+    points = _points(connection, numbers, most_points)
+    counts = {row.number: row for row in connection.execute(_COUNTED.where(t.receipt_points.c.number.in_(numbers)))}
+    found = {}
+    for row in connection.execute(sa.select(t.receipts).where(t.receipts.c.number.in_(numbers))):
+        counted = counts.get(row.number) if row.point_count is None else row
+        receipt = Receipt(
+            Revision(epoch, row.number),
+            Instant(row.commit_time),
+            instant(row.enforce_time),
+            tuple(points.get(row.number, ())),
+            0 if counted is None else counted.point_count,
+            0 if counted is None else counted.acknowledged_count,
+        )
+        found[row.number] = receipt, row.organization
+    return found
+
+
+_ACKNOWLEDGED = t.receipt_points.c.state == PointState.ACKNOWLEDGED.value
+_COUNTED = sa.select(
+    t.receipt_points.c.number,
+    sa.func.count().label("point_count"),
+    sa.func.sum(sa.case((_ACKNOWLEDGED, 1), else_=0)).label("acknowledged_count"),
+).group_by(t.receipt_points.c.number)
+
+
+def _points(connection: sa.Connection, numbers: Sequence[int], most: int) -> dict[int, list[Point]]:
+    """Those that did not acknowledge first."""
+    columns = t.receipt_points.c
+    first = sa.case((_ACKNOWLEDGED, 1), else_=0)
+    place = sa.func.row_number().over(partition_by=columns.number, order_by=(first, columns.incarnation)).label("place")
+    ranked = sa.select(t.receipt_points, place).where(columns.number.in_(numbers)).subquery()
     points: dict[int, list[Point]] = {}
-    query = sa.select(t.receipt_points).where(t.receipt_points.c.number.in_(numbers))
-    for row in connection.execute(query.order_by(t.receipt_points.c.incarnation)):
+    for row in connection.execute(sa.select(ranked).where(ranked.c.place <= most).order_by(ranked.c.number, ranked.c.place)):
         point = Point(row.incarnation, row.service, PointState(row.state), instant(row.acknowledge_time))
         points.setdefault(row.number, []).append(point)
-    return {
-        row.number: (
-            Receipt(
-                Revision(epoch, row.number),
-                Instant(row.commit_time),
-                instant(row.enforce_time),
-                tuple(points.get(row.number, ())),
-            ),
-            row.organization,
-        )
-        for row in connection.execute(sa.select(t.receipts).where(t.receipts.c.number.in_(numbers)))
-    }
+    return points
 
 
 def last_number(connection: sa.Connection, subjects: Sequence[str], *, until: int | None = None) -> int | None:

@@ -44,6 +44,8 @@ class Committed(Generic[_T]):
     commit_time: Instant
     changed: bool
     narrowing: bool = False
+    subjects: tuple[str, ...] = ()
+    """The credentials and standings that it has touched, if it changed something."""
 
 
 class SqlTransaction:
@@ -152,7 +154,9 @@ class Store:
             commit_time = transaction.facts.commit_time_of(place.number) or transaction.now
             narrowing = number is not None and enforcement.receipt(connection, place) is not None
             return Committed(value, place, commit_time, changed=False, narrowing=narrowing)
-        return Committed(value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing)
+        return Committed(
+            value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing, subjects=recorded.subjects
+        )
 
     async def read(self, question: Callable[[ports.View], _T]) -> _T:
         """The answer to a question, all of it from one snapshot."""
@@ -160,9 +164,12 @@ class Store:
             lambda connection: question(SqlTransaction(connection, self._clock.now())), lane=self._asking()
         )
 
-    async def write_aside(self, change: Callable[[sa.Connection], _T], *, urgent: bool = False) -> _T:
-        """Write what is no part of the history. `urgent`: leases and receipts, before everything that waits."""
-        return await self._database.write(change, urgent=urgent)
+    async def write_aside(self, change: Callable[[sa.Connection], _T], *, urgent: bool = False, lane: str | None = None) -> _T:
+        """Write what is no part of the history. `urgent`: leases and receipts, before most of what waits (`Turns`).
+
+        `lane`: whose turn it takes; without it, that of who asks now.
+        """
+        return await self._database.write(change, urgent=urgent, lane=self._asking() if lane is None else lane)
 
     async def read_aside(self, question: Callable[[sa.Connection], _T]) -> _T:
         """Read what is no part of the history."""

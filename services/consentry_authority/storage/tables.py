@@ -170,6 +170,7 @@ members = sa.Table(
     sa.Column("leases", sa.BigInteger, nullable=False),
     sa.Column("applied_epoch", sa.Text),  # NULL: has acknowledged nothing yet
     sa.Column("applied_number", sa.BigInteger),
+    sa.Column("token", sa.Text),  # whose it is; NULL: not known yet
 )
 
 # One for every change that took access away, written with the change; how it was enforced is written when it was.
@@ -180,6 +181,8 @@ receipts = sa.Table(
     sa.Column("commit_time", sa.BigInteger, nullable=False),
     sa.Column("organization", sa.Text, nullable=False),  # whose credential it was done with
     sa.Column("enforce_time", sa.BigInteger),  # NULL: pending
+    sa.Column("point_count", sa.BigInteger),  # of enforcement points there were; NULL: as many as `receipt_points` has
+    sa.Column("acknowledged_count", sa.BigInteger),  # likewise, of those that acknowledged
 )
 
 receipt_subjects = sa.Table(
@@ -199,6 +202,7 @@ field_numbers = sa.Table(
     sa.Column("number", sa.BigInteger, nullable=False),
 )
 
+# What enforcement points did about a change: at most so many of each (`barriers.MOST_POINTS`).
 receipt_points = sa.Table(
     "receipt_points",
     metadata,
@@ -284,6 +288,7 @@ access_gaps = sa.Table(
     sa.Column("start_time", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("end_time", sa.BigInteger, nullable=False),
     sa.Column("service", sa.Text, nullable=False),
+    sa.Column("token", sa.Text),  # whose it is; NULL: not known
 )
 
 # What came of requests that had an id, so that one that is sent twice is carried out once.

@@ -178,6 +178,9 @@ class Authority:
                     self._disowned()
                 else:
                     _complain(error)
+                if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    # It says when there may be room again: asking before would only cost both.
+                    backoff = max(backoff, retry_after(error) or _LONGEST_BACKOFF)
             except FellSilent:
                 _log.warning("the authority has not answered a renewal for %g s; connecting anew", self._patience)
                 # An authority that is only slow is not helped by everybody who asks for everything again.
@@ -190,7 +193,7 @@ class Authority:
                 self._follower.disconnected()
             # Jitter, or all guards come back in the instant in which the authority does.
             await asyncio.sleep(backoff * _random.uniform(0.5, 1.5))  # noqa: S311
-            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF)  # the next time
 
     async def _converse(self, channel: grpc.aio.Channel) -> None:
         follow = enforcement_pb2_grpc.EnforcementServiceStub(channel).Follow

@@ -21,6 +21,7 @@ def report_to_wire(report: Report) -> enforcement_pb2.ReportAccessesRequest:
         counts=map(_count_to_wire, report.counts),
         last=report.last,
         refused_calls=map(_refused_call_to_wire, report.refused.calls),
+        more=report.more,
         left_out=[enforcement_pb2.LeftOut(reason=reason, count=count) for reason, count in report.refused.left_out],
     )
 

@@ -89,10 +89,16 @@ class Enforcement(_message.Message):
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
     ENFORCE_TIME_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
+    POINT_COUNT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """The change's position in the authority's history, as text."""
     state: Global___Enforcement.State.ValueType
     """How far it is."""
+    point_count: _builtins.int
+    """How many there were."""
+    acknowledged_count: _builtins.int
+    """How many of those have acknowledged it."""
     @_builtins.property
     def commit_time(self) -> _timestamp_pb2.Timestamp:
         """When the change was committed."""
@@ -103,7 +109,9 @@ class Enforcement(_message.Message):
 
     @_builtins.property
     def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnforcementPointReceipt]:
-        """The enforcement points there were when the change was committed. Empty for a change that took nothing away."""
+        """The enforcement points there were when the change was committed, those that did not acknowledge it first: at most 100 of them, and
+        in lists (`ListConsentEvents`) at most 500 over a page. Empty for a change that took nothing away.
+        """
 
     def __init__(
         self,
@@ -113,10 +121,12 @@ class Enforcement(_message.Message):
         commit_time: _timestamp_pb2.Timestamp | None = ...,
         enforce_time: _timestamp_pb2.Timestamp | None = ...,
         points: _abc.Iterable[Global___EnforcementPointReceipt] | None = ...,
+        point_count: _builtins.int = ...,
+        acknowledged_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "enforce_time", b"enforce_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "enforce_time", b"enforce_time", "points", b"points", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_count", b"acknowledged_count", "commit_time", b"commit_time", "enforce_time", b"enforce_time", "point_count", b"point_count", "points", b"points", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,7 +230,7 @@ class EnforcementPoint(_message.Message):
 
     @_builtins.property
     def owed_revisions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The changes that wait for its acknowledgement, as text."""
+        """The changes that wait for its acknowledgement, as text: the oldest, at most 20."""
 
     def __init__(
         self,
@@ -274,7 +284,7 @@ class AccessCount(_message.Message):
     """Requests for what the key may not read."""
     @_builtins.property
     def hour(self) -> _timestamp_pb2.Timestamp:
-        """Some moment in that hour, by the authority's clock. Required."""
+        """Some moment in that hour, by the authority's clock. Required. An hour of the time that the report is about."""
 
     def __init__(
         self,
@@ -386,6 +396,7 @@ class ReportAccessesRequest(_message.Message):
     LAST_FIELD_NUMBER: _builtins.int
     REFUSED_CALLS_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.str
     """As in `FollowRequest.Hello`. Required."""
     service: _builtins.str
@@ -394,17 +405,19 @@ class ReportAccessesRequest(_message.Message):
     """Counts up from 1 within the incarnation."""
     last: _builtins.bool
     """Whether nothing has been handed out since, and never will be by this incarnation."""
+    more: _builtins.bool
+    """Whether more was handed out in the same time, which the reports under the next numbers tell of: only the last of them speaks for it."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it speaks, by the authority's clock as the guard knows it. Required."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when. Required."""
+        """Until when. Required. At most 31 days after `start_time`, and not to come."""
 
     @_builtins.property
     def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessCount]:
-        """What was handed out in that time. At most 10000."""
+        """What was handed out in that time. At most 1000; see `more`."""
 
     @_builtins.property
     def refused_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedCall]:
@@ -429,10 +442,11 @@ class ReportAccessesRequest(_message.Message):
         last: _builtins.bool = ...,
         refused_calls: _abc.Iterable[Global___RefusedCall] | None = ...,
         left_out: _abc.Iterable[Global___LeftOut] | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "incarnation", b"incarnation", "last", b"last", "left_out", b"left_out", "number", b"number", "refused_calls", b"refused_calls", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "incarnation", b"incarnation", "last", b"last", "left_out", b"left_out", "more", b"more", "number", b"number", "refused_calls", b"refused_calls", "service", b"service", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -638,7 +652,7 @@ class FollowRequest(_message.Message):
         incarnation: _builtins.str
         """A random name of this run of this process, drawn after any fork: 16 to 100 characters. It is the token's that says it first:
         PERMISSION_DENIED (NOT_YOUR_INCARNATION), and the end of the stream, with any other token, from then on and after a restart. To
-        be kept: who knows it, and has that token, can speak for it.
+        be kept: who knows it, and has that token, can speak for it. A stream that is opened later ends the one before.
         """
         service: _builtins.str
         """Which service this is, for operators to read. At most 100 characters."""
@@ -656,7 +670,9 @@ class FollowRequest(_message.Message):
 
     @_typing.final
     class Renewal(_message.Message):
-        """Renewal asks for a lease."""
+        """Renewal asks for a lease. Four are granted in what one lease lasts, at most: one that comes sooner waits, and if another comes
+        meanwhile that one is granted in its place.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 

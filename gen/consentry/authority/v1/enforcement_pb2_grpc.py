@@ -78,7 +78,10 @@ class EnforcementServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Follow(self, request_iterator, context):
-        """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve.
+        """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
+        (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
+        an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
+        RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +101,8 @@ class EnforcementServiceServicer(object):
         PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
         limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
         guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
-        log.
+        log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 5,000 counts a second, of which 25 for each
+        report, and 200,000 rows an hour that were not there. To be sent again, added up with what came meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,11 @@ class EnforcementServiceStub:
     key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _grpc.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]
-    """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
+    """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
+    (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
+    an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
+    RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
+    """
     GetEnforcement: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]
     """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
     organisation that made the change, and by operators.
@@ -52,7 +56,8 @@ class EnforcementServiceStub:
     PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
     limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
     guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
-    log.
+    log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 5,000 counts a second, of which 25 for each
+    report, and 200,000 rows an hour that were not there. To be sent again, added up with what came meanwhile.
     """
     ListEnforcementPoints: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
@@ -70,7 +75,11 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _aio.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]  # type: ignore[assignment]
-    """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
+    """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
+    (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
+    an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
+    RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
+    """
     GetEnforcement: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]  # type: ignore[assignment]
     """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
     organisation that made the change, and by operators.
@@ -81,7 +90,8 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
     limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
     guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
-    log.
+    log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 5,000 counts a second, of which 25 for each
+    report, and 200,000 rows an hour that were not there. To be sent again, added up with what came meanwhile.
     """
     ListEnforcementPoints: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]  # type: ignore[assignment]
     """ListEnforcementPoints tells operators who serves guarded data, how old its lease is, and what it has yet to acknowledge."""
@@ -108,7 +118,11 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_enforcement_pb2.FollowRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_enforcement_pb2.FollowResponse], _abc.AsyncIterator[_enforcement_pb2.FollowResponse]]:
-        """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
+        """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
+        (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
+        an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
+        RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
+        """
 
     @_abc_1.abstractmethod
     def GetEnforcement(
@@ -131,7 +145,8 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
         limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
         guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
-        log.
+        log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 5,000 counts a second, of which 25 for each
+        report, and 200,000 rows an hour that were not there. To be sent again, added up with what came meanwhile.
         """
 
     @_abc_1.abstractmethod

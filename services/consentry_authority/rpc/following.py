@@ -1,0 +1,253 @@
+"""`Follow` streams: what a guard says is taken in small steps, and what it is told is read and said in small pieces.
+
+What one stream costs others is bounded, whatever its guard says:
+
+1. It is read no faster than it is taken: with a few messages waiting, or many snapshots owed, reading stops.
+2. The streams of one token take what was said to them one after the other, a message at a time; between any two of them the
+   event loop looks after everybody else.
+3. What is read for them takes turns, with one thread for a token at a time; what is written for them is written together.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+from weakref import WeakValueDictionary
+
+from consentry.authority.v1 import enforcement_pb2
+from consentry_authority.commands.actor import Actor
+from consentry_authority.commands.live import require_usable, usable_credential
+from consentry_authority.commands.ports import View
+from consentry_authority.commands.reach import within_reach
+from consentry_authority.enforcement.barriers import Speaker
+from consentry_authority.enforcement.following import Following
+from consentry_authority.enforcement.news import News
+from consentry_authority.enforcement.proving import Proved, Prover
+from consentry_authority.enforcing import Enforcing
+from consentry_authority.last_uses import LastUses
+from consentry_authority.rpc.gate import calling
+from consentry_authority.storage.store import Store
+from consentry_core.clock import Clock
+from consentry_core.encoding import RandomBytes
+from consentry_core.errors import InvalidArgument, Unavailable
+from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Lease, Uses
+from consentry_core.rpc.follow_wire import from_request, to_response
+from consentry_core.rpc.open_call import current_call
+from consentry_rule import Key, Secret, Token
+
+_INBOX: Final = 4  # messages
+_LONGEST_MESSAGE: Final = 256 * 1024  # bytes
+
+
+class Streams:
+    """All of them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        news: News,
+        enforcing: Enforcing,
+        last_uses: LastUses,
+        clock: Clock,
+        prover: Prover,
+        random: RandomBytes,
+    ) -> None:
+        self.store = store
+        self.news = news
+        self.enforcing = enforcing
+        self.last_uses = last_uses
+        self.clock = clock
+        self.prover = prover
+        self._clock_name = int.from_bytes(random(8)) | 1  # 0 is none
+        self._taking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def taking(self, token: str) -> asyncio.Lock:
+        """Whoever holds it takes a message that was said to one of the token's streams."""
+        lock = self._taking.get(token)
+        if lock is None:
+            lock = self._taking[token] = asyncio.Lock()
+        return lock
+
+    def dated(self, said: FromAuthority) -> FromAuthority:
+        """A lease says what time it is when it goes out. The boot clock comes first: an end may come early, and never late."""
+        if not isinstance(said, Lease):
+            return said
+        boot = self.clock.boot()
+        return replace(said, authority_time=self.clock.now(), authority_boot=boot, authority_clock=self._clock_name)
+
+    async def follow(
+        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Token
+    ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
+        """Answer one that is opened with this token. ResourceExhausted when it has too many."""
+        fleets, name = self.enforcing.fleets, calling().credential
+        fleets.open_stream(name)
+        with contextlib.ExitStack() as closing:
+            closing.callback(fleets.close_stream, name)
+            news = closing.enter_context(self.news.listening())
+            async with contextlib.aclosing(_Stream(self, calling(), token, news, closing).answer(requests)) as answers:
+                async for said in answers:
+                    yield said
+
+
+class _Stream:
+    """One of them."""
+
+    def __init__(
+        self, streams: Streams, caller: Actor, token: Token, news: asyncio.Event, closing: contextlib.ExitStack
+    ) -> None:
+        self._streams = streams
+        self._caller = caller
+        self._token: Key | Token = token
+        self._secret: Secret | None = None
+        self._news = news
+        self._closing = closing
+        self._following = Following(partial(within_reach, token))
+        self._proved = Proved(streams.prover, caller.credential, token)
+        self._inbox: asyncio.Queue[enforcement_pb2.FollowRequest] = asyncio.Queue(_INBOX)
+        self._taking = streams.taking(caller.credential)
+        self._counted = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._call = current_call.get()
+        closing.callback(self._let_go)
+
+    async def answer(
+        self, requests: AsyncIterator[enforcement_pb2.FollowRequest]
+    ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
+        """Until the guard has said all that it had to say, and has been answered."""
+        listening = asyncio.create_task(_listen(requests, self._inbox, self._news))
+        following, news = self._following, self._news
+        try:
+            while True:
+                await news.wait()
+                news.clear()
+                over = listening.done()
+                # Taken in between turns only: a turn runs in a thread of its own.
+                await self._take_some()
+                if following.gone:
+                    return
+                if following.hello is not None:
+                    for said in await self._turn(Speaker(following.hello.incarnation, following.hello.service, self._name)):
+                        yield to_response(self._streams.dated(said))
+                if following.owes or not self._inbox.empty():
+                    news.set()
+                elif over:
+                    listening.result()
+                    return
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await listening
+
+    @property
+    def _name(self) -> str:
+        return self._caller.credential
+
+    async def _take_some(self) -> None:
+        """Take what was said, as far as it has room and its token's other streams have had their turns."""
+        for _ in range(_INBOX):
+            if self._inbox.empty() or self._following.gone or self._following.full:
+                return
+            async with self._taking:
+                message = from_request(self._inbox.get_nowait())
+                self._following.received(message)
+                self._proved.received(message)  # before a turn answers it
+                self._count()
+            await self._taken(message)
+
+    def _count(self) -> None:
+        """What it follows counts for its token."""
+        more = len(self._following) - self._counted
+        if more:
+            self._streams.enforcing.fleets.follow(self._name, more)
+            self._counted += more
+
+    async def _taken(self, message: FromGuard) -> None:
+        """Let the barriers know what a guard said."""
+        assert self._following.hello is not None  # noqa: S101 - nothing else is taken before it
+        enforcing, hello = self._streams.enforcing, self._following.hello
+        speaker = Speaker(hello.incarnation, hello.service, self._name)
+        match message:
+            case Hello():
+                self._closing.callback(await enforcing.connected(speaker, self._replaced))
+            case Acknowledgement():
+                enforcing.acknowledged(speaker.incarnation, message.revision)
+            case Farewell():
+                await enforcing.left(speaker)
+            case Uses():
+                self._streams.last_uses.told(message.uses, self._streams.clock.now())
+            case _:
+                pass
+
+    async def _turn(self, speaker: Speaker) -> Sequence[FromAuthority]:
+        """What is to be said now."""
+        following = self._following
+        wait = self._streams.enforcing.lease_wait(speaker.incarnation) if following.asks_for_a_lease else 0.0
+        if wait:
+            self._wake_in(wait)
+        grant = following.asks_for_a_lease and not wait
+        if not grant and not following.owes_snapshots:
+            passed = self._passed()
+            if passed is not None:
+                return passed
+        if grant:
+            # The member's row first, then the head that the lease names: whoever commits in between finds it.
+            await self._streams.enforcing.granting(speaker)
+        return await self._streams.store.read(partial(self._read, grant=grant))
+
+    def _passed(self) -> Sequence[FromAuthority] | None:
+        """What is to be said of commits that do not concern it; None when it has to be read what is."""
+        told = self._following.told
+        since = None if told is None else self._streams.news.since(told)
+        if since is None or self._secret is None or self._name in since.subjects or self._following.concerned(since.subjects):
+            return None
+        # Of the token nothing has changed; but its end may have come.
+        require_usable(self._token, self._secret, self._caller.address, self._streams.clock.now())
+        return self._following.passed(since.head)
+
+    def _read(self, view: View, *, grant: bool) -> Sequence[FromAuthority]:
+        # The service's own token is a grant too: a deleted one follows nothing any more.
+        caller = self._caller
+        self._token, self._secret = usable_credential(
+            view.facts.credential(caller.credential), caller.secret_id, caller.address, view.now
+        )
+        return list(self._following.turn(view, grant=grant))
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._news.set)
+
+    def _replaced(self) -> None:
+        self._call.end(Unavailable("this incarnation has opened another stream, which goes on", reason="FOLLOWED_ANEW"))
+
+    def _let_go(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._streams.enforcing.fleets.follow(self._name, -self._counted)
+
+
+async def _listen(
+    requests: AsyncIterator[enforcement_pb2.FollowRequest],
+    inbox: asyncio.Queue[enforcement_pb2.FollowRequest],
+    news: asyncio.Event,
+) -> None:
+    """Read what a guard says, for as long as there is room for it."""
+    try:
+        async for request in requests:
+            _require_small(request)
+            await inbox.put(request)
+            news.set()
+    finally:
+        news.set()
+
+
+def _require_small(request: enforcement_pb2.FollowRequest) -> None:
+    """InvalidArgument for a message that is too large to be taken in one step."""
+    said = (request.interest.names, request.forget.names, request.uses.uses, request.proofs.proofs)
+    if any(len(names) > NAMES_AT_ONCE for names in said):
+        raise InvalidArgument("message", f"must hold at most {NAMES_AT_ONCE}; say the rest in the next one", reason="TOO_MANY")
+    if request.ByteSize() > _LONGEST_MESSAGE:
+        raise InvalidArgument("message", f"must have at most {_LONGEST_MESSAGE} bytes", reason="MESSAGE_TOO_LARGE")
