@@ -10,10 +10,10 @@ from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.access_log import AccessLog
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
-from consentry_authority.commands.live import usable_credential
+from consentry_authority.commands.live import live_credential, usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
-from consentry_authority.current import CurrentFacts, UntilCommit
+from consentry_authority.current import CurrentFacts, UntilTouched
 from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
@@ -59,8 +59,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     ) -> None:
         self._prover = prover
         self._current = current
-        self._verified: UntilCommit[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_commit()
-        """By service and secret."""
+        self._verified: UntilTouched[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_touched()
+        """By service and secret. It tells the head, so it follows from the whole state."""
         self._last_uses = last_uses
         self._clock = clock
         self._page_tokens = page_tokens
@@ -90,13 +90,16 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
 
     async def _verify(self, service: str, identity: Identity) -> enforcement_pb2.VerifyCredentialResponse:
         """What the service is told of an identity that was proved. It follows from the database's state alone."""
+        # Before the facts: decided by is then what is at least as new as what is told.
+        head = await self._current.head()
         facts = await self._current.credential(identity.credential)
-        if facts is None or not within_reach(await self._token(service), facts):
-            raise invalid("deleted" if facts is None else f"{identity.credential} is not for {service}")
+        if facts is not None and not within_reach(await self._token(service), facts):
+            raise invalid(f"{identity.credential} is not for {service}")
+        live_credential(facts, identity.secret_id)  # remembered is whose it was, also when it has been killed since
         return enforcement_pb2.VerifyCredentialResponse(
             credential=identity.credential,
             secret_id=identity.secret_id,
-            revision=revision_to_wire(await self._current.head()),
+            revision=revision_to_wire(head),
             proof=self._prover.prove(service, identity.credential),
         )
 

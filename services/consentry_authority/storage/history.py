@@ -57,6 +57,7 @@ class Recorded:
     number: int
     commit_time: Instant
     narrowing: bool
+    subjects: frozenset[str] = frozenset()
 
 
 Differences: TypeAlias = Mapping[str, tuple[Description | None, Description | None]]
@@ -149,7 +150,7 @@ def record(
     _mark_rehearsals(connection, touched, number)
     _mark_lists(connection, touched, after, number)
     _mark_fields(connection, differences, number)
-    return Recorded(number, commit_time, bool(narrowed))
+    return Recorded(number, commit_time, bool(narrowed), frozenset(subjects))
 
 
 def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:

@@ -35,7 +35,8 @@ class Committed(Generic[_T]):
     """What a use case returned, and its place in the history.
 
     For one that changed nothing (`changed` False): the place of the change that has brought about what was wanted; without such
-    a change, the head. `narrowing`: that change took access away, and is to be enforced, or has been.
+    a change, the head. `narrowing`: that change took access away, and is to be enforced, or has been. `subjects`: the names
+    of everything that was touched.
     """
 
     value: _T
@@ -43,6 +44,7 @@ class Committed(Generic[_T]):
     commit_time: Instant
     changed: bool
     narrowing: bool = False
+    subjects: frozenset[str] = frozenset()
 
 
 class SqlTransaction:
@@ -104,7 +106,7 @@ class Store:
 
     async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
         committed = await self._database.write(
-            lambda connection: self._run(connection, use_case, origin, wanted), lane=self._asking()
+            lambda connection: self._run(connection, use_case, origin, wanted), lane=self.lane
         )
         if committed.changed:
             for listener in self._listeners:
@@ -137,13 +139,21 @@ class Store:
             commit_time = transaction.facts.commit_time_of(place.number) or transaction.now
             narrowing = number is not None and enforcement.receipt(connection, place) is not None
             return Committed(value, place, commit_time, changed=False, narrowing=narrowing)
-        return Committed(value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing)
-
-    async def read(self, question: Callable[[ports.View], _T]) -> _T:
-        """The answer to a question, all of it from one snapshot."""
-        return await self._database.read(
-            lambda connection: question(SqlTransaction(connection, self._clock.now())), lane=self._asking()
+        return Committed(
+            value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing, subjects=recorded.subjects
         )
+
+    async def read(self, question: Callable[[ports.View], _T], *, lane: str | None = None) -> _T:
+        """The answer to a question, all of it from one snapshot. `lane`: in whose turn, if not in that of who asks now."""
+        return await self._database.read(
+            lambda connection: question(SqlTransaction(connection, self._clock.now())),
+            lane=self.lane if lane is None else lane,
+        )
+
+    @property
+    def lane(self) -> str:
+        """In whose turn whoever asks now is served; empty when nobody has been let in yet."""
+        return self._asking()
 
     async def write_aside(self, change: Callable[[sa.Connection], _T], *, urgent: bool = False) -> _T:
         """Write what is no part of the history. `urgent`: leases and receipts, before everything that waits."""
@@ -151,7 +161,7 @@ class Store:
 
     async def read_aside(self, question: Callable[[sa.Connection], _T]) -> _T:
         """Read what is no part of the history."""
-        return await self._database.read(question, lane=self._asking())
+        return await self._database.read(question, lane=self.lane)
 
     def on_commit(self, listener: Callable[["Committed[Any]"], None]) -> None:
         """Call `listener` with every change, on the event loop, after it was committed. It must not block."""

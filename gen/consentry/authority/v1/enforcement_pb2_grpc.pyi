@@ -37,7 +37,8 @@ class EnforcementServiceStub:
     def __new__(cls, channel: _aio.Channel) -> EnforcementServiceAsyncStub: ...
     VerifyCredential: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.VerifyCredentialRequest, _enforcement_pb2.VerifyCredentialResponse]
     """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+    time. UNAUTHENTICATED (SECRET_INVALID) for malformed, forged, unknown, deleted, killed and rotated out alike, however lately it was
+    verified; a suspended one, and one past its end, is verified: the facts say so. The same for what the asking service's token does not reach: a
     key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _grpc.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]
@@ -66,7 +67,8 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     VerifyCredential: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.VerifyCredentialRequest, _enforcement_pb2.VerifyCredentialResponse]  # type: ignore[assignment]
     """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+    time. UNAUTHENTICATED (SECRET_INVALID) for malformed, forged, unknown, deleted, killed and rotated out alike, however lately it was
+    verified; a suspended one, and one past its end, is verified: the facts say so. The same for what the asking service's token does not reach: a
     key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _aio.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]  # type: ignore[assignment]
@@ -98,7 +100,8 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_enforcement_pb2.VerifyCredentialResponse, _abc.Awaitable[_enforcement_pb2.VerifyCredentialResponse]]:
         """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-        time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+        time. UNAUTHENTICATED (SECRET_INVALID) for malformed, forged, unknown, deleted, killed and rotated out alike, however lately it was
+        verified; a suspended one, and one past its end, is verified: the facts say so. The same for what the asking service's token does not reach: a
         key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
         """
 
