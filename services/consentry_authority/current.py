@@ -48,7 +48,7 @@ class UntilTouched(Generic[_K, _V]):
         return self._answers.get(key)
 
     async def find(self, key: _K, look: Callable[[], Awaitable[_V]], *, subject: str = _EVERYTHING) -> _V:
-        """The answer: remembered, or what `look` finds, once for all who wait for it. `subject`: whose facts it follows from."""
+        """The answer: remembered, or what `look` finds, once for all who wait. `subject`: whose facts it follows from."""
         if key in self._answers:
             return self._answers[key]
         looking = self._looking.get(key)

@@ -1,4 +1,4 @@
-"""What every call asks of the database: looked up once for all who wait, in the turn of whose it is, until a commit touches it."""
+"""What every call asks of the database: looked up once for all who wait, until a commit touches it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -55,8 +55,7 @@ async def who(authority: RunningAuthority, secret: str) -> str:
 async def test_many_who_come_at_once_are_looked_up_once(authority: RunningAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
     admin = await authority.admin("customers/north")
     await who(authority, admin)
-    await authority.consent("north", "acme", data_classes=[1])  # others' changes, at the time
-    token = await authority.token(tokens_pb2.Token.ROLE_OPERATOR)
+        token = await authority.token(tokens_pb2.Token.ROLE_OPERATOR)
     with looked_up(monkeypatch) as names:
         await asyncio.gather(*(who(authority, token.secret) for _ in range(MANY)))
     assert names.count(token.token.name) <= 1 + MANY + 2, "WhoAmI itself reads its caller once a call"

@@ -191,9 +191,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         head = await self._store.read(lambda view: view.facts.head())
         found = await self._enforcing.receipt(revision) if revision.epoch == head.epoch else None
         if found is None:
-            # One answer for what is not there and for a change that took nothing away: neither has a receipt.
             if calling().operates:
-                raise NotFound("there is no change of this revision that took access away")
+                raise NotFound("there is no change of this revision, or it is kept no longer")
             raise not_yours()
         receipt, organization = found
         require_own(calling(), organization)

@@ -70,13 +70,13 @@ class SqlKeys:
         """See `ports.Keys.delete`."""
         self._touched.credential(key.name)
         self._connection.execute(sa.update(t.keys).where(_is(key.partner, key.id)).values(delete_time=self._now))
-        _kill_secrets(self._connection, key.name)
+        _kill_secrets(self._connection, key.name, self._now)
 
     def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
         """See `ports.Keys.rotate`. Counts the version up."""
         self._save_row(key)
         former = key.secrets[0] if key.secrets and until is not None else None
-        _kill_secrets(self._connection, key.name, spared=former.id if former else "")
+        _kill_secrets(self._connection, key.name, self._now, spared=former.id if former else "")
         if former is not None and until is not None:
             end = until if former.expire_time is None else min(until, former.expire_time)
             self._connection.execute(sa.update(t.secrets).where(t.secrets.c.id == former.id).values(expire_time=end))
@@ -152,7 +152,7 @@ class SqlTokens:
         """See `ports.Tokens.delete`."""
         self._touched.credential(token.name)
         self._connection.execute(sa.update(t.tokens).where(t.tokens.c.id == token.id).values(delete_time=self._now))
-        _kill_secrets(self._connection, token.name)
+        _kill_secrets(self._connection, token.name, self._now)
 
     def _read(self, query: sa.Select[Any]) -> list[TokenRecord]:
         tokens = [_token(row) for row in self._connection.execute(query)]
@@ -162,14 +162,14 @@ class SqlTokens:
         ]
 
 
-def kill_secret(connection: sa.Connection, touched: Touched, credential: str, secret_id: str) -> str | None:
+def kill_secret(connection: sa.Connection, touched: Touched, credential: str, secret_id: str, now: Instant) -> str | None:
     """See `ports.Transaction.kill_secret`. A key's version is counted up."""
     live = (t.secrets.c.id == secret_id, t.secrets.c.credential == credential, t.secrets.c.argon2_hash.is_not(None))
     hint: str | None = connection.scalar(sa.select(t.secrets.c.hint).where(*live))
     if hint is None:
         return None
     touched.credential(credential)
-    connection.execute(sa.update(t.secrets).where(*live).values(argon2_hash=None))
+    connection.execute(sa.update(t.secrets).where(*live).values(argon2_hash=None, kill_time=now))
     if names.KEY.matches(credential):
         partner, key = names.KEY.parse(credential, "credential")
         connection.execute(sa.update(t.keys).where(_is(PartnerId(partner), KeyId(key))).values(version=t.keys.c.version + 1))
@@ -210,10 +210,11 @@ def _add_secret(connection: sa.Connection, credential: str, secret: SecretRecord
     )
 
 
-def _kill_secrets(connection: sa.Connection, credential: str, *, spared: str = "") -> None:
+def _kill_secrets(connection: sa.Connection, credential: str, now: Instant, *, spared: str = "") -> None:
     """All of a credential's secrets but one."""
-    killed = (t.secrets.c.credential == credential, t.secrets.c.id != spared)
-    connection.execute(sa.update(t.secrets).where(*killed).values(argon2_hash=None))
+    columns = t.secrets.c
+    killed = (columns.credential == credential, columns.id != spared, columns.argon2_hash.is_not(None))
+    connection.execute(sa.update(t.secrets).where(*killed).values(argon2_hash=None, kill_time=now))
 
 
 @dataclass(slots=True)

@@ -101,6 +101,10 @@ class SqlFacts:
             )
         )
 
+    def exact_commit_time(self, number: int) -> Instant | None:
+        """When a change was committed; None for one that is not in the history any more."""
+        return instant(self._connection.scalar(sa.select(t.changes.c.commit_time).where(t.changes.c.number == number).limit(1)))
+
     def credential(self, name: str, *, numbered: bool = True) -> Key | Token | None:
         """See `ports.Facts.credential`. Not `numbered`: without the numbers of a key's list, which decide nothing."""
         if names.KEY.matches(name):

@@ -35,8 +35,8 @@ class Committed(Generic[_T]):
     """What a use case returned, and its place in the history.
 
     For one that changed nothing (`changed` False): the place of the change that has brought about what was wanted; without such
-    a change, the head. `narrowing`: that change took access away, and is to be enforced, or has been. `subjects`: the names
-    of everything that was touched.
+    a change, or a call that does not say what it wants, the head, which is somebody else's (`own` False). `narrowing`: that
+    change took access away, and is to be enforced, or has been. `subjects`: the names of everything that was touched.
     """
 
     value: _T
@@ -45,6 +45,7 @@ class Committed(Generic[_T]):
     changed: bool
     narrowing: bool = False
     subjects: frozenset[str] = frozenset()
+    own: bool = True
 
 
 class SqlTransaction:
@@ -67,7 +68,7 @@ class SqlTransaction:
 
     def kill_secret(self, credential: str, secret_id: str) -> str | None:
         """See `ports.Transaction.kill_secret`."""
-        return credentials.kill_secret(self._connection, self.touched, credential, secret_id)
+        return credentials.kill_secret(self._connection, self.touched, credential, secret_id, self.now)
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
         """See `ports.Transaction.rehash`."""
@@ -130,15 +131,18 @@ class Store:
         transaction = SqlTransaction(connection, self._clock.now())
         value = use_case(transaction)
         differences = transaction.touched.differences()
-        recorded = history.record(connection, transaction.touched, differences, self._clock, origin)
+        recorded = history.record(
+            connection, transaction.touched, differences, self._clock, origin, receipted=wanted is not None
+        )
         audit.append_changes(connection, self._audit_keys, differences, origin, recorded=recorded, now=transaction.now)
         head = transaction.facts.head()
         if recorded is None:
             number = None if wanted is None else number_of(connection, wanted)
             place = head if number is None else replace(head, number=number)
-            commit_time = transaction.facts.commit_time_of(place.number) or transaction.now
+            commit_time = transaction.facts.exact_commit_time(place.number)
             narrowing = number is not None and enforcement.receipt(connection, place) is not None
-            return Committed(value, place, commit_time, changed=False, narrowing=narrowing)
+            own = number is not None and (narrowing or commit_time is not None)
+            return Committed(value, place, commit_time or transaction.now, changed=False, narrowing=narrowing, own=own)
         return Committed(
             value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing, subjects=recorded.subjects
         )

@@ -135,6 +135,7 @@ secrets = sa.Table(
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
     sa.Column("checksum_key", sa.Text),  # its id; NULL: any of those that there are
+    sa.Column("kill_time", sa.BigInteger),  # NULL: lives, or died before this was written down
     sa.Column("last_use_time", sa.BigInteger),  # up to a minute late; no part of the history
     sa.Index(None, "credential"),
 )
@@ -157,6 +158,7 @@ changes = sa.Table(
     sa.Column("commit_time", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),  # the credential that it was done with
     sa.Column("method", sa.Text, nullable=False),
+    sa.Column("organization", sa.Text),  # that it was made for; NULL: nobody's, or not known
 )
 
 # The enforcement points that may hold a lease. `leases` counts what was granted; no time is kept that another machine would

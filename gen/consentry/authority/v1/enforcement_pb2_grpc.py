@@ -86,8 +86,9 @@ class EnforcementServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetEnforcement(self, request, context):
-        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-        organisation that made the change, and by operators.
+        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+        nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+        operators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,8 +44,9 @@ class EnforcementServiceStub:
     Follow: _grpc.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
     GetEnforcement: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]
-    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-    organisation that made the change, and by operators.
+    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+    nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+    operators.
     """
     ReportAccesses: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]
     """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
@@ -74,8 +75,9 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     Follow: _aio.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]  # type: ignore[assignment]
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve."""
     GetEnforcement: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]  # type: ignore[assignment]
-    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-    organisation that made the change, and by operators.
+    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+    nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+    operators.
     """
     ReportAccesses: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]  # type: ignore[assignment]
     """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
@@ -119,8 +121,9 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enforcement_pb2.GetEnforcementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enforcement_pb2.GetEnforcementResponse, _abc.Awaitable[_enforcement_pb2.GetEnforcementResponse]]:
-        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-        organisation that made the change, and by operators.
+        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+        nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+        operators.
         """
 
     @_abc_1.abstractmethod
