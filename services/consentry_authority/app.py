@@ -29,6 +29,8 @@ from consentry_authority.access_log import AccessLog
 from consentry_authority.audit_log import check_keys_fit, read_audit_keys
 from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
+from consentry_authority.coverage_watches import CoverageWatches
+from consentry_authority.coverage_work import CoverageWork
 from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Prover
@@ -113,7 +115,7 @@ async def start(
         store = Store(database, clock, audit_keys, asking=asking)
         shared_key = page_token_key(engine)
         opened.callback(store.close)
-        current = CurrentFacts(store)
+        current, work = CurrentFacts(store), CoverageWork(store)
         parts = _Parts(
             store=store,
             clock=clock,
@@ -128,6 +130,8 @@ async def start(
             last_uses=LastUses(store),
             current=current,
             quotas=KeyQuotas(current, clock, streams_per_key=settings.streams_per_key),
+            coverage_work=work,
+            coverage_watches=CoverageWatches(store, current, work, clock, most_customers=settings.watched_customers),
         )
         parts.last_uses.start()
         opened.push_async_callback(parts.last_uses.stop)
@@ -196,6 +200,8 @@ class _Parts:
     last_uses: LastUses
     current: CurrentFacts
     quotas: KeyQuotas
+    coverage_work: CoverageWork
+    coverage_watches: CoverageWatches
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -209,7 +215,14 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     )
     consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
     keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
-    coverage = CoverageServicer(store, news, pages, clock, parts.quotas)
+    coverage = CoverageServicer(
+        current=parts.current,
+        work=parts.coverage_work,
+        watches=parts.coverage_watches,
+        page_tokens=pages,
+        clock=clock,
+        quotas=parts.quotas,
+    )
     enforcement = EnforcementServicer(
         store=store,
         page_tokens=pages,

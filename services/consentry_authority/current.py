@@ -122,8 +122,8 @@ class CurrentFacts:
     async def head(self) -> Revision:
         """The last change that was committed and heard of."""
         if self._head is None:
-            read = await self._store.read(lambda view: view.facts.head())
-            self._head = self._head or read
+            self._heard(await self._store.read(lambda view: view.facts.head()))
+        assert self._head is not None  # noqa: S101 - it has just been read, or heard of
         return self._head
 
     def _lane(self, credential: str) -> str:
@@ -133,5 +133,8 @@ class CurrentFacts:
         return self._store.lane or credential
 
     def _committed(self, committed: Committed[Any]) -> None:
-        if self._head is None or self._head.number < committed.revision.number:
-            self._head = committed.revision
+        self._heard(committed.revision)
+
+    def _heard(self, head: Revision) -> None:
+        if self._head is None or self._head.number < head.number:
+            self._head = head

@@ -29,6 +29,9 @@ class AuthoritySettings(TransportSettings):
     argon2_time: int = setting(_DEFAULT_COST.time, "passes that hashing a secret makes over that memory")
     argon2_parallelism: int = setting(_DEFAULT_COST.parallelism, "lanes that hashing a secret uses")
     accesses_kept_days: int = setting(400, "how long customers are told what was read of their data")
+    watched_customers: int = setting(
+        200_000, "customers that one partner's keys may watch the coverage of together, with WatchCoverage; 0: any number"
+    )
     enforcement_clients: str = setting(
         "",
         "names of the certificates that services must come with, divided by commas; *.example.com and * stand for several",

@@ -55,7 +55,7 @@ async def who(authority: RunningAuthority, secret: str) -> str:
 async def test_many_who_come_at_once_are_looked_up_once(authority: RunningAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
     admin = await authority.admin("customers/north")
     await who(authority, admin)
-        token = await authority.token(tokens_pb2.Token.ROLE_OPERATOR)
+    token = await authority.token(tokens_pb2.Token.ROLE_OPERATOR)
     with looked_up(monkeypatch) as names:
         await asyncio.gather(*(who(authority, token.secret) for _ in range(MANY)))
     assert names.count(token.token.name) <= 1 + MANY + 2, "WhoAmI itself reads its caller once a call"

@@ -82,6 +82,15 @@ class Facts(Protocol):
         """The standings towards a partner, disconnected ones too, ordered by customer, those after `after`."""
         ...
 
+    def standings_changed(
+        self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
+    ) -> Sequence[Standing]:
+        """Likewise, only those that may have stood otherwise after a change, of this number and committed then.
+
+        A mark of theirs is newer, or an end has come since: too many perhaps, never too few. The rule decides what has changed.
+        """
+        ...
+
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
         """The standings of these customers towards a partner, in the order given, as `standing` has them."""
         ...

@@ -130,6 +130,22 @@ class SqlFacts:
         query = _STANDINGS.where(t.connections.c.partner == partner, t.connections.c.customer > (after or ""))
         return [_standing(row) for row in self._connection.execute(query.order_by(t.connections.c.customer).limit(limit))]
 
+    def standings_changed(
+        self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
+    ) -> Sequence[Standing]:
+        """See `ports.Facts.standings_changed`. Walks the primary key of `connections`."""
+        number, time = since
+        columns = t.connections.c
+        ends = (t.consents.c.expire_time, t.customers.c.subscription_expire_time)
+        newer = sa.or_(
+            columns.opened_number > number,
+            columns.closed_number > number,
+            columns.class_numbers != "",
+            *((end > time) & (end <= now) for end in ends),
+        )
+        query = _STANDINGS.where(columns.partner == partner, columns.customer > after, newer)
+        return [_standing(row) for row in self._connection.execute(query.order_by(columns.customer).limit(limit))]
+
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
         """See `ports.Facts.standings_to`."""
         return self.standings_between([(partner, customer) for customer in customers])
