@@ -2,14 +2,14 @@
 
 1. Reading goes in steps of some two milliseconds (`STEP`), one at a time for an organisation, whatever it asks at once,
    and each in its organisation's turn among those who read (`Turns`).
-2. Telling goes in turns too: one watch tells a few events in each step of the event loop, organisations by turns, so that a
-   thousand watches that have something to say are not one step of a thousand messages.
+2. Telling goes in turns too: one watch at a time tells a few events, organisations by turns, and then nobody does for as long.
+   So a thousand watches that have something to say are not one step of a thousand messages, and take half of the time at most.
 """
 
 import asyncio
 import contextlib
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final, TypeVar
 
 from consentry_authority.commands.ports import View
@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 _LISTS_AT_ONCE: Final = 8
 """Coverage lists that one key has answered at the same time: more are no faster, for they are read one after the other."""
 
+_LONGEST_TURN: Final = 0.02  # seconds
+
 
 class CoverageWork:
     """Reads and tells, in turns."""
@@ -29,8 +31,8 @@ class CoverageWork:
         self._reading: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
         self._lists: Counter[str] = Counter()
-        self._tellers: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._under_way = False
+        self._waiting_to_tell: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._telling: asyncio.Future[None] | None = None
 
     async def read(self, organization: str, question: Callable[[View], _T]) -> _T:
         """The answer to a question that takes one step."""
@@ -60,24 +62,37 @@ class CoverageWork:
             if not self._lists[key]:
                 del self._lists[key]
 
-    async def turn(self, organization: str) -> None:
-        """Wait for a turn to tell a few events."""
-        turn = asyncio.get_running_loop().create_future()
-        self._tellers.setdefault(organization, deque()).append(turn)
-        if not self._under_way:
-            self._under_way = True
-            asyncio.get_running_loop().call_soon(self._next)
-        await turn
+    @contextlib.asynccontextmanager
+    async def turn(self, organization: str) -> AsyncIterator[None]:
+        """A turn to tell a few events. Who takes too long over it, for its client does not read, keeps nobody waiting."""
+        loop, turn = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+        self._waiting_to_tell.setdefault(organization, deque()).append(turn)
+        if self._telling is None:
+            self._give_turn()
+        try:
+            await turn
+            began = loop.time()
+            timer = loop.call_later(_LONGEST_TURN, self._over, turn, _LONGEST_TURN)
+            yield
+            timer.cancel()
+            self._over(turn, loop.time() - began)
+        finally:
+            turn.cancel()
+            self._over(turn, 0.0)
 
-    def _next(self) -> None:
-        while self._tellers:
-            organization, waiting = self._tellers.popitem(last=False)
+    def _over(self, turn: "asyncio.Future[None]", took: float) -> None:
+        """As long as it took, nobody tells: half of the time is for everything else."""
+        if self._telling is turn:
+            self._telling = asyncio.get_running_loop().create_future()  # nobody's
+            asyncio.get_running_loop().call_later(min(took, _LONGEST_TURN), self._give_turn)
+
+    def _give_turn(self) -> None:
+        self._telling = None
+        while self._waiting_to_tell and self._telling is None:
+            organization, waiting = self._waiting_to_tell.popitem(last=False)
             turn = waiting.popleft()
             if waiting:
-                self._tellers[organization] = waiting  # behind the others
+                self._waiting_to_tell[organization] = waiting  # behind the others
             if not turn.done():  # whoever has gone has no turn
+                self._telling = turn
                 turn.set_result(None)
-                break
-        self._under_way = bool(self._tellers)
-        if self._under_way:
-            asyncio.get_running_loop().call_soon(self._next)

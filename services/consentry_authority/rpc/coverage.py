@@ -56,7 +56,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
         self._page_tokens = page_tokens
         self._clock = clock
         self._quotas = quotas
-        self._turning_away = TurningAway()
+        self._turning_away = TurningAway(per_second=50.0, longest=20.0)
 
     async def ListCoveredCustomers(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.ListCoveredCustomersRequest, context: Context
@@ -128,21 +128,22 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
                 said_at = self._clock.boot()
             while True:
                 bell.clear()
-                quiet = self._quiet_since(said_at)
-                if reader.owes or quiet >= HEARTBEAT:
-                    await self._work.turn(actor.organization)
+                key, secret = await self._usable_key(actor)
                 if watched.failed is not None:
                     raise watched.failed.with_traceback(None)
-                key, secret = await self._usable_key(actor)
-                if reader.owes:
-                    for revision, event in reader.piece(_PIECE):
-                        yield _event(revision, event)
-                        said_at = self._clock.boot()
-                elif quiet >= HEARTBEAT:
-                    yield coverage_pb2.WatchCoverageResponse(revision=reader.at, heartbeat=_HEARTBEAT)
-                    said_at = self._clock.boot()
-                else:
+                quiet = self._quiet_since(said_at)
+                if not reader.owes and quiet < HEARTBEAT:
                     await bell.wait(self._patience(HEARTBEAT - quiet, key, secret))
+                    continue
+                async with self._work.turn(actor.organization):
+                    await self._usable_key(actor)  # still, for others had their turns meanwhile
+                    piece = reader.piece(_PIECE)
+                    for revision, event in piece:
+                        yield _event(revision, event)
+                    if not piece and quiet >= HEARTBEAT:
+                        yield coverage_pb2.WatchCoverageResponse(revision=reader.at, heartbeat=_HEARTBEAT)
+                    if piece or quiet >= HEARTBEAT:
+                        said_at = self._clock.boot()
 
     async def _missed(self, actor: Actor, marks: Marks, after: Revision) -> AsyncIterator[CoverageEvent]:
         """What one that comes back after a revision has missed: by its marks, each customer's state then and now."""
@@ -165,10 +166,10 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
 
     async def _in_turns(self, actor: Actor, events: Sequence[CoverageEvent]) -> AsyncIterator[CoverageEvent]:
         for start in range(0, len(events), _PIECE):
-            await self._work.turn(actor.organization)
-            await self._usable_key(actor)
-            for event in events[start : start + _PIECE]:
-                yield event
+            async with self._work.turn(actor.organization):
+                await self._usable_key(actor)
+                for event in events[start : start + _PIECE]:
+                    yield event
 
     async def _usable_key(self, actor: Actor) -> tuple[Key, Secret]:
         """As of the last commit that was heard of: Unauthenticated or PermissionDenied from then on."""
