@@ -206,7 +206,7 @@ class ReadKeys(Protocol):
         ...
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
-        """The partner's keys whose ids come after `after`, in their order."""
+        """The partner's keys whose ids come after `after`, in their order, without lists that are too long for a page."""
         ...
 
 

@@ -11,6 +11,7 @@ from consentry_authority.access_log import AccessLog
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential, usable_credential
+from consentry_authority.commands.pages import page_of
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.current import CurrentFacts, UntilTouched
@@ -204,11 +205,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         """See the proto."""
         asked = asked_page(self._page_tokens, request)
         points = [point for point in await self._enforcing.points() if point.member.incarnation > asked.after]
-        page = points[: asked.limit]
-        return enforcement_pb2.ListEnforcementPointsResponse(
-            enforcement_points=[_status_to_wire(point) for point in page],
-            next_page_token=asked.token(page[-1].member.incarnation if len(page) < len(points) else ""),
-        )
+        page = page_of(points, asked.limit, lambda point: point.member.incarnation)
+        told, token = asked.fill(page, _status_to_wire)
+        return enforcement_pb2.ListEnforcementPointsResponse(enforcement_points=told, next_page_token=token)
 
 
 def _secret_invalid(service: str, peer: str, detail: str) -> Unauthenticated:

@@ -93,7 +93,8 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         page = await self._store.read(
             lambda view: list_tokens(view, organization or None, after=asked.after, limit=asked.limit)
         )
-        return pb.ListTokensResponse(tokens=map(token_to_wire, page.items), next_page_token=asked.token(page.last))
+        tokens, token = asked.fill(page, token_to_wire)
+        return pb.ListTokensResponse(tokens=tokens, next_page_token=token)
 
     async def DeleteToken(self, request: pb.DeleteTokenRequest, context: Context) -> pb.DeleteTokenResponse:
         """See the proto."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from consentry_authority.commands.key_customers import MOST_TOLD_IN_PAGES
 from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.history import Touched
@@ -96,9 +97,32 @@ class SqlKeys:
         keys = [_key(row) for row in self._connection.execute(query)]
         if not keys:
             return []
-        customers = self._customers([key.id for key in keys], keys[0].partner)
+        lengths = self._lengths([key.id for key in keys], keys[0].partner)
+        told, room = set(), 10 * MOST_TOLD_IN_PAGES
+        for key, length in lengths.items():
+            if length <= min(room, MOST_TOLD_IN_PAGES):
+                told.add(key)
+                room -= length
+        customers = self._customers(sorted(told), keys[0].partner)
         secrets = _secrets(self._connection, [key.name for key in keys], self._now)
-        return [_with_secrets(replace(key, customers=frozenset(customers[key.id])), secrets[key.name]) for key in keys]
+        return [
+            _with_secrets(
+                replace(
+                    key,
+                    customers=frozenset(customers[key.id]),
+                    customers_left_out=0 if key.id in told else lengths.get(key.id, 0),
+                ),
+                secrets[key.name],
+            )
+            for key in keys
+        ]
+
+    def _lengths(self, keys: Sequence[KeyId], partner: PartnerId) -> dict[KeyId, int]:
+        """How long the lists of those are that have one, in the order of their ids."""
+        columns = t.key_customers.c
+        query = sa.select(columns.key, sa.func.count()).where(columns.partner == partner, columns.key.in_(keys))
+        rows = self._connection.execute(query.group_by(columns.key).order_by(columns.key))
+        return {KeyId(key): length for key, length in rows}
 
     def _customers(self, keys: Sequence[KeyId], partner: PartnerId) -> defaultdict[KeyId, set[CustomerId]]:
         found: defaultdict[KeyId, set[CustomerId]] = defaultdict(set)
