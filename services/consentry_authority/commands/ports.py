@@ -213,6 +213,10 @@ class ReadKeys(Protocol):
 class Keys(ReadKeys, Protocol):
     """Keys, to change."""
 
+    def count(self, partner: PartnerId) -> int:
+        """How many a partner has."""
+        ...
+
     def add(self, key: KeyRecord, secret: SecretRecord) -> None:
         """Keep a new one with its first secret."""
         ...
@@ -244,6 +248,10 @@ class ReadTokens(Protocol):
 
 class Tokens(ReadTokens, Protocol):
     """Tokens, to change."""
+
+    def count(self, organization: str) -> int:
+        """How many that are not deleted an organisation has."""
+        ...
 
     def add(self, token: TokenRecord, secret: SecretRecord) -> None:
         """Keep a new one with its secret."""

@@ -56,7 +56,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         secret_maker: SecretMaker,
         random: RandomBytes,
         receipts: Receipts,
+        most: int,
     ) -> None:
+        self._most = most
         self._store = store
         self._page_tokens = page_tokens
         self._clock = clock
@@ -88,7 +90,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             return once(
                 transaction,
                 asked,
-                lambda: create_key(transaction, actor, new, secret),
+                lambda: create_key(transaction, actor, new, secret, most=self._most),
                 lambda name: get_key(transaction, partner, KeyId(names.KEY.parse(name, "name")[1])),
             )
 

@@ -47,7 +47,9 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         random: RandomBytes,
         receipts: Receipts,
         quotas: KeyQuotas,
+        most: int,
     ) -> None:
+        self._most = most
         self._quotas = quotas
         self._store = store
         self._page_tokens = page_tokens
@@ -77,7 +79,7 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
             return once(
                 transaction,
                 asked,
-                lambda: create_token(transaction, actor, new, secret),
+                lambda: create_token(transaction, actor, new, secret, most=self._most),
                 lambda name: get_token(transaction, *names.TOKEN.parse(name, "name")),
             )
 

@@ -69,10 +69,17 @@ class AuditedState:
 
 
 def _same(left: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
-    """Compared is what both tell of: a column may be younger than the entry."""
+    """Compared is what both tell of: a column may be younger than the entry. Of secrets, those that live."""
     if left is None or now is None:
         return left is now
+    left, now = _with_live_secrets(left), _with_live_secrets(now)
     return all(left[word] == now[word] for word in left.keys() & now.keys())
+
+
+def _with_live_secrets(described: dict[str, Any]) -> dict[str, Any]:
+    if "secrets" not in described:
+        return described
+    return {**described, "secrets": [secret for secret in described["secrets"] if secret.get("live", True)]}
 
 
 def _now(connection: sa.Connection, name: str) -> dict[str, Any] | None:

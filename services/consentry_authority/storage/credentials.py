@@ -45,6 +45,11 @@ class SqlKeys:
             .limit(limit)
         )
 
+    def count(self, partner: PartnerId) -> int:
+        """See `ports.Keys.count`."""
+        query = sa.select(sa.func.count()).where(t.keys.c.partner == partner, t.keys.c.delete_time.is_(None))
+        return int(self._connection.execute(query).scalar_one())
+
     def add(self, key: KeyRecord, secret: SecretRecord) -> None:
         """See `ports.Keys.add`."""
         self._touched.credential(key.name)
@@ -153,6 +158,12 @@ class SqlTokens:
         if organization is not None:
             query = query.where(t.tokens.c.organization == organization)
         return self._read(query.order_by(t.tokens.c.id).limit(limit))
+
+    def count(self, organization: str) -> int:
+        """See `ports.Tokens.count`."""
+        columns = t.tokens.c
+        query = sa.select(sa.func.count()).where(columns.organization == organization, columns.delete_time.is_(None))
+        return int(self._connection.execute(query).scalar_one())
 
     def add(self, token: TokenRecord, secret: SecretRecord) -> None:
         """See `ports.Tokens.add`."""

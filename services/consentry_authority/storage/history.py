@@ -59,6 +59,8 @@ class Recorded:
     commit_time: Instant
     narrowing: bool
     subjects: frozenset[str] = frozenset()
+    withdrawing: bool = False
+    """Whether it took access away itself, and not only came after a change that did."""
 
 
 Differences: TypeAlias = Mapping[str, tuple[Description | None, Description | None]]
@@ -154,14 +156,15 @@ def record(
         ],
     )
     after = SqlFacts(connection, touched.lists)
-    narrowed = sorted({*_narrowed(touched, after, commit_time), *pending_subjects(connection, subjects)})
+    withdrawn = set(_narrowed(touched, after, commit_time))
+    narrowed = sorted({*withdrawn, *pending_subjects(connection, subjects)})
     if narrowed:
         open_receipt(connection, number, commit_time, origin.organization, narrowed)
     _mark_standings(connection, touched, after, number, now=commit_time)
     _mark_rehearsals(connection, touched, number)
     _mark_lists(connection, touched, after, number)
     _mark_fields(connection, differences, number)
-    return Recorded(number, commit_time, bool(narrowed), frozenset(subjects))
+    return Recorded(number, commit_time, bool(narrowed), frozenset(subjects), bool(withdrawn))
 
 
 def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys
+from consentry_authority.change_limits import ChangeLimits
 from consentry_authority.commands import ports
 from consentry_authority.storage import audit, credentials, enforcement, history
 from consentry_authority.storage.credentials import SqlKeys, SqlTokens
@@ -37,6 +38,7 @@ class Committed(Generic[_T]):
     For one that changed nothing (`changed` False): the place of the change that has brought about what was wanted; without such
     a change, or a call that does not say what it wants, the head, which is somebody else's (`own` False). `narrowing`: that
     change took access away, and is to be enforced, or has been. `subjects`: the names of everything that was touched.
+    `listed`: how many customers were on the lists that had to be looked at.
     """
 
     value: _T
@@ -46,6 +48,7 @@ class Committed(Generic[_T]):
     narrowing: bool = False
     subjects: frozenset[str] = frozenset()
     own: bool = True
+    listed: int = 0
 
 
 class SqlTransaction:
@@ -66,6 +69,11 @@ class SqlTransaction:
         self.requests = SqlRequests(connection, now)
         self._connection = connection
 
+    @property
+    def listed(self) -> int:
+        """How many customers are on the lists that were looked at."""
+        return self.touched.lists.length()
+
     def kill_secret(self, credential: str, secret_id: str) -> str | None:
         """See `ports.Transaction.kill_secret`."""
         return credentials.kill_secret(self._connection, self.touched, credential, secret_id, self.now)
@@ -82,8 +90,15 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, audit_keys: AuditKeys, *, asking: Callable[[], str] = lambda: ""
+        self,
+        database: Database,
+        clock: Clock,
+        audit_keys: AuditKeys,
+        *,
+        asking: Callable[[], str] = lambda: "",
+        limits: ChangeLimits | None = None,
     ) -> None:
+        self._limits = limits or ChangeLimits(clock)
         self._asking = asking
         self._database = database
         self._clock = clock
@@ -106,9 +121,11 @@ class Store:
         return await asyncio.shield(write)
 
     async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
+        any_change = await self._limits.turn(origin.organization, origin.actor, origin.method)
         committed = await self._database.write(
-            lambda connection: self._run(connection, use_case, origin, wanted), lane=self.lane
+            lambda connection: self._run(connection, use_case, origin, wanted, any_change=any_change), lane=self.lane
         )
+        self._limits.made(origin.organization, committed.listed)
         if committed.changed:
             for listener in self._listeners:
                 listener(committed)
@@ -126,7 +143,13 @@ class Store:
         return self._database.write_now(lambda connection: self._run(connection, use_case, origin, wanted))
 
     def _run(
-        self, connection: sa.Connection, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None
+        self,
+        connection: sa.Connection,
+        use_case: Callable[[ports.Transaction], _T],
+        origin: Origin,
+        wanted: Wanted | None,
+        *,
+        any_change: bool = True,
     ) -> Committed[_T]:
         transaction = SqlTransaction(connection, self._clock.now())
         value = use_case(transaction)
@@ -134,6 +157,8 @@ class Store:
         recorded = history.record(
             connection, transaction.touched, differences, self._clock, origin, receipted=wanted is not None
         )
+        if not any_change and differences and not (recorded is not None and recorded.withdrawing):
+            raise self._limits.exceeded(origin.organization)
         audit.append_changes(connection, self._audit_keys, differences, origin, recorded=recorded, now=transaction.now)
         head = transaction.facts.head()
         if recorded is None:
@@ -144,7 +169,13 @@ class Store:
             own = number is not None and (narrowing or commit_time is not None)
             return Committed(value, place, commit_time or transaction.now, changed=False, narrowing=narrowing, own=own)
         return Committed(
-            value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing, subjects=recorded.subjects
+            value,
+            head,
+            recorded.commit_time,
+            changed=True,
+            narrowing=recorded.narrowing,
+            subjects=recorded.subjects,
+            listed=transaction.listed,
         )
 
     async def read(self, question: Callable[[ports.View], _T], *, lane: str | None = None) -> _T:
