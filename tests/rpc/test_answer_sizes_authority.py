@@ -29,8 +29,10 @@ def long_id(word: str, number: int) -> str:
     return f"{word}-{number:06d}-".ljust(40, "x")
 
 
-async def test_nothing_that_the_authority_says_is_too_large(world: World) -> None:
+async def test_nothing_that_the_authority_says_is_too_large_and_nothing_is_left_out(world: World) -> None:
     await fill(world)
+    await a_list_that_is_left_out_is_told_in_pages(world)
+    await pages_that_are_cut_leave_nothing_out(world)
     said = [row async for row in sizes_of(world, methods_of("consentry.authority.v1"))]
     assert [(path, code) for path, code, _ in said if code != grpc.StatusCode.OK] == []
     assert {path: size for path, _, size in said if size > LARGEST} == {}
@@ -40,8 +42,7 @@ async def test_nothing_that_the_authority_says_is_too_large(world: World) -> Non
     }, "they are cut, and would be larger"  # fmt: skip
 
 
-async def test_a_list_that_is_left_out_is_told_in_pages(world: World) -> None:
-    await fill(world)
+async def a_list_that_is_left_out_is_told_in_pages(world: World) -> None:
     calls, admin = world.pair.authority, bearer(world.secrets["admin of acme"])
     name = world.keys["spare key"].name
     whole: list[str] = []
@@ -59,8 +60,7 @@ async def test_a_list_that_is_left_out_is_told_in_pages(world: World) -> None:
     assert (list(short.key.customers), short.key.customer_count, len(short.customers)) == (["customers/north"], 1, 0)
 
 
-async def test_pages_that_are_cut_leave_nothing_out(world: World) -> None:
-    await fill(world)
+async def pages_that_are_cut_leave_nothing_out(world: World) -> None:
     calls, found, token = world.pair.authority, list[str](), ""
     while not found or token:
         request = consent_pb2.ListConsentsRequest(parent="customers/north", page_size=MANY, page_token=token)

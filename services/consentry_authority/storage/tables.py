@@ -211,7 +211,8 @@ receipt_points = sa.Table(
     sa.Column("acknowledge_time", sa.BigInteger),
 )
 
-# The audit log; see `audit.chain`. Nothing is ever changed in it: in SQLite, triggers see to that.
+# The audit log; see `audit.chain`. Nothing is ever changed in it, and nothing is removed that was not exported: in SQLite,
+# triggers see to that.
 audit = sa.Table(
     "audit",
     metadata,
@@ -236,6 +237,15 @@ audit_head = sa.Table(
     "audit_head",
     metadata,
     sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="one_head"), primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+)
+
+# One row: the last entry that was exported and removed, or is being removed; number 0 when none was.
+audit_base = sa.Table(
+    "audit_base",
+    metadata,
+    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="one_base"), primary_key=True, autoincrement=False),
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
 )
