@@ -29,6 +29,9 @@ from consentry_authority.access_log import AccessLog
 from consentry_authority.audit_log import check_keys_fit, read_audit_keys
 from consentry_authority.auditing import Auditing
 from consentry_authority.authentication import Authenticator, SecretMaker
+from consentry_authority.change_limits import ChangeLimits
+from consentry_authority.coverage_watches import CoverageWatches
+from consentry_authority.coverage_work import CoverageWork
 from consentry_authority.current import CurrentFacts
 from consentry_authority.enforcement.limits import Newcomers
 from consentry_authority.enforcement.news import News
@@ -37,6 +40,7 @@ from consentry_authority.enforcing import Enforcing
 from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
 from consentry_authority.last_uses import LastUses
 from consentry_authority.passwords import Passwords
+from consentry_authority.retention import Kept, Retention
 from consentry_authority.rpc.asking import asking
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
@@ -114,10 +118,11 @@ async def start(
         database.write_now(lambda connection: check_checksum_keys(connection, checksum_keys.marks()))
         kept_head = hold_head(engine, settings.database_file)
         opened.callback(kept_head.close)
-        store = Store(database, clock, audit_keys, asking=asking, kept_head=kept_head)
+        limits = ChangeLimits(clock, burst=settings.changes_burst, per_second=settings.changes_per_second)
+        store = Store(database, clock, audit_keys, asking=asking, limits=limits, kept_head=kept_head)
         shared_key = page_token_key(engine)
         opened.callback(store.close)
-        current = CurrentFacts(store)
+        current, work = CurrentFacts(store), CoverageWork(store)
         newcomers = Newcomers(settings.members_per_token)
         parts = _Parts(
             store=store,
@@ -133,6 +138,10 @@ async def start(
             last_uses=LastUses(store),
             current=current,
             quotas=KeyQuotas(current, clock, streams_per_key=settings.streams_per_key),
+            coverage_work=work,
+            coverage_watches=CoverageWatches(store, current, work, clock, most_customers=settings.watched_customers),
+            most_keys=settings.keys_per_partner,
+            most_tokens=settings.tokens_per_organization,
         )
         parts.last_uses.start()
         opened.push_async_callback(parts.last_uses.stop)
@@ -140,6 +149,10 @@ async def start(
         opened.push_async_callback(parts.enforcing.stop)
         store.on_commit(parts.news.committed)
         store.on_commit(parts.enforcing.committed)
+        kept = Kept(settings.receipts_kept_days, settings.history_kept_days, settings.ended_kept_days)
+        retention = Retention(store, clock, audit_keys, kept)
+        retention.start()
+        opened.push_async_callback(retention.stop)
         auditing = Auditing(store, audit_keys, clock)
         auditing.start()
         opened.push_async_callback(auditing.stop)
@@ -204,6 +217,10 @@ class _Parts:
     last_uses: LastUses
     current: CurrentFacts
     quotas: KeyQuotas
+    coverage_work: CoverageWork
+    coverage_watches: CoverageWatches
+    most_keys: int
+    most_tokens: int
 
 
 def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
@@ -213,11 +230,32 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     receipts = Receipts(parts.enforcing)
     directory = DirectoryServicer(store, pages, clock, receipts)
     tokens = TokenServicer(
-        store=store, page_tokens=pages, secret_maker=maker, random=random, receipts=receipts, quotas=parts.quotas
+        store=store,
+        page_tokens=pages,
+        secret_maker=maker,
+        random=random,
+        receipts=receipts,
+        quotas=parts.quotas,
+        most=parts.most_tokens,
     )
     consents = ConsentServicer(store, pages, clock, receipts, parts.access_log)
-    keys = KeyServicer(store=store, page_tokens=pages, clock=clock, secret_maker=maker, random=random, receipts=receipts)
-    coverage = CoverageServicer(store, news, pages, clock, parts.quotas)
+    keys = KeyServicer(
+        store=store,
+        page_tokens=pages,
+        clock=clock,
+        secret_maker=maker,
+        random=random,
+        receipts=receipts,
+        most=parts.most_keys,
+    )
+    coverage = CoverageServicer(
+        current=parts.current,
+        work=parts.coverage_work,
+        watches=parts.coverage_watches,
+        page_tokens=pages,
+        clock=clock,
+        quotas=parts.quotas,
+    )
     enforcement = EnforcementServicer(
         store=store,
         page_tokens=pages,

@@ -189,9 +189,11 @@ class Enforcing:
         return self._progress(barrier)
 
     async def receipt(self, revision: Revision) -> tuple[Receipt, str] | None:
-        """A change's receipt as it is now, and whose change it was; None for one that took nothing away."""
+        """A change's receipt as it is now, and whose change it was; None for one that is not on record."""
         receipt = await self._enforced(revision, 0)
-        found = await self._store.read_aside(lambda connection: rows.receipt(connection, revision))
+        found = await self._store.read_aside(
+            lambda connection: rows.receipt(connection, revision) or rows.change(connection, revision)
+        )
         if receipt is None or found is None or found[0].enforce_time is not None:
             return found
         return receipt, found[1]

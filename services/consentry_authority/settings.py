@@ -35,6 +35,20 @@ class AuthoritySettings(TransportSettings):
         "how many enforcement points a service's token may have at once",
         env="CONSENTRY_AUTHORITY_MEMBERS_PER_TOKEN",
     )
+    changes_burst: int = setting(
+        600, "changes that one organisation may make at once; withdrawals are never limited; 0: any number of any change"
+    )
+    changes_per_second: float = setting(1.0, "changes that one organisation may make in the long run")
+    keys_per_partner: int = setting(1_000, "keys that one partner may have, deleted ones left out")
+    tokens_per_organization: int = setting(
+        200, "tokens that one organisation may have, deleted ones left out; operators may issue more for it"
+    )
+    receipts_kept_days: int = setting(400, "how long it is told how changes were enforced; 0: for ever")
+    history_kept_days: int = setting(400, "how long lines of the history are kept; 0: for ever")
+    ended_kept_days: int = setting(90, "how long deleted keys and tokens, and dead secrets, are kept; 0: for ever")
+    watched_customers: int = setting(
+        200_000, "customers that one partner's keys may watch the coverage of together, with WatchCoverage; 0: any number"
+    )
     enforcement_clients: str = setting(
         "",
         "names of the certificates that services must come with, divided by commas; *.example.com and * stand for several",

@@ -32,21 +32,47 @@ def audit() -> None:
     multiple=True,
     help="File with a head that `export-head` printed earlier.",
 )
+@click.option(
+    "--exported",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="File that `export --remove` wrote; all of them, in their order.",
+)
 @options(AuthoritySettings)
-def verify(settings: AuthoritySettings, files: tuple[Path, ...]) -> None:
+def verify(settings: AuthoritySettings, files: tuple[Path, ...], exported: tuple[Path, ...]) -> None:
     """Look for entries that were changed, moved, left out or cut off, and for what is not as the last of them left it.
 
     Exit code 1 when there are any. That the end was cut off shows surely only against a head that was exported before, and kept
     where who runs the authority cannot change it.
     """
     heads = [_head(file) for file in files]
-    head, problems = load(f"{_MODULE}:problems", "authority")(settings, heads)
+    head, problems = load(f"{_MODULE}:problems", "authority")(settings, heads, exported)
     for problem in problems:
         say(problem, err=True)
     if problems:
         say(f"the audit log, or what it tells of, is not as it was written: {len(problems)} findings", err=True)
         raise click.exceptions.Exit(1)
     say(f"the audit log is whole, and everything is as it says: {head.number} entries")
+
+
+@audit.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--older-than", type=click.IntRange(min=0), default=0, metavar="DAYS", help="Only entries older than that.")
+@click.option("--remove", is_flag=True, help="Take them out of the database, once they are in the file.")
+@options(AuthoritySettings)
+def export(settings: AuthoritySettings, file: Path, *, older_than: int, remove: bool) -> None:
+    """Write entries to a new FILE, one line of JSON each, and look whether they are as they were written.
+
+    With --remove the log begins after them from then on, which an entry of its own says. Customers' histories
+    (`consentry consents events`) then begin there too. Keep the file: `verify --exported FILE` reads it.
+    """
+    if file.exists():
+        raise SettingError(f"{file} is there already; export to a new file")
+    last = load(f"{_MODULE}:export", "authority")(settings, file, older_than=older_than, remove=remove)
+    if last is None:
+        click.echo("there are no such entries; nothing was written")
+        return
+    click.echo(f"exported up to entry {last.number}{', and removed' if remove else ''}: {file}")
 
 
 @audit.command("export-head")

@@ -21,7 +21,7 @@ class Committed:
     revision: Revision
     commit_time: Instant
     narrowing: bool
-    subjects: tuple[str, ...] = ()
+    subjects: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Database:
                     self.marks[subject, field] = revision.number
         if narrowed:
             self.receipts[revision.number] = Receipt(now, tuple(narrowed))
-        return Committed(revision, now, bool(narrowed), tuple(changed))
+        return Committed(revision, now, bool(narrowed), frozenset(changed))
 
     def restore(self, back: int, now: Instant) -> None:
         """A backup is put back, and `storage.opening.begin_new_epoch` run on it."""
@@ -174,6 +174,11 @@ class Shown:
             fact for fact in facts if isinstance(fact, Standing) and fact.partner == partner and fact.customer > (after or "")
         ]
         return sorted(of, key=lambda standing: standing.customer)[:limit]
+
+    def standings_changed(
+        self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
+    ) -> Sequence[Standing]:
+        raise NotImplementedError(partner)
 
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
         return [self.standing(partner, customer) for customer in customers]

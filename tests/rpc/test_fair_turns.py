@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, keys_pb2
 from consentry.authority.v1.enforcement_pb2 import FollowRequest
+from consentry_authority.commands.list_covered_customers import STEP
+from consentry_authority.storage.facts import SqlFacts
 from consentry_core.rpc.client import bearer
 from consentry_core.turns import Turns
 from support.authority import RunningAuthority, running_authority
@@ -47,23 +50,48 @@ async def test_a_flood_of_one_customers_changes_holds_up_neither_others_nor_leas
 
 
 async def test_a_flood_of_one_keys_questions_holds_up_neither_others_nor_leases(authority: RunningAuthority) -> None:
-    """A lease stands on what is read, too."""
+    """A lease stands on what is read, too. Nobody but the guard has been looked up before."""
     reader, go_on, order = authority.store._database._readers, threading.Event(), list[str]()
     guard, key = await follow(authority), await authority.key("acme", keys_pb2.Key.KIND_ALL_CUSTOMERS)
+    await authority.admin("customers/south")
     await renewed(guard, [])
     authority.clock.advance(2)  # type: ignore[attr-defined] # the next lease is due
-    await covered(authority, key.secret, [])  # what every call asks is remembered from here on
-    await consents(authority, [])
     held = [asyncio.create_task(authority.store.read_aside(lambda _: go_on.wait(PATIENCE))) for _ in range(4)]
     flood = [asyncio.create_task(covered(authority, key.secret, order)) for _ in range(MANY)]
-    await waiting(reader, MANY)
+    await waiting(reader, 1)  # all of them wait for one proof
     asked = [asyncio.create_task(renewed(guard, order)), asyncio.create_task(consents(authority, order))]
-    await waiting(reader, MANY + 2)
+    await waiting(reader, 3)
+    await authority.store.write(lambda tx: tx.kill_secret("tokens/nobody", "nothing"))
+    assert len(reader._urgent) + len(reader._lanes) == 3
     go_on.set()
     await asyncio.wait_for(asyncio.gather(*held, *asked, *flood), PATIENCE)
     guard.cancel()
     assert order.index("south") < MANY // 2
     assert order.index("lease") < MANY // 2
+    assert order.count("RESOURCE_EXHAUSTED") > MANY // 2, "more at once than one key is answered"
+
+
+async def test_what_one_key_asks_is_read_in_short_steps_one_at_a_time(authority: RunningAuthority) -> None:
+    """So that those who are answered take one reader of several, and leave it after each step."""
+    under_way = most = 0
+    key = await authority.key("acme", keys_pb2.Key.KIND_ALL_CUSTOMERS)
+    before = SqlFacts.standings_of
+
+    def counted(self: SqlFacts, *which: Any, limit: int, **others: Any) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        assert limit <= STEP
+        try:
+            return before(self, *which, limit=limit, **others)
+        finally:
+            under_way -= 1
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SqlFacts, "standings_of", counted)
+        calls = [covered(authority, key.secret, []) for _ in range(8)]
+        await asyncio.wait_for(asyncio.gather(*calls), PATIENCE)
+    assert most == 1
 
 
 async def follow(authority: RunningAuthority) -> Any:
@@ -73,8 +101,11 @@ async def follow(authority: RunningAuthority) -> Any:
 
 
 async def covered(authority: RunningAuthority, secret: str, order: list[str]) -> None:
-    await authority.coverage.ListCoveredCustomers(coverage_pb2.ListCoveredCustomersRequest(), metadata=bearer(secret))
-    order.append("acme")
+    try:
+        await authority.coverage.ListCoveredCustomers(coverage_pb2.ListCoveredCustomersRequest(), metadata=bearer(secret))
+        order.append("acme")
+    except grpc.aio.AioRpcError as error:
+        order.append(error.code().name)
 
 
 async def consents(authority: RunningAuthority, order: list[str]) -> None:

@@ -256,10 +256,10 @@ async def test_a_commit_that_concerns_nobody_is_told_without_reading(tmp_path: P
             await told(stream)
         reads, read = 0, authority.store.read
 
-        async def counted(question: Any) -> Any:
+        async def counted(question: Any, *, lane: str | None = None) -> Any:
             nonlocal reads
             reads += 1
-            return await read(question)
+            return await read(question, lane=lane)
 
         authority.store.read = counted  # type: ignore[method-assign]
         await authority.customer("south")  # makes no change that a guard decides by

@@ -185,21 +185,21 @@ def test_news_tell_what_was_touched_since_and_nothing_that_they_have_not_heard()
     news = News()
 
     def commit(number: int, *subjects: str) -> None:
-        news.committed(Committed(None, Revision("e", number), WALL, changed=True, subjects=subjects))
+        news.committed(Committed(None, Revision("e", number), WALL, changed=True, subjects=frozenset(subjects)))
 
     def since(number: int, epoch: str = "e") -> Since | None:
         return news.since(Revision(epoch, number))
 
-    assert since(4) == Since(Revision("e", 4), ())
+    assert since(4) == Since(Revision("e", 4), frozenset())
     commit(5, "a")
     commit(6, "b", "c")
-    assert since(4) == Since(Revision("e", 6), ("a", "b", "c"))
-    assert since(5) == Since(Revision("e", 6), ("b", "c"))
-    assert since(6) == Since(Revision("e", 6), ())
-    assert since(9) == Since(Revision("e", 9), ()), "who has read more than was heard of here"
+    assert since(4) == Since(Revision("e", 6), frozenset({"a", "b", "c"}))
+    assert since(5) == Since(Revision("e", 6), frozenset({"b", "c"}))
+    assert since(6) == Since(Revision("e", 6), frozenset())
+    assert since(9) == Since(Revision("e", 9), frozenset()), "who has read more than was heard of here"
     assert (since(3), since(5, "another")) == (None, None)
     commit(8, "d")  # the one in between was not heard of
-    assert (since(6), since(7)) == (None, Since(Revision("e", 8), ("d",)))
+    assert (since(6), since(7)) == (None, Since(Revision("e", 8), frozenset({"d"})))
     commit(7, "e")
     assert (since(7), since(8)) == (None, None), "out of order: nothing is known to be the newest"
     news.missed()

@@ -37,6 +37,8 @@ class EntryKind(StrEnum):
     """An authenticated caller was refused."""
     FAILURE = "failure"
     """A credential did not count."""
+    EXPORTED = "exported"
+    """The log up to an entry was exported, and is removed: `document` names its number and digest."""
     LEFT_OUT = "left out"
     """So many refusals and failures were not written, because there were too many."""
 
@@ -99,15 +101,24 @@ class AuditKeys:
         return key_id in self._keys
 
 
-def verify(keys: AuditKeys, log: Iterable[Sealed], heads: Sequence[Head] = ()) -> Iterator[str]:
-    """What is wrong with a log, read from its beginning; nothing when it is whole. `heads` were exported earlier."""
+def verify(
+    keys: AuditKeys, log: Iterable[Sealed], heads: Sequence[Head] = (), base: Head = Head(0, FIRST_DIGEST)
+) -> Iterator[str]:
+    """What is wrong with a log, read from its beginning; nothing when it is whole. `heads` were exported earlier.
+
+    `base`: the last entry that is not in it any more. One of those that are has to say that it was exported.
+    """
     expected: defaultdict[int, set[str]] = defaultdict(set)
     for head in heads:
         if head.number or head.digest != FIRST_DIGEST:  # one of a log with nothing in it is what every log begins with
             expected[head.number].add(head.digest)
-    number, before = 0, FIRST_DIGEST
+    number, before = base.number, base.digest
+    begun = base.number == 0
+    for removed in [named for named in expected if named <= base.number]:
+        del expected[removed]  # of what was removed; its own file shows whether it is as it was
     for sealed in log:
         entry = sealed.entry
+        begun = begun or (entry.kind == EntryKind.EXPORTED and exported(entry) == base)
         if entry.number != number + 1:
             yield _missing(number + 1, entry.number - 1)
         if not keys.knows(sealed.key_id):
@@ -117,8 +128,19 @@ def verify(keys: AuditKeys, log: Iterable[Sealed], heads: Sequence[Head] = ()) -
         if expected.pop(entry.number, {sealed.digest}) != {sealed.digest}:
             yield f"entry {entry.number} is not the one that the exported head names: the log was written anew"
         number, before = entry.number, sealed.digest
+    if not begun:
+        yield f"the log begins after entry {base.number}, and no entry says that those were exported: its beginning was cut off"
     for missing in sorted(expected):
         yield f"the log ends with entry {number}, and the exported head names entry {missing}: its end was cut off"
+
+
+def exported(entry: Entry) -> Head | None:
+    """The last entry that this one says was exported."""
+    try:
+        said = json.loads(entry.document)
+        return Head(said["number"], said["digest"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _missing(first: int, last: int) -> str:

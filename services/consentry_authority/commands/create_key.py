@@ -10,6 +10,7 @@ from consentry_authority.commands.get_partner import get_partner
 from consentry_authority.commands.key_customers import check_list, require_valid
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
+from consentry_core.errors import FailedPrecondition
 from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, KeyKind, PartnerId, Quota
 
 
@@ -29,12 +30,17 @@ class NewKey:
     audiences: Sequence[str] = ()
 
 
-def create_key(transaction: Transaction, actor: Actor, new: NewKey, secret: SecretRecord) -> KeyRecord:
+def create_key(
+    transaction: Transaction, actor: Actor, new: NewKey, secret: SecretRecord, *, most: int | None = None
+) -> KeyRecord:
     """The new key. Each customer on the list of a KIND_SPECIFIC_CUSTOMERS key must be valid at this moment.
 
-    NotFound when there is no such partner: an identity provider can name one as its administrator's.
+    NotFound when there is no such partner: an identity provider can name one as its administrator's. FailedPrecondition when it
+    has `most` keys already.
     """
     get_partner(transaction, new.partner)
+    if most is not None and transaction.keys.count(new.partner) >= most:
+        raise FailedPrecondition(f"your organisation has {most} keys, as many as it may; delete some", reason="KEYS_EXCEEDED")
     key = KeyRecord(
         partner=new.partner,
         id=new.id,

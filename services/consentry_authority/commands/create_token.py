@@ -10,7 +10,7 @@ from consentry_authority.commands.get_partner import get_partner
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import SecretRecord, TokenRecord
 from consentry_core import names
-from consentry_core.errors import InvalidArgument, PermissionDenied
+from consentry_core.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from consentry_core.rpc.policy import Caller
 from consentry_rule import CustomerId, Instant, PartnerId, TokenRole
 
@@ -62,9 +62,19 @@ def permit(actor: Actor, role: TokenRole | None, organization: str) -> TokenRole
     return role
 
 
-def create_token(transaction: Transaction, actor: Actor, new: NewToken, secret: SecretRecord) -> TokenRecord:
-    """The new token. NotFound when its organisation, or a partner that it is limited to, is not there."""
+def create_token(
+    transaction: Transaction, actor: Actor, new: NewToken, secret: SecretRecord, *, most: int | None = None
+) -> TokenRecord:
+    """The new token. NotFound when its organisation, or a partner that it is limited to, is not there.
+
+    FailedPrecondition when the organisation has `most` tokens already. Operators can issue one all the same: else who holds one
+    administrator's token could keep the organisation from getting another.
+    """
     role = permit(actor, new.role, new.organization)
+    if most is not None and not actor.operates and transaction.tokens.count(new.organization) >= most:
+        raise FailedPrecondition(
+            f"your organisation has {most} tokens, as many as it may; delete some", reason="TOKENS_EXCEEDED"
+        )
     _check_reach(role, new)
     token = TokenRecord(
         id=new.id,

@@ -9,6 +9,11 @@ from consentry_rule import CustomerId, Deny, KeyKind, PartnerId, Reason, valid
 
 _FIELD = "key.customers"
 MOST_LISTED = 100_000
+MOST_TOLD = 10_000
+"""In one answer: some 500 kB."""
+
+MOST_TOLD_IN_PAGES = 1_000
+"""Of each key in a page of keys; and ten times that of all of them."""
 MOST_NEW = 5_000  # in one transaction: it takes about a tenth of a second, and everybody else's changes wait for it
 
 

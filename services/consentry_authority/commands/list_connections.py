@@ -31,4 +31,4 @@ def list_connections(
         ConnectionStatus(connection, valid(standing, view.now))
         for connection, standing in zip(page.items, standings, strict=True)
     ]
-    return Page(items, page.last)
+    return Page(items, page.last, lambda status: f"{status.connection.partner}/{status.connection.customer}")

@@ -1,49 +1,55 @@
-"""List the customers that a key covers now."""
+"""List the customers that a key covers now, some at a time: what one step does is short, whoever holds the key."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
 from consentry_authority.commands.ports import Facts
+from consentry_core import names
 from consentry_core.errors import OutOfRange, Unavailable
 from consentry_core.follow import Revision
-from consentry_rule import Allow, CustomerId, Instant, Key, KeyKind, Standing, covered
+from consentry_rule import Allow, CustomerId, Instant, Key, KeyKind, PartnerId, Standing, covered
+
+STEP: Final = 250
+"""So many standings are read, and decided about, in one go: some two milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class CoveragePage:
-    """One page. `last` is where the next one starts; empty on the last page."""
-
-    customers: tuple[Standing, ...]
-    last: str
-    revision: Revision
+def listed_customers(key: Key) -> tuple[CustomerId, ...]:
+    """Who is on a key's list, in order."""
+    return tuple(sorted(key.customers))
 
 
-def list_covered_customers(
-    facts: Facts, key: Key, now: Instant, *, after: str, limit: int, at_least: Revision | None = None
-) -> CoveragePage:
-    """The covered customers after `after`, out of the next `limit` that stand towards the partner: a page may be short.
+def covered_among(key: Key, standings: Sequence[Standing], now: Instant) -> list[Standing]:
+    """Those that the key covers."""
+    return [standing for standing in standings if isinstance(covered(key, standing, now), Allow)]
 
-    Unavailable when the database does not show `at_least` yet, OutOfRange when that is of another history.
+
+def step_of_standings(
+    facts: Facts, key: Key, listed: Sequence[CustomerId], *, after: str, limit: int = STEP
+) -> tuple[Sequence[Standing], str]:
+    """The next standings that the key could cover, and where to go on (empty at the end). The rule decides which it does.
+
+    `listed`: see `listed_customers`.
     """
-    revision = facts.head()
-    if at_least is not None:
-        check_shows(revision, at_least)
-    standings, last = page_of_standings(facts, key, after=after, limit=limit)
-    customers = tuple(standing for standing in standings if isinstance(covered(key, standing, now), Allow))
-    return CoveragePage(customers, last, revision)
-
-
-def page_of_standings(facts: Facts, key: Key, *, after: str, limit: int) -> tuple[Sequence[Standing], str]:
-    """The next standings that the key could cover, and where to go on (empty at the end). The rule decides which it does."""
     if key.kind is KeyKind.DEMO:
         return (() if after else (facts.demo_standing(key.partner),)), ""
     standings: Sequence[Standing]
     if key.kind is KeyKind.SPECIFIC_CUSTOMERS:
-        listed = [customer for customer in sorted(key.customers) if customer > after][:limit]
-        standings = facts.standings_to(key.partner, listed)
+        start = bisect_right(listed, CustomerId(after))
+        standings = facts.standings_to(key.partner, listed[start : start + limit])
     else:
         standings = facts.standings_of(key.partner, after=CustomerId(after) if after else None, limit=limit)
     return standings, standings[-1].customer if len(standings) == limit else ""
+
+
+def step_of_changed(
+    facts: Facts, key: Key, since: tuple[int, Instant], now: Instant, *, after: str
+) -> tuple[Sequence[Standing], str]:
+    """Likewise, only those that may have stood otherwise after a change, of this number and committed then."""
+    if key.kind is KeyKind.DEMO:
+        return (() if after else (facts.demo_standing(key.partner),)), ""
+    standings = facts.standings_changed(key.partner, since, now, after=CustomerId(after), limit=STEP)
+    return standings, standings[-1].customer if len(standings) == STEP else ""
 
 
 def check_shows(head: Revision, wanted: Revision) -> None:
@@ -59,3 +65,11 @@ def check_shows(head: Revision, wanted: Revision) -> None:
 def resync() -> OutOfRange:
     """What they are told who come with a revision of another history: it cannot be compared with this one's."""
     return OutOfRange("the revision is of another history of this authority; start again without one")
+
+
+def customer_of(subject: str) -> tuple[CustomerId, PartnerId] | None:
+    """Whose standing towards whom a subject of the history is; None for any other subject."""
+    if not names.CONSENT.matches(subject):
+        return None
+    customer, partner = names.CONSENT.parse(subject, "subject")
+    return CustomerId(customer), PartnerId(partner)

@@ -11,4 +11,4 @@ def list_keys(view: View, partner: PartnerId, *, show_invalid: bool, after: str,
     """A page of the partner's keys, ordered by id: the valid ones, unless the others are asked for. It may be short."""
     page = page_of(view.keys.page(partner, after=after, limit=limit + 1), limit, lambda key: key.id)
     items = [key for key in page.items if show_invalid or key_state(key, view.now) is State.ACTIVE]
-    return Page(items, page.last)
+    return Page(items, page.last, page.position)

@@ -82,6 +82,15 @@ class Facts(Protocol):
         """The standings towards a partner, disconnected ones too, ordered by customer, those after `after`."""
         ...
 
+    def standings_changed(
+        self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
+    ) -> Sequence[Standing]:
+        """Likewise, only those that may have stood otherwise after a change, of this number and committed then.
+
+        A mark of theirs is newer, or an end has come since: too many perhaps, never too few. The rule decides what has changed.
+        """
+        ...
+
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
         """The standings of these customers towards a partner, in the order given, as `standing` has them."""
         ...
@@ -197,12 +206,16 @@ class ReadKeys(Protocol):
         ...
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
-        """The partner's keys whose ids come after `after`, in their order."""
+        """The partner's keys whose ids come after `after`, in their order, without lists that are too long for a page."""
         ...
 
 
 class Keys(ReadKeys, Protocol):
     """Keys, to change."""
+
+    def count(self, partner: PartnerId) -> int:
+        """How many a partner has."""
+        ...
 
     def add(self, key: KeyRecord, secret: SecretRecord) -> None:
         """Keep a new one with its first secret."""
@@ -235,6 +248,10 @@ class ReadTokens(Protocol):
 
 class Tokens(ReadTokens, Protocol):
     """Tokens, to change."""
+
+    def count(self, organization: str) -> int:
+        """How many that are not deleted an organisation has."""
+        ...
 
     def add(self, token: TokenRecord, secret: SecretRecord) -> None:
         """Keep a new one with its secret."""

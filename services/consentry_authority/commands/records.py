@@ -114,6 +114,7 @@ class LiveSecret:
 class KeyRecord:
     """An API key. `version` counts its changes; `hint` is the public beginning of its newest secret.
 
+    `customers_left_out`: in a page of keys, how many are on a list that is too long to be read with all the others.
     `secrets` are its live ones, newest first; `last_use_time` is that of any, dead ones too.
     """
 
@@ -134,6 +135,7 @@ class KeyRecord:
     secrets: tuple[LiveSecret, ...] = ()
     last_use_time: Instant | None = None
     audiences: frozenset[str] = frozenset()
+    customers_left_out: int = 0
 
     @property
     def name(self) -> str:

@@ -1,38 +1,31 @@
-"""Watch what a key covers: the state of one watch, without I/O.
+"""Watch what a key covers, without I/O: what is kept once for all watches of a key, and the place of each of them.
 
-A watch is told things in turns, each from one snapshot of the database. It remembers what it has said, and says what differs.
-Ends come with no change in the database: the watch knows when the next one is (`next_end`), and takes a turn then.
+A `CoverageView` is what a key covers as it is told to everybody who watches with it. It is looked at once for all of them: in
+the beginning page by page, and from then on for the customers that something was committed about, and for those whose end has
+come. What has changed goes into its log. A `CoverageReader` is one watch's place: first in what is covered, or in what it has
+missed, and then in the log.
+
+Nothing is told by comparing two looks alone: between them a customer may have been withdrawn and given back. The marks of its
+standing and of the key's list say so (`opened_number`, `closed_number`, `unlisted`), and then it is told to have left before
+it is told to be there.
 """
 
 import heapq
-import itertools
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from consentry_authority.commands.actor import Actor
-from consentry_authority.commands.list_covered_customers import check_shows, page_of_standings, resync
-from consentry_authority.commands.live import usable_credential
-from consentry_authority.commands.ports import View
-from consentry_core import names
-from consentry_core.errors import denied
+from consentry_core.errors import Unavailable
 from consentry_core.follow import Revision
-from consentry_rule import (
-    CustomerId,
-    DataClass,
-    Deny,
-    Instant,
-    Key,
-    PartnerId,
-    Reason,
-    Secret,
-    Standing,
-    covered,
-    next_end,
-    opened_classes,
-)
+from consentry_rule import CustomerId, DataClass, Deny, Instant, Key, Reason, Standing, covered, next_end, opened_classes
 
-_PAGE = 1000
+WITHDRAWN: Final = "WITHDRAWN"
+"""Why a customer left that is there again by the time that anybody looks: what it was is not known any more."""
+
+_MOST_LOGGED = 10_000
+_SLACK = 1_000  # ends that are no longer so, before the heap is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,7 @@ class Uncovered:
     """The customer is covered no longer, and why."""
 
     customer: CustomerId
-    reason: Reason
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,126 +50,242 @@ class Synced:
 
 
 CoverageEvent: TypeAlias = Covered | Uncovered | Synced
+Told: TypeAlias = tuple[str, CoverageEvent]
+"""With the revision to come back after, as text."""
 
 
-class CoverageWatch:
-    """One watch, by the holder of a key's secret. `after` is where an earlier one was left."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at one customer found. `classes` None: not covered, for this reason. `left`: why it was not, meanwhile."""
 
-    def __init__(self, watcher: Actor, after: Revision | None) -> None:
-        self._watcher = watcher
-        self._key_name = watcher.credential
-        self._after = after
-        self._key: Key | None = None
-        self._said: dict[CustomerId, frozenset[DataClass]] = {}
-        self._ends: list[tuple[Instant, CustomerId]] = []
-        self.revision: Revision | None = None
-        self.next_end: Instant | None = None
-        """When the coverage may change by itself, next."""
-
-    def turn(self, view: View) -> list[CoverageEvent]:
-        """What is to be said now. Unauthenticated or PermissionDenied when the key is no longer usable."""
-        key, secret = self._usable_key(view)
-        head = view.facts.head()
-        if self.revision is None:
-            events = self._start(view, key, head)
-        elif self.revision.epoch != head.epoch:
-            raise resync()
-        else:
-            events = self._go_on(view, key)
-        self._key, self.revision = key, head
-        ends = [self._ends[0][0]] if self._ends else []
-        key_end = next_end(key, secret, None, view.now)
-        self.next_end = min(ends + ([key_end] if key_end is not None else []), default=None)
-        return events
-
-    def _usable_key(self, view: View) -> tuple[Key, Secret]:
-        key, secret = usable_credential(
-            view.facts.credential(self._key_name), self._watcher.secret_id, self._watcher.address, view.now
-        )
-        if not isinstance(key, Key):
-            raise denied(Deny(Reason.KEY_DELETED))
-        return key, secret
-
-    def _start(self, view: View, key: Key, head: Revision) -> list[CoverageEvent]:
-        """Everything that is covered; after an earlier watch, everything about which something may have changed since."""
-        if self._after is None:
-            return [*(event for event in self._look(view, key, _all(view, key)) if isinstance(event, Covered)), Synced()]
-        check_shows(head, self._after)
-        number = self._after.number
-        since = view.facts.commit_time_of(number) or Instant(0)
-        unlisted = {customer for customer, listed, unlisted in key.unlisted if listed <= number < unlisted}
-        changed = _changed_after(view, number, key.partner) | unlisted
-        changed |= {customer for customer, listed in key.listed_numbers.items() if listed > number}
-        events: list[CoverageEvent] = []
-        off_the_list = view.facts.standings_to(key.partner, sorted(unlisted - key.customers))
-        for standing in itertools.chain(_all(view, key), off_the_list):
-            if standing.disconnect_time is not None and standing.disconnect_time < since:
-                continue  # they had parted before: what the customer does since is none of the partner's business
-            (event,) = self._look(view, key, (standing,))
-            if standing.customer in changed or _ended_between(standing, since, view.now):
-                events.append(event)
-        return [*events, Synced()]
-
-    def _go_on(self, view: View, key: Key) -> list[CoverageEvent]:
-        """What differs from what was said."""
-        assert self.revision is not None  # noqa: S101 - a turn came before
-        assert self._key is not None  # noqa: S101
-        touched = _changed_after(view, self.revision.number, key.partner) | (self._key.customers ^ key.customers)
-        while self._ends and self._ends[0][0] <= view.now:
-            touched.add(heapq.heappop(self._ends)[1])
-        before = {customer: self._said.get(customer) for customer in touched}
-        events = self._look(view, key, view.facts.standings_to(key.partner, sorted(touched)))
-        return [event for event in events if _differs(event, before)]
-
-    def _look(self, view: View, key: Key, standings: Iterable[Standing]) -> list[CoverageEvent]:
-        """One event a standing, as it is now; what is said is remembered."""
-        events: list[CoverageEvent] = []
-        for standing in standings:
-            decision = covered(key, standing, view.now)
-            if isinstance(decision, Deny):
-                self._said.pop(standing.customer, None)
-                events.append(Uncovered(standing.customer, decision.reason))
-                continue
-            classes = opened_classes(standing)
-            self._said[standing.customer] = classes
-            events.append(Covered(standing.customer, classes))
-            end = next_end(None, None, standing, view.now)
-            if end is not None and not standing.demo:
-                heapq.heappush(self._ends, (end, standing.customer))
-        return events
+    customer: CustomerId
+    classes: frozenset[DataClass] | None
+    reason: str = ""
+    left: str = ""
+    end: Instant | None = None
 
 
-def _all(view: View, key: Key) -> Iterator[Standing]:
-    """All standings that the key could cover."""
-    after = ""
-    while True:
-        standings, after = page_of_standings(view.facts, key, after=after, limit=_PAGE)
-        yield from standings
-        if not after:
+class Marks:
+    """What a key's list says of a time that has passed. Made anew for each state of the key."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self._off = {customer: (first, last) for customer, first, last in key.unlisted}
+
+    def relisted_after(self, number: int) -> set[CustomerId]:
+        """Who came onto the list after a change, or left it."""
+        off = {customer for customer, (_, last) in self._off.items() if last > number}
+        return off | {customer for customer, listed in self.key.listed_numbers.items() if listed > number}
+
+    def off_since(self, customer: CustomerId, number: int) -> bool:
+        """Whether one that may have been on the list at a change was taken off it after."""
+        first, last = self._off.get(customer, (0, 0))
+        return first <= number < last
+
+    def look(self, standing: Standing, number: int, now: Instant) -> Seen:
+        """What is so now, and whether it was otherwise between a change and now."""
+        customer, decision = standing.customer, covered(self.key, standing, now)
+        if isinstance(decision, Deny):
+            return Seen(customer, None, decision.reason.value)
+        left = WITHDRAWN if standing.closed_number > number else ""
+        if not left and self.off_since(customer, number):
+            left = Reason.NOT_ON_KEY.value
+        end = None if standing.demo else next_end(None, None, standing, now)
+        return Seen(customer, opened_classes(standing), left=left, end=end)
+
+    def missed(self, standing: Standing, number: int, since: Instant, now: Instant) -> Iterator[CoverageEvent]:
+        """What a watch that dealt with everything up to a change, committed at `since`, has to be told of a customer."""
+        seen = self.look(standing, number, now)
+        if seen.classes is None:
+            if seen.reason == Reason.NOT_ON_KEY.value:
+                told = self.off_since(seen.customer, number)
+            else:
+                told = standing.closed_number > number or (standing.connected and _ended_between(standing, since, now))
+            if told:
+                yield Uncovered(seen.customer, seen.reason)
             return
-
-
-def _changed_after(view: View, number: int, partner: PartnerId) -> set[CustomerId]:
-    """The customers that have stood otherwise towards the partner at some moment since."""
-    changed: set[CustomerId] = set()
-    for change in view.facts.changes_after(number):
-        if names.CONSENT.matches(change.subject):
-            customer, towards = names.CONSENT.parse(change.subject, "subject")
-            if towards == partner:
-                changed.add(CustomerId(customer))
-    return changed
-
-
-def _differs(event: CoverageEvent, before: dict[CustomerId, frozenset[DataClass] | None]) -> bool:
-    match event:
-        case Covered():
-            return before[event.customer] != event.data_classes
-        case Uncovered():
-            return before[event.customer] is not None
-        case Synced():
-            return True
+        numbers = [standing.opened_number, self.key.listed_numbers.get(seen.customer, 0)]
+        numbers.extend(changed for _, changed in standing.class_numbers)
+        if seen.left:
+            yield Uncovered(seen.customer, seen.left)
+        if seen.left or max(numbers) > number:
+            yield Covered(seen.customer, seen.classes)
 
 
 def _ended_between(standing: Standing, since: Instant, now: Instant) -> bool:
     end = next_end(None, None, standing, since)
     return end is not None and end <= now
+
+
+class CoverageView:
+    """What a key covers, for all who watch with it. Everything up to `revision` has been looked at, and is in the log."""
+
+    def __init__(self, marks: Marks, revision: Revision) -> None:
+        self.marks = marks
+        self.revision = revision
+        self._covered: dict[CustomerId, frozenset[DataClass]] = {}
+        self._order: list[CustomerId] = []
+        self._ends: list[tuple[Instant, CustomerId]] = []
+        self._end_of: dict[CustomerId, Instant] = {}
+        self._ahead: dict[CustomerId, int] = {}
+        self._log: deque[Told] = deque()
+        self._dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._covered)
+
+    @property
+    def end(self) -> int:
+        """Where the log ends."""
+        return self._dropped + len(self._log)
+
+    def seen_at(self, customer: CustomerId) -> int:
+        """The number of the change up to which a customer has been looked at, at least."""
+        return max(self.revision.number, self._ahead.get(customer, 0))
+
+    def begin(self, seen: Iterable[Seen]) -> None:
+        """Take what is covered in the beginning, in the order of names. Nobody has been told anything yet."""
+        for each in seen:
+            if each.classes is not None:
+                self._covered[each.customer] = each.classes
+                self._order.append(each.customer)
+                self._ends_at(each.customer, each.end)
+
+    def take(self, seen: Iterable[Seen]) -> None:
+        """Take another look at some customers: what differs goes into the log. It is told whole with the next `advance`."""
+        revision = str(self.revision)
+        for event in [event for each in seen for event in self._differences(each)]:
+            self._log.append((revision, event))
+            if len(self._log) > _MOST_LOGGED:
+                self._log.popleft()
+                self._dropped += 1
+
+    def advance(self, revision: Revision, looked_at: Iterable[CustomerId], shown: int) -> None:
+        """Everything up to a revision has been looked at; these customers as the change of number `shown` left them."""
+        if self._log and self._log[-1][0] != str(revision):
+            self._log[-1] = (str(revision), self._log[-1][1])
+        self.revision = revision
+        self._ahead = dict.fromkeys(looked_at, shown) if shown > revision.number else {}
+
+    def _differences(self, seen: Seen) -> Iterator[CoverageEvent]:
+        before = self._covered.get(seen.customer)
+        if seen.classes is None:
+            if before is not None:
+                del self._covered[seen.customer], self._order[bisect_left(self._order, seen.customer)]
+                self._ends_at(seen.customer, None)
+                yield Uncovered(seen.customer, seen.reason)
+            return
+        if before is None:
+            insort(self._order, seen.customer)
+        self._covered[seen.customer] = seen.classes
+        self._ends_at(seen.customer, seen.end)
+        if before is not None and seen.left:
+            yield Uncovered(seen.customer, seen.left)
+        if seen.left or before != seen.classes:
+            yield Covered(seen.customer, seen.classes)
+
+    def _ends_at(self, customer: CustomerId, end: Instant | None) -> None:
+        if self._end_of.get(customer) == end:
+            return
+        if end is None:
+            del self._end_of[customer]
+            return
+        self._end_of[customer] = end
+        heapq.heappush(self._ends, (end, customer))
+        if len(self._ends) > 2 * len(self._end_of) + _SLACK:
+            self._ends = [(end, customer) for customer, end in self._end_of.items()]
+            heapq.heapify(self._ends)
+
+    @property
+    def next_end(self) -> Instant | None:
+        """When the coverage may change by itself, next."""
+        while self._ends and self._end_of.get(self._ends[0][1]) != self._ends[0][0]:
+            heapq.heappop(self._ends)
+        return self._ends[0][0] if self._ends else None
+
+    def due(self, now: Instant) -> set[CustomerId]:
+        """Those whose end has come."""
+        due = set()
+        while (end := self.next_end) is not None and end <= now:
+            customer = heapq.heappop(self._ends)[1]
+            del self._end_of[customer]
+            due.add(customer)
+        return due
+
+    def page(self, after: str, limit: int) -> list[CoverageEvent]:
+        """The next that are covered."""
+        start = bisect_right(self._order, after)
+        return [Covered(customer, self._covered[customer]) for customer in self._order[start : start + limit]]
+
+    def told(self, index: int, limit: int) -> list[Told]:
+        """What the log says from a place on. Unavailable when that is in it no longer."""
+        start = index - self._dropped
+        if start < 0:
+            raise Unavailable(
+                "more has changed than is kept for a watch that is not read; watch again after the last revision",
+                reason="WATCH_BEHIND",
+            )
+        return [self._log[at] for at in range(start, min(start + limit, len(self._log)))]
+
+
+class CoverageReader:
+    """One watch's place. `after`: where an earlier one was left, so that it is told what it missed and not what there is."""
+
+    def __init__(self, view: CoverageView, after: Revision | None = None) -> None:
+        self._view = view
+        self._index = view.end
+        self._walking = after is None
+        self._position = ""
+        self.revision = "" if after is None else str(after)
+        """Of what was said last."""
+        self._start = view.revision if after is None or after.number < view.revision.number else after
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is something to be said."""
+        return self._walking or self._index < self._view.end
+
+    @property
+    def at(self) -> str:
+        """What to come back after, once everything has been said."""
+        return max(str(self._view.revision), self.revision, key=_number)
+
+    def caught_up(self) -> Told:
+        """What one that has come back is told when it has been told what it missed."""
+        self.revision = str(self._start)
+        return self.revision, Synced()
+
+    def piece(self, limit: int) -> list[Told]:
+        """What is to be said next; nothing once everything is."""
+        if self._walking:
+            return self._walk(limit)
+        news = self._news(limit)
+        if news:
+            self.revision = news[-1][0]
+        return news
+
+    def _news(self, limit: int) -> list[Told]:
+        news = self._view.told(self._index, limit)
+        self._index += len(news)
+        return news
+
+    def _walk(self, limit: int) -> list[Told]:
+        # Of who has been told already a change is told at once; everybody else is told as it is when its turn comes.
+        while news := self._news(limit):
+            if events := [("", event) for _, event in news if _customer(event) <= self._position]:
+                return events
+        page = self._view.page(self._position, limit)
+        events = [("", event) for event in page]
+        if len(page) < limit:
+            self._walking, self.revision = False, str(self._view.revision)
+            return [*events, (self.revision, Synced())]
+        self._position = _customer(page[-1])
+        return events
+
+
+def _customer(event: CoverageEvent) -> str:
+    return "" if isinstance(event, Synced) else event.customer
+
+
+def _number(revision: str) -> int:
+    return int(revision.rpartition(".")[2] or 0)

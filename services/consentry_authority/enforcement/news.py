@@ -8,7 +8,7 @@ here, by what they touched.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Commit(Protocol):
         ...
 
     @property
-    def subjects(self) -> Sequence[str]:
+    def subjects(self) -> frozenset[str]:
         """By name."""
         ...
 
@@ -36,7 +36,7 @@ class Since:
     """What was committed after a revision, up to `head`."""
 
     head: Revision
-    subjects: tuple[str, ...]
+    subjects: frozenset[str]
 
 
 class News:
@@ -71,14 +71,14 @@ class News:
     def since(self, told: Revision) -> Since | None:
         """What was committed after what somebody was told of last; None when that has to be read in the change log."""
         if not self._commits:
-            return None if self._missed else Since(told, ())
+            return None if self._missed else Since(told, frozenset())
         first, last = self._commits[0].revision, self._commits[-1].revision
         if told.epoch != last.epoch or told.number < first.number - 1:
             return None
         if told.number >= last.number:
-            return Since(told, ())
+            return Since(told, frozenset())
         new = [self._commits[index] for index in range(told.number - last.number, 0)]
-        return Since(last, tuple(subject for commit in new for subject in commit.subjects))
+        return Since(last, frozenset().union(*(commit.subjects for commit in new)))
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[asyncio.Event]:

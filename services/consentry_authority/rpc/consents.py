@@ -97,9 +97,8 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         asked = asked_page(self._page_tokens, request, request.parent)
         page = await self._store.read(lambda view: list_consents(view, customer, after=asked.after, limit=asked.limit))
         now = self._clock.now()
-        return pb.ListConsentsResponse(
-            consents=[consent_to_wire(consent, now) for consent in page.items], next_page_token=asked.token(page.last)
-        )
+        consents, token = asked.fill(page, lambda consent: consent_to_wire(consent, now))
+        return pb.ListConsentsResponse(consents=consents, next_page_token=token)
 
     async def ListConsentEvents(self, request: pb.ListConsentEventsRequest, context: Context) -> pb.ListConsentEventsResponse:
         """See the proto."""
@@ -114,9 +113,8 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         )
         numbers = [event.entry.revision for event in page.items if event.entry is not None]
         receipts = await self._receipts.kept(head.epoch, numbers)
-        return pb.ListConsentEventsResponse(
-            consent_events=[event_to_wire(event, receipts) for event in page.items], next_page_token=asked.token(page.last)
-        )
+        events, token = asked.fill(page, lambda event: event_to_wire(event, receipts))
+        return pb.ListConsentEventsResponse(consent_events=events, next_page_token=token)
 
     async def ListAccesses(self, request: pb.ListAccessesRequest, context: Context) -> pb.ListAccessesResponse:
         """See the proto."""
@@ -124,8 +122,7 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         keys, period = reader_from_wire(request.reader), period_from_wire(request)
         asked = asked_page(self._page_tokens, request, request.parent, keys, str(period))
         page, unreported = await self._access_log.page(customer, keys, period, after=asked.after, limit=asked.limit)
-        return pb.ListAccessesResponse(
-            accesses=map(access_to_wire, page.items),
-            next_page_token=asked.token(page.last),
-            unreported_intervals=map(unreported_to_wire, unreported),
-        )
+        response = pb.ListAccessesResponse(unreported_intervals=map(unreported_to_wire, unreported))
+        accesses, response.next_page_token = asked.fill(page, access_to_wire, beside=response.ByteSize())
+        response.accesses.extend(accesses)
+        return response

@@ -1,115 +1,233 @@
 """CoverageService: what a key covers, asked with the key itself."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from functools import partial
+from typing import Final
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
-from consentry_authority.commands.list_covered_customers import list_covered_customers
+from consentry_authority.commands.actor import Actor
+from consentry_authority.commands.list_covered_customers import (
+    STEP,
+    check_shows,
+    covered_among,
+    listed_customers,
+    step_of_changed,
+    step_of_standings,
+)
+from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
-from consentry_authority.commands.watch_coverage import CoverageEvent, CoverageWatch, Covered, Uncovered
-from consentry_authority.enforcement.news import News
+from consentry_authority.commands.watch_coverage import CoverageEvent, CoverageReader, Covered, Marks, Uncovered
+from consentry_authority.coverage_watches import CoverageWatches
+from consentry_authority.coverage_work import CoverageWork
+from consentry_authority.current import CurrentFacts, UntilTouched
 from consentry_authority.rpc.gate import calling
 from consentry_authority.rpc.quotas import KeyQuotas
-from consentry_authority.storage.store import Store
 from consentry_core import names
 from consentry_core.clock import SECOND, BootTime, Clock
-from consentry_core.errors import denied
+from consentry_core.errors import ResourceExhausted, denied
 from consentry_core.follow import Revision
 from consentry_core.paging import PageTokens, page_size
 from consentry_core.rpc.follow_wire import data_classes_to_wire
 from consentry_core.rpc.heartbeats import heartbeat_interval
 from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import to_timestamp
-from consentry_rule import Deny, Key, Reason, opened_classes
+from consentry_core.rpc.turning_away import TurningAway
+from consentry_rule import CustomerId, Deny, Instant, Key, KeyKind, Reason, Secret, Standing, next_end, opened_classes
+
+_PIECE: Final = 8  # events that one watch tells in its turn
 
 
 class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, news: News, page_tokens: PageTokens, clock: Clock, quotas: KeyQuotas) -> None:
-        self._store = store
-        self._quotas = quotas
-        self._news = news
+    def __init__(
+        self,
+        *,
+        current: CurrentFacts,
+        work: CoverageWork,
+        watches: CoverageWatches,
+        page_tokens: PageTokens,
+        clock: Clock,
+        quotas: KeyQuotas,
+    ) -> None:
+        self._current = current
+        self._listed: UntilTouched[str, Sequence[CustomerId]] = current.until_touched()
+        self._work = work
+        self._watches = watches
         self._page_tokens = page_tokens
         self._clock = clock
+        self._quotas = quotas
+        self._turning_away = TurningAway(per_second=50.0, longest=20.0)
 
     async def ListCoveredCustomers(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.ListCoveredCustomersRequest, context: Context
     ) -> coverage_pb2.ListCoveredCustomersResponse:
         """See the proto."""
-        with await self._quotas.counting(context):
-            return await self._list(request)
-
-    async def _list(self, request: coverage_pb2.ListCoveredCustomersRequest) -> coverage_pb2.ListCoveredCustomersResponse:
         name = calling().credential
+        try:
+            with await self._quotas.counting(context), self._work.listing(name):
+                return await self._list(request, name)
+        except ResourceExhausted:
+            await self._turning_away.wait_turn()  # whoever asks as fast as it is refused is refused slowly
+            raise
+
+    async def _list(
+        self, request: coverage_pb2.ListCoveredCustomersRequest, name: str
+    ) -> coverage_pb2.ListCoveredCustomersResponse:
         question = f"ListCoveredCustomers {name}"
         limit = page_size(request.page_size, default=1_000, maximum=10_000)
         after = self._page_tokens.read(question, request.page_token)
-        at_least = _revision(request.at_least_revision, "at_least_revision")
+        # First the head, then what is read: so the page shows at least that.
+        head = await self._current.head()
+        if request.at_least_revision:
+            check_shows(head, Revision.parse(request.at_least_revision, "at_least_revision"))
+        key = await self._current.credential(name)
+        if not isinstance(key, Key):
+            raise denied(Deny(Reason.KEY_DELETED))
+        listed = await self._list_of(name, key)
+        response = coverage_pb2.ListCoveredCustomersResponse(revision=str(head))
+        while limit > 0:
+            step = partial(_covered_step, key, listed, after, min(limit, STEP))
+            customers, after = await self._work.read(calling().organization, step)
+            response.customers.extend(customers)
+            limit = limit - STEP if after else 0
+        response.next_page_token = self._page_tokens.make(question, after) if after else ""
+        return response
 
-        def read(view: View) -> coverage_pb2.ListCoveredCustomersResponse:
-            key = view.facts.credential(name)
-            if not isinstance(key, Key):
-                raise denied(Deny(Reason.KEY_DELETED))
-            page = list_covered_customers(view.facts, key, view.now, after=after, limit=limit, at_least=at_least)
-            # Here, and not on the event loop: ten thousand customers take as long as some hundred calls.
-            return coverage_pb2.ListCoveredCustomersResponse(
-                customers=[
-                    coverage_pb2.CoveredCustomer(
-                        name=names.CUSTOMER.format(standing.customer),
-                        data_classes=data_classes_to_wire(opened_classes(standing)),
-                    )
-                    for standing in page.customers
-                ],
-                next_page_token=self._page_tokens.make(question, page.last) if page.last else "",
-                revision=str(page.revision),
-            )
-
-        return await self._store.read(read)
+    async def _list_of(self, name: str, key: Key) -> Sequence[CustomerId]:
+        if key.kind is not KeyKind.SPECIFIC_CUSTOMERS:
+            return ()
+        look = partial(self._work.read, calling().organization, lambda _: listed_customers(key))
+        return await self._listed.find(name, look, subject=name)
 
     async def WatchCoverage(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.WatchCoverageRequest, context: Context
     ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
         """See the proto."""
-        watch = CoverageWatch(calling(), _revision(request.after_revision, "after_revision"))
-        heartbeat = heartbeat_interval(request)
-        before, said_at = request.after_revision, self._clock.boot()
-        with await self._quotas.counting(context), self._news.listening() as news:
-            while True:
-                news.clear()
-                events = await self._store.read(watch.turn)
-                revision = str(watch.revision)
-                for event in events[:-1]:
-                    # Whoever is cut off between these comes back for all of them: told again, never left out.
-                    yield _event(before, event)
-                for event in events[-1:]:
-                    yield _event(revision, event)
-                    said_at = self._clock.boot()
-                before = revision
-                await self._anything_new(watch, news, heartbeat - self._quiet_since(said_at))
-                if self._quiet_since(said_at) >= heartbeat:  # also when others' changes come all the time
-                    time = to_timestamp(self._clock.now())
-                    yield coverage_pb2.WatchCoverageResponse(
-                        revision=revision, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat(time=time)
-                    )
-                    said_at = self._clock.boot()
+        actor, after = calling(), None
+        if request.after_revision:
+            after = Revision.parse(request.after_revision, "after_revision")
+        try:
+            with await self._quotas.counting(context):
+                async with contextlib.aclosing(self._watch(actor, after, heartbeat_interval(request))) as told:
+                    async for response in told:
+                        yield response
+        except ResourceExhausted:
+            await self._turning_away.wait_turn()
+            raise
 
-    async def _anything_new(self, watch: CoverageWatch, news: asyncio.Event, until_heartbeat: float) -> None:
-        """Wait for a commit, for the next end, or for the time of a heartbeat."""
-        patience = max(until_heartbeat, 0)
-        if watch.next_end is not None:
-            patience = min(patience, max(watch.next_end - self._clock.now(), 0) / SECOND)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await news.wait()
+    async def _watch(
+        self, actor: Actor, after: Revision | None, heartbeat: float
+    ) -> AsyncGenerator[coverage_pb2.WatchCoverageResponse, None]:
+        key, _ = await self._usable_key(actor)
+        if after is not None:
+            check_shows(await self._current.head(), after)
+        async with self._watches.watching(actor.credential, key) as (watched, bell):
+            reader, said_at = CoverageReader(watched.view, after), self._clock.boot()
+            if after is not None:
+                async for event in self._missed(actor, watched.view.marks, after):
+                    yield _event(str(after), event)
+                yield _event(*reader.caught_up())
+                said_at = self._clock.boot()
+            while True:
+                bell.clear()
+                key, secret = await self._usable_key(actor)
+                if watched.failed is not None:
+                    raise watched.failed.with_traceback(None)
+                quiet = self._quiet_since(said_at)
+                if not reader.owes and quiet < heartbeat:
+                    await bell.wait(self._patience(heartbeat - quiet, key, secret))
+                    continue
+                async with self._work.turn(actor.organization):
+                    await self._usable_key(actor)  # still, for others had their turns meanwhile
+                    piece = reader.piece(_PIECE)
+                    for revision, event in piece:
+                        yield _event(revision, event)
+                    if not piece and quiet >= heartbeat:
+                        time = to_timestamp(self._clock.now())
+                        yield coverage_pb2.WatchCoverageResponse(
+                            revision=reader.at, heartbeat=coverage_pb2.WatchCoverageResponse.Heartbeat(time=time)
+                        )
+                    if piece or quiet >= heartbeat:
+                        said_at = self._clock.boot()
+
+    async def _missed(self, actor: Actor, marks: Marks, after: Revision) -> AsyncIterator[CoverageEvent]:
+        """What one that comes back after a revision has missed: by its marks, each customer's state then and now."""
+        organization, number = actor.organization, after.number
+        since = await self._work.read(organization, lambda view: view.facts.commit_time_of(number)) or Instant(0)
+        looked: set[CustomerId] = set()
+        position, more = "", True
+        while more:
+            step = partial(_missed_step, marks, (number, since), position)
+            events, customers, position = await self._work.read(organization, step)
+            looked.update(customers)
+            more = bool(position)
+            async for event in self._in_turns(actor, events):
+                yield event
+        relisted = await self._work.read(organization, lambda _: sorted(marks.relisted_after(number) - looked))
+        for start in range(0, len(relisted), STEP):
+            piece = partial(_missed_of, marks, (number, since), relisted[start : start + STEP])
+            async for event in self._in_turns(actor, await self._work.read(organization, piece)):
+                yield event
+
+    async def _in_turns(self, actor: Actor, events: Sequence[CoverageEvent]) -> AsyncIterator[CoverageEvent]:
+        for start in range(0, len(events), _PIECE):
+            async with self._work.turn(actor.organization):
+                await self._usable_key(actor)
+                for event in events[start : start + _PIECE]:
+                    yield event
+
+    async def _usable_key(self, actor: Actor) -> tuple[Key, Secret]:
+        """As of the last commit that was heard of: Unauthenticated or PermissionDenied from then on."""
+        facts = await self._current.credential(actor.credential)
+        key, secret = usable_credential(facts, actor.secret_id, actor.address, self._clock.now())
+        if not isinstance(key, Key):
+            raise denied(Deny(Reason.KEY_DELETED))
+        return key, secret
+
+    def _patience(self, patience: float, key: Key, secret: Secret) -> float:
+        """Seconds until a heartbeat is due, or the key or the secret ends."""
+        now = self._clock.now()
+        end = next_end(key, secret, None, now)
+        return patience if end is None else min(patience, (end - now) / SECOND)
 
     def _quiet_since(self, said_at: BootTime) -> float:
         return (self._clock.boot() - said_at) / SECOND
 
 
-def _revision(text: str, field: str) -> Revision | None:
-    return Revision.parse(text, field) if text else None
+_HEARTBEAT: Final = coverage_pb2.WatchCoverageResponse.Heartbeat()
+
+
+def _covered_step(
+    key: Key, listed: Sequence[CustomerId], after: str, limit: int, view: View
+) -> tuple[list[coverage_pb2.CoveredCustomer], str]:
+    """Made into messages here, and not on the event loop."""
+    standings, last = step_of_standings(view.facts, key, listed, after=after, limit=limit)
+    customers = [
+        coverage_pb2.CoveredCustomer(
+            name=names.CUSTOMER.format(standing.customer), data_classes=data_classes_to_wire(opened_classes(standing))
+        )
+        for standing in covered_among(key, standings, view.now)
+    ]
+    return customers, last
+
+
+def _missed_step(
+    marks: Marks, since: tuple[int, Instant], after: str, view: View
+) -> tuple[list[CoverageEvent], list[CustomerId], str]:
+    standings, last = step_of_changed(view.facts, marks.key, since, view.now, after=after)
+    events = list(_events(marks, standings, since, view.now))
+    return events, [standing.customer for standing in standings], last
+
+
+def _missed_of(marks: Marks, since: tuple[int, Instant], customers: Sequence[CustomerId], view: View) -> list[CoverageEvent]:
+    return list(_events(marks, view.facts.standings_to(marks.key.partner, customers), since, view.now))
+
+
+def _events(marks: Marks, standings: Sequence[Standing], since: tuple[int, Instant], now: Instant) -> Iterator[CoverageEvent]:
+    for standing in standings:
+        yield from marks.missed(standing, *since, now)
 
 
 def _event(revision: str, event: CoverageEvent) -> coverage_pb2.WatchCoverageResponse:
@@ -120,7 +238,7 @@ def _event(revision: str, event: CoverageEvent) -> coverage_pb2.WatchCoverageRes
             response.covered.data_classes.extend(data_classes_to_wire(event.data_classes))
         case Uncovered():
             response.uncovered.customer = names.CUSTOMER.format(event.customer)
-            response.uncovered.reason = event.reason.value
+            response.uncovered.reason = event.reason
         case _:
             response.synced.SetInParent()
     return response

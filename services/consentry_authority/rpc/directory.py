@@ -74,7 +74,8 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         """See the proto."""
         asked = asked_page(self._page_tokens, request)
         page = await self._store.read(lambda view: list_partners(view, after=asked.after, limit=asked.limit))
-        return pb.ListPartnersResponse(partners=map(partner_to_wire, page.items), next_page_token=asked.token(page.last))
+        partners, token = asked.fill(page, partner_to_wire)
+        return pb.ListPartnersResponse(partners=partners, next_page_token=token)
 
     async def CreateCustomer(self, request: pb.CreateCustomerRequest, context: Context) -> pb.CreateCustomerResponse:
         """See the proto."""
@@ -106,10 +107,8 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         asked = asked_page(self._page_tokens, request)
         page = await self._store.read(lambda view: list_customers(view, after=asked.after, limit=asked.limit))
         now = self._clock.now()
-        return pb.ListCustomersResponse(
-            customers=[customer_to_wire(customer, now) for customer in page.items],
-            next_page_token=asked.token(page.last),
-        )
+        customers, token = asked.fill(page, lambda customer: customer_to_wire(customer, now))
+        return pb.ListCustomersResponse(customers=customers, next_page_token=token)
 
     async def SetSubscription(self, request: pb.SetSubscriptionRequest, context: Context) -> pb.SetSubscriptionResponse:
         """See the proto."""
@@ -172,9 +171,8 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         page = await self._store.read(
             lambda view: list_connections(view, partner=partner, customer=customer, after=asked.after, limit=asked.limit)
         )
-        return pb.ListConnectionsResponse(
-            connections=map(connection_to_wire, page.items), next_page_token=asked.token(page.last)
-        )
+        connections, token = asked.fill(page, connection_to_wire)
+        return pb.ListConnectionsResponse(connections=connections, next_page_token=token)
 
 
 def _side(parent: str) -> tuple[PartnerId | None, CustomerId | None]:

@@ -8,8 +8,10 @@ from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.access_log import AccessLog
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import not_yours, require_own
+from consentry_authority.commands.live import live_credential
+from consentry_authority.commands.pages import page_of
 from consentry_authority.commands.reach import within_reach
-from consentry_authority.current import CurrentFacts, UntilCommit
+from consentry_authority.current import CurrentFacts, UntilTouched
 from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Prover
@@ -59,8 +61,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     ) -> None:
         self._prover = prover
         self._current = current
-        self._verified: UntilCommit[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_commit()
-        """By service and secret."""
+        self._verified: UntilTouched[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_touched()
+        """By service and secret. It tells the head, so it follows from the whole state."""
         self._page_tokens = page_tokens
         self._store = store
         self._authenticator = authenticator
@@ -91,13 +93,16 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
 
     async def _verify(self, service: str, identity: Identity) -> enforcement_pb2.VerifyCredentialResponse:
         """What the service is told of an identity that was proved. It follows from the database's state alone."""
+        # Before the facts: decided by is then what is at least as new as what is told.
+        head = await self._current.head()
         facts = await self._current.credential(identity.credential)
-        if facts is None or not within_reach(await self._token(service), facts):
-            raise invalid("deleted" if facts is None else f"{identity.credential} is not for {service}")
+        if facts is not None and not within_reach(await self._token(service), facts):
+            raise invalid(f"{identity.credential} is not for {service}")
+        live_credential(facts, identity.secret_id)  # remembered is whose it was, also when it has been killed since
         return enforcement_pb2.VerifyCredentialResponse(
             credential=identity.credential,
             secret_id=identity.secret_id,
-            revision=revision_to_wire(await self._current.head()),
+            revision=revision_to_wire(head),
             proof=self._prover.prove(service, identity.credential),
         )
 
@@ -137,9 +142,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         head = await self._store.read(lambda view: view.facts.head())
         found = await self._enforcing.receipt(revision) if revision.epoch == head.epoch else None
         if found is None:
-            # One answer for what is not there and for a change that took nothing away: neither has a receipt.
             if calling().operates:
-                raise NotFound("there is no change of this revision that took access away")
+                raise NotFound("there is no change of this revision, or it is kept no longer")
             raise not_yours()
         receipt, organization = found
         require_own(calling(), organization)
@@ -151,11 +155,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         """See the proto."""
         asked = asked_page(self._page_tokens, request)
         points = [point for point in await self._enforcing.points() if point.member.incarnation > asked.after]
-        page = points[: asked.limit]
-        return enforcement_pb2.ListEnforcementPointsResponse(
-            enforcement_points=[_status_to_wire(point) for point in page],
-            next_page_token=asked.token(page[-1].member.incarnation if len(page) < len(points) else ""),
-        )
+        page = page_of(points, asked.limit, lambda point: point.member.incarnation)
+        told, token = asked.fill(page, _status_to_wire)
+        return enforcement_pb2.ListEnforcementPointsResponse(enforcement_points=told, next_page_token=token)
 
 
 def _secret_invalid(service: str, peer: str, detail: str) -> Unauthenticated:

@@ -9,7 +9,7 @@ from consentry_authority.auditing import Auditing, Refused
 from consentry_authority.authentication import Authenticator
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import require_usable
-from consentry_authority.current import CurrentFacts, UntilCommit
+from consentry_authority.current import CurrentFacts, UntilTouched
 from consentry_authority.last_uses import LastUses
 from consentry_authority.signed_in import LONGEST_TOKEN, SignedIn, is_signed
 from consentry_authority.storage.store import Origin
@@ -33,7 +33,7 @@ _LONGEST_REQUEST_ID = 200
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Whose secret it is that was proved, and what stands behind it as of the last commit. `secret` is None for a dead one."""
+    """Whose secret it is that was proved, and what stands behind it now. `secret` is None for a dead one."""
 
     actor: Actor
     credential: Key | Token
@@ -61,7 +61,7 @@ class AuthorityGate:
         self._signed_in = signed_in
         self._authenticator = authenticator
         self._current = current
-        self._known: UntilCommit[str, _Known] = current.until_commit()  # by secret
+        self._known: UntilTouched[str, _Known] = current.until_touched()  # by secret
         self._policies = policies
         self._methods = {kind: frozenset(method for method in policies if kind in policies[method]) for kind in Caller}
         self._auditing = auditing
@@ -103,7 +103,8 @@ class AuthorityGate:
 
     async def _admit_once_known(self, call: OpenCall, secret: str) -> None:
         identity = await self._authenticator.identify(secret)
-        self._admit_known(call, await self._known.find(identity.secret_id, partial(self._look_up, identity)))
+        look_up = partial(self._look_up, identity)
+        self._admit_known(call, await self._known.find(identity.secret_id, look_up, subject=identity.credential))
 
     async def _look_up(self, identity: Identity) -> _Known:
         """Who has proved to be this."""

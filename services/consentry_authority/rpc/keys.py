@@ -9,7 +9,7 @@ from consentry_authority.commands.delete_key import delete_key
 from consentry_authority.commands.disable_key import disable_key
 from consentry_authority.commands.enable_key import enable_key
 from consentry_authority.commands.get_key import get_key
-from consentry_authority.commands.key_customers import check_length
+from consentry_authority.commands.key_customers import MOST_TOLD, check_length
 from consentry_authority.commands.list_keys import list_keys
 from consentry_authority.commands.once import once
 from consentry_authority.commands.ports import Transaction
@@ -36,10 +36,12 @@ from consentry_authority.storage.store import Store
 from consentry_core import names
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes, new_public_id
-from consentry_core.paging import PageTokens
+from consentry_core.paging import PageTokens, page_size
 from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import from_duration
 from consentry_rule import KeyId
+
+_DEFAULT_LISTED = 1_000
 
 
 class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
@@ -54,7 +56,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         secret_maker: SecretMaker,
         random: RandomBytes,
         receipts: Receipts,
+        most: int,
     ) -> None:
+        self._most = most
         self._store = store
         self._page_tokens = page_tokens
         self._clock = clock
@@ -86,7 +90,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             return once(
                 transaction,
                 asked,
-                lambda: create_key(transaction, actor, new, secret),
+                lambda: create_key(transaction, actor, new, secret, most=self._most),
                 lambda name: get_key(transaction, partner, KeyId(names.KEY.parse(name, "name")[1])),
             )
 
@@ -98,8 +102,17 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def GetKey(self, request: pb.GetKeyRequest, context: Context) -> pb.GetKeyResponse:
         """See the proto."""
         partner, key = own_key(request.name, "name")
+        question = f"GetKey {request.name}"
+        limit = page_size(request.customers_page_size, default=_DEFAULT_LISTED, maximum=MOST_TOLD)
+        after = self._page_tokens.read(question, request.customers_page_token)
         found = await self._store.read(lambda view: get_key(view, partner, key))
-        return pb.GetKeyResponse(key=key_to_wire(found, self._clock.now()))
+        response = pb.GetKeyResponse(key=key_to_wire(found, self._clock.now()))
+        if request.customers_page_size or request.customers_page_token:
+            listed = sorted(customer for customer in found.customers if customer > after)
+            response.customers.extend(map(names.CUSTOMER.format, listed[:limit]))
+            if len(listed) > limit:
+                response.next_customers_page_token = self._page_tokens.make(question, listed[limit - 1])
+        return response
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
         """See the proto."""
@@ -110,7 +123,8 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             lambda view: list_keys(view, partner, show_invalid=show_invalid, after=asked.after, limit=asked.limit)
         )
         now = self._clock.now()
-        return pb.ListKeysResponse(keys=[key_to_wire(key, now) for key in page.items], next_page_token=asked.token(page.last))
+        keys, token = asked.fill(page, lambda key: key_to_wire(key, now))
+        return pb.ListKeysResponse(keys=keys, next_page_token=token)
 
     async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Context) -> pb.UpdateKeyResponse:
         """See the proto."""

@@ -39,7 +39,12 @@ class Receipts:
         self._enforcing = enforcing
 
     async def of(self, committed: Committed[Any], request: _Request, context: Context) -> enforcement_pb2.Enforcement:
-        """The receipt of what a call has changed, or of what has brought about what it wanted before it came."""
+        """The receipt of what a call has changed, or of what has brought about what it wanted before it came.
+
+        What was never otherwise is enforced, by no change that could be named.
+        """
+        if not committed.own:
+            return enforcement_pb2.Enforcement(state=enforcement_pb2.Enforcement.STATE_ENFORCED)
         receipt = await self._enforcing.enforce(committed, _patience(request, context))
         return receipt_to_wire(receipt)
 

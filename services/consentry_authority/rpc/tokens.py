@@ -47,7 +47,9 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         random: RandomBytes,
         receipts: Receipts,
         quotas: KeyQuotas,
+        most: int,
     ) -> None:
+        self._most = most
         self._quotas = quotas
         self._store = store
         self._page_tokens = page_tokens
@@ -77,7 +79,7 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
             return once(
                 transaction,
                 asked,
-                lambda: create_token(transaction, actor, new, secret),
+                lambda: create_token(transaction, actor, new, secret, most=self._most),
                 lambda name: get_token(transaction, *names.TOKEN.parse(name, "name")),
             )
 
@@ -93,7 +95,8 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         page = await self._store.read(
             lambda view: list_tokens(view, organization or None, after=asked.after, limit=asked.limit)
         )
-        return pb.ListTokensResponse(tokens=map(token_to_wire, page.items), next_page_token=asked.token(page.last))
+        tokens, token = asked.fill(page, token_to_wire)
+        return pb.ListTokensResponse(tokens=tokens, next_page_token=token)
 
     async def DeleteToken(self, request: pb.DeleteTokenRequest, context: Context) -> pb.DeleteTokenResponse:
         """See the proto."""

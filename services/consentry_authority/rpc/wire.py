@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from consentry.authority.v1 import consent_pb2, directory_pb2, keys_pb2, tokens_pb2
 from consentry_authority.commands.get_key import etag_of
+from consentry_authority.commands.key_customers import MOST_TOLD
 from consentry_authority.commands.list_connections import ConnectionStatus
 from consentry_authority.commands.records import (
     ConsentRecord,
@@ -165,7 +166,8 @@ def key_to_wire(key: KeyRecord, now: Instant) -> keys_pb2.Key:
         name=key.name,
         display_name=key.display_name,
         kind=_KIND_TO_WIRE[key.kind],
-        customers=[names.CUSTOMER.format(customer) for customer in sorted(key.customers)],
+        customers=map(names.CUSTOMER.format, sorted(key.customers)) if len(key.customers) <= MOST_TOLD else (),
+        customer_count=len(key.customers) + key.customers_left_out,
         state=_KEY_STATE[key_state(key, now)],
         create_time=to_timestamp(key.create_time),
         expire_time=optional_timestamp(key.expire_time),

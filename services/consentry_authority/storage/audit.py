@@ -1,4 +1,4 @@
-"""The audit log in the database: appended to, read, and never changed."""
+"""The audit log in the database: appended to, read, never changed, and removed from its beginning once that was exported."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -103,8 +103,44 @@ def head(connection: sa.Connection) -> Head:
     return Head(row.number, row.digest)
 
 
+def base(connection: sa.Connection) -> Head:
+    """The last entry that was removed; number 0 when none was."""
+    row = connection.execute(sa.select(t.audit_base)).one()
+    return Head(row.number, row.digest)
+
+
+def begin_after(connection: sa.Connection, keys: AuditKeys, exported: Head, now: Instant) -> None:
+    """The log begins after this entry from now on. An entry of its own says so: who has no key cannot cut off a beginning."""
+    document = json.dumps({"number": exported.number, "digest": exported.digest})
+    append(connection, keys, [Note(time=now, kind=EntryKind.EXPORTED, method="consentry audit export", document=document)])
+    connection.execute(sa.update(t.audit_base).values(number=exported.number, digest=exported.digest))
+
+
+def remove_exported(connection: sa.Connection) -> int:
+    """Remove a piece of what lies before the beginning; how many entries that were."""
+    columns = t.audit.c
+    old = sa.select(columns.number).where(columns.number <= base(connection).number).order_by(columns.number)
+    numbers = connection.scalars(old.limit(_AT_ONCE)).all()
+    if numbers:
+        for table in (t.audit_customers, t.audit):
+            connection.execute(sa.delete(table).where(table.c.number <= numbers[-1]))
+    return len(numbers)
+
+
+def last_before(connection: sa.Connection, time: Instant) -> Head | None:
+    """The last entry of those that all were written before a time; None when there is none."""
+    columns = t.audit.c
+    later = connection.scalar(sa.select(sa.func.min(columns.number)).where(columns.time >= time))
+    query = sa.select(columns.number, columns.digest).where(columns.number > base(connection).number)
+    if later is not None:
+        query = query.where(columns.number < later)
+    row = connection.execute(query.order_by(columns.number.desc()).limit(1)).one_or_none()
+    return None if row is None else Head(row.number, row.digest)
+
+
 def entries(connection: sa.Connection, *, after: int = 0) -> Iterator[Sealed]:
     """The log, those after a number, in its order."""
+    after = max(after, base(connection).number)
     while True:
         query = sa.select(t.audit).where(t.audit.c.number > after).order_by(t.audit.c.number).limit(_AT_ONCE)
         page = [_sealed(row) for row in connection.execute(query)]
@@ -184,7 +220,8 @@ class SqlAudit:
 def misfiled(connection: sa.Connection) -> list[int]:
     """The entries that do not stand in the histories that they belong to, or in others."""
     filed: dict[int, set[tuple[str, str]]] = {}
-    for row in connection.execute(sa.select(t.audit_customers)):
+    kept = sa.select(t.audit_customers).where(t.audit_customers.c.number > base(connection).number)
+    for row in connection.execute(kept):
         filed.setdefault(row.number, set()).add((row.customer, row.partner))
     wrong = []
     for sealed in entries(connection):

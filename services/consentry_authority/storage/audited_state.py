@@ -30,9 +30,10 @@ class _Left:
 
 
 class AuditedState:
-    """What the log says that everything is like. Takes its entries in their order."""
+    """What the log says that everything is like. Takes its entries in their order. `whole`: from its first one on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = True) -> None:
+        self._whole = whole
         self._left: dict[str, _Left] = {}
         self._first_revision = 0
 
@@ -52,6 +53,8 @@ class AuditedState:
         if sides["after"] is None:
             return None
         before = self._left.get(name)
+        if not self._whole and (sides["before"] is not None if before is None else _CUSTOMERS not in (before.described or {})):
+            return dict(sides["after"])  # who was on its list before is told by an entry that is not here
         # Of a list only what came and what went is told.
         listed = set(((before and before.described) or {}).get(_CUSTOMERS, ()))
         listed = (listed | set(sides.get("added", ()))) - set(sides.get("removed", ()))
@@ -62,17 +65,24 @@ class AuditedState:
         for name, left in self._left.items():
             if not _same(left.described, _now(connection, name)):
                 yield f"{name} is not as entry {left.entry} left it: it was changed past the authority"
-        if self._first_revision == 1:
+        if self._first_revision == 1 and self._whole:
             for name in _everything(connection):
                 if name not in self._left:
                     yield f"{name} is there, and no entry tells of it"
 
 
 def _same(left: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
-    """Compared is what both tell of: a column may be younger than the entry."""
+    """Compared is what both tell of: a column may be younger than the entry. Of secrets, those that live."""
     if left is None or now is None:
         return left is now
+    left, now = _with_live_secrets(left), _with_live_secrets(now)
     return all(left[word] == now[word] for word in left.keys() & now.keys())
+
+
+def _with_live_secrets(described: dict[str, Any]) -> dict[str, Any]:
+    if "secrets" not in described:
+        return described
+    return {**described, "secrets": [secret for secret in described["secrets"] if secret.get("live", True)]}
 
 
 def _now(connection: sa.Connection, name: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from consentry_authority.commands.key_customers import MOST_TOLD_IN_PAGES
 from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage import tables as t
 from consentry_authority.storage.history import Touched
@@ -44,6 +45,11 @@ class SqlKeys:
             .limit(limit)
         )
 
+    def count(self, partner: PartnerId) -> int:
+        """See `ports.Keys.count`."""
+        query = sa.select(sa.func.count()).where(t.keys.c.partner == partner, t.keys.c.delete_time.is_(None))
+        return int(self._connection.execute(query).scalar_one())
+
     def add(self, key: KeyRecord, secret: SecretRecord) -> None:
         """See `ports.Keys.add`."""
         self._touched.credential(key.name)
@@ -70,13 +76,13 @@ class SqlKeys:
         """See `ports.Keys.delete`."""
         self._touched.credential(key.name)
         self._connection.execute(sa.update(t.keys).where(_is(key.partner, key.id)).values(delete_time=self._now))
-        _kill_secrets(self._connection, key.name)
+        _kill_secrets(self._connection, key.name, self._now)
 
     def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
         """See `ports.Keys.rotate`. Counts the version up."""
         self._save_row(key)
         former = key.secrets[0] if key.secrets and until is not None else None
-        _kill_secrets(self._connection, key.name, spared=former.id if former else "")
+        _kill_secrets(self._connection, key.name, self._now, spared=former.id if former else "")
         if former is not None and until is not None:
             end = until if former.expire_time is None else min(until, former.expire_time)
             self._connection.execute(sa.update(t.secrets).where(t.secrets.c.id == former.id).values(expire_time=end))
@@ -96,9 +102,32 @@ class SqlKeys:
         keys = [_key(row) for row in self._connection.execute(query)]
         if not keys:
             return []
-        customers = self._customers([key.id for key in keys], keys[0].partner)
+        lengths = self._lengths([key.id for key in keys], keys[0].partner)
+        told, room = set(), 10 * MOST_TOLD_IN_PAGES
+        for key, length in lengths.items():
+            if length <= min(room, MOST_TOLD_IN_PAGES):
+                told.add(key)
+                room -= length
+        customers = self._customers(sorted(told), keys[0].partner)
         secrets = _secrets(self._connection, [key.name for key in keys], self._now)
-        return [_with_secrets(replace(key, customers=frozenset(customers[key.id])), secrets[key.name]) for key in keys]
+        return [
+            _with_secrets(
+                replace(
+                    key,
+                    customers=frozenset(customers[key.id]),
+                    customers_left_out=0 if key.id in told else lengths.get(key.id, 0),
+                ),
+                secrets[key.name],
+            )
+            for key in keys
+        ]
+
+    def _lengths(self, keys: Sequence[KeyId], partner: PartnerId) -> dict[KeyId, int]:
+        """How long the lists of those are that have one, in the order of their ids."""
+        columns = t.key_customers.c
+        query = sa.select(columns.key, sa.func.count()).where(columns.partner == partner, columns.key.in_(keys))
+        rows = self._connection.execute(query.group_by(columns.key).order_by(columns.key))
+        return {KeyId(key): length for key, length in rows}
 
     def _customers(self, keys: Sequence[KeyId], partner: PartnerId) -> defaultdict[KeyId, set[CustomerId]]:
         found: defaultdict[KeyId, set[CustomerId]] = defaultdict(set)
@@ -130,6 +159,12 @@ class SqlTokens:
             query = query.where(t.tokens.c.organization == organization)
         return self._read(query.order_by(t.tokens.c.id).limit(limit))
 
+    def count(self, organization: str) -> int:
+        """See `ports.Tokens.count`."""
+        columns = t.tokens.c
+        query = sa.select(sa.func.count()).where(columns.organization == organization, columns.delete_time.is_(None))
+        return int(self._connection.execute(query).scalar_one())
+
     def add(self, token: TokenRecord, secret: SecretRecord) -> None:
         """See `ports.Tokens.add`."""
         self._touched.credential(token.name)
@@ -152,7 +187,7 @@ class SqlTokens:
         """See `ports.Tokens.delete`."""
         self._touched.credential(token.name)
         self._connection.execute(sa.update(t.tokens).where(t.tokens.c.id == token.id).values(delete_time=self._now))
-        _kill_secrets(self._connection, token.name)
+        _kill_secrets(self._connection, token.name, self._now)
 
     def _read(self, query: sa.Select[Any]) -> list[TokenRecord]:
         tokens = [_token(row) for row in self._connection.execute(query)]
@@ -162,14 +197,14 @@ class SqlTokens:
         ]
 
 
-def kill_secret(connection: sa.Connection, touched: Touched, credential: str, secret_id: str) -> str | None:
+def kill_secret(connection: sa.Connection, touched: Touched, credential: str, secret_id: str, now: Instant) -> str | None:
     """See `ports.Transaction.kill_secret`. A key's version is counted up."""
     live = (t.secrets.c.id == secret_id, t.secrets.c.credential == credential, t.secrets.c.argon2_hash.is_not(None))
     hint: str | None = connection.scalar(sa.select(t.secrets.c.hint).where(*live))
     if hint is None:
         return None
     touched.credential(credential)
-    connection.execute(sa.update(t.secrets).where(*live).values(argon2_hash=None))
+    connection.execute(sa.update(t.secrets).where(*live).values(argon2_hash=None, kill_time=now))
     if names.KEY.matches(credential):
         partner, key = names.KEY.parse(credential, "credential")
         connection.execute(sa.update(t.keys).where(_is(PartnerId(partner), KeyId(key))).values(version=t.keys.c.version + 1))
@@ -210,10 +245,11 @@ def _add_secret(connection: sa.Connection, credential: str, secret: SecretRecord
     )
 
 
-def _kill_secrets(connection: sa.Connection, credential: str, *, spared: str = "") -> None:
+def _kill_secrets(connection: sa.Connection, credential: str, now: Instant, *, spared: str = "") -> None:
     """All of a credential's secrets but one."""
-    killed = (t.secrets.c.credential == credential, t.secrets.c.id != spared)
-    connection.execute(sa.update(t.secrets).where(*killed).values(argon2_hash=None))
+    columns = t.secrets.c
+    killed = (columns.credential == credential, columns.id != spared, columns.argon2_hash.is_not(None))
+    connection.execute(sa.update(t.secrets).where(*killed).values(argon2_hash=None, kill_time=now))
 
 
 @dataclass(slots=True)

@@ -55,10 +55,12 @@ def _key(connection: sa.Connection, name: str, lists: KeyLists) -> Description |
 
 
 def _secrets(connection: sa.Connection, credential: str) -> list[Description]:
+    """Those that live: there are two at most, and each entry of a key that is rotated all the time stays short."""
     columns = t.secrets.c
-    live = columns.argon2_hash.is_not(None).label("live")
-    query = sa.select(columns.id, columns.expire_time, live).where(columns.credential == credential).order_by(columns.id)
-    return [{"id": row.id, "expire_time": row.expire_time, "live": bool(row.live)} for row in connection.execute(query)]
+    query = sa.select(columns.id, columns.expire_time).where(columns.credential == credential, columns.argon2_hash.is_not(None))
+    return [
+        {"id": row.id, "expire_time": row.expire_time, "live": True} for row in connection.execute(query.order_by(columns.id))
+    ]
 
 
 def _row(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool]) -> Description | None:

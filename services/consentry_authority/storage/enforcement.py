@@ -173,6 +173,16 @@ def _points(connection: sa.Connection, numbers: Sequence[int], most: int) -> dic
     return points
 
 
+def change(connection: sa.Connection, revision: Revision) -> tuple[Receipt, str] | None:
+    """Of a change that took nothing away: enforced since its commit; and whose it was. None for one that is not there."""
+    columns = t.changes.c
+    query = sa.select(columns.commit_time, columns.organization).where(columns.number == revision.number).limit(1)
+    row = connection.execute(query).one_or_none()
+    return (
+        None if row is None else (Receipt(revision, Instant(row.commit_time), Instant(row.commit_time)), row.organization or "")
+    )
+
+
 def last_number(connection: sa.Connection, subjects: Sequence[str], *, until: int | None = None) -> int | None:
     """The last change, at most `until`, that took access away from one of these subjects; None when none did.
 

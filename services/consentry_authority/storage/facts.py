@@ -101,6 +101,10 @@ class SqlFacts:
             )
         )
 
+    def exact_commit_time(self, number: int) -> Instant | None:
+        """When a change was committed; None for one that is not in the history any more."""
+        return instant(self._connection.scalar(sa.select(t.changes.c.commit_time).where(t.changes.c.number == number).limit(1)))
+
     def credential(self, name: str, *, numbered: bool = True) -> Key | Token | None:
         """See `ports.Facts.credential`. Not `numbered`: without the numbers of a key's list, which decide nothing."""
         if names.KEY.matches(name):
@@ -125,6 +129,22 @@ class SqlFacts:
         """See `ports.Facts.standings_of`. Walks the primary key of `connections`, so a page costs what it holds."""
         query = _STANDINGS.where(t.connections.c.partner == partner, t.connections.c.customer > (after or ""))
         return [_standing(row) for row in self._connection.execute(query.order_by(t.connections.c.customer).limit(limit))]
+
+    def standings_changed(
+        self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
+    ) -> Sequence[Standing]:
+        """See `ports.Facts.standings_changed`. Walks the primary key of `connections`."""
+        number, time = since
+        columns = t.connections.c
+        ends = (t.consents.c.expire_time, t.customers.c.subscription_expire_time)
+        newer = sa.or_(
+            columns.opened_number > number,
+            columns.closed_number > number,
+            columns.class_numbers != "",
+            *((end > time) & (end <= now) for end in ends),
+        )
+        query = _STANDINGS.where(columns.partner == partner, columns.customer > after, newer)
+        return [_standing(row) for row in self._connection.execute(query.order_by(columns.customer).limit(limit))]
 
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
         """See `ports.Facts.standings_to`."""

@@ -2,7 +2,8 @@
 
 Repositories touch what they are about to save, before they do; use cases know nothing of it. When the use case has returned:
 
-1. Nothing touched: no number. A call that says what it wants to be so is answered about the change that has brought it about
+1. Nothing touched: no number, unless something has changed and the call is to be answered with a receipt: no receipt is of
+   somebody else's change. A call that says what it wants to be so is answered about the change that has brought it about
    (`storage.wanted`), so that a repeated call gets the answer again that it got before; any other about the head.
 2. The single row of `revision` is updated. Whoever updates it next waits until this transaction is over, so numbers are
    committed in their order.
@@ -57,7 +58,9 @@ class Recorded:
     number: int
     commit_time: Instant
     narrowing: bool
-    subjects: tuple[str, ...]
+    subjects: frozenset[str] = frozenset()
+    withdrawing: bool = False
+    """Whether it took access away itself, and not only came after a change that did."""
 
 
 Differences: TypeAlias = Mapping[str, tuple[Description | None, Description | None]]
@@ -120,10 +123,19 @@ class Touched:
 
 
 def record(
-    connection: sa.Connection, touched: Touched, differences: Differences, clock: Clock, origin: Origin
+    connection: sa.Connection,
+    touched: Touched,
+    differences: Differences,
+    clock: Clock,
+    origin: Origin,
+    *,
+    receipted: bool = False,
 ) -> Recorded | None:
-    """Write the transaction's place in the history: None when nothing was touched."""
-    subjects = touched.subjects()
+    """Write the transaction's place in the history: None when nothing was touched.
+
+    A change that nobody's access depends on has a place only when it is `receipted`: what has changed stands in its line then.
+    """
+    subjects = touched.subjects() or (sorted(differences) if receipted else [])
     if not subjects:
         return None
     connection.execute(sa.update(t.revision).values(number=t.revision.c.number + 1))
@@ -138,19 +150,21 @@ def record(
                 "commit_time": commit_time,
                 "actor": origin.actor,
                 "method": origin.method,
+                "organization": origin.organization,
             }
             for subject in subjects
         ],
     )
     after = SqlFacts(connection, touched.lists)
-    narrowed = sorted({*_narrowed(touched, after, commit_time), *pending_subjects(connection, subjects)})
+    withdrawn = set(_narrowed(touched, after, commit_time))
+    narrowed = sorted({*withdrawn, *pending_subjects(connection, subjects)})
     if narrowed:
         open_receipt(connection, number, commit_time, origin.organization, narrowed)
     _mark_standings(connection, touched, after, number, now=commit_time)
     _mark_rehearsals(connection, touched, number)
     _mark_lists(connection, touched, after, number)
     _mark_fields(connection, differences, number)
-    return Recorded(number, commit_time, bool(narrowed), tuple(subjects))
+    return Recorded(number, commit_time, bool(narrowed), frozenset(subjects), bool(withdrawn))
 
 
 def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:
@@ -215,5 +229,7 @@ def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, nu
 
 def _mark_fields(connection: sa.Connection, differences: Differences, number: int) -> None:
     for name, (before, after) in differences.items():
-        if before is not None:  # what a resource was created with needs no mark
+        if before is None:
+            wanted.mark_created(connection, name, number)
+        else:
             wanted.mark(connection, name, before, after or {}, number)

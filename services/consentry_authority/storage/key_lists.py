@@ -29,6 +29,10 @@ class KeyLists:
             known = self._known[partner, key] = frozenset(map(CustomerId, self._connection.scalars(query)))
         return known
 
+    def length(self) -> int:
+        """Of all lists that had to be read."""
+        return sum(map(len, self._known.values()))
+
     def change(self, partner: PartnerId, key: str, customers: frozenset[CustomerId]) -> None:
         """These are on it from now on, and nobody else."""
         listed, table = self.of(partner, key), t.key_customers

@@ -9,7 +9,8 @@ from consentry_authority.storage import tables as t
 from consentry_core.clock import SECOND
 from consentry_rule import Instant
 
-_KEPT: Final = 2 * 24 * 3600 * SECOND
+KEPT: Final = 2 * 24 * 3600 * SECOND
+"""Nanoseconds."""
 
 
 class SqlRequests:
@@ -24,14 +25,15 @@ class SqlRequests:
         columns = t.requests.c
         row = self._connection.execute(
             sa.select(t.requests).where(
-                columns.caller == caller, columns.id == request_id, columns.create_time > self._now - _KEPT
+                columns.caller == caller, columns.id == request_id, columns.create_time > self._now - KEPT
             )
         ).one_or_none()
         return None if row is None else CarriedOut(row.fingerprint, row.resource)
 
     def keep(self, caller: str, request_id: str, carried_out: CarriedOut) -> None:
-        """See `ports.Requests.keep`. Old ones go as new ones come."""
-        self._connection.execute(sa.delete(t.requests).where(t.requests.c.create_time <= self._now - _KEPT))
+        """See `ports.Requests.keep`. One that was kept under the same id is too old to count, or this would not be called."""
+        columns = t.requests.c
+        self._connection.execute(sa.delete(t.requests).where(columns.caller == caller, columns.id == request_id))
         self._connection.execute(
             sa.insert(t.requests).values(
                 caller=caller,

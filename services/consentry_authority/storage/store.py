@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys
+from consentry_authority.change_limits import ChangeLimits
 from consentry_authority.commands import ports
 from consentry_authority.storage import audit, credentials, enforcement, history
 from consentry_authority.storage.credentials import SqlKeys, SqlTokens
@@ -36,7 +37,9 @@ class Committed(Generic[_T]):
     """What a use case returned, and its place in the history.
 
     For one that changed nothing (`changed` False): the place of the change that has brought about what was wanted; without such
-    a change, the head. `narrowing`: that change took access away, and is to be enforced, or has been.
+    a change, or a call that does not say what it wants, the head, which is somebody else's (`own` False). `narrowing`: that
+    change took access away, and is to be enforced, or has been. `subjects`: the names of everything that was touched.
+    `listed`: how many customers were on the lists that had to be looked at.
     """
 
     value: _T
@@ -44,8 +47,10 @@ class Committed(Generic[_T]):
     commit_time: Instant
     changed: bool
     narrowing: bool = False
-    subjects: tuple[str, ...] = ()
+    subjects: frozenset[str] = frozenset()
     """The credentials and standings that it has touched, if it changed something."""
+    own: bool = True
+    listed: int = 0
 
 
 class SqlTransaction:
@@ -66,9 +71,14 @@ class SqlTransaction:
         self.requests = SqlRequests(connection, now)
         self._connection = connection
 
+    @property
+    def listed(self) -> int:
+        """How many customers are on the lists that were looked at."""
+        return self.touched.lists.length()
+
     def kill_secret(self, credential: str, secret_id: str) -> str | None:
         """See `ports.Transaction.kill_secret`."""
-        return credentials.kill_secret(self._connection, self.touched, credential, secret_id)
+        return credentials.kill_secret(self._connection, self.touched, credential, secret_id, self.now)
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
         """See `ports.Transaction.rehash`."""
@@ -89,8 +99,10 @@ class Store:
         audit_keys: AuditKeys,
         *,
         asking: Callable[[], str] = lambda: "",
+        limits: ChangeLimits | None = None,
         kept_head: KeptHead | None = None,
     ) -> None:
+        self._limits = limits or ChangeLimits(clock)
         self._kept_head = kept_head
         self._asking = asking
         self._database = database
@@ -114,9 +126,13 @@ class Store:
         return await asyncio.shield(write)
 
     async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
+        any_change = await self._limits.turn(origin.organization, origin.actor, origin.method)
         committed = await self._database.write(
-            lambda connection: self._run(connection, use_case, origin, wanted), lane=self._asking(), committed=self._note
+            lambda connection: self._run(connection, use_case, origin, wanted, any_change=any_change),
+            lane=self.lane,
+            committed=self._note,
         )
+        self._limits.made(origin.organization, committed.listed)
         if committed.changed:
             for listener in self._listeners:
                 listener(committed)
@@ -140,40 +156,63 @@ class Store:
             self._kept_head.write(Head(committed.revision.epoch, committed.revision.number))
 
     def _run(
-        self, connection: sa.Connection, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None
+        self,
+        connection: sa.Connection,
+        use_case: Callable[[ports.Transaction], _T],
+        origin: Origin,
+        wanted: Wanted | None,
+        *,
+        any_change: bool = True,
     ) -> Committed[_T]:
         transaction = SqlTransaction(connection, self._clock.now())
         value = use_case(transaction)
         differences = transaction.touched.differences()
-        recorded = history.record(connection, transaction.touched, differences, self._clock, origin)
+        recorded = history.record(
+            connection, transaction.touched, differences, self._clock, origin, receipted=wanted is not None
+        )
+        if not any_change and differences and not (recorded is not None and recorded.withdrawing):
+            raise self._limits.exceeded(origin.organization)
         audit.append_changes(connection, self._audit_keys, differences, origin, recorded=recorded, now=transaction.now)
         head = transaction.facts.head()
         if recorded is None:
             number = None if wanted is None else number_of(connection, wanted)
             place = head if number is None else replace(head, number=number)
-            commit_time = transaction.facts.commit_time_of(place.number) or transaction.now
+            commit_time = transaction.facts.exact_commit_time(place.number)
             narrowing = number is not None and enforcement.receipt(connection, place) is not None
-            return Committed(value, place, commit_time, changed=False, narrowing=narrowing)
+            own = number is not None and (narrowing or commit_time is not None)
+            return Committed(value, place, commit_time or transaction.now, changed=False, narrowing=narrowing, own=own)
         return Committed(
-            value, head, recorded.commit_time, changed=True, narrowing=recorded.narrowing, subjects=recorded.subjects
+            value,
+            head,
+            recorded.commit_time,
+            changed=True,
+            narrowing=recorded.narrowing,
+            subjects=recorded.subjects,
+            listed=transaction.listed,
         )
 
-    async def read(self, question: Callable[[ports.View], _T]) -> _T:
-        """The answer to a question, all of it from one snapshot."""
+    async def read(self, question: Callable[[ports.View], _T], *, lane: str | None = None) -> _T:
+        """The answer to a question, all of it from one snapshot. `lane`: in whose turn, if not in that of who asks now."""
         return await self._database.read(
-            lambda connection: question(SqlTransaction(connection, self._clock.now())), lane=self._asking()
+            lambda connection: question(SqlTransaction(connection, self._clock.now())),
+            lane=self.lane if lane is None else lane,
         )
+
+    @property
+    def lane(self) -> str:
+        """In whose turn whoever asks now is served; empty when nobody has been let in yet."""
+        return self._asking()
 
     async def write_aside(self, change: Callable[[sa.Connection], _T], *, urgent: bool = False, lane: str | None = None) -> _T:
         """Write what is no part of the history. `urgent`: leases and receipts, before most of what waits (`Turns`).
 
         `lane`: whose turn it takes; without it, that of who asks now.
         """
-        return await self._database.write(change, urgent=urgent, lane=self._asking() if lane is None else lane)
+        return await self._database.write(change, urgent=urgent, lane=self.lane if lane is None else lane)
 
     async def read_aside(self, question: Callable[[sa.Connection], _T]) -> _T:
         """Read what is no part of the history."""
-        return await self._database.read(question, lane=self._asking())
+        return await self._database.read(question, lane=self.lane)
 
     def on_commit(self, listener: Callable[["Committed[Any]"], None]) -> None:
         """Call `listener` with every change, on the event loop, after it was committed. It must not block."""

@@ -135,6 +135,7 @@ secrets = sa.Table(
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
     sa.Column("checksum_key", sa.Text),  # its id; NULL: any of those that there are
+    sa.Column("kill_time", sa.BigInteger),  # NULL: lives, or died before this was written down
     sa.Column("last_use_time", sa.BigInteger),  # up to a minute late; no part of the history
     sa.Index(None, "credential"),
 )
@@ -157,6 +158,7 @@ changes = sa.Table(
     sa.Column("commit_time", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),  # the credential that it was done with
     sa.Column("method", sa.Text, nullable=False),
+    sa.Column("organization", sa.Text),  # that it was made for; NULL: nobody's, or not known
 )
 
 # The enforcement points that may hold a lease. `leases` counts what was granted; no time is kept that another machine would
@@ -213,7 +215,8 @@ receipt_points = sa.Table(
     sa.Column("acknowledge_time", sa.BigInteger),
 )
 
-# The audit log; see `audit.chain`. Nothing is ever changed in it: in SQLite, triggers see to that.
+# The audit log; see `audit.chain`. Nothing is ever changed in it, and nothing is removed that was not exported: in SQLite,
+# triggers see to that.
 audit = sa.Table(
     "audit",
     metadata,
@@ -238,6 +241,15 @@ audit_head = sa.Table(
     "audit_head",
     metadata,
     sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="one_head"), primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+)
+
+# One row: the last entry that was exported and removed, or is being removed; number 0 when none was.
+audit_base = sa.Table(
+    "audit_base",
+    metadata,
+    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="one_base"), primary_key=True, autoincrement=False),
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
 )

@@ -6,8 +6,8 @@ about: who asks again gets the answer that it got before, and does not wait for 
 1. Every change marks the fields that it has changed, of each resource, with its number (`field_numbers`). So what is marked has
    been as it is since the last change of it: what was widened and narrowed again since counts from then. Whoever has applied
    that change or a later one denies what it denies.
-2. What is not marked has been so since before the marks began: since the migration that made them, or, with new ones, since the
-   resource was created. What was taken away by then, and from whom, is in the receipts; the last of these counts.
+2. What is not marked has been so since the resource was created, whose number is marked too, or since before the marks began.
+   What was taken away by then, and from whom, is in the receipts; the last of these counts.
 3. What is deleted, or killed, cannot be asked for again: the second call does not find what it names.
 4. A restore is a change that may have taken anything from anybody: others may still serve by the history that was lost. The
    marks from before it say nothing about them, and begin anew.
@@ -24,7 +24,7 @@ from consentry_authority.storage.enforcement import EVERYTHING, last_number
 from consentry_core import names
 from consentry_rule import CustomerId, KeyId, PartnerId
 
-_ALL = ""  # the resource, and the field, of the mark that says where the others begin
+_ALL = ""  # the field of the mark that says when a resource was created; as a resource too, where all marks begin
 
 _FIELDS_OF_PATH: Mapping[str, tuple[str, ...]] = {
     "allowed_networks": ("networks",),
@@ -87,6 +87,11 @@ def mark(connection: sa.Connection, name: str, before: Mapping[str, Any], after:
     connection.execute(sa.insert(t.field_numbers), [{"resource": name, "field": field, "number": number} for field in changed])
 
 
+def mark_created(connection: sa.Connection, name: str, number: int) -> None:
+    """A change made a resource."""
+    connection.execute(sa.insert(t.field_numbers).values(resource=name, field=_ALL, number=number))
+
+
 def begin_anew(connection: sa.Connection, number: int) -> None:
     """What is marked so far came about by this change at the latest, and nothing more can be said of it."""
     connection.execute(sa.delete(t.field_numbers))
@@ -101,6 +106,8 @@ def number_of(connection: sa.Connection, wanted: Wanted) -> int | None:
     columns = t.field_numbers.c
     marks = sa.select(sa.func.max(columns.number))
     marked: int | None = connection.scalar(marks.where(columns.resource == wanted.resource, columns.field.in_(wanted.fields)))
+    if marked is None:
+        marked = connection.scalar(marks.where(columns.resource == wanted.resource, columns.field == _ALL))
     if marked is not None:
         return marked
     began: int = connection.execute(marks.where(columns.resource == _ALL)).scalar_one()

@@ -56,7 +56,8 @@ class Enforcement(_message.Message):
     asks again, because the answer was lost, or was STATE_PENDING, gets the same receipt as before, whatever else has been taken
     away meanwhile and by whomever. If access was given back in between and taken away once more, the later change counts. What
     was done before changes were told apart like this, or before a backup was put back, has the receipt of the last change until
-    then that took access away from the same subjects (putting a backup back is one). What was never otherwise is enforced.
+    then that took access away from the same subjects (putting a backup back is one). What was never otherwise is enforced, and names
+    no change: it has neither `revision` nor times.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -92,7 +93,7 @@ class Enforcement(_message.Message):
     POINT_COUNT_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_COUNT_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """The change's position in the authority's history, as text."""
+    """The change's position in the authority's history, as text. Empty for what was never otherwise."""
     state: Global___Enforcement.State.ValueType
     """How far it is."""
     point_count: _builtins.int

@@ -70,7 +70,8 @@ class EnforcementServiceServicer(object):
 
     def VerifyCredential(self, request, context):
         """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-        time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+        time. UNAUTHENTICATED (SECRET_INVALID) for malformed, forged, unknown, deleted, killed and rotated out alike, however lately it was
+        verified; a suspended one, and one past its end, is verified: the facts say so. The same for what the asking service's token does not reach: a
         key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -88,8 +89,9 @@ class EnforcementServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetEnforcement(self, request, context):
-        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-        organisation that made the change, and by operators.
+        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+        nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+        operators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class EnforcementServiceStub:
     def __new__(cls, channel: _aio.Channel) -> EnforcementServiceAsyncStub: ...
     VerifyCredential: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.VerifyCredentialRequest, _enforcement_pb2.VerifyCredentialResponse]
     """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+    time. UNAUTHENTICATED (SECRET_INVALID) for malformed, forged, unknown, deleted, killed and rotated out alike, however lately it was
+    verified; a suspended one, and one past its end, is verified: the facts say so. The same for what the asking service's token does not reach: a
     key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _grpc.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]
@@ -47,8 +48,9 @@ class EnforcementServiceStub:
     RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
     """
     GetEnforcement: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]
-    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-    organisation that made the change, and by operators.
+    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+    nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+    operators.
     """
     ReportAccesses: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]
     """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
@@ -71,7 +73,8 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     VerifyCredential: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.VerifyCredentialRequest, _enforcement_pb2.VerifyCredentialResponse]  # type: ignore[assignment]
     """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-    time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+    time. UNAUTHENTICATED (SECRET_INVALID) for malformed, forged, unknown, deleted, killed and rotated out alike, however lately it was
+    verified; a suspended one, and one past its end, is verified: the facts say so. The same for what the asking service's token does not reach: a
     key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
     """
     Follow: _aio.StreamStreamMultiCallable[_enforcement_pb2.FollowRequest, _enforcement_pb2.FollowResponse]  # type: ignore[assignment]
@@ -81,8 +84,9 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
     """
     GetEnforcement: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]  # type: ignore[assignment]
-    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-    organisation that made the change, and by operators.
+    """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+    nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+    operators.
     """
     ReportAccesses: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ReportAccessesRequest, _enforcement_pb2.ReportAccessesResponse]  # type: ignore[assignment]
     """ReportAccesses tells what keys have read of whom at an enforcement point, for the customers' access log, and which calls it has
@@ -108,7 +112,8 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_enforcement_pb2.VerifyCredentialResponse, _abc.Awaitable[_enforcement_pb2.VerifyCredentialResponse]]:
         """VerifyCredential proves only whose secret this is. Whether it may do anything is decided from followed facts, anew each
-        time. UNAUTHENTICATED for malformed, forged, unknown and deleted alike, and for what the asking service's token does not reach: a
+        time. UNAUTHENTICATED (SECRET_INVALID) for malformed, forged, unknown, deleted, killed and rotated out alike, however lately it was
+        verified; a suspended one, and one past its end, is verified: the facts say so. The same for what the asking service's token does not reach: a
         key that is limited to other audiences and, for a token that is limited to partners, the credentials of everybody else.
         """
 
@@ -130,8 +135,9 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enforcement_pb2.GetEnforcementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enforcement_pb2.GetEnforcementResponse, _abc.Awaitable[_enforcement_pb2.GetEnforcementResponse]]:
-        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
-        organisation that made the change, and by operators.
+        """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. A change that took
+        nothing away is STATE_ENFORCED from its commit on, and has no points. Called by the organisation that made the change, and by
+        operators.
         """
 
     @_abc_1.abstractmethod

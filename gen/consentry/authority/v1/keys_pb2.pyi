@@ -186,6 +186,7 @@ class Key(_message.Message):
     ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
     QUOTA_FIELD_NUMBER: _builtins.int
     AUDIENCES_FIELD_NUMBER: _builtins.int
+    CUSTOMER_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}`."""
     display_name: _builtins.str
@@ -200,12 +201,17 @@ class Key(_message.Message):
     """Changes whenever the key does. Sent back in an update, it makes the update ABORT if somebody else's came first."""
     creator: _builtins.str
     """Who issued it: `tokens/{token}`, or `identities/{subject}` for who was signed in by an identity provider. Output only."""
+    customer_count: _builtins.int
+    """How many are on the list, `customers` left out or not. Output only."""
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """KIND_SPECIFIC_CUSTOMERS only: `customers/{customer}`, without doubles, ordered. A customer that is not valid now stays on the
         list, is not covered, and comes back when it is valid again. At most 100000, of which at most 5000 can be new in one call, for
         everybody's changes wait for it: a longer list begins with 5000, and grows by further `UpdateKey` calls, each with the whole list
         so far and at most 5000 more. INVALID_ARGUMENT (TOO_MANY) beyond that. Any number can be taken off at once.
+
+        In answers it is whole or empty: empty for a list of more than 10000 and, in ListKeys, for one of more than 1000, or when those of
+        the page are more than 10000 together. `customer_count` says then that there are some, and `GetKey` tells them in pages.
         """
 
     @_builtins.property
@@ -267,10 +273,11 @@ class Key(_message.Message):
         allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
         quota: Global___Key.Quota | None = ...,
         audiences: _abc.Iterable[_builtins.str] | None = ...,
+        customer_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "audiences", b"audiences", "create_time", b"create_time", "creator", b"creator", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "labels", b"labels", "last_use_time", b"last_use_time", "name", b"name", "quota", b"quota", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "audiences", b"audiences", "create_time", b"create_time", "creator", b"creator", "customer_count", b"customer_count", "customers", b"customers", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "hint", b"hint", "kind", b"kind", "labels", b"labels", "last_use_time", b"last_use_time", "name", b"name", "quota", b"quota", "secrets", b"secrets", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -557,16 +564,26 @@ class GetKeyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}`. Required."""
+    customers_page_size: _builtins.int
+    """How many of the key's customers to tell in `GetKeyResponse.customers`, at most: above 10000 counts as 10000, below 0 is refused;
+    0 without a token: none.
+    """
+    customers_page_token: _builtins.str
+    """`next_customers_page_token` of the answer before."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        customers_page_size: _builtins.int = ...,
+        customers_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers_page_size", b"customers_page_size", "customers_page_token", b"customers_page_token", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,18 +596,28 @@ class GetKeyResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
+    NEXT_CUSTOMERS_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_customers_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def key(self) -> Global___Key:
         """As it is now."""
+
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The next of its list, ordered, when a page of them was asked for."""
 
     def __init__(
         self,
         *,
         key: Global___Key | None = ...,
+        customers: _abc.Iterable[_builtins.str] | None = ...,
+        next_customers_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "key", b"key", "next_customers_page_token", b"next_customers_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -609,7 +636,7 @@ class ListKeysRequest(_message.Message):
     parent: _builtins.str
     """`partners/{partner}`: the caller's own. Required."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused. A page may be short."""
+    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused. A page may be short: no answer is larger than 1 MiB."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     show_invalid: _builtins.bool
