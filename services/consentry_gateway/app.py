@@ -23,7 +23,8 @@ from consentry_gateway.rpc.frames import FrameWriter
 from consentry_gateway.rpc.publisher import Publisher
 from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
 from consentry_gateway.simulator import Simulation
-from consentry_gateway.snmp import SnmpCollector
+from consentry_gateway.snmp.source import SnmpSource
+from consentry_gateway.sources import Collector, Reports
 from consentry_rule import CustomerId
 
 __all__ = ["CollectSettings", "Gateway", "GatewaySettings", "Parts", "SimulateSettings", "run", "start"]
@@ -34,9 +35,7 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """A running gateway."""
 
-    def __init__(
-        self, parts: "Parts", work: Sequence[Coroutine[Any, Any, None]], collector: SnmpCollector | None = None
-    ) -> None:
+    def __init__(self, parts: "Parts", work: Sequence[Coroutine[Any, Any, None]], collector: Collector | None = None) -> None:
         self._parts = parts
         self._collector = collector
         self._tasks = [asyncio.create_task(job) for job in (parts.publisher.run(), *work)]
@@ -57,7 +56,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._collector is not None:
-            self._collector.close()
+            await self._collector.close()
         await self._parts.channel.close()
         self._parts.publisher.close()
 
@@ -126,20 +125,22 @@ class Parts:
 
 
 def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
-    collector = SnmpCollector(clock, timeout=settings.timeout, retries=settings.retries)
+    reports = Reports(clock)
+    snmp = SnmpSource(clock, reports=reports, timeout=settings.timeout, retries=settings.retries)
+    collector = Collector(clock, {"snmp": snmp}, reports=reports)
     collector.remember(parts.devices)
     work = [_collect(agent, collector, parts.pipeline, settings.interval, clock) for agent in site.agents]
     return Gateway(parts, work, collector)
 
 
-async def _collect(agent: Agent, collector: SnmpCollector, pipeline: Pipeline, interval: float, clock: Clock) -> None:
+async def _collect(agent: Agent, collector: Collector, pipeline: Pipeline, interval: float, clock: Clock) -> None:
     while True:
         begun = clock.boot()
         try:
             await pipeline.take(await collector.poll(agent))
         except Exception:  # noqa: BLE001 - whatever one agent answers, it is polled again
             _log.exception("poll of device=%s failed", agent.device.id)
-        await asyncio.sleep(_left(interval, begun, clock))
+        await asyncio.sleep(_left(agent.interval or interval, begun, clock))
 
 
 async def _simulate(simulation: Simulation, pipeline: Pipeline, interval: float, clock: Clock) -> None:

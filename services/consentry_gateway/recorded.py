@@ -39,17 +39,17 @@ RECORDINGS = tuple(_SOURCES)
 
 DEMO = ("apc-8932", "eaton-93e-80", "geist-temperature-sensor")
 
-_PDU2, _UPS = "1.3.6.1.4.1.318.1.1.26", "1.3.6.1.2.1.33.1"
+_PDU2, _MG, _XUPS = "1.3.6.1.4.1.318.1.1.26", "1.3.6.1.4.1.705.1", "1.3.6.1.4.1.534.1"
 # How far a value swings around what was recorded, in the agent's units, by OID.
 _SWINGS: Mapping[str, int] = MappingProxyType(
     {
         f"{_PDU2}.4.3.1.5.1": 4,
         f"{_PDU2}.6.3.1.5.1": 3,
         f"{_PDU2}.8.3.1.5.1": 3,
-        f"{_UPS}.3.3.1.3.1": 3,
-        f"{_UPS}.4.4.1.3.1": 15,
-        f"{_UPS}.4.4.1.4.1": 300,
-        f"{_UPS}.4.4.1.5.1": 3,
+        f"{_MG}.6.2.1.2.1.0": 30,
+        f"{_MG}.7.2.1.4.1": 3,
+        f"{_MG}.7.2.1.5.1": 15,
+        f"{_XUPS}.4.4.1.4.1": 300,
     }
 )
 
@@ -108,7 +108,7 @@ def prepare(folder: Path, names: Sequence[str], *, moving: bool = True) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         lines = read_recording(name).splitlines(keepends=True)
-        (folder / f"{name}.snmprec").write_text("".join(map(_moved, lines) if moving else lines), encoding="utf-8")
+        (folder / f"{name}.snmprec").write_text("".join(map(_moved if moving else _still, lines)), encoding="utf-8")
 
 
 def read_recording(name: str) -> str:
@@ -131,6 +131,16 @@ def _moved(line: str) -> str:
         return line
     # A sine of the agent's uptime; a full swing takes half a minute.
     return f"{oid}|{kind}:numeric|function=sin,rate=0.2,scale={swing},initial={value}\n"
+
+
+def _still(line: str) -> str:
+    """A line whose value stays what it was first, where the recording itself makes it move."""
+    oid, kind, value = line.rstrip("\n").split("|", 2)
+    kind, _, variation = kind.partition(":")
+    if not variation:
+        return line
+    settings = dict(setting.partition("=")[::2] for setting in value.split(","))
+    return f"{oid}|{kind}|{settings.get('initial') or settings.get('value', '')}\n"
 
 
 def _start_in(folder: Path, names: tuple[str, ...], port: int) -> RecordedAgents:

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from consentry_core.clock import Clock, SystemClock
 from consentry_gateway import recorded
 from consentry_gateway.agents import Agent
-from consentry_gateway.decode import Answers, Raw
 from consentry_gateway.model import Device, DeviceId
+from consentry_gateway.raw import Answers, Raw
+from consentry_gateway.snmp.access import SnmpAccess
+from consentry_gateway.snmp.source import SnmpSource
+from consentry_gateway.sources import Collector, Reports
 
 _NUMBERS = {"2", "65", "66", "67", "70"}
 
@@ -22,7 +26,14 @@ def recorded_agents() -> Iterator[recorded.RecordedAgents]:
 
 def agent_of(agents: recorded.RecordedAgents, name: str) -> Agent:
     """The agent that replays a recording, called after it."""
-    return Agent(Device(DeviceId(name), ""), recorded.HOST, agents.port, name)
+    return Agent(Device(DeviceId(name), ""), recorded.HOST, agents.port, SnmpAccess(name))
+
+
+def snmp_collector(clock: Clock | None = None) -> Collector:
+    """What polls agents of SNMP, without patience."""
+    clock = clock or SystemClock()
+    reports = Reports(clock)
+    return Collector(clock, {"snmp": SnmpSource(clock, reports=reports, timeout=0.5, retries=0)}, reports=reports)
 
 
 def answers_of(name: str) -> Answers:

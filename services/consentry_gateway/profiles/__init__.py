@@ -2,11 +2,24 @@
 
 from consentry_gateway.profiles.apc_rack_pdu import APC_RACK_PDU, APC_RACK_PDU_GEN1
 from consentry_gateway.profiles.apc_ups import APC_UPS
-from consentry_gateway.profiles.form import Metric, Profile, Source, Table, Total
-from consentry_gateway.profiles.geist import GEIST
-from consentry_gateway.profiles.ups_mib import HUAWEI_UPS, UPS_MIB
+from consentry_gateway.profiles.eaton_ups import HPE_UPS, MG_SNMP, XUPS
+from consentry_gateway.profiles.form import AlarmList, Limits, Meaning, Metric, Profile, Source, Table, Total
+from consentry_gateway.profiles.geist import GEIST, GEIST_PDU
+from consentry_gateway.profiles.huawei_ups import HUAWEI_UPS
+from consentry_gateway.profiles.ups_mib import UPS_MIB
 
-PROFILES: tuple[Profile, ...] = (APC_RACK_PDU, APC_RACK_PDU_GEN1, APC_UPS, GEIST, HUAWEI_UPS, UPS_MIB)
+PROFILES: tuple[Profile, ...] = (
+    APC_RACK_PDU,
+    APC_RACK_PDU_GEN1,
+    APC_UPS,
+    GEIST,
+    GEIST_PDU,
+    HUAWEI_UPS,
+    MG_SNMP,
+    XUPS,
+    HPE_UPS,
+    UPS_MIB,
+)
 """In the order in which they are tried: what a vendor says of its own devices goes before the standard."""
 
-__all__ = ["PROFILES", "Metric", "Profile", "Source", "Table", "Total"]
+__all__ = ["PROFILES", "AlarmList", "Limits", "Meaning", "Metric", "Profile", "Source", "Table", "Total"]
