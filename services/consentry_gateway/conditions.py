@@ -106,6 +106,7 @@ QUANTITIES: Mapping[str, tuple[str, str, Severity]] = {
     "voltage": ("Overvoltage", "Undervoltage", _WARNING),
     "load": ("Overload", "Low Load", _CRITICAL),
     "current": ("Overload", "Low Current", _CRITICAL),
+    "bad": ("Battery Fault", "Battery Fault", _CRITICAL),
     "realpower": ("Overload", "Low Power", _CRITICAL),
 }
 """By the last word of a metric: what being above and below its limits is called, and how bad the first is."""

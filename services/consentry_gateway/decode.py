@@ -61,7 +61,7 @@ def decode(profiles: Sequence[Profile], agent: Device, answers: Answers, now: In
     troubles, lists = [], []
     for profile in profiles:
         for alarms in profile.alarms:
-            device, named = entries(alarms, decoding.columns, decoding.holder)
+            device, named = entries(alarms, decoding.columns, decoding.holder, complete=complete)
             troubles += named
             lists += [(holder, alarms.key) for holder in device]
     speaking = given | {trouble.device for trouble in troubles}

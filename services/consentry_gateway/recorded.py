@@ -28,10 +28,15 @@ _SOURCES = MappingProxyType(
         "apc-7902b": "UPS/apc-7902b.snmprec",
         "apc-8641": "UPS/apc-8641.snmprec",
         "apc-8932": "UPS/apc-8932.snmprec",
+        "eastpower-istars": "UPS/eastpower-istars-swv053.snmprec.bz2",
         "eaton-93e-80": "UPS/eaton-93e-80.snmprec.bz2",
+        "eaton-9px": "UPS/eaton-9px-partial.snmprec.bz2",
+        "emerson-network-power": "UPS/emerson-network-power.snmprec.bz2",
         "geist-temperature-sensor": "iot/geist-temperature-sensor.snmprec",
         "huawei-gse200m": "UPS/huawei-gse200m.snmprec.bz2",
+        "liebert-pex": "UPS/vertiv-power.snmprec.bz2",
         "phoenixtec-power": "UPS/phoenixtec-power.snmprec.bz2",
+        "santak-array": "UPS/ingrasys-power-switch.snmprec.bz2",
     }
 )
 RECORDINGS = tuple(_SOURCES)

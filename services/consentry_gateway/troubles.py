@@ -12,8 +12,10 @@ Holder = Callable[[Sequence[tuple[str, str]]], DeviceId]
 _MOST = 64  # of one list; a device that says more than that is not helped by more alarms
 
 
-def entries(alarms: AlarmList, columns: Columns, holder: Holder) -> tuple[tuple[DeviceId, ...], list[Trouble]]:
-    """The devices whose list this is and was read, and what it names."""
+def entries(
+    alarms: AlarmList, columns: Columns, holder: Holder, *, complete: bool = True
+) -> tuple[tuple[DeviceId, ...], list[Trouble]]:
+    """The devices whose list this is and was read to its end, and what it names. Not `complete`: tables may lack rows."""
     if alarms.flags:
         return _flags(alarms, columns, holder)
     own = holder(())
@@ -28,6 +30,8 @@ def entries(alarms: AlarmList, columns: Columns, holder: Holder) -> tuple[tuple[
         found = _entry(alarms, columns, index, device)
         if found is not None:
             troubles.append(found)
+    if not complete and not is_scalar(alarms.oid):
+        return (), troubles
     count = number_of(columns.answers.get(alarms.count)) if alarms.count else None
     if count and 0 < count < 1_000 and not indexes:
         troubles.append(_counted(alarms, own, int(count)))
@@ -62,7 +66,8 @@ def _entry(alarms: AlarmList, columns: Columns, index: str | None, device: Devic
         return None
     words = label or text_of(raw)
     called = alarms.title if words.replace(".", "").isdigit() else words
-    return Trouble(device, alarms.key, f"{alarms.key}-{words}", called, message or words, severity or Severity.WARNING)
+    told = message or f"The device reports {words}."
+    return Trouble(device, alarms.key, f"{alarms.key}-{words}", called, told, severity or Severity.WARNING)
 
 
 def _meant(

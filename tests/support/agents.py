@@ -8,11 +8,15 @@ import pytest
 from consentry_core.clock import Clock, SystemClock
 from consentry_gateway import recorded
 from consentry_gateway.agents import Agent
-from consentry_gateway.model import Device, DeviceId
+from consentry_gateway.alarms import AlarmBook
+from consentry_gateway.model import Device, DeviceId, Poll
 from consentry_gateway.raw import Answers, Raw
 from consentry_gateway.snmp.access import SnmpAccess
 from consentry_gateway.snmp.source import SnmpSource
 from consentry_gateway.sources import Collector, Reports
+
+MADE_UP = Path(__file__).parent / "recordings"
+"""Recordings whose values are made up, of families that no package has one of; and what is to be read from all of them."""
 
 _NUMBERS = {"2", "65", "66", "67", "70"}
 
@@ -38,8 +42,13 @@ def snmp_collector(clock: Clock | None = None) -> Collector:
 
 def answers_of(name: str) -> Answers:
     """What an agent that replays a recording answers to everything."""
+    return parsed(recorded.read_recording(name) if name in recorded.RECORDINGS else (MADE_UP / f"{name}.snmprec").read_text())
+
+
+def parsed(recording: str) -> Answers:
+    """What a recording's lines say."""
     answers: dict[str, Raw] = {}
-    for line in recorded.read_recording(name).splitlines():
+    for line in recording.splitlines():
         oid, kind, value = line.split("|", 2)
         kind, _, variation = kind.partition(":")
         if variation:
@@ -52,6 +61,23 @@ def answers_of(name: str) -> Answers:
         else:
             answers[oid] = value if kind == "6" else value.encode()
     return answers
+
+
+def told(poll: Poll) -> str:
+    """All that a first poll tells: devices, readings and alarms, a line each."""
+    devices = [
+        f"device {device.id} | {device.type.value} | {device.display_name} | {device.model_name} | {device.serial_number}"
+        f" | in {device.parent or '-'}"
+        for device in poll.devices
+    ]
+    readings = [
+        f"{reading.sensor.device} {reading.sensor.metric} = {reading.value} {reading.sensor.unit}".rstrip()
+        for reading in poll.readings
+    ]
+    alarms = [
+        f"alarm {alarm.device} {alarm.severity.value} {alarm.label}: {alarm.message}" for alarm in AlarmBook().observe(poll)
+    ]
+    return "\n".join([*devices, *readings, *alarms, ""])
 
 
 def write_agents_file(path: Path, agents: recorded.RecordedAgents, *names: str) -> Path:

@@ -7,6 +7,7 @@ from consentry_gateway import recorded
 from consentry_gateway.decode import decode
 from consentry_gateway.model import Device, DeviceId, DeviceType, LocationId, Poll, Value
 from consentry_gateway.profiles import PROFILES, Metric, Profile, Source, Table
+from consentry_gateway.profiles.ups_mib import UPS_MIB
 from consentry_gateway.raw import Answers
 from consentry_gateway.recognition import SYS_OBJECT_ID, questions, recognise
 from support.agents import answers_of
@@ -71,8 +72,8 @@ def test_a_three_phase_ups_has_sensors_per_line_and_totals() -> None:
 
 def test_a_one_phase_ups_has_no_line_numbers_even_where_its_tables_have_three_rows() -> None:
     assert answers_of("phoenixtec-power")[f"{UPS}.3.3.1.3.3"] == 0
-    found = values(decoded("phoenixtec-power"), "phoenixtec-power")
-    assert found["input.voltage"] == 238.0
+    found = values(decode((UPS_MIB,), Device(DeviceId("it"), ""), answers_of("phoenixtec-power"), at(0)), "it")
+    assert (found["input.voltage"], found["output.voltage"]) == (238.0, 231.0)
     assert not [metric for metric in found if ".L" in metric]
 
 
