@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _AGAIN = 3_600 * SECOND  # what stays as it is, is said again at most so often
 
+_MOST_SUBJECTS = 16  # of one agent
+
 
 class AgentSilent(Exception):
     """The agent did not answer. The message says why, in words."""
@@ -56,6 +58,8 @@ class Reports:
         if told is None and not what:
             return
         if told is not None and told.what == what and now - told.time < _AGAIN:
+            return
+        if told is None and sum(1 for other, _ in self._told if other == device) >= _MOST_SUBJECTS:
             return
         if not what:
             _log.info("agent device=%s %s: over", device, subject)

@@ -33,11 +33,11 @@ def agent_of(agents: recorded.RecordedAgents, name: str) -> Agent:
     return Agent(Device(DeviceId(name), ""), recorded.HOST, agents.port, SnmpAccess(name))
 
 
-def snmp_collector(clock: Clock | None = None) -> Collector:
+def snmp_collector(clock: Clock | None = None, *, timeout: float = 0.5) -> Collector:
     """What polls agents of SNMP, without patience."""
     clock = clock or SystemClock()
     reports = Reports(clock)
-    return Collector(clock, {"snmp": SnmpSource(clock, reports=reports, timeout=0.5, retries=0)}, reports=reports)
+    return Collector(clock, {"snmp": SnmpSource(clock, reports=reports, timeout=timeout, retries=0)}, reports=reports)
 
 
 def answers_of(name: str) -> Answers:

@@ -75,7 +75,7 @@ class Session:
             how, size, rows = self._way()
             group = wanted[:size]
             why = await self._walk_group(how, rows, group, answers)
-            if why and self._manners.walk + 1 < len(_WALKS) and not (how is _NEXT and size == 1):
+            if why and self._way() != (how, size, rows):
                 continue  # the next way, from the same column on
             if why:
                 self.failed.append(f"{group[0]}: {why}")
@@ -87,12 +87,18 @@ class Session:
             self._manners.walk = max(self._manners.walk, _FIRST_NEXT)
         return _WALKS[self._manners.walk]
 
+    @property
+    def why_not_all(self) -> str:
+        """What could not be had, in short; empty when everything could."""
+        more = f", and {len(self.failed) - 1} more" if len(self.failed) > 1 else ""
+        return f"{self.failed[0]}{more}" if self.failed else ""
+
     async def _walk_group(self, how: str, rows: int, group: Sequence[str], answers: dict[str, Raw]) -> str:
         """Walk some columns one way; why that failed, if it did, which makes the next way the agent's."""
         try:
             why = await self._walk(how, rows, group, answers)
-        except Unanswered as error:
-            await self._ping(error)  # silence of everything is another matter
+        except Unanswered:
+            await self._ping()  # silence of everything is another matter
             why = "no answer"
             self._manners.walk = max(self._manners.walk, _FIRST_NEXT - 1)  # a smaller bulk would be waited for in vain
         if why and self._manners.walk + 1 < len(_WALKS):
@@ -118,22 +124,19 @@ class Session:
     async def _smaller(self, oids: Sequence[str]) -> None:
         """A batch was not answered: make the next one smaller, or leave out the one that silences the agent."""
         if self._manners.batch + 1 < len(_BATCHES) and len(oids) > 1:
-            await self._ping(None)
+            await self._ping()
             while _BATCHES[self._manners.batch] >= len(oids) and self._manners.batch + 1 < len(_BATCHES):
                 self._manners.batch += 1
             return
         if oids[0] == PING and not self._alive:
             raise Unanswered
-        await self._ping(None)
+        await self._ping()
         self._manners.mute.add(oids[0])
         self.failed.append(f"{oids[0]}: no answer when it is asked for")
 
-    async def _ping(self, silence: Unanswered | None) -> None:
+    async def _ping(self) -> None:
         """Go on only if the agent answers the smallest question."""
-        status, _, _ = self._checked(await self._line.get([PING]))
-        self._alive = True
-        if status and silence is not None and status not in {_NO_SUCH_NAME}:
-            return
+        self._checked(await self._line.get([PING]))
 
     async def _walk(self, how: str, rows: int, columns: Sequence[str], answers: dict[str, Raw]) -> str:
         """Walk columns side by side; why it did not come to an end, if so."""

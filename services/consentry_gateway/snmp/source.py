@@ -81,7 +81,7 @@ class SnmpSource:
             tables = await session.walk(known.columns)
         except Unanswered as error:
             session.failed.append(f"its tables: {error}")
-        self._reports.tell(agent.device.id, "not read", "; ".join(session.failed[:3]))
+        self._reports.tell(agent.device.id, "not read", session.why_not_all)
         return decode(
             known.profiles, agent.device, {**answers, **tables}, self._clock.now(), complete=not session.failed
         )  # fmt: skip
@@ -122,7 +122,7 @@ class SnmpSource:
     def _bad(self, address: tuple[str, int], what: str) -> None:
         device = self._at.get(address)
         if device is not None:
-            self._reports.tell(device, "sends what cannot be decoded", what)
+            self._reports.tell(device, f"cannot be decoded in {what.partition(' ')[0]}", what)
 
     async def _why_silent(self, agent: Agent, known: _Known) -> str:
         """Why nothing came, in words, as far as that can be found out."""
