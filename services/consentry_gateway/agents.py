@@ -127,7 +127,7 @@ class _Reader:
         host, port, shown = entry.text("host"), entry.port("port", usual_port), entry.text("display_name", "")
         device = DeviceId(entry.resource_id("id", slug(shown) or slug(f"{host}-{port}")))
         place = entry.text("location", "")
-        retries = entry.number("retries", None, 0, 10)
+        timeout, retries = entry.number("timeout", None, 0.05, 60), entry.number("retries", None, 0, 10)
         agent = Agent(
             Device(device, shown, location=LocationId(place) if place else None),
             host,
@@ -135,8 +135,10 @@ class _Reader:
             read_access(entry),
             source,
             entry.number("interval", None, 0.1, 86_400),
-            entry.number("timeout", None, 0.05, 60),
+            timeout,
             None if retries is None else int(retries),
+            # Time for some questions that are not answered, however long one of them takes.
+            max(20.0, 4 * (timeout or 0) * (1 + (1 if retries is None else retries))),
         )
         entry.finish()
         return agent, entry

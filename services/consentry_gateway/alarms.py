@@ -1,14 +1,14 @@
 """From polls to alarms: what is wrong with a device, and when it is over. No I/O.
 
-| condition | raised when | label | severity |
-| --- | --- | --- | --- |
-| unreachable | so many polls in a row failed | Device Communication Alert | WARNING |
-| a state | `conditions.STATES` names it: `output.status` is `on battery`, `battery.status` is `fault`, ... | the table's | the table's |
-| a limit, per sensor | a value is outside the sensor's limits, and the device does not judge that itself | High Temperature, Overload, ... | WARNING; CRITICAL |
-| an entry of the device's own lists | the list names it | the device's words, or the profile's | the device's, or the profile's |
+| condition | raised when | label and severity |
+| --- | --- | --- |
+| unreachable | so many polls in a row failed | Device Communication Alert, WARNING |
+| a state | a metric says one that `conditions.STATES` names: `output.status` is `on battery`, ... | the table's |
+| a limit, per sensor | a value is outside the sensor's limits, and the device does not judge it itself | the table's |
+| an entry of the device's own lists | the list names it | the device's, or the profile's |
 
-One device and one condition keep one alarm, with one id, whoever says it: it is active while anything in a poll says so. When it
-is over, ` Cleared` is added to its label, and its severity becomes OK.
+One device and one condition keep one alarm, with one id, whoever says it: it is active while anything in a poll says so. When
+it is over, ` Cleared` is added to its label, and its severity becomes OK.
 
 A condition changes only on evidence: a poll that does not say (the device did not answer, the sensor is gone, the device does
 not know) leaves it as it is, and what was active when the gateway stopped is active when it starts again, until a poll says
@@ -28,7 +28,7 @@ AlarmId = NewType("AlarmId", str)
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A condition of a device. `clear_time` is None while it lasts. `list`: which list of the device's own it is from, if any."""
+    """A condition of a device. `clear_time` is None while it lasts. `list`: which of the device's own lists named it."""
 
     id: AlarmId
     device: DeviceId

@@ -1,7 +1,7 @@
 """What the states and quantities of a device mean for its alarms: the table. Data, no I/O.
 
-A metric is looked up by its whole name or by its end (`input.L1.load.status` by `load.status`). In `id` stands `{sensor}` for the
-sensor, `{of}` for the quantity that a `... .status` judges; in messages `{name}` stands for what the sensor is called.
+A metric is looked up by its whole name or by its end (`input.L1.load.status` by `load.status`). In `id` stands `{sensor}` for
+the sensor, `{of}` for the quantity that a `... .status` judges; in messages `{name}` stands for what the sensor is called.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _WARNING, _CRITICAL = Severity.WARNING, Severity.CRITICAL
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that can be wrong: which alarm it is, what that is called, and what is said while it lasts and when it is over."""
+    """Something that can be wrong: which alarm it is, its name, and what is said while it lasts and when it is over."""
 
     id: str
     label: str

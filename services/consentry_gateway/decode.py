@@ -1,7 +1,7 @@
 """From what an agent answered to a poll: raw values and profiles in, devices, readings and troubles out. No I/O.
 
-Several profiles may fit one agent. They are read in their order: what one has said of a sensor, be it that the device has no such
-quantity, the later ones do not say again, and a later one's lines count only where both see the same ones.
+Several profiles may fit one agent. They are read in their order: what one has said of a sensor, be it that the device has no
+such quantity, the later ones do not say again, and a later one's lines count only where both see the same ones.
 
 Nothing is guessed: what is not listed, not believable or said to be absent is no reading. `findings` tells what became of
 everything that was looked for.
@@ -142,9 +142,9 @@ class _Decoding:
             for device, rows in of_holder.items():
                 found = list(self._of_table(table, device, rows))
                 numbers = frozenset(row.number for row in rows)
-                if table.part is None and any(finding.value is not None for finding in found):
-                    if lines.setdefault((device, table.key), numbers) != numbers:
-                        continue  # another profile sees other lines, and sees them finer
+                counts = table.part is None and any(finding.value is not None for finding in found)
+                if counts and lines.setdefault((device, table.key), numbers) != numbers:
+                    continue  # another profile sees other lines, and sees them finer
                 yield from found
 
     def _of_table(self, table: Table, device: DeviceId, rows: list[Row]) -> Iterator[Finding]:

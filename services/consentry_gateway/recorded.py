@@ -84,24 +84,27 @@ class RecordedAgents:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start(names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0) -> RecordedAgents:
+def start(names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0, users: Sequence[str] = ()) -> RecordedAgents:
     """Start agents and wait until each answers. Blocks; to be called in a thread from an event loop.
 
-    `port` 0 is a free one. SettingError when the recordings are not installed or the agents do not come up.
+    `port` 0 is a free one. `users`: the simulator's arguments for users of SNMPv3, to whom a recording is a context.
+    SettingError when the recordings are not installed or the agents do not come up.
     """
     folder = Path(tempfile.mkdtemp(prefix="consentry-recorded-"))
     try:
         prepare(folder / "data", names, moving=moving)
-        return _start_in(folder, tuple(names), port)
+        return _start_in(folder, tuple(names), port, users)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 @contextlib.contextmanager
-def replaying(names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0) -> Iterator[RecordedAgents]:
+def replaying(
+    names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0, users: Sequence[str] = ()
+) -> Iterator[RecordedAgents]:
     """`start`, and `stop` at the end."""
-    agents = start(names, moving=moving, port=port)
+    agents = start(names, moving=moving, port=port, users=users)
     try:
         yield agents
     finally:
@@ -148,10 +151,10 @@ def _still(line: str) -> str:
     return f"{oid}|{kind}|{settings.get('initial') or settings.get('value', '')}\n"
 
 
-def _start_in(folder: Path, names: tuple[str, ...], port: int) -> RecordedAgents:
+def _start_in(folder: Path, names: tuple[str, ...], port: int, users: Sequence[str]) -> RecordedAgents:
     for _ in range(_ATTEMPTS):
         chosen = _free_port(port)
-        agents = RecordedAgents(chosen, names, _spawn(folder, chosen), folder)
+        agents = RecordedAgents(chosen, names, _spawn(folder, chosen, users), folder)
         try:
             if _answers(agents):
                 return agents
@@ -165,11 +168,11 @@ def _start_in(folder: Path, names: tuple[str, ...], port: int) -> RecordedAgents
     raise SettingError(f"the recorded agents do not come up: {_last_words(folder)}")
 
 
-def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
+def _spawn(folder: Path, port: int, users: Sequence[str]) -> subprocess.Popen[bytes]:
     command = [
         sys.executable, "-m", "snmpsim.commands.responder",
         f"--data-dir={folder / 'data'}", f"--cache-dir={folder / 'cache'}",
-        f"--agent-udpv4-endpoint={HOST}:{port}", "--log-level=error",
+        "--log-level=error", *users, f"--agent-udpv4-endpoint={HOST}:{port}",
     ]  # fmt: skip
     if os.geteuid() == 0:  # it insists on being told whom to run as
         command += ["--process-user=root", "--process-group=root"]

@@ -1,11 +1,12 @@
 """Where readings come from: a source polls agents of its kind. A new source is one file and its profiles.
 
 A source asks an agent, puts what it answered into `Answers` under addresses with dots, and lets `recognition` and `decode` make
-a poll of it. How its agents are reached stands in the agents file: each source has an `Access` of its own, read by a function in
-`agents.ACCESS`. What is common to all (which agent is known as what, a poll that came to nothing) is here.
+a poll of it. How its agents are reached stands in the agents file: each source has an `Access` of its own, read by a function
+in `agents.ACCESS`. What is common to all (which agent is known as what, a poll that came to nothing) is here.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _AGAIN = 3_600 * SECOND  # what stays as it is, is said again at most so often
 
+_LEAST = 1.0  # seconds between two polls of an agent, whoever asks for them
 _MOST_SUBJECTS = 16  # of one agent
 
 
@@ -78,6 +80,7 @@ class Collector:
         self._reports = reports
         self._turn = asyncio.Semaphore(concurrency)
         self._known: dict[DeviceId, tuple[Device, ...]] = {}
+        self._hints: dict[DeviceId, asyncio.Event] = {}
 
     def remember(self, devices: Iterable[Device]) -> None:
         """Devices as they were known before a restart: what an agent's device is taken for while it does not answer."""
@@ -98,6 +101,20 @@ class Collector:
         self._reports.tell(agent.device.id, "silent", "")
         self._known[agent.device.id] = poll.devices
         return poll
+
+    def hint(self, device: DeviceId) -> None:
+        """An agent is said to have news: it is polled soon."""
+        self._hints.setdefault(device, asyncio.Event()).set()
+
+    async def until_next(self, agent: Agent, seconds: float) -> None:
+        """Wait for so long, or until there is a hint; even then for a second, so that hints do not make a flood of polls."""
+        hint = self._hints.setdefault(agent.device.id, asyncio.Event())
+        end = asyncio.get_running_loop().time() + seconds
+        await asyncio.sleep(min(_LEAST, seconds))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                await hint.wait()
+        hint.clear()
 
     async def close(self) -> None:
         """Close what the sources have open."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,46 @@ async def test_an_alarm_outlives_a_restart_and_a_device_keeps_its_name(tmp_path:
             await gateway.stop()
     finally:
         await asyncio.to_thread(agents.stop)
+
+
+async def test_a_trap_or_an_inform_makes_the_gateway_look_at_once(
+    tmp_path: Path, recorded_agents: recorded.RecordedAgents
+) -> None:
+    service = ScriptedService()
+    async with serving(service) as address, asyncio.timeout(30):
+        file = write_agents_file(tmp_path / "agents.toml", recorded_agents, "apc-8932")
+        patient = replace(settings(tmp_path, address, file), interval=3_600, traps="127.0.0.1:0")
+        gateway = await start(patient)
+        try:
+            assert gateway.traps is not None
+            for number, kind in enumerate((TRAP, INFORM), 2):
+                await service.committed_count(number)
+                answered = await send_notification(gateway.traps.port, kind)
+                assert answered == (kind == INFORM)
+            await service.committed_count(4)
+        finally:
+            await gateway.stop()
+
+
+TRAP, INFORM = 0xA7, 0xA6
+
+
+async def send_notification(port: int, kind: int) -> bool:
+    """Send a notification as version 2c has them, without content; whether it is acknowledged."""
+    loop = asyncio.get_running_loop()
+    answered = asyncio.Event()
+
+    class Sender(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, _: object) -> None:
+            assert data == bytes.fromhex("30180201010406") + b"public" + bytes([0xA2]) + rest
+            answered.set()
+
+    rest = bytes.fromhex("0b020107020100020100") + b"\x30\x00"
+    transport, _ = await loop.create_datagram_endpoint(Sender, remote_addr=("127.0.0.1", port))
+    try:
+        transport.sendto(bytes.fromhex("30180201010406") + b"public" + bytes([kind]) + rest)
+        if kind == INFORM:
+            await answered.wait()
+        return answered.is_set()
+    finally:
+        transport.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -12,7 +12,7 @@ from consentry_gateway.agents import Agent
 from consentry_gateway.model import Device, DeviceId, Poll
 from consentry_gateway.snmp.access import SnmpAccess
 from consentry_gateway.sources import Collector
-from support.agents import snmp_collector, told
+from support.agents import AUTH_PASSWORD, PRIV_PASSWORD, snmp_collector, told
 from support.snmp_proxy import BULK, GEN_ERR, GET, NEXT, TOO_BIG, Answer, Pass, Proxy, failing, kind_of, proxying, variables
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("snmp")]
@@ -50,7 +50,7 @@ def no_bulk(question: bytes) -> Answer | type[Pass]:
     return None if kind_of(question) == BULK else Pass
 
 
-def bulk_fails(status: int):  # noqa: ANN201
+def bulk_fails(status: int) -> Callable[[bytes], Answer | type[Pass]]:
     return lambda question: failing(question, status) if kind_of(question) == BULK else Pass
 
 
@@ -122,6 +122,30 @@ async def test_version_1_says_as_much_as_version_2(
     poll = await collector.poll(behind(proxy, name, "1"))
     assert told(poll) == await expected(name, recorded_agents)
     assert proxy.count(BULK) == 0
+
+
+@pytest.mark.parametrize(("user", "auth", "priv"), [("modern", "sha256", "aes128"), ("strong", "sha512", "aes256")])
+async def test_version_3_with_authentication_and_privacy_says_as_much(
+    user: str, auth: str, priv: str, recorded_agents: recorded.RecordedAgents, collector: Collector
+) -> None:
+    access = SnmpAccess("", "3", user, auth, AUTH_PASSWORD, priv, PRIV_PASSWORD, "apc-8932")
+    agent = Agent(Device(DeviceId("it"), ""), recorded.HOST, recorded_agents.port, access, timeout=1.0)
+    assert told(await collector.poll(agent)) == await expected("apc-8932", recorded_agents)
+    assert AUTH_PASSWORD not in repr(agent)
+
+
+async def test_wrong_passwords_and_users_of_version_3_are_told_as_such(
+    recorded_agents: recorded.RecordedAgents, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = SnmpAccess("", "3", "modern", "sha256", AUTH_PASSWORD, "aes128", PRIV_PASSWORD, "apc-8932")
+    wrong = {"password": replace(right, auth_password="another-one"), "user": replace(right, user="nobody")}
+    for name, access in wrong.items():
+        agent = Agent(Device(DeviceId(name), ""), recorded.HOST, recorded_agents.port, access, timeout=1.0)
+        assert not (await collector.poll(agent)).reachable
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "digest" in said[0].lower()
+    assert "user" in said[1].lower()
+    assert "another-one" not in "".join(said)
 
 
 async def test_an_agent_is_reached_at_an_address_of_ipv6(

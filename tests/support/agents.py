@@ -18,13 +18,29 @@ from consentry_gateway.sources import Collector, Reports
 MADE_UP = Path(__file__).parent / "recordings"
 """Recordings whose values are made up, of families that no package has one of; and what is to be read from all of them."""
 
+AUTH_PASSWORD, PRIV_PASSWORD = "auth-made-up", "priv-made-up"
+
+
+def _user(name: str, auth: str, priv: str) -> tuple[str, ...]:
+    return (
+        f"--v3-user={name}",
+        f"--v3-auth-key={AUTH_PASSWORD}",
+        f"--v3-auth-proto={auth}",
+        f"--v3-priv-key={PRIV_PASSWORD}",
+        f"--v3-priv-proto={priv}",
+    )
+
+
+USERS = (*_user("modern", "SHA256", "AES"), *_user("strong", "SHA512", "AES256BLMT"))
+"""Who may read the recordings by SNMPv3."""
+
 _NUMBERS = {"2", "65", "66", "67", "70"}
 
 
 @pytest.fixture(scope="session")
 def recorded_agents() -> Iterator[recorded.RecordedAgents]:
     """One process that replays every recording, its values as they were recorded. Mark what uses it `xdist_group("snmp")`."""
-    with recorded.replaying(recorded.RECORDINGS, moving=False) as agents:
+    with recorded.replaying(recorded.RECORDINGS, moving=False, users=USERS) as agents:
         yield agents
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from consentry_core.names import resource_id
-from consentry_gateway.alarms import AlarmBook, Severity
+from consentry_gateway.alarms import AlarmBook
 from consentry_gateway.decode import NOT_BELIEVABLE, decode, findings
-from consentry_gateway.model import Device, DeviceId, Poll, Value
+from consentry_gateway.model import Device, DeviceId, Poll, Severity, Value
 from consentry_gateway.presence import FEWEST_ANSWERS, Presence
 from consentry_gateway.profiles.apc_rack_pdu import APC_RACK_PDU
 from consentry_gateway.raw import Answers, Raw, number_of, text_of
@@ -124,7 +124,8 @@ def test_a_little_below_zero_is_cold_and_not_absent(raw: int) -> None:
         presence.observe(polled(answers, hour * 3600))
     assert "it-remote-2" in presence.of(IT.id).there
     signed = found(ups_mib({"2.6.0": raw, "2.7.0": raw}))
-    assert (signed["battery.current"], signed["battery.temperature"]) == (pytest.approx(raw / 10), raw)
+    assert signed["battery.current"] == pytest.approx(raw / 10)
+    assert signed["battery.temperature"] == raw
 
 
 def test_a_probe_of_a_rack_pdu_that_says_minus_one_is_none() -> None:
@@ -170,7 +171,7 @@ def test_two_chained_units_are_two_rack_pdus() -> None:
 
 
 def _three(voltage: int) -> dict[str, Raw]:
-    return {f"3.3.1.3.{line}": voltage for line in (1, 2, 3)} | {f"4.4.1.2.{line}": voltage for line in (1, 2, 3)}
+    return {f"{column}.{line}": voltage for column in ("3.3.1.3", "4.4.1.2") for line in (1, 2, 3)}
 
 
 @pytest.mark.parametrize("counts", [{}, {"3.2.0": 0, "4.3.0": 0}, {"3.2.0": 3, "4.3.0": 3}])
@@ -246,6 +247,9 @@ def test_a_tree_of_the_maker_s_own_fills_what_it_lacks_from_the_standard() -> No
 # X5: what devices say is wrong with them
 
 _PDU: Answers = {SYS_OBJECT_ID: "1.3.6.1.4.1.318.1.3.4.6", f"{APC}.26.2.1.8.1": b"AP8932"}
+MG, XUPS = "1.3.6.1.4.1.705.1", "1.3.6.1.4.1.534.1"
+_MG_SNMP: Answers = {SYS_OBJECT_ID: MG, f"{MG}.5.1.0": 600}
+_XUPS: Answers = {f"{XUPS}.4.5.0": 3, f"{XUPS}.6.3.0": 30}
 _FLAGS = f"{APC}.1.11.1.1.0"
 
 
@@ -278,12 +282,12 @@ def _flag(number: int) -> bytes:
         (_PDU, f"{APC}.26.10.2.2.1.8.1", 40, 220, "Low Temperature", Severity.WARNING),
         (_PDU, f"{APC}.26.10.2.2.1.10.1", 95, 50, "High Humidity", Severity.WARNING),
         (_PDU, f"{APC}.26.10.2.2.1.6.1", 3, 2, "Lost Component Communication", Severity.WARNING),
-        ({SYS_OBJECT_ID: "1.3.6.1.4.1.705.1", "1.3.6.1.4.1.705.1.5.1.0": 600}, "1.3.6.1.4.1.705.1.5.9.0", 1, 2, "Battery Fault", Severity.CRITICAL),
-        ({SYS_OBJECT_ID: "1.3.6.1.4.1.705.1", "1.3.6.1.4.1.705.1.5.1.0": 600}, "1.3.6.1.4.1.705.1.7.10.0", 1, 2, "Overload", Severity.CRITICAL),
-        ({"1.3.6.1.4.1.534.1.4.5.0": 3, "1.3.6.1.4.1.534.1.6.3.0": 30}, "1.3.6.1.4.1.534.1.6.1.0", 31, 27, "High Temperature", Severity.WARNING),
+        (_MG_SNMP, f"{MG}.5.9.0", 1, 2, "Battery Fault", Severity.CRITICAL),
+        (_MG_SNMP, f"{MG}.7.10.0", 1, 2, "Overload", Severity.CRITICAL),
+        (_XUPS, f"{XUPS}.6.1.0", 31, 27, "High Temperature", Severity.WARNING),
     ],
 )  # fmt: skip
-def test_a_trouble_that_a_device_reports_is_an_alarm_until_it_is_over(
+def test_a_trouble_that_a_device_reports_is_an_alarm_until_it_is_over(  # noqa: PLR0917 - a table's columns
     base: Answers, oid: str, wrong: Raw, right: Raw, label: str, severity: Severity
 ) -> None:
     book = AlarmBook()
@@ -297,7 +301,7 @@ def test_a_trouble_that_a_device_reports_is_an_alarm_until_it_is_over(
 
 
 def test_an_alarm_table_is_told_row_by_row_in_the_standard_s_words_and_ends_with_the_row() -> None:
-    table = {"6.1.0": 2, "6.2.1.2.7": f"{UPS}.6.3.9", "6.2.1.2.8": f"{UPS}.6.3.16"}
+    table: dict[str, Raw] = {"6.1.0": 2, "6.2.1.2.7": f"{UPS}.6.3.9", "6.2.1.2.8": f"{UPS}.6.3.16"}
     assert labels(ups_mib(table)) == ["On Bypass", "Fan Failure"]
     assert labels(ups_mib(table), ups_mib({"6.1.0": 1, "6.2.1.2.8": f"{UPS}.6.3.16"}, 5))[2:] == ["On Bypass Cleared"]
 
@@ -311,7 +315,7 @@ def test_an_alarm_table_that_could_not_be_read_ends_no_alarm() -> None:
 
 
 def test_two_that_say_the_same_are_one_alarm_that_lasts_as_long_as_either() -> None:
-    both = {"4.1.0": 5, "6.1.0": 1, "6.2.1.2.1": f"{UPS}.6.3.2"}
+    both: dict[str, Raw] = {"4.1.0": 5, "6.1.0": 1, "6.2.1.2.1": f"{UPS}.6.3.2"}
     assert labels(ups_mib(both)) == ["Power Failure"]
     assert labels(ups_mib(both), ups_mib({"4.1.0": 5, "6.1.0": 0}, 5)) == ["Power Failure"]
     assert labels(ups_mib(both), ups_mib({"4.1.0": 3, "6.1.0": 0}, 5)) == ["Power Failure", "Power Failure Cleared"]

@@ -1,8 +1,8 @@
 """APC rack PDUs: generation 2 (rPDU2 in PowerNet-MIB: AP8xxx, AP9xxx, AP7xxxB) and generation 1 (rPDU: AP78xx, AP79xx).
 
 Generation 2 speaks for up to four PDUs that are chained. Its rows say in a column which unit they are of, and in another which
-phase, bank, outlet or probe of it. Unit 1 holds the network card: it is the agent's device, the others are parts of it. The unit
-judges its load itself; the limits that it has been given would say no more than its `load.status`.
+phase, bank, outlet or probe of it. Unit 1 holds the network card: it is the agent's device, the others are parts of it. The
+unit judges its load itself; the limits that it has been given would say no more than its `load.status`.
 """
 
 from dataclasses import replace

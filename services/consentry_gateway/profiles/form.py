@@ -64,7 +64,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits that the device has been given: an alarm ends `hysteresis` within them. One that is 0 or below is none, if high."""
+    """Limits that the device has been given: an alarm ends `hysteresis` within them. A high one of 0 or below is none."""
 
     high: tuple[Source, ...] = ()
     low: tuple[Source, ...] = ()
@@ -121,8 +121,8 @@ class Table:
       and for nothing when there is only one row.
     * `part` given: each row is a device within what holds it, with id `{holder}-{key}-{number}`, named by `label` or by
       `display_name`.
-    * `number`: where the row's number stands, which `{index}` is. With `names` it is looked up there; a row that is not listed is
-      left out.
+    * `number`: where the row's number stands, which `{index}` is. With `names` it is looked up there; a row that is not
+      listed is left out.
     * `within`: the tables whose parts hold this row, the outermost first, each with where the row says which one.
     * `itself`: the number of the row that is the agent's device itself: the first unit of a chain.
     * `count`: a scalar with the number of rows that are real, for agents that fill the table up with zeros or copies.
@@ -171,10 +171,11 @@ class Meaning:
 class AlarmList:
     """What a device says is wrong with it.
 
-    * `oid`: a column with one entry a row, looked up in `meanings`; with `flags` a scalar text whose n-th letter is `1` while the
-      meaning n holds; with `states` a column (or scalar) that says of each row whether it is wrong, where a meaning is looked up.
-    * A meaning of None is no trouble. What is not listed is told in the device's own words (`label`, or the entry itself if it is
-      a text) unless `listed_only`.
+    * `oid`: a column with one entry a row, looked up in `meanings`; with `flags` a scalar text whose n-th letter is `1` while
+      the meaning n holds; with `states` a column (or scalar) that says of each row whether it is wrong, where a meaning is
+      looked up.
+    * A meaning of None is no trouble. What is not listed is told in the device's own words (`label`, or the entry itself if
+      it is a text) unless `listed_only`.
     * `label`, `message`, `severity`: columns with the device's own words; `severities` looks the last up.
     * `count`: a scalar with how many there are, for agents that count more than they name.
     * `title`: what an alarm is called when there is nothing better.
@@ -205,8 +206,8 @@ class Profile:
     """A family of agents.
 
     It matches an agent whose sysObjectID begins with one of `object_ids` (none given: any) and that has every one of `probes`.
-    `model` and `serial` are tried in order; the first that is there and not empty wins. `beside` are the profiles that fill what
-    this one lacks, if the agent has their probes. `source` is what reads such agents.
+    `model` and `serial` are tried in order; the first that is there and not empty wins. `beside` are the profiles that fill
+    what this one lacks, if the agent has their probes. `source` is what reads such agents.
     """
 
     family: str

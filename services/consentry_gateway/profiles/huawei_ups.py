@@ -1,6 +1,7 @@
-"""Huawei UPSs (UPS5000, with the maker's own tree). They speak UPS-MIB too, but in units of their own and as a mean of the phases.
+"""Huawei UPSs (UPS5000, with the maker's own tree).
 
-So the standard tree tells only what it cannot get wrong: states and alarms.
+They speak UPS-MIB too, but in units of their own and as a mean of the phases. So the standard tree tells only what it cannot
+get wrong: states and alarms.
 """
 
 from dataclasses import replace
@@ -14,7 +15,7 @@ _OWN = "1.3.6.1.4.1.2011.6.174.1"
 _NONE = (4_294_967_295, 2_147_483_647, -1)
 
 
-def _lines(metric: str, unit: str, column: str, first: int, scale: float, shown: str) -> tuple[Metric, ...]:
+def _lines(metric: str, unit: str, shown: str, *, column: str, first: int, scale: float) -> tuple[Metric, ...]:
     """Three quantities that stand side by side in a row, one for each phase."""
     wide = PERCENT_OF_LOAD if unit == "%" else None
     return tuple(
@@ -45,16 +46,16 @@ HUAWEI_UPS = Profile(
     model=("1.3.6.1.2.1.33.1.1.2.0", f"{_OWN}.1.1.2.0"),
     serial=(f"{_OWN}.2.100.1.5.1",),
     metrics=(
-        *_lines("input.L{}.voltage", "V", "3.100.1", 1, 0.1, "Input voltage"),
+        *_lines("input.L{}.voltage", "V", "Input voltage", column="3.100.1", first=1, scale=0.1),
         Metric("input.frequency", "Hz", (Source(f"{_OWN}.3.100.1.4.1", 0.01, absent=_NONE),), "Input frequency"),
-        *_lines("input.L{}.current", "A", "3.100.1", 5, 0.1, "Input current"),
-        *_lines("output.L{}.voltage", "V", "4.100.1", 1, 0.1, "Output voltage"),
-        *_lines("output.L{}.current", "A", "4.100.1", 4, 0.1, "Output current"),
+        *_lines("input.L{}.current", "A", "Input current", column="3.100.1", first=5, scale=0.1),
+        *_lines("output.L{}.voltage", "V", "Output voltage", column="4.100.1", first=1, scale=0.1),
+        *_lines("output.L{}.current", "A", "Output current", column="4.100.1", first=4, scale=0.1),
         Metric("output.frequency", "Hz", (Source(f"{_OWN}.4.100.1.7.1", 0.01, absent=_NONE),), "Output frequency"),
-        *_lines("output.L{}.realpower", "W", "4.100.1", 8, 100, "Output power"),
-        *_lines("output.L{}.power", "VA", "4.100.1", 11, 100, "Output apparent power"),
-        *_lines("output.L{}.load", "%", "4.100.1", 14, 0.1, "Output load"),
-        *_lines("input.bypass.L{}.voltage", "V", "5.100.1", 1, 0.1, "Bypass voltage"),
+        *_lines("output.L{}.realpower", "W", "Output power", column="4.100.1", first=8, scale=100),
+        *_lines("output.L{}.power", "VA", "Output apparent power", column="4.100.1", first=11, scale=100),
+        *_lines("output.L{}.load", "%", "Output load", column="4.100.1", first=14, scale=0.1),
+        *_lines("input.bypass.L{}.voltage", "V", "Bypass voltage", column="5.100.1", first=1, scale=0.1),
         Metric("input.bypass.frequency", "Hz", (Source(f"{_OWN}.5.100.1.4.1", 0.01, absent=_NONE),), "Bypass frequency"),
         Metric("battery.voltage", "V", (Source(f"{_OWN}.6.100.1.1.1", 0.1, absent=_NONE),), "Battery voltage"),
         Metric("battery.charge", "%", (Source(f"{_OWN}.6.100.1.3.1", absent=_NONE),), "Charge"),

@@ -1,7 +1,8 @@
 """Liebert of Vertiv: cooling units (PEX, DS, CRV, ...) and UPSs (GXT5, NX) with an IntelliSlot card, LIEBERT-GP MIBs.
 
-Which air a temperature is of, and which input a voltage is of, says a column with an OID. Newer units tell all they have as rows
-of label, value and unit, as texts; the labels that are known here are read. The only serial number there is that of the card.
+Which air a temperature is of, and which input a voltage is of, says a column with an OID. Newer units tell all they have as
+rows of label, value and unit, as texts; the labels that are known here are read. The only serial number there is that of the
+card.
 """
 
 from consentry_gateway.model import DeviceType, Limit
@@ -34,9 +35,9 @@ _PERCENTAGES = {"Fan Speed": "fan.speed", "Cooling Capacity": "cooling.capacity"
 def _labelled(names: dict[str, str], unit: str, limit: Limit | None = None) -> Table:
     """Rows of label, value and unit; a value carries its unit in a column, or else within its text."""
     fahrenheit = (f"{_LABELLED}.30", ("deg F", "F", "°F"))
-    sources = (Source(f"{_LABELLED}.20", unless=fahrenheit),)
+    sources: tuple[Source, ...] = (Source(f"{_LABELLED}.20", unless=fahrenheit),)
     if unit == "Cel":
-        sources = (*sources, Source(f"{_LABELLED}.20", 5 / 9, -32 * 5 / 9, when=fahrenheit))
+        sources += (Source(f"{_LABELLED}.20", 5 / 9, -32 * 5 / 9, when=fahrenheit),)
     return Table(
         key=f"labelled-{unit.lower()}",
         number=f"{_LABELLED}.10",

@@ -1,4 +1,4 @@
-"""What several families have in common: limits that hold where the device has none of its own, and what lists of alarms mean."""
+"""What several families have in common: limits where the device has none of its own, and what lists of alarms mean."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
 """Raritan PX2, PX3, PX4 and what others build of them (PDU2-MIB).
 
-Everything is a sensor: which kind stands at the end of its index, by how many digits its number is shifted in another table, and
-the unit judges it by limits of its own. One that is not available says so, too.
+Everything is a sensor: which kind stands at the end of its index, by how many digits its number is shifted in another table,
+and the unit judges it by limits of its own. One that is not available says so, too.
 """
 
 from consentry_gateway.model import DeviceType, Limit
@@ -28,7 +28,7 @@ def _sensors(measured: str, digits: str, before: str, after: str, kinds: tuple[i
         found = Source(f"{_PX}.{measured}.4", scale, at=str(kind), digits=f"{_PX}.{digits}", unless=(f"{_PX}.{measured}.2", 2))
         state = Source(f"{_PX}.{measured}.3", at=str(kind), unless=(f"{_PX}.{measured}.2", 2))
         metrics.append(
-            Metric(f"{before}{quantity}", unit, (found,), f"{shown}{after}", believable=(-1, 1) if kind == 7 else None)  # noqa: PLR2004
+            Metric(f"{before}{quantity}", unit, (found,), f"{shown}{after}", believable=(-1, 1) if kind == 7 else None)
         )
         if quantity in {"current", "voltage"}:
             metrics.append(Metric(f"{before}{quantity}.status", "", (state,), f"{shown}{after}", JUDGED))

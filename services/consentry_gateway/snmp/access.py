@@ -6,7 +6,7 @@ community = "public"               # of 1 and 2c; or community_file, community_e
 user = "monitor"                   # of 3
 auth = "sha256"                    # sha, sha224, sha256, sha384, sha512; left out: none
 auth_password_file = "pdu.auth"    # or auth_password, auth_password_env
-priv = "aes128"                    # aes128, aes192, aes256; left out: none
+priv = "aes128"                    # aes128, aes192, aes256 (aes192c, aes256c: with keys as Cisco makes them); left out: none
 priv_password_env = "PDU_PRIV"     # or priv_password, priv_password_file
 context = ""                       # the context's name
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from consentry_gateway.entry import Entry
 
 AUTHENTICATIONS = ("none", "sha", "sha224", "sha256", "sha384", "sha512")
-PRIVACIES = ("none", "aes128", "aes192", "aes256")
+PRIVACIES = ("none", "aes128", "aes192", "aes256", "aes192c", "aes256c")
 VERSIONS = ("1", "2c", "3")
 
 _SHORTEST_PASSWORD = 8  # RFC 3414, 11.2

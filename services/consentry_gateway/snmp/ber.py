@@ -1,8 +1,8 @@
 """Just enough of BER to find the values of an SNMP message and to take out those that no decoder would take.
 
 Agents send what the standard does not allow: a counter that is negative, a type that nobody knows. The decoder then refuses the
-whole message, which looks as if the agent did not answer. Such a value is made an octet string in place, which means no reading:
-the others arrive.
+whole message, which looks as if the agent did not answer. Such a value is made an octet string in place, which means no
+reading: the others arrive.
 """
 
 from collections.abc import Iterator

@@ -2,8 +2,8 @@
 
 1. A question that is not answered, while a small one is, was too large: smaller ones from then on (`Manners`, kept per agent).
 2. One that ends in an error is asked again without what the agent stumbles over, or in halves.
-3. Tables: GETBULK, a smaller GETBULK, GETNEXT for a few columns, GETNEXT for one. What is left of a table then is not had, which
-   is told, and everything else is.
+3. Tables: GETBULK, a smaller GETBULK, GETNEXT for a few columns, GETNEXT for one. What is left of a table then is not had,
+   which is told, and everything else is.
 """
 
 import asyncio
@@ -27,8 +27,12 @@ _NO_SUCH_NAME, _TOO_BIG = 2, 1
 
 @dataclass(slots=True)
 class Manners:
-    """What an agent was found to bear: how large a batch, which way of walking, and what it never says."""
+    """What an agent was found to bear: how large a batch, which way of walking, and what it never says.
 
+    All that is forgotten after an hour: a packet that was lost looks the same.
+    """
+
+    learnt: int
     batch: int = 0
     walk: int = 0
     mute: set[str] = field(default_factory=set)

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from consentry_core.clock import Clock
+from consentry_core.clock import SECOND, Clock
 from consentry_gateway.agents import Agent
 from consentry_gateway.decode import decode
 from consentry_gateway.model import DeviceId, Poll
@@ -16,22 +16,23 @@ from consentry_gateway.snmp.session import PING, Manners, Session, Unanswered
 from consentry_gateway.snmp.wire import Engine, Line, refused
 from consentry_gateway.sources import AgentSilent, Reports
 
-_log = logging.getLogger(__name__)
-
 _SYS_DESCR = "1.3.6.1.2.1.1.1.0"
+_LEARN_AGAIN = 3_600 * SECOND
 _FOR_TABLES = 0.75  # of a poll's time; the rest is for a question that is under way
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of an agent while it answers."""
+    """What is known of an agent. While it is silent, that is how it likes to be asked, and `why` it is silent."""
 
-    line: Line
-    manners: Manners = field(default_factory=Manners)
+    manners: Manners
+    line: Line | None = None
     profiles: tuple[Profile, ...] = ()
     questions: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     object_id: str = ""
+    why: str = ""
+    asked_why: int = 0
 
 
 class SnmpSource:
@@ -48,25 +49,37 @@ class SnmpSource:
 
     async def ask(self, agent: Agent) -> Poll:
         """Look at an agent, once."""
-        known = self._known.get(agent.device.id)
+        now = self._clock.boot()
+        known = self._known.setdefault(agent.device.id, _Known(Manners(now)))
+        if now - known.manners.learnt > _LEARN_AGAIN:
+            known.manners = Manners(now)
         try:
-            if known is None:
-                known = self._known[agent.device.id] = _Known(await self._line(agent, agent.access))
-            return await self._ask(agent, known)
+            if known.line is None:
+                known.line = await self._line(agent, agent.access)
+            poll = await self._ask(agent, known, known.line)
         except AgentSilent as error:
-            # Another device may answer at this address next time.
-            self._known.pop(agent.device.id, None)
-            why = await self._why_silent(agent, known) if isinstance(error, Unanswered) and known else str(error)
-            raise AgentSilent(why) from error
+            # Another device may answer at this address, or this one at another, next time.
+            line, known.line, known.questions = known.line, None, ()
+            if not isinstance(error, Unanswered) or line is None:
+                raise
+            if not known.why or now - known.asked_why > _LEARN_AGAIN:
+                known.why, known.asked_why = await self._why_silent(agent, line), now
+            raise AgentSilent(known.why) from error
+        known.why = ""
+        return poll
+
+    def at(self, host: str) -> tuple[DeviceId, ...]:
+        """The devices whose agents are polled at an address."""
+        return tuple(device for (address, _), device in self._at.items() if address == host)
 
     async def close(self) -> None:
         """Close the sockets."""
         for engine in self._engines.values():
             engine.close()
 
-    async def _ask(self, agent: Agent, known: _Known) -> Poll:
+    async def _ask(self, agent: Agent, known: _Known, line: Line) -> Poll:
         end = asyncio.get_running_loop().time() + agent.deadline * _FOR_TABLES
-        session = Session(known.line, known.manners, version=agent.access.version, end=end)
+        session = Session(line, known.manners, version=agent.access.version, end=end)
         answers = await session.get(known.questions or (PING, *(oid for oid in questions() if oid != PING)))
         if not known.questions or self._changed(known, answers):
             if known.questions:
@@ -75,7 +88,7 @@ class SnmpSource:
             answers = await session.get(known.questions)
         if not known.profiles:
             device = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
-            return Poll(self._clock.now(), device, True, (device,))
+            return Poll(self._clock.now(), device, True, (device,), complete=False)
         tables: Answers = {}
         try:
             tables = await session.walk(known.columns)
@@ -124,10 +137,10 @@ class SnmpSource:
         if device is not None:
             self._reports.tell(device, f"cannot be decoded in {what.partition(' ')[0]}", what)
 
-    async def _why_silent(self, agent: Agent, known: _Known) -> str:
+    async def _why_silent(self, agent: Agent, silent: Line) -> str:
         """Why nothing came, in words, as far as that can be found out."""
         where = f"{agent.host} port {agent.port}"
-        if await refused(known.line.address):
+        if await refused(silent.address):
             return f"nobody listens at {where}"
         if agent.access.version == "2c":
             line = await self._line(agent, replace(agent.access, version="1"), self._timeout)

@@ -43,8 +43,10 @@ _AUTHENTICATIONS = {
 _PRIVACIES = {
     "none": hlapi.usmNoPrivProtocol,
     "aes128": hlapi.usmAesCfb128Protocol,
-    "aes192": hlapi.usmAesCfb192Protocol,
-    "aes256": hlapi.usmAesCfb256Protocol,
+    "aes192": hlapi.usmAesBlumenthalCfb192Protocol,
+    "aes256": hlapi.usmAesBlumenthalCfb256Protocol,
+    "aes192c": hlapi.usmAesCfb192Protocol,
+    "aes256c": hlapi.usmAesCfb256Protocol,
 }
 
 OnBad = Callable[[tuple[str, int], str], None]
