@@ -154,8 +154,8 @@ async def _collect(agent: Agent, collector: Collector, pipeline: Pipeline, inter
         begun = clock.boot()
         try:
             await pipeline.take(await collector.poll(agent))
-        except Exception:  # noqa: BLE001 - whatever one agent answers, it is polled again
-            _log.exception("poll of device=%s failed", agent.device.id)
+        except Exception as error:  # noqa: BLE001 - whatever one agent answers, it is polled again
+            collector.failed(agent, error)
         await collector.until_next(agent, _left(agent.interval or interval, begun, clock))
 
 

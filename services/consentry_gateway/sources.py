@@ -102,6 +102,10 @@ class Collector:
         self._known[agent.device.id] = poll.devices
         return poll
 
+    def failed(self, agent: Agent, error: Exception) -> None:
+        """A poll ended in an error that nobody foresaw."""
+        self._reports.tell(agent.device.id, "cannot be polled", f"{type(error).__name__}: {error}", logging.ERROR)
+
     def hint(self, device: DeviceId) -> None:
         """An agent is said to have news: it is polled soon."""
         self._hints.setdefault(device, asyncio.Event()).set()

@@ -49,7 +49,9 @@ def test_the_profile_in_the_readme_is_one() -> None:
 
 def test_the_agents_file_in_the_readme_is_one(tmp_path: Path) -> None:
     (tmp_path / "agents.toml").write_text(fenced("toml"), encoding="utf-8")
-    assert [agent.device.id for agent in read_site(tmp_path / "agents.toml").agents] == ["rack-3-pdu"]
+    for name in ("ups.auth", "ups.priv"):
+        (tmp_path / name).write_text("made-up-password")
+    assert [agent.device.id for agent in read_site(tmp_path / "agents.toml").agents] == ["rack-3-pdu", "2001-db8-7-161"]
 
 
 @pytest.mark.slow
