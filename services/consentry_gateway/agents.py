@@ -1,4 +1,4 @@
-"""The agents file: which locations there are, and which SNMP agents stand in them. It is TOML.
+"""The agents file: which locations there are, and which agents stand in them. It is TOML.
 
 [[locations]]
 id = "hall"
@@ -8,35 +8,49 @@ parent = "main-building"      # another location's id; left out at the top
 
 [[agents]]
 id = "rack-3-pdu"             # of the device that it speaks for; made of display_name, or of host and port, when left out
-host = "127.0.0.1"
-port = 161                    # 161 when left out
-community = "public"
+source = "snmp"               # what reads it; snmp, when left out. The fields that say how to reach it are the source's
+host = "127.0.0.1"            # a name, or an address of IPv4 or IPv6
+port = 161                    # the source's, when left out
 display_name = "Rack 3 PDU"   # what the device says of itself, when left out
 location = "hall"             # left out: nowhere in particular
+interval = 60                 # seconds from one poll to the next, and
+timeout = 2                   # seconds to wait for an answer, and
+retries = 1                   # how often to ask again: the settings', when left out
 """
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consentry_core import names
-from consentry_core.errors import InvalidArgument
 from consentry_core.files import read_text
 from consentry_core.settings import SettingError
+from consentry_gateway.entry import Entry
 from consentry_gateway.model import Device, DeviceId, Location, LocationId, LocationKind, slug
+from consentry_gateway.snmp.access import SnmpAccess, read_snmp_access
+
+Access = SnmpAccess
+"""How an agent is reached; each source has its own."""
+
+ACCESS: Mapping[str, tuple[int, Callable[[Entry], Access]]] = {"snmp": (161, read_snmp_access)}
+"""By source: its port, and what reads its fields of an agent's table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One SNMP agent, SNMPv2c. `device` is what it speaks for, as far as the file says. The community is a secret."""
+    """One agent. `device` is what it speaks for, as far as the file says. Times are in seconds; None: as the settings say."""
 
     device: Device
     host: str
     port: int
-    community: str = field(repr=False)
+    access: Access
+    source: str = "snmp"
+    interval: float | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    deadline: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +101,48 @@ class _Reader:
         self._refuse_doubles([(agent.device.id, entry) for agent, entry in agents])
         return Site(_parents_first(locations), tuple(agent for agent, _ in agents))
 
-    def _entries(self, kind: str, tables: Mapping[str, Any]) -> Iterator["_Entry"]:
+    def _entries(self, kind: str, tables: Mapping[str, Any]) -> Iterator[Entry]:
         entries = tables.get(kind, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SettingError(f"the agents file {self._path}: {kind}: must be written as [[{kind}]]")
         for number, entry in enumerate(entries):
             lines = self._lines[kind]
             line = f"line {lines[number]}, " if number < len(lines) else ""
-            yield _Entry(f"the agents file {self._path}, {line}{kind}[{number}]", entry)
+            yield Entry(f"the agents file {self._path}, {line}{kind}[{number}]", entry, self._path.parent)
 
-    def _location(self, entry: "_Entry") -> tuple[Location, "_Entry"]:
-        entry.refuse_unknown({"id", "kind", "display_name", "parent"})
+    def _location(self, entry: Entry) -> tuple[Location, Entry]:
         location = LocationId(entry.resource_id("id"))
-        kinds = {kind.value: kind for kind in LocationKind}
-        kind = entry.text("kind")
-        if kind not in kinds:
-            raise entry.wrong("kind", f"must be one of {', '.join(kinds)}")
+        kind = entry.one_of("kind", {kind.value: kind for kind in LocationKind})
         parent = entry.text("parent", "")
         shown = entry.text("display_name", location)
-        return Location(location, shown, kinds[kind], LocationId(parent) if parent else None), entry
+        entry.finish()
+        return Location(location, shown, kind, LocationId(parent) if parent else None), entry
 
-    def _agent(self, entry: "_Entry") -> tuple[Agent, "_Entry"]:
-        entry.refuse_unknown({"id", "host", "port", "community", "display_name", "location"})
-        host, port, shown = entry.text("host"), entry.port("port"), entry.text("display_name", "")
+    def _agent(self, entry: Entry) -> tuple[Agent, Entry]:
+        source, (usual_port, read_access) = entry.one_of(
+            "source", {name: (name, found) for name, found in ACCESS.items()}, "snmp"
+        )
+        host, port, shown = entry.text("host"), entry.port("port", usual_port), entry.text("display_name", "")
         device = DeviceId(entry.resource_id("id", slug(shown) or slug(f"{host}-{port}")))
         place = entry.text("location", "")
-        location = LocationId(place) if place else None
-        return Agent(Device(device, shown, location=location), host, port, entry.text("community")), entry
+        timeout, retries = entry.number("timeout", None, 0.05, 60), entry.number("retries", None, 0, 10)
+        agent = Agent(
+            Device(device, shown, location=LocationId(place) if place else None),
+            host,
+            port,
+            read_access(entry),
+            source,
+            entry.number("interval", None, 0.1, 86_400),
+            timeout,
+            None if retries is None else int(retries),
+            # Time for some questions that are not answered, however long one of them takes.
+            max(20.0, 4 * (timeout or 0) * (1 + (1 if retries is None else retries))),
+        )
+        entry.finish()
+        return agent, entry
 
     @staticmethod
-    def _refuse_doubles(entries: "list[tuple[str, _Entry]]") -> None:
+    def _refuse_doubles(entries: list[tuple[str, Entry]]) -> None:
         seen: set[str] = set()
         for name, entry in entries:
             if name in seen:
@@ -124,44 +150,7 @@ class _Reader:
             seen.add(name)
 
 
-class _Entry:
-    """One table of the file."""
-
-    def __init__(self, where: str, values: Mapping[str, Any]) -> None:
-        self._where = where
-        self._values = values
-
-    def wrong(self, name: str, message: str) -> SettingError:
-        """The error that says where. Values are not shown: a community is a secret."""
-        return SettingError(f"{self._where}.{name}: {message}")
-
-    def refuse_unknown(self, known: set[str]) -> None:
-        for name in self._values:
-            if name not in known:
-                raise self.wrong(name, f"unknown; known are {', '.join(sorted(known))}")
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self._values.get(name, default)
-        if value is None:
-            raise self.wrong(name, "must be given")
-        if not isinstance(value, str) or (default is None and not value):
-            raise self.wrong(name, "must be a text" if default is not None else "must be a text that is not empty")
-        return value
-
-    def port(self, name: str) -> int:
-        value = self._values.get(name, 161)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 65536:
-            raise self.wrong(name, "must be a number from 1 to 65535")
-        return value
-
-    def resource_id(self, name: str, default: str | None = None) -> str:
-        try:
-            return names.resource_id(self.text(name, default), name)
-        except InvalidArgument as error:
-            raise self.wrong(name, error.violations[0].description) from error
-
-
-def _parents_first(entries: list[tuple[Location, _Entry]]) -> tuple[Location, ...]:
+def _parents_first(entries: list[tuple[Location, Entry]]) -> tuple[Location, ...]:
     placed: dict[LocationId, Location] = {}
     waiting = list(entries)
     while waiting:

@@ -1,48 +1,34 @@
 """From polls to alarms: what is wrong with a device, and when it is over. No I/O.
 
-| condition | raised when | label | severity |
-| --- | --- | --- | --- |
-| unreachable | so many polls in a row failed | Device Communication Alert | WARNING |
-| power-failure | a UPS's `output.status` is `on battery` | Power Failure | CRITICAL |
-| low-battery | `battery.status` is `low` or `depleted` | Low Battery | CRITICAL |
-| load (any `...load.status`) | `near overload`; `overload` | Near Overload; Overload | WARNING; CRITICAL |
-| temperature, per sensor | above its limit | High Temperature | WARNING |
+| condition | raised when | label and severity |
+| --- | --- | --- |
+| unreachable | so many polls in a row failed | Device Communication Alert, WARNING |
+| a state | a metric says one that `conditions.STATES` names: `output.status` is `on battery`, ... | the table's |
+| a limit, per sensor | a value is outside the sensor's limits, and the device does not judge it itself | the table's |
+| an entry of the device's own lists | the list names it | the device's, or the profile's |
 
-One device and one condition keep one alarm, with one id. When it is over, ` Cleared` is added to its label, and its severity
-becomes OK.
+One device and one condition keep one alarm, with one id, whoever says it: it is active while anything in a poll says so. When
+it is over, ` Cleared` is added to its label, and its severity becomes OK.
 
-A condition changes only on evidence: a poll that does not say (the device did not answer, the sensor is gone) leaves it as it
-is, and what was active when the gateway stopped is active when it starts again, until a poll says otherwise.
+A condition changes only on evidence: a poll that does not say (the device did not answer, the sensor is gone, the device does
+not know) leaves it as it is, and what was active when the gateway stopped is active when it starts again, until a poll says
+otherwise. A state that nobody here knows is evidence: it is not the one that the alarm is about.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import NewType
 
-from consentry_gateway.model import DeviceId, Poll, Reading, slug
+from consentry_gateway.conditions import QUANTITIES, UNKNOWN, Condition, states_of
+from consentry_gateway.model import DeviceId, Poll, Reading, Sensor, Severity, bounded_id
 from consentry_rule import Instant
 
 AlarmId = NewType("AlarmId", str)
 
 
-class Severity(Enum):
-    """How bad it is; the names are those of the API's `Alarm.Severity`."""
-
-    OK = "ok"
-    INFO = "info"
-    WARNING = "warning"
-    UNKNOWN = "unknown"
-    INITIALIZE = "initialize"
-    FAIL = "fail"
-    CRITICAL = "critical"
-    ERROR = "error"
-
-
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A condition of a device. `clear_time` is None while it lasts."""
+    """A condition of a device. `clear_time` is None while it lasts. `list`: which of the device's own lists named it."""
 
     id: AlarmId
     device: DeviceId
@@ -51,6 +37,7 @@ class Alarm:
     severity: Severity
     activate_time: Instant
     clear_time: Instant | None = None
+    list: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +51,19 @@ class _Verdict:
     message: str = ""
     over: str = ""
     severity: Severity = Severity.WARNING
+    list: str = ""
+
+
+_GRAVITY = (
+    Severity.OK,
+    Severity.INFO,
+    Severity.UNKNOWN,
+    Severity.INITIALIZE,
+    Severity.WARNING,
+    Severity.ERROR,
+    Severity.FAIL,
+    Severity.CRITICAL,
+)
 
 
 class AlarmBook:
@@ -85,8 +85,7 @@ class AlarmBook:
     def observe(self, poll: Poll) -> tuple[Alarm, ...]:
         """Take a poll in; the alarms that it raised, changed or cleared."""
         changed = []
-        for verdict in self._verdicts(poll):
-            alarm_id = _alarm_id(verdict.device, verdict.condition)
+        for alarm_id, verdict in self._by_alarm(poll).items():
             before = self._active.get(alarm_id)
             after = _judge(before, verdict, alarm_id, poll.time)
             if after is None or after == before:
@@ -105,12 +104,34 @@ class AlarmBook:
         for device in gone:
             self._failed.pop(device, None)
 
+    def _by_alarm(self, poll: Poll) -> dict[AlarmId, _Verdict]:
+        """What a poll says of each alarm: the gravest of what says that it lasts, else that it is over."""
+        said: dict[AlarmId, _Verdict] = {}
+        for verdict in self._verdicts(poll):
+            alarm_id = AlarmId(bounded_id(f"{verdict.device}.{verdict.condition}"))
+            other = said.get(alarm_id)
+            if other is None or _weight(verdict) > _weight(other):
+                said[alarm_id] = verdict
+        for alarm_id, alarm in self._active.items():
+            if alarm.list and (alarm.device, alarm.list) in poll.lists:
+                said.setdefault(alarm_id, _Verdict(alarm.device, "", False, over="The device does not report it any more."))
+        return said
+
     def _verdicts(self, poll: Poll) -> Iterator[_Verdict]:
         yield from self._reachability(poll)
+        judged = {(reading.sensor.device, reading.sensor.metric) for reading in poll.readings if isinstance(reading.value, str)}
         for reading in poll.readings:
-            verdict = self._of_reading(reading)
-            if verdict is not None:
-                yield verdict
+            if isinstance(reading.value, str):
+                yield from _state(reading.sensor, reading.value)
+            elif (reading.sensor.device, f"{reading.sensor.metric}.status") not in judged:
+                yield from _limits(reading, reading.value)
+        for sensor in poll.unlisted:
+            yield from _state(sensor, None)
+        for trouble in poll.troubles:
+            yield _Verdict(
+                trouble.device, trouble.condition, True, trouble.label, trouble.message,
+                "The device does not report it any more.", trouble.severity, trouble.list,
+            )  # fmt: skip
 
     def _reachability(self, poll: Poll) -> Iterator[_Verdict]:
         device = poll.device.id
@@ -121,53 +142,51 @@ class AlarmBook:
                 "The device does not answer.", "The device answers again.",
             )  # fmt: skip
 
-    def _of_reading(self, reading: Reading) -> _Verdict | None:
-        sensor, value = reading.sensor, reading.value
-        if sensor.metric == "output.status":
-            return _Verdict(
-                sensor.device, "power-failure", value == "on battery", "Power Failure",
-                "Running on battery: the input power has failed.", "Input power is back.", Severity.CRITICAL,
-            )  # fmt: skip
-        if sensor.metric == "battery.status" and value != "unknown":
-            return _Verdict(
-                sensor.device, "low-battery", value in {"low", "depleted"}, "Low Battery",
-                "The battery will not last much longer.", "The battery has recovered.", Severity.CRITICAL,
-            )  # fmt: skip
-        if sensor.metric.endswith("load.status"):
-            return _load(reading)
-        if sensor.limit is not None and isinstance(value, float):
-            return self._temperature(reading, value)
-        return None
 
-    def _temperature(self, reading: Reading, value: float) -> _Verdict | None:
-        sensor, limit = reading.sensor, reading.sensor.limit
-        if limit is None or limit.clear <= value <= limit.high:
-            return None  # between the two, it stays as it was
-        return _Verdict(
-            sensor.device, f"high-{sensor.id}", value > limit.high, "High Temperature",
-            f"{sensor.display_name} is above {limit.high:g} {sensor.unit}.",
-            f"{sensor.display_name} is below {limit.clear:g} {sensor.unit} again.",
+def _state(sensor: Sensor, value: str | None) -> Iterator[_Verdict]:
+    """What a state says; None: one that nobody here knows."""
+    states = states_of(sensor.metric)
+    if value == UNKNOWN:
+        return
+    for text, condition in states.items():
+        yield _verdict(sensor, condition, active=text == value)
+
+
+def _verdict(sensor: Sensor, condition: Condition, *, active: bool) -> _Verdict:
+    which = condition.id.replace("{sensor}", sensor.id).replace("{of}", sensor.id.removesuffix(".status"))
+    message, over = (text.replace("{name}", sensor.display_name) for text in (condition.message, condition.over))
+    return _Verdict(sensor.device, which, active, condition.label, message, over, condition.severity)
+
+
+def _limits(reading: Reading, value: float) -> Iterator[_Verdict]:
+    sensor, limit = reading.sensor, reading.sensor.limit
+    if limit is None:
+        return
+    above, below, severity = QUANTITIES.get(sensor.metric.rpartition(".")[2], ("Above Limit", "Below Limit", Severity.WARNING))
+    shown, unit = sensor.display_name, f" {sensor.unit}".rstrip()
+    if limit.high is not None and limit.clear is not None and not limit.clear <= value <= limit.high:  # in between, it stays
+        yield _Verdict(
+            sensor.device, f"high-{sensor.id}", value > limit.high, above,
+            f"{shown} is above {limit.high:g}{unit}.", f"{shown} is below {limit.clear:g}{unit} again.", severity,
+        )  # fmt: skip
+    if limit.low is not None and limit.low_clear is not None and not limit.low <= value <= limit.low_clear:
+        yield _Verdict(
+            sensor.device, f"low-{sensor.id}", value < limit.low, below,
+            f"{shown} is below {limit.low:g}{unit}.", f"{shown} is above {limit.low_clear:g}{unit} again.",
         )  # fmt: skip
 
 
-def _load(reading: Reading) -> _Verdict:
-    sensor, over = reading.sensor, reading.value == "overload"
-    return _Verdict(
-        sensor.device,
-        sensor.id,
-        reading.value in {"near overload", "overload"},
-        "Overload" if over else "Near Overload",
-        f"{sensor.display_name} is {'above its limit' if over else 'close to its limit'}.",
-        f"{sensor.display_name} is within its limits again.",
-        Severity.CRITICAL if over else Severity.WARNING,
-    )
+def _weight(verdict: _Verdict) -> tuple[bool, int]:
+    return verdict.active, _GRAVITY.index(verdict.severity) if verdict.active else 0
 
 
 def _judge(before: Alarm | None, verdict: _Verdict, alarm_id: AlarmId, now: Instant) -> Alarm | None:
     """The alarm as it is after a verdict; None when there is none and was none."""
     if verdict.active:
         start = now if before is None else before.activate_time
-        return Alarm(alarm_id, verdict.device, verdict.label, verdict.message, verdict.severity, start)
+        return Alarm(
+            alarm_id, verdict.device, verdict.label, verdict.message, verdict.severity, start, list=verdict.list
+        )  # fmt: skip
     if before is None:
         return None
     return replace(
@@ -177,11 +196,3 @@ def _judge(before: Alarm | None, verdict: _Verdict, alarm_id: AlarmId, now: Inst
         severity=Severity.OK,
         clear_time=max(now, before.activate_time),
     )
-
-
-def _alarm_id(device: DeviceId, condition: str) -> AlarmId:
-    whole = f"{device}.{condition}"
-    if slug(whole) == whole:
-        return AlarmId(whole)
-    mark = hashlib.sha256(whole.encode()).hexdigest()[:12]
-    return AlarmId(f"{slug(whole)[:50].rstrip('._-')}-{mark}")

@@ -24,7 +24,9 @@ from consentry_gateway.rpc.frames import FrameWriter
 from consentry_gateway.rpc.publisher import Publisher
 from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
 from consentry_gateway.simulator import Simulation
-from consentry_gateway.snmp import SnmpCollector
+from consentry_gateway.snmp.source import SnmpSource
+from consentry_gateway.snmp.traps import Traps
+from consentry_gateway.sources import Collector, Reports
 from consentry_rule import CustomerId
 
 __all__ = ["CollectSettings", "Gateway", "GatewaySettings", "Parts", "SimulateSettings", "run", "start"]
@@ -36,10 +38,15 @@ class Gateway:
     """A running gateway."""
 
     def __init__(
-        self, parts: "Parts", work: Sequence[Coroutine[Any, Any, None]], collector: SnmpCollector | None = None
+        self,
+        parts: "Parts",
+        work: Sequence[Coroutine[Any, Any, None]],
+        collector: Collector | None = None,
+        traps: Traps | None = None,
     ) -> None:
         self._parts = parts
         self._collector = collector
+        self.traps = traps
         self._tasks = [asyncio.create_task(job) for job in (parts.publisher.run(), *work)]
 
     async def failed(self) -> None:
@@ -58,7 +65,9 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._collector is not None:
-            self._collector.close()
+            await self._collector.close()
+        if self.traps is not None:
+            self.traps.close()
         await self._parts.channel.close()
         self._parts.publisher.close()
 
@@ -75,9 +84,8 @@ async def start(
     if isinstance(settings, CollectSettings):
         site = read_site(settings.agents)
         agents = [agent.device.id for agent in site.agents]
-        return _collecting(
-            settings, site, Parts(settings, customer, site.locations, agents, clock=clock, random_bytes=random_bytes), clock
-        )
+        parts = Parts(settings, customer, site.locations, agents, clock=clock, random_bytes=random_bytes)
+        return await _collecting(settings, site, parts, clock)
     simulation = Simulation(settings.seed, speed=settings.speed)
     parts = Parts(settings, customer, simulation.locations, simulation.agents, clock=clock, random_bytes=random_bytes)
     return Gateway(parts, [_simulate(simulation, parts.pipeline, settings.interval, clock)])
@@ -126,21 +134,30 @@ class Parts:
         )
 
 
-def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
-    collector = SnmpCollector(clock, timeout=settings.timeout, retries=settings.retries)
+async def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
+    reports = Reports(clock)
+    snmp = SnmpSource(clock, reports=reports, timeout=settings.timeout, retries=settings.retries)
+    collector = Collector(clock, {"snmp": snmp}, reports=reports)
     collector.remember(parts.devices)
+
+    def hinted(host: str) -> bool:
+        for device in snmp.at(host):
+            collector.hint(device)
+        return bool(snmp.at(host))
+
+    listening = await Traps.listen(settings.traps, hinted) if settings.traps else None
     work = [_collect(agent, collector, parts.pipeline, settings.interval, clock) for agent in site.agents]
-    return Gateway(parts, work, collector)
+    return Gateway(parts, work, collector, listening)
 
 
-async def _collect(agent: Agent, collector: SnmpCollector, pipeline: Pipeline, interval: float, clock: Clock) -> None:
+async def _collect(agent: Agent, collector: Collector, pipeline: Pipeline, interval: float, clock: Clock) -> None:
     while True:
         begun = clock.boot()
         try:
             await pipeline.take(await collector.poll(agent))
-        except Exception:  # noqa: BLE001 - whatever one agent answers, it is polled again
-            _log.exception("poll of device=%s failed", agent.device.id)
-        await asyncio.sleep(_left(interval, begun, clock))
+        except Exception as error:  # noqa: BLE001 - whatever one agent answers, it is polled again
+            collector.failed(agent, error)
+        await collector.until_next(agent, _left(agent.interval or interval, begun, clock))
 
 
 async def _simulate(simulation: Simulation, pipeline: Pipeline, interval: float, clock: Clock) -> None:

@@ -1,161 +1,330 @@
-"""From what an agent answered to readings: raw values and a profile in, a poll out. No I/O."""
+"""From what an agent answered to a poll: raw values and profiles in, devices, readings and troubles out. No I/O.
 
-import math
-from collections.abc import Iterator, Mapping
+Several profiles may fit one agent. They are read in their order: what one has said of a sensor, be it that the device has no
+such quantity, the later ones do not say again, and a later one's lines count only where both see the same ones.
+
+Nothing is guessed: what is not listed, not believable or said to be absent is no reading. `findings` tells what became of
+everything that was looked for.
+"""
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from consentry_core.text import cleaned
-from consentry_gateway.model import Device, DeviceId, Poll, Reading, Sensor, SensorId, Value, slug
-from consentry_gateway.profiles import PROFILES, Metric, Profile, Source, Table
+from consentry_gateway.model import (
+    Device,
+    DeviceId,
+    DeviceType,
+    Limit,
+    Poll,
+    Reading,
+    Sensor,
+    SensorId,
+    Value,
+    bounded_id,
+    slug,
+)
+from consentry_gateway.profiles.form import BELIEVABLE, Metric, Profile, Source, Table, Total
+from consentry_gateway.raw import Answers, Raw, keys_of, number_of, text_of
+from consentry_gateway.rows import Columns, Row, holder_of
+from consentry_gateway.troubles import entries
 from consentry_rule import Instant
 
-Raw = int | bytes | str
-"""An answer: an integer of any SNMP type, an octet string, or an OID as text. What is not there has no answer."""
-
-Answers = Mapping[str, Raw]
-"""Answers by OID, without a leading dot."""
-
-SYS_OBJECT_ID = "1.3.6.1.2.1.1.2.0"
-
-# What agents answer for a quantity that they know of and do not have.
-_ABSENT = (-1, -2147483648)
-_LONGEST_NAME = 200  # the device-data service takes no longer ones
-
-
-def recognise(answers: Answers) -> Profile | None:
-    """The first profile that matches an agent, from its sysObjectID and its answers to the probes; None when none does."""
-    object_id = str(answers.get(SYS_OBJECT_ID, ""))
-    for profile in PROFILES:
-        family = not profile.object_ids or any(_within(object_id, prefix) for prefix in profile.object_ids)
-        if family and all(probe in answers for probe in profile.probes):
-            return profile
-    return None
-
-
-def questions() -> tuple[str, ...]:
-    """The OIDs whose answers `recognise` needs."""
-    return tuple(dict.fromkeys([SYS_OBJECT_ID, *(probe for profile in PROFILES for probe in profile.probes)]))
-
-
-def decode(profile: Profile, agent: Device, answers: Answers, now: Instant) -> Poll:
-    """The poll of an agent that answered. `agent` gives the device's id, location, and display name, if it has one."""
-    model = _first_text(profile.model, answers)
-    device = replace(
-        agent,
-        type=profile.device_type,
-        model_name=model,
-        serial_number=_first_text(profile.serial, answers),
-        display_name=agent.display_name or model or agent.id,
-    )
-    devices, readings = [device], list(_readings(profile.metrics, device.id, answers, now))
-    for table in profile.tables:
-        for row in _rows(table, answers):
-            holder = device
-            if table.part is not None:
-                holder = _part(table, row, device, answers)
-            found = list(_readings(table.metrics, holder.id, answers, now, row))
-            if found and holder is not device:
-                devices.append(holder)
-            readings += found
-        readings += _totals(table, device.id, answers, now)
-    return Poll(now, device, True, tuple(devices), tuple(readings))
+ABSENT, NOT_BELIEVABLE, NOT_LISTED, NO_NUMBER, NOT_MEASURED = (
+    "the device says that it has none", "not believable", "not listed", "no number in this unit", "zeros beside what is not",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of a table: its index, and what stands for `{line}` in names."""
+class Finding:
+    """What became of one metric of a device: its value, or `why` there is none. `oid` and `raw`: what was looked at."""
 
-    index: str
-    line: str
+    sensor: Sensor
+    source: Source
+    oid: str
+    raw: Raw
+    value: Value | None
+    why: str = ""
 
-    def fill(self, text: str) -> str:
-        return text.replace("{index}", self.index).replace("{line}", self.line)
-
-
-def _readings(
-    metrics: tuple[Metric, ...], device: DeviceId, answers: Answers, now: Instant, row: _Row | None = None
-) -> Iterator[Reading]:
-    for metric in metrics:
-        value = _value(metric, answers, "" if row is None else f".{row.index}")
-        if value is None:
-            continue
-        fill = row.fill if row else str
-        name = fill(metric.name)
-        shown = fill(metric.display_name).replace(".", " ") or name
-        yield Reading(Sensor(device, SensorId(slug(name)), shown, name, metric.unit, metric.limit), now, value)
+    @property
+    def settled(self) -> bool:
+        """Whether a coarser profile has nothing to add."""
+        return self.value is not None or self.why == ABSENT
 
 
-def _value(metric: Metric, answers: Answers, instance: str) -> Value | None:
-    for source in metric.sources:
-        if source.when is not None and answers.get(source.when[0]) != source.when[1]:
-            continue
-        number = _number(answers.get(source.oid + instance))
-        if number is None:
-            continue
-        if metric.texts:
-            return metric.texts.get(int(number))
-        return _scaled(number, source)
-    return None
-
-
-def _number(raw: Raw | None) -> float | None:
-    if isinstance(raw, bytes):  # some agents spell their numbers out
-        try:
-            raw = float(raw)  # type: ignore[assignment] # on the way from bytes to a number
-        except ValueError:
-            return None
-    if raw is None or isinstance(raw, str | bytes) or raw in _ABSENT or not math.isfinite(raw):
-        return None
-    return raw
-
-
-def _scaled(number: float, source: Source) -> float:
-    # 131 * 0.1 is 13.1 and not 13.100000000000001.
-    return round(number * source.scale + source.offset, 6)
-
-
-def _rows(table: Table, answers: Answers) -> list[_Row]:
-    columns = {source.oid for metric in table.metrics for source in metric.sources}
-    indexes = {oid[len(column) + 1 :] for column in columns for oid in answers if oid.startswith(f"{column}.")}
-    ordered = sorted(indexes, key=lambda index: [int(part) for part in index.split(".")])
-    if table.count is not None:
-        count = _number(answers.get(table.count))
-        ordered = ordered[: None if count is None else int(count)]
-    return [_Row(index, table.line.replace("{index}", index) if len(ordered) > 1 else "") for index in ordered]
-
-
-def _part(table: Table, row: _Row, device: Device, answers: Answers) -> Device:
-    label = _text(answers.get(f"{table.label}.{row.index}")) if table.label else ""
-    return Device(
-        id=DeviceId(f"{device.id}-{table.key}-{row.index}"),
-        display_name=label or row.fill(table.display_name),
-        type=table.part or device.type,
-        serial_number=_text(answers.get(f"{table.serial}.{row.index}")) if table.serial else "",
-        parent=device.id,
-        location=device.location,
+def decode(profiles: Sequence[Profile], agent: Device, answers: Answers, now: Instant, *, complete: bool = True) -> Poll:
+    """The poll of an agent that answered. `agent` gives the device's id, location, and display name, if it has one."""
+    decoding = _Decoding(profiles, agent, answers)
+    found = list(decoding.findings())
+    given = {finding.sensor.device for finding in found if finding.value is not None}
+    unlisted = [finding.sensor for finding in found if finding.why == NOT_LISTED]
+    troubles, lists = [], []
+    for profile in profiles:
+        for alarms in profile.alarms:
+            device, named = entries(alarms, decoding.columns, decoding.holder, complete=complete)
+            troubles += named
+            lists += [(holder, alarms.key) for holder in device]
+    speaking = given | {trouble.device for trouble in troubles}
+    return Poll(
+        now,
+        decoding.device,
+        True,
+        tuple(decoding.with_holders(speaking)),
+        tuple(Reading(finding.sensor, now, finding.value) for finding in found if finding.value is not None),
+        complete,
+        tuple(unlisted),
+        tuple(troubles),
+        tuple(dict.fromkeys(lists)),
     )
 
 
-def _totals(table: Table, device: DeviceId, answers: Answers, now: Instant) -> Iterator[Reading]:
-    metrics = {metric.name: metric for metric in table.metrics}
-    for total in table.totals:
-        values = [_value(metrics[total.of], answers, f".{row.index}") for row in _rows(table, answers)]
-        numbers = [value for value in values if isinstance(value, float)]
-        if numbers:
-            sensor = Sensor(device, SensorId(slug(total.name)), total.display_name or total.name, total.name, total.unit)
-            yield Reading(sensor, now, max(numbers) if total.greatest else round(sum(numbers), 6))
+def findings(profiles: Sequence[Profile], agent: Device, answers: Answers) -> tuple[Finding, ...]:
+    """What became of everything that was looked for and that the agent answered."""
+    return tuple(_Decoding(profiles, agent, answers).findings())
 
 
-def _first_text(oids: tuple[str, ...], answers: Answers) -> str:
-    return next((text for text in (_text(answers.get(oid)) for oid in oids) if text), "")
+class _Decoding:
+    """One agent's answers, and the devices that they speak of."""
+
+    def __init__(self, profiles: Sequence[Profile], agent: Device, answers: Answers) -> None:
+        self._profiles = profiles
+        self.columns = Columns(answers)
+        model = self._first_text(oid for profile in profiles for oid in profile.model)
+        self.device = replace(
+            agent,
+            type=profiles[0].device_type,
+            model_name=model,
+            serial_number=self._first_text(oid for profile in profiles for oid in profile.serial),
+            display_name=agent.display_name or model or agent.id,
+        )
+        self._itself: Mapping[str, str | None] = {table.key: table.itself for profile in profiles for table in profile.tables}
+        self._devices: dict[str, Device] = {self.device.id: self.device}
+        for profile in profiles:
+            for table in profile.tables:
+                if table.part is not None:
+                    self._parts(table)
+
+    def findings(self) -> Iterator[Finding]:
+        settled: set[tuple[DeviceId, SensorId]] = set()
+        lines: dict[tuple[DeviceId, str], frozenset[str]] = {}
+        for profile in self._profiles:
+            for finding in self._of(profile, lines):
+                key = (finding.sensor.device, finding.sensor.id)
+                if key not in settled:
+                    yield finding
+                if finding.settled:
+                    settled.add(key)
+
+    def holder(self, holders: Sequence[tuple[str, str]]) -> DeviceId:
+        """The device that holds a row: the agent's own, or a part."""
+        return DeviceId(bounded_id(holder_of(self.device.id, holders, self._itself)))
+
+    def with_holders(self, speaking: set[DeviceId]) -> Iterator[Device]:
+        """The devices that have something to say and those that they are parts of, parents first."""
+        wanted = {self.device.id}
+        for device in speaking:
+            at: DeviceId | None = device
+            while at is not None and at not in wanted:
+                wanted.add(at)
+                at = self._devices[at].parent
+        return (device for device in self._devices.values() if device.id in wanted)
+
+    def _of(self, profile: Profile, lines: dict[tuple[DeviceId, str], frozenset[str]]) -> Iterator[Finding]:
+        own = [finding for metric in profile.metrics for finding in self._finding(metric, self.device.id)]
+        yield from own
+        for total in profile.totals:
+            parts = [finding for finding in own if fnmatch.fnmatchcase(finding.sensor.metric, total.of)]
+            yield from self._total(total, self.device.id, parts, len(parts))
+        for table in profile.tables:
+            of_holder: dict[DeviceId, list[Row]] = {}
+            for row in self.columns.rows(table):
+                of_holder.setdefault(self._holder(table, row), []).append(row)
+            for device, rows in of_holder.items():
+                found = list(self._of_table(table, device, rows))
+                numbers = frozenset(row.number for row in rows)
+                counts = table.part is None and any(finding.value is not None for finding in found)
+                if counts and lines.setdefault((device, table.key), numbers) != numbers:
+                    continue  # another profile sees other lines, and sees them finer
+                yield from found
+
+    def _of_table(self, table: Table, device: DeviceId, rows: list[Row]) -> Iterator[Finding]:
+        found: dict[str, list[Finding]] = {}
+        indexes = [row.index for row in self.columns.rows(table)]
+        for row in rows:
+            line = table.line.replace("{index}", row.number) if len(rows) > 1 and row.number else ""
+            for metric in table.metrics:
+                for finding in self._finding(metric, device, row, line, indexes):
+                    found.setdefault(metric.name, []).append(finding)
+                    yield finding
+        for total in table.totals:
+            yield from self._total(total, device, found.get(total.of, ()), len(rows))
+
+    def _finding(
+        self, metric: Metric, device: DeviceId, row: Row | None = None, line: str = "", indexes: Sequence[str] = ()
+    ) -> Iterator[Finding]:
+        """The finding of a metric, if the agent answered anything at all of it: its value, or why the last source has none."""
+        last: Finding | None = None
+        sensor: Sensor | None = None
+        for source in metric.sources:
+            index = _index(source, row)
+            oid = source.oid if row is None else f"{source.oid}.{index}"
+            raw = self.columns.answers.get(oid)
+            if raw is None or not self._counts(source, index):
+                continue
+            sensor = sensor or self._sensor(metric, device, row, line)
+            value, why = self._value(metric, source, raw, index, indexes)
+            found = Finding(sensor, source, oid, raw, value, why)
+            if value is not None:
+                yield found
+                return
+            if last is None or last.why != ABSENT:
+                last = found
+        if last is not None:
+            yield last
+
+    def _value(
+        self, metric: Metric, source: Source, raw: Raw, index: str | None, indexes: Sequence[str]
+    ) -> tuple[Value | None, str]:
+        if metric.texts is not None:
+            text = next((metric.texts[key] for key in keys_of(raw) if key in metric.texts), None)
+            return text, "" if text is not None else NOT_LISTED
+        number = number_of(raw, metric.unit)
+        if number is None:
+            return None, NO_NUMBER
+        if number in source.absent:
+            return None, ABSENT
+        if source.beside and number == 0 and self._not_measured(source, indexes):
+            return None, NOT_MEASURED
+        value = self._scaled(number, source, index)
+        if value is None or not _believable(metric, value):
+            return None, NOT_BELIEVABLE
+        return value, ""
+
+    def _counts(self, source: Source, index: str | None) -> bool:
+        if source.when is not None and not self.columns.holds(source.when, index):
+            return False
+        return source.unless is None or not self.columns.holds(source.unless, index)
+
+    def _not_measured(self, source: Source, indexes: Sequence[str]) -> bool:
+        zeros = self.columns.all_zero(source.oid, indexes)
+        return zeros and any(self.columns.any_other(oid, indexes) for oid in source.beside)
+
+    def _scaled(self, number: float, source: Source, index: str | None) -> float | None:
+        scale = source.scale
+        if source.digits is not None:
+            digits = number_of(self.columns.at(source.digits, index))
+            if digits is None or not 0 <= digits <= 9:
+                return None
+            scale *= 10.0**-digits
+        # 131 * 0.1 is 13.1 and not 13.100000000000001.
+        return round(number * scale + source.offset, 6)
+
+    def _sensor(self, metric: Metric, device: DeviceId, row: Row | None, line: str) -> Sensor:
+        name, shown = metric.name, metric.display_name
+        if row is not None:
+            name, shown = row.fill(name, line), row.fill(shown, line)
+        return _sensor(device, name, shown, metric.unit, self._limit(metric, row))
+
+    def _limit(self, metric: Metric, row: Row | None) -> Limit | None:
+        limits = metric.limits
+        if limits is None:
+            return metric.limit
+        high, low = self._limit_of(metric, limits.high, row), self._limit_of(metric, limits.low, row)
+        given = metric.limit or Limit()
+        if high is not None and high > 0:
+            given = replace(given, high=high, clear=high - limits.hysteresis)
+        if low is not None and (given.high is None or low < given.high):
+            given = replace(given, low=low, low_clear=low + limits.hysteresis)
+        return given if given != Limit() else None
+
+    def _limit_of(self, metric: Metric, sources: Sequence[Source], row: Row | None) -> float | None:
+        for source in sources:
+            index = _index(source, row)
+            number = number_of(self.columns.at(source.oid, index), metric.unit)
+            if number is None or number in source.absent or not self._counts(source, index):
+                continue
+            value = self._scaled(number, source, index)
+            if value is not None and _believable(metric, value):
+                return value
+        return None
+
+    def _total(self, total: Total, device: DeviceId, found: Sequence[Finding], rows: int) -> Iterator[Finding]:
+        values = [finding.value for finding in found if isinstance(finding.value, float | int)]
+        if not values or (len(values) < rows and not total.greatest):
+            return  # the sum of some of them would be a false one
+        last = found[-1]
+        value = max(values) if total.greatest else round(sum(values), 6)
+        sensor = _sensor(device, total.name, total.display_name, total.unit, total.limit)
+        yield Finding(sensor, last.source, last.oid, last.raw, float(value))
+
+    def _holder(self, table: Table, row: Row) -> DeviceId:
+        holders = row.holders if table.part is None else (*row.holders, (table.key, row.number))
+        holder = self.holder(holders)
+        if holder not in self._devices:  # it is a part of what is not in a table of its own: a unit without a name
+            self._add(holders)
+        return holder
+
+    def _parts(self, table: Table) -> None:
+        for row in self.columns.rows(table, named=True):
+            holders = (*row.holders, (table.key, row.number))
+            device = self._add(holders, table, row)
+            if device == self.device.id and table.itself == row.number:
+                serial, model = self._text(table.serial, row), self._text(table.model, row)
+                own = replace(
+                    self.device,
+                    serial_number=self.device.serial_number or serial,
+                    model_name=self.device.model_name or model,
+                    display_name=self.device.display_name if self.device.display_name != device else model or device,
+                )
+                self.device = self._devices[device] = own
+
+    def _add(self, holders: Sequence[tuple[str, str]], table: Table | None = None, row: Row | None = None) -> DeviceId:
+        """Make the part that stands at the end of this chain, and all above it that there are not yet."""
+        parent: DeviceId = self.device.id
+        for end in range(1, len(holders) + 1):
+            device = self.holder(holders[:end])
+            last = end == len(holders)
+            key, number = holders[end - 1]
+            if device not in self._devices:
+                self._devices[device] = Device(
+                    id=device,
+                    display_name=f"{key.capitalize()} {number}",
+                    type=self._part_type(key),
+                    parent=parent,
+                    location=self.device.location,
+                )
+            if last and table is not None and row is not None and device != self.device.id:
+                label, model = self._text(table.label, row), self._text(table.model, row)
+                self._devices[device] = replace(
+                    self._devices[device],
+                    display_name=label or row.fill(table.display_name),
+                    model_name=model,
+                    serial_number=self._text(table.serial, row),
+                )
+            parent = device
+        return parent
+
+    def _part_type(self, key: str) -> DeviceType:
+        types = (table.part for profile in self._profiles for table in profile.tables if table.key == key)
+        return next((part for part in types if part is not None), self.device.type)
+
+    def _text(self, column: str | None, row: Row) -> str:
+        return text_of(self.columns.at(column, row.index)) if column else ""
+
+    def _first_text(self, oids: Iterator[str]) -> str:
+        return next((text for oid in oids if (text := text_of(self.columns.answers.get(oid)))), "")
 
 
-def _text(raw: Raw | None) -> str:
-    """The text of an octet string, with a visible mark for what cannot be seen. Agents fill up with zeros and blanks."""
-    if not isinstance(raw, bytes):
-        return ""
-    return cleaned(raw.decode("utf-8", "replace").strip("\0 \t\r\n")[:_LONGEST_NAME]).strip()
+def _sensor(device: DeviceId, name: str, shown: str, unit: str, limit: Limit | None) -> Sensor:
+    return Sensor(device, SensorId(bounded_id(slug(name))), shown.replace(".", " ") or name, name, unit, limit)
 
 
-def _within(oid: str, prefix: str) -> bool:
-    return oid == prefix or oid.startswith(f"{prefix}.")
+def _index(source: Source, row: Row | None) -> str | None:
+    if row is None:
+        return None
+    return f"{row.index}.{source.at}" if source.at else row.index
+
+
+def _believable(metric: Metric, value: float) -> bool:
+    low, high = metric.believable or BELIEVABLE.get(metric.unit, (-1e15, 1e15))
+    return low <= value <= high

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import Enum
 
-from consentry_gateway.alarms import Alarm, AlarmId, Severity
-from consentry_gateway.model import Device, DeviceId, DeviceType, LocationId, Poll
+from consentry_gateway.alarms import Alarm, AlarmId
+from consentry_gateway.model import Device, DeviceId, DeviceType, LocationId, Poll, Severity
 from consentry_gateway.pending import Span
 from consentry_gateway.presence import Present
 from consentry_rule import Instant

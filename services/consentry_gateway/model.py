@@ -6,6 +6,7 @@ A poll is what one look at one agent gave. Everything behind it (alarms, frames)
 agent or from the simulator.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -68,10 +69,28 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A sensor's upper limit: an alarm is raised above `high` and cleared below `clear`, in the sensor's unit."""
+    """A sensor's limits, in its unit: an alarm is raised above `high` and cleared below `clear`, and likewise at the low end.
 
-    high: float
-    clear: float
+    None: there is no such limit.
+    """
+
+    high: float | None = None
+    clear: float | None = None
+    low: float | None = None
+    low_clear: float | None = None
+
+
+class Severity(Enum):
+    """How bad it is; the names are those of the API's `Alarm.Severity`."""
+
+    OK = "ok"
+    INFO = "info"
+    WARNING = "warning"
+    UNKNOWN = "unknown"
+    INITIALIZE = "initialize"
+    FAIL = "fail"
+    CRITICAL = "critical"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +115,26 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """An entry of a device's own list of what is wrong with it. `condition` tells it from the others of the device."""
+
+    device: DeviceId
+    list: str
+    condition: str
+    label: str
+    message: str
+    severity: Severity = Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True)
 class Poll:
     """One look at one agent. `device` is the device that the agent speaks for, `devices` it and its parts, parents first.
 
-    When it was not `reachable` there are no readings, and the device is as it was last known.
+    * When it was not `reachable` there are no readings, and the device is as it was last known.
+    * `complete` False: something that it has could not be read, so that a part that is not seen may well be there.
+    * `unlisted`: states that it gave a number for which nobody here knows; they are no reading, and hold no alarm either.
+    * `troubles`: what its own lists name; `lists` are the (device, list) that were read to their end, so that what one of them
+      does not name any more is over.
     """
 
     time: Instant
@@ -107,6 +142,10 @@ class Poll:
     reachable: bool
     devices: tuple[Device, ...]
     readings: tuple[Reading, ...] = ()
+    complete: bool = True
+    unlisted: tuple[Sensor, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    lists: tuple[tuple[DeviceId, str], ...] = ()
 
 
 _NOT_IN_AN_ID = re.compile(r"[^a-z0-9._-]+")
@@ -116,3 +155,11 @@ _LONGEST_ID = 63
 def slug(text: str) -> str:
     """The text as a resource id; empty when nothing of it can stand in one."""
     return _NOT_IN_AN_ID.sub("-", text.lower())[:_LONGEST_ID].strip("._-")
+
+
+def bounded_id(text: str) -> str:
+    """The text itself where it can be an id; else one made of it that is always the same and that no other text has."""
+    if text == slug(text):
+        return text
+    mark = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{slug(text)[:50].rstrip('._-')}-{mark}".lstrip("-")

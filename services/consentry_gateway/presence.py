@@ -2,8 +2,8 @@
 
 * An agent that is in the agents file no more takes its device and all parts with it, at the next start.
 * A part of a device is gone once its agent has answered without it for a whole day (`gone_after`), and at least
-  `FEWEST_ANSWERS` times in a row. A battery frame that is being exchanged is not gone, and a silent agent says nothing of its
-  parts. A restart of the gateway begins the day anew.
+  `FEWEST_ANSWERS` times in a row. A battery frame that is being exchanged is not gone, and an agent that is
+  silent, or whose tables could not all be read, says nothing of its parts. A restart of the gateway begins the day anew.
 * A location that is in the agents file no more is gone at the next start.
 
 What is gone stays remembered, and is told again at every start and when the service may have forgotten it: what is gone
@@ -65,9 +65,10 @@ class Presence:
             other.gone -= seen
         present.there |= seen
         if poll.reachable:
-            self._miss(about, present.there - seen, poll.time)
             for device in seen:
                 self._absent.pop(device, None)
+        if poll.reachable and poll.complete:
+            self._miss(about, present.there - seen, poll.time)
         return before != (present.there, present.gone)
 
     @property

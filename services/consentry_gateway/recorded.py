@@ -28,10 +28,15 @@ _SOURCES = MappingProxyType(
         "apc-7902b": "UPS/apc-7902b.snmprec",
         "apc-8641": "UPS/apc-8641.snmprec",
         "apc-8932": "UPS/apc-8932.snmprec",
+        "eastpower-istars": "UPS/eastpower-istars-swv053.snmprec.bz2",
         "eaton-93e-80": "UPS/eaton-93e-80.snmprec.bz2",
+        "eaton-9px": "UPS/eaton-9px-partial.snmprec.bz2",
+        "emerson-network-power": "UPS/emerson-network-power.snmprec.bz2",
         "geist-temperature-sensor": "iot/geist-temperature-sensor.snmprec",
         "huawei-gse200m": "UPS/huawei-gse200m.snmprec.bz2",
+        "liebert-pex": "UPS/vertiv-power.snmprec.bz2",
         "phoenixtec-power": "UPS/phoenixtec-power.snmprec.bz2",
+        "santak-array": "UPS/ingrasys-power-switch.snmprec.bz2",
     }
 )
 RECORDINGS = tuple(_SOURCES)
@@ -39,17 +44,17 @@ RECORDINGS = tuple(_SOURCES)
 
 DEMO = ("apc-8932", "eaton-93e-80", "geist-temperature-sensor")
 
-_PDU2, _UPS = "1.3.6.1.4.1.318.1.1.26", "1.3.6.1.2.1.33.1"
+_PDU2, _MG, _XUPS = "1.3.6.1.4.1.318.1.1.26", "1.3.6.1.4.1.705.1", "1.3.6.1.4.1.534.1"
 # How far a value swings around what was recorded, in the agent's units, by OID.
 _SWINGS: Mapping[str, int] = MappingProxyType(
     {
         f"{_PDU2}.4.3.1.5.1": 4,
         f"{_PDU2}.6.3.1.5.1": 3,
         f"{_PDU2}.8.3.1.5.1": 3,
-        f"{_UPS}.3.3.1.3.1": 3,
-        f"{_UPS}.4.4.1.3.1": 15,
-        f"{_UPS}.4.4.1.4.1": 300,
-        f"{_UPS}.4.4.1.5.1": 3,
+        f"{_MG}.6.2.1.2.1.0": 30,
+        f"{_MG}.7.2.1.4.1": 3,
+        f"{_MG}.7.2.1.5.1": 15,
+        f"{_XUPS}.4.4.1.4.1": 300,
     }
 )
 
@@ -79,24 +84,27 @@ class RecordedAgents:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start(names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0) -> RecordedAgents:
+def start(names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0, users: Sequence[str] = ()) -> RecordedAgents:
     """Start agents and wait until each answers. Blocks; to be called in a thread from an event loop.
 
-    `port` 0 is a free one. SettingError when the recordings are not installed or the agents do not come up.
+    `port` 0 is a free one. `users`: the simulator's arguments for users of SNMPv3, to whom a recording is a context.
+    SettingError when the recordings are not installed or the agents do not come up.
     """
     folder = Path(tempfile.mkdtemp(prefix="consentry-recorded-"))
     try:
         prepare(folder / "data", names, moving=moving)
-        return _start_in(folder, tuple(names), port)
+        return _start_in(folder, tuple(names), port, users)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 @contextlib.contextmanager
-def replaying(names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0) -> Iterator[RecordedAgents]:
+def replaying(
+    names: Sequence[str] = DEMO, *, moving: bool = True, port: int = 0, users: Sequence[str] = ()
+) -> Iterator[RecordedAgents]:
     """`start`, and `stop` at the end."""
-    agents = start(names, moving=moving, port=port)
+    agents = start(names, moving=moving, port=port, users=users)
     try:
         yield agents
     finally:
@@ -108,7 +116,7 @@ def prepare(folder: Path, names: Sequence[str], *, moving: bool = True) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         lines = read_recording(name).splitlines(keepends=True)
-        (folder / f"{name}.snmprec").write_text("".join(map(_moved, lines) if moving else lines), encoding="utf-8")
+        (folder / f"{name}.snmprec").write_text("".join(map(_moved if moving else _still, lines)), encoding="utf-8")
 
 
 def read_recording(name: str) -> str:
@@ -133,10 +141,20 @@ def _moved(line: str) -> str:
     return f"{oid}|{kind}:numeric|function=sin,rate=0.2,scale={swing},initial={value}\n"
 
 
-def _start_in(folder: Path, names: tuple[str, ...], port: int) -> RecordedAgents:
+def _still(line: str) -> str:
+    """A line whose value stays what it was first, where the recording itself makes it move."""
+    oid, kind, value = line.rstrip("\n").split("|", 2)
+    kind, _, variation = kind.partition(":")
+    if not variation:
+        return line
+    settings = dict(setting.partition("=")[::2] for setting in value.split(","))
+    return f"{oid}|{kind}|{settings.get('initial') or settings.get('value', '')}\n"
+
+
+def _start_in(folder: Path, names: tuple[str, ...], port: int, users: Sequence[str]) -> RecordedAgents:
     for _ in range(_ATTEMPTS):
         chosen = _free_port(port)
-        agents = RecordedAgents(chosen, names, _spawn(folder, chosen), folder)
+        agents = RecordedAgents(chosen, names, _spawn(folder, chosen, users), folder)
         try:
             if _answers(agents):
                 return agents
@@ -150,11 +168,11 @@ def _start_in(folder: Path, names: tuple[str, ...], port: int) -> RecordedAgents
     raise SettingError(f"the recorded agents do not come up: {_last_words(folder)}")
 
 
-def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
+def _spawn(folder: Path, port: int, users: Sequence[str]) -> subprocess.Popen[bytes]:
     command = [
         sys.executable, "-m", "snmpsim.commands.responder",
         f"--data-dir={folder / 'data'}", f"--cache-dir={folder / 'cache'}",
-        f"--agent-udpv4-endpoint={HOST}:{port}", "--log-level=error",
+        "--log-level=error", *users, f"--agent-udpv4-endpoint={HOST}:{port}",
     ]  # fmt: skip
     if os.geteuid() == 0:  # it insists on being told whom to run as
         command += ["--process-user=root", "--process-group=root"]

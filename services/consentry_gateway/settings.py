@@ -85,6 +85,9 @@ class CollectSettings(GatewaySettings):
     agents: Path = setting(Path("agents.toml"), "file that lists the agents (TOML)", env="CONSENTRY_GATEWAY_AGENTS")
     timeout: float = setting(2.0, "seconds to wait for each answer of an agent", env="CONSENTRY_GATEWAY_TIMEOUT")
     retries: int = setting(1, "how often to ask again for an answer that did not come", env="CONSENTRY_GATEWAY_RETRIES")
+    traps: str = setting(
+        "", "host:port to hear traps and informs at, as a hint to poll at once; empty: nowhere", env="CONSENTRY_GATEWAY_TRAPS"
+    )
     unreachable_after: int = setting(
         3, "polls in a row that must fail before a device counts as unreachable", env="CONSENTRY_GATEWAY_UNREACHABLE_AFTER"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,24 @@ from consentry_core.settings import SettingError
 from consentry_gateway import recorded
 from consentry_gateway.agents import Agent
 from consentry_gateway.app import CollectSettings, Gateway, start
-from consentry_gateway.decode import decode, recognise
+from consentry_gateway.decode import decode
 from consentry_gateway.model import Device, DeviceId, Poll
-from consentry_gateway.snmp import SnmpCollector
-from support.agents import agent_of, answers_of, write_agents_file
+from consentry_gateway.recognition import recognise
+from consentry_gateway.snmp.access import SnmpAccess
+from consentry_gateway.sources import Collector
+from support.agents import agent_of, answers_of, snmp_collector, write_agents_file
 from support.publishing import Frame, ScriptedService, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("snmp")]
 
-SILENT = Agent(Device(DeviceId("silent"), ""), recorded.HOST, 0, "nobody")
+SILENT = Agent(Device(DeviceId("silent"), ""), recorded.HOST, 0, SnmpAccess("nobody"))
 
 
 @pytest.fixture
-async def collector() -> Iterator[SnmpCollector]:  # type: ignore[misc] # an asynchronous fixture
-    collector = SnmpCollector(SystemClock(), timeout=0.5, retries=0)
+async def collector() -> Iterator[Collector]:  # type: ignore[misc] # an asynchronous fixture
+    collector = snmp_collector()
     yield collector
-    collector.close()
+    await collector.close()
 
 
 def content(poll: Poll) -> list[tuple[str, str, object]]:
@@ -35,18 +38,18 @@ def content(poll: Poll) -> list[tuple[str, str, object]]:
 
 @pytest.mark.parametrize("name", ["apc-7902b", "apc-8641", "apc-8932", "eaton-93e-80", "huawei-gse200m", "phoenixtec-power"])
 async def test_what_is_polled_is_what_the_recording_says(
-    name: str, recorded_agents: recorded.RecordedAgents, collector: SnmpCollector
+    name: str, recorded_agents: recorded.RecordedAgents, collector: Collector
 ) -> None:
     agent, answers = agent_of(recorded_agents, name), answers_of(name)
-    profile = recognise(answers)
-    assert profile is not None
-    polled, expected = await collector.poll(agent), decode(profile, agent.device, answers, SystemClock().now())
+    profiles = recognise(answers)
+    assert profiles
+    polled, expected = await collector.poll(agent), decode(profiles, agent.device, answers, SystemClock().now())
     assert polled.devices == expected.devices
     assert content(polled) == content(expected)
 
 
 async def test_a_geist_monitor_is_polled_with_its_sensors(
-    recorded_agents: recorded.RecordedAgents, collector: SnmpCollector
+    recorded_agents: recorded.RecordedAgents, collector: Collector
 ) -> None:
     poll = await collector.poll(agent_of(recorded_agents, "geist-temperature-sensor"))
     assert (poll.device.serial_number, len(poll.devices)) == ("TB19020610", 3)
@@ -55,8 +58,8 @@ async def test_a_geist_monitor_is_polled_with_its_sensors(
     assert all(isinstance(value, float) and 10 <= value <= 40 for value in temperatures)
 
 
-async def test_a_silent_agent_delays_no_other(recorded_agents: recorded.RecordedAgents, collector: SnmpCollector) -> None:
-    silent = Agent(SILENT.device, recorded.HOST, recorded_agents.port, "nobody")
+async def test_a_silent_agent_delays_no_other(recorded_agents: recorded.RecordedAgents, collector: Collector) -> None:
+    silent = Agent(SILENT.device, recorded.HOST, recorded_agents.port, SnmpAccess("nobody"))
     order: list[str] = []
 
     async def poll(agent: Agent) -> Poll:
@@ -70,12 +73,12 @@ async def test_a_silent_agent_delays_no_other(recorded_agents: recorded.Recorded
     assert polls[0].readings == ()
 
 
-async def test_a_host_without_an_address_is_silent(collector: SnmpCollector) -> None:
-    poll = await collector.poll(Agent(SILENT.device, "no-such-host.invalid", 161, "public"))
+async def test_a_host_without_an_address_is_silent(collector: Collector) -> None:
+    poll = await collector.poll(Agent(SILENT.device, "no-such-host.invalid", 161, SnmpAccess("public")))
     assert not poll.reachable
 
 
-async def test_a_device_that_does_not_answer_any_more_is_still_what_it_was(collector: SnmpCollector) -> None:
+async def test_a_device_that_does_not_answer_any_more_is_still_what_it_was(collector: Collector) -> None:
     agents = await asyncio.to_thread(recorded.start, ("apc-8932",))
     try:
         first = await collector.poll(agent_of(agents, "apc-8932"))
@@ -85,7 +88,7 @@ async def test_a_device_that_does_not_answer_any_more_is_still_what_it_was(colle
     assert (gone.reachable, gone.devices, gone.readings) == (False, first.devices, ())
 
 
-async def test_values_move_from_one_poll_to_the_next(collector: SnmpCollector) -> None:
+async def test_values_move_from_one_poll_to_the_next(collector: Collector) -> None:
     agents = await asyncio.to_thread(recorded.start, ("eaton-93e-80",))
     try:
         async with asyncio.timeout(20):
@@ -173,3 +176,46 @@ async def test_an_alarm_outlives_a_restart_and_a_device_keeps_its_name(tmp_path:
             await gateway.stop()
     finally:
         await asyncio.to_thread(agents.stop)
+
+
+async def test_a_trap_or_an_inform_makes_the_gateway_look_at_once(
+    tmp_path: Path, recorded_agents: recorded.RecordedAgents
+) -> None:
+    service = ScriptedService()
+    async with serving(service) as address, asyncio.timeout(30):
+        file = write_agents_file(tmp_path / "agents.toml", recorded_agents, "apc-8932")
+        patient = replace(settings(tmp_path, address, file), interval=3_600, traps="127.0.0.1:0")
+        gateway = await start(patient)
+        try:
+            assert gateway.traps is not None
+            for number, kind in enumerate((TRAP, INFORM), 2):
+                await service.committed_count(number)
+                answered = await send_notification(gateway.traps.port, kind)
+                assert answered == (kind == INFORM)
+            await service.committed_count(4)
+        finally:
+            await gateway.stop()
+
+
+TRAP, INFORM = 0xA7, 0xA6
+
+
+async def send_notification(port: int, kind: int) -> bool:
+    """Send a notification as version 2c has them, without content; whether it is acknowledged."""
+    loop = asyncio.get_running_loop()
+    answered = asyncio.Event()
+
+    class Sender(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, _: object) -> None:
+            assert data == bytes.fromhex("30180201010406") + b"public" + bytes([0xA2]) + rest
+            answered.set()
+
+    rest = bytes.fromhex("0b020107020100020100") + b"\x30\x00"
+    transport, _ = await loop.create_datagram_endpoint(Sender, remote_addr=("127.0.0.1", port))
+    try:
+        transport.sendto(bytes.fromhex("30180201010406") + b"public" + bytes([kind]) + rest)
+        if kind == INFORM:
+            await answered.wait()
+        return answered.is_set()
+    finally:
+        transport.close()

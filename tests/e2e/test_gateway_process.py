@@ -11,7 +11,8 @@ import pytest
 
 from consentry_gateway import model, profiles, recorded
 from consentry_gateway.agents import read_site
-from consentry_gateway.decode import Answers, decode
+from consentry_gateway.decode import decode
+from consentry_gateway.raw import Answers
 from support.polls import at
 
 README = (Path(model.__file__).parent / "README.md").read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def test_the_profile_in_the_readme_is_one() -> None:
     names = {name: getattr(profiles, name) for name in profiles.__all__} | {"DeviceType": model.DeviceType}
     exec(fenced("python"), names)  # noqa: S102 - our own README
     answers: Answers = {"1.3.6.1.4.1.99999.1.1.0": b"Cooler 20", "1.3.6.1.4.1.99999.2.1.0": 171, "1.3.6.1.4.1.99999.3.1.2": 55}
-    poll = decode(names["COOLER"], model.Device(model.DeviceId("cooler"), ""), answers, at(0))
+    poll = decode((names["COOLER"],), model.Device(model.DeviceId("cooler"), ""), answers, at(0))
     assert [device.display_name for device in poll.devices] == ["Cooler 20", "Fan 2"]
     assert [(reading.sensor.metric, reading.value) for reading in poll.readings] == [
         ("cooling.supply.temperature", 17.1), ("fan.speed", 55.0),
@@ -48,7 +49,9 @@ def test_the_profile_in_the_readme_is_one() -> None:
 
 def test_the_agents_file_in_the_readme_is_one(tmp_path: Path) -> None:
     (tmp_path / "agents.toml").write_text(fenced("toml"), encoding="utf-8")
-    assert [agent.device.id for agent in read_site(tmp_path / "agents.toml").agents] == ["rack-3-pdu"]
+    for name in ("ups.auth", "ups.priv"):
+        (tmp_path / name).write_text("made-up-password")
+    assert [agent.device.id for agent in read_site(tmp_path / "agents.toml").agents] == ["rack-3-pdu", "2001-db8-7-161"]
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from consentry_core.rpc.bearer import bearer_secret
 from consentry_devices import blocks, columns
 from consentry_devices.feed.cursor import Cursor, Cursors, Known, Phase, Place
 from consentry_devices.rpc.frames import to_frame
+from consentry_gateway.snmp import ber
 from consentry_rule import CustomerId, Instant
 
 NOW: Final = Instant(1_790_000_000 * SECOND)
@@ -242,6 +243,35 @@ def _frames() -> Sequence[bytes]:
     return [frame.SerializeToString(), whole.SerializeToString()]
 
 
+# What SNMP agents send
+
+
+def _element(tag: int, *content: bytes) -> bytes:
+    whole = b"".join(content)
+    return bytes([tag, len(whole)]) + whole
+
+
+def _variable(number: int, value: bytes) -> bytes:
+    return _element(0x30, _element(0x06, bytes([0x2B, 6, 1, 2, 1, 1, number, 0])), value)
+
+
+_ONE = _element(0x02, b"\1")
+_VARIABLES = _element(
+    0x30, _variable(1, _element(0x04, b"APC")), _variable(3, _element(0x42, b"\xff")), _variable(9, _element(0x4A, b"\1"))
+)
+_ANSWER = _element(0x30, _ONE, _element(0x04, b"public"), _element(0xA2, _ONE, _ONE, _ONE, _VARIABLES))
+
+
+def _snmp(data: bytes) -> None:
+    """Whatever it is, it stays as long as it was, and a second look finds nothing more to mend."""
+    mended, wrong = ber.mended(data)
+    assert len(mended) == len(data)
+    assert bool(wrong) == (mended != data)
+    assert ber.mended(mended) == (mended, [])
+    answer = ber.acknowledgement(data)
+    assert answer is None or (len(answer) == len(data) and ber.acknowledgement(answer) is None)
+
+
 def _encoded(*texts: str) -> Sequence[bytes]:
     return [text.encode() for text in sorted(texts)]
 
@@ -256,5 +286,6 @@ TARGETS: Mapping[str, Target] = {
     "name": Target(_name, _encoded(*(pattern.format(*["abc"] * pattern.pattern.count("{")) for pattern in _PATTERNS))),
     "revision": Target(_revision, _encoded("0123456789abcdef.42", "e.0", ".1", "e.")),
     "block": Target(_block, [_sample().SerializeToString(), _numbers_only().SerializeToString()], telemetry_pb2.TelemetryBlock),
+    "snmp": Target(_snmp, [_ANSWER, _ANSWER.replace(b"\xa2", b"\xa6")]),
     "frame": Target(_frame, _frames(), gateway_pb2.PublishRequest.Frame),
 }

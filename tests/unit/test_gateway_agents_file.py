@@ -80,3 +80,58 @@ def test_a_file_without_agents_and_one_that_is_not_there_are_refused(tmp_path: P
         read_site(write(tmp_path, ""))
     with pytest.raises(SettingError, match=r"cannot read the agents file .*none\.toml"):
         read_site(tmp_path / "none.toml")
+
+
+V3 = """
+[[agents]]
+host = "::1"
+version = "3"
+user = "monitor"
+auth = "sha256"
+auth_password_file = "pdu.auth"
+priv = "aes128"
+priv_password_env = "CONSENTRY_TEST_PRIV"
+interval = 60
+timeout = 5
+retries = 0
+"""
+
+
+def test_secrets_of_version_3_stand_in_files_and_the_environment_and_are_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pdu.auth").write_text("auth-s3cret\n")
+    monkeypatch.setenv("CONSENTRY_TEST_PRIV", "priv-s3cret")
+    site = read_site(write(tmp_path, V3))
+    (agent,) = site.agents
+    access = agent.access
+    assert (access.version, access.user, access.auth, access.priv) == ("3", "monitor", "sha256", "aes128")
+    assert (access.auth_password, access.priv_password) == ("auth-s3cret", "priv-s3cret")
+    assert (agent.interval, agent.timeout, agent.retries) == (60, 5, 0)
+    assert "s3cret" not in repr(site)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('version = "3"', 'version = "4"'), r"agents\[0\].version: must be one of 1, 2c, 3"),
+        (('user = "monitor"', ""), r"agents\[0\].user: must be given"),
+        (('auth = "sha256"', 'auth = "md5"'), r"agents\[0\].auth: must be one of none, sha, sha224"),
+        (('auth = "sha256"', ""), r"agents\[0\].priv: there is no privacy without authentication"),
+        (('auth_password_file = "pdu.auth"', 'auth_password_file = "other"'), r"auth_password_file: cannot read the file .*other"),
+        (('auth_password_file = "pdu.auth"', 'auth_password = "s3cret"'), r"auth_password: must have at least 8 characters"),
+        (("CONSENTRY_TEST_PRIV", "CONSENTRY_TEST_OTHER"), r"priv_password_env: there is no environment variable"),
+        (("interval = 60", "interval = 0"), r"interval: must be a number from 0.1 to 86400"),
+        (("timeout = 5", 'timeout = "long"'), r"timeout: must be a number"),
+        (("retries = 0", 'community = "public"'), r"community: unknown"),
+        (("retries = 0", 'source = "telepathy"'), r"source: must be one of snmp"),
+    ],
+)  # fmt: skip
+def test_a_mistake_about_reaching_an_agent_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], message: str
+) -> None:
+    (tmp_path / "pdu.auth").write_text("auth-s3cret")
+    monkeypatch.setenv("CONSENTRY_TEST_PRIV", "priv-s3cret")
+    with pytest.raises(SettingError, match=message) as raised:
+        read_site(write(tmp_path, V3.replace(*change)))
+    assert "s3cret" not in raised.value.message

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2
 from consentry_devices.rpc.frames import to_frame
-from consentry_gateway.alarms import Alarm, AlarmBook, AlarmId, Severity
+from consentry_gateway.alarms import Alarm, AlarmBook, AlarmId
 from consentry_gateway.memory import (
     ALARMS,
     DEVICES,
@@ -12,7 +12,7 @@ from consentry_gateway.memory import (
     remembered_devices,
     to_remember,
 )
-from consentry_gateway.model import Device, DeviceId, DeviceType, Poll, Reading, Sensor, SensorId, Value
+from consentry_gateway.model import Device, DeviceId, DeviceType, Poll, Reading, Sensor, SensorId, Severity, Value
 from consentry_gateway.rpc.frames import FrameWriter
 from consentry_rule import CustomerId
 from support.gateway_frames import HALL, parsed, writer

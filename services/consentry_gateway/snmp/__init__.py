@@ -1,0 +1,1 @@
+"""SNMP agents as a source of readings."""
