@@ -18,6 +18,7 @@ from consentry.devices.v1 import (
 )
 from consentry_client.accesses import Access, UnreportedInterval, accesses_of
 from consentry_client.aio_calls import AsyncCalls
+from consentry_client.backoff import Random
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.events import Event
 from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
@@ -31,7 +32,7 @@ from consentry_client.requests import (
     latest_request,
     simulate_request,
 )
-from consentry_client.resuming import CoverageWatch, FeedWatch, Random
+from consentry_client.resuming import CoverageWatch, FeedWatch
 from consentry_core.tls import ClientTls
 from consentry_rule import DataClass
 

@@ -9,11 +9,12 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from consentry_client.backoff import Random
 from consentry_client.errors import CallFailed, cancelled, closed, ended_early, failure_of
 from consentry_client.forking import Process
-from consentry_client.protecting import protected
+from consentry_client.protecting import credential, protected
 from consentry_client.requests import PageRequestT, PageT
-from consentry_client.resuming import Answer, Attempts, Message, Question, Random, Told, Watch
+from consentry_client.resuming import Answer, Attempts, Message, Question, Told, Watch
 from consentry_core.quota_left import QuotaLeft, quota_left_of
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.listening import FellSilent, listening
@@ -33,7 +34,7 @@ class AsyncCalls:
         self._process = Process(asyncio=True)
         self._tls = tls
         self._plaintext = plaintext
-        self._metadata = bearer(secret.strip())
+        self._metadata = bearer(credential(secret))
         self._timeout = timeout
         self._own: list[grpc.aio.Channel] = []
         self._calls: set[grpc.aio.Call] = set()
@@ -69,7 +70,12 @@ class AsyncCalls:
     def _channel(self, target: str | grpc.aio.Channel | None) -> grpc.aio.Channel | None:
         if not isinstance(target, str):
             return target
-        channel = open_channel(target, protected(target, self._tls, plaintext=self._plaintext))
+        tls = protected(target, self._tls, plaintext=self._plaintext)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("open an AsyncClient within the event loop that uses it: async with AsyncClient(...)") from None
+        channel = open_channel(target, tls)
         self._own.append(channel)
         return channel
 

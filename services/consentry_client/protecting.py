@@ -11,3 +11,13 @@ def protected(target: str, tls: ClientTls | None, *, plaintext: bool) -> ClientT
             "plaintext=True if something else protects it there"
         )
     return tls
+
+
+def credential(secret: str) -> str:
+    """The key's or token's secret, without the white space around it. ValueError when it can be none; it is not shown."""
+    secret = secret.strip()
+    if not secret or not (secret.isascii() and secret.isprintable()):
+        raise ValueError(
+            "that is no secret of a key or token, which is one line of letters, digits and underscores; see where it comes from"
+        )
+    return secret

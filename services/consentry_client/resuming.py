@@ -23,6 +23,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import coverage_pb2
 from consentry.devices.v1 import feed_pb2
+from consentry_client.backoff import Backoff, Random
 from consentry_client.coverage import CoverageEvent, CoverageHeartbeat, CoverageSynced, coverage_event_of
 from consentry_client.errors import (
     CallFailed,
@@ -41,12 +42,7 @@ from consentry_rule import DataClass
 Question = TypeVar("Question")
 Message = TypeVar("Message")
 Told = TypeVar("Told")
-Random = Callable[[], float]
-"""Numbers from 0 up to 1."""
-
 _W = feed_pb2.WatchRequest
-_FIRST_STEP = 0.2
-_LONGEST_STEP = 10.0
 _MOST_BREAKS = 10  # some 40 s of waiting
 _MOST_ATTEMPTS = 3
 _MISSED = 3
@@ -54,28 +50,6 @@ _LONGER = 16
 HEARTBEAT = 15.0
 """Seconds between heartbeats, of both services' watches, unless the caller asks for others."""
 _log = logging.getLogger("consentry_client")
-
-
-class Backoff:
-    """Ever longer waits, jittered, so that readers that were cut together do not come back together."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._failures = 0
-        self.waited = 0.0
-        """Seconds since the last success."""
-
-    def succeeded(self) -> None:
-        """Begin again with short waits."""
-        self._failures, self.waited = 0, 0.0
-
-    def failed(self, retry_after: float | None) -> float:
-        """The next wait in seconds: never shorter than was asked for; of its own accord never longer than 10 s."""
-        step = min(_FIRST_STEP * float(2**self._failures), _LONGEST_STEP)
-        self._failures = min(self._failures + 1, 16)
-        wait = max(retry_after or 0.0, step / 2) + self._random() * step / 2
-        self.waited += wait
-        return wait
 
 
 class Watch(ABC, Generic[Question, Message, Told]):

@@ -17,6 +17,7 @@ from consentry.devices.v1 import (
     telemetry_pb2_grpc,
 )
 from consentry_client.accesses import Access, UnreportedInterval, accesses_of
+from consentry_client.backoff import Random
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.events import Event
 from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
@@ -30,7 +31,7 @@ from consentry_client.requests import (
     latest_request,
     simulate_request,
 )
-from consentry_client.resuming import CoverageWatch, FeedWatch, Random
+from consentry_client.resuming import CoverageWatch, FeedWatch
 from consentry_client.sync_calls import Calls
 from consentry_core.tls import ClientTls
 from consentry_rule import DataClass

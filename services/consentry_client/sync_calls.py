@@ -9,11 +9,12 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from consentry_client.backoff import Random
 from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.forking import Process
-from consentry_client.protecting import protected
+from consentry_client.protecting import credential, protected
 from consentry_client.requests import PageRequestT, PageT
-from consentry_client.resuming import Answer, Attempts, Message, Question, Random, Told, Watch
+from consentry_client.resuming import Answer, Attempts, Message, Question, Told, Watch
 from consentry_core.quota_left import QuotaLeft, quota_left_of
 from consentry_core.rpc.client import bearer, open_sync_channel
 from consentry_core.rpc.renewed import connection_of, leave
@@ -32,7 +33,7 @@ class Calls:
         self._process = Process(asyncio=False)
         self._tls = tls
         self._plaintext = plaintext
-        self._metadata = bearer(secret.strip())
+        self._metadata = bearer(credential(secret))
         self._timeout = timeout
         self._own: list[grpc.Channel] = []
         self._calls: set[Any] = set()

@@ -25,6 +25,7 @@ from consentry_client import (
     Unauthenticated,
     Unavailable,
     UnexpectedFailure,
+    backoff,
     resuming,
 )
 from consentry_core.silence import LOOKS, Silence
@@ -107,7 +108,7 @@ def over(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes back does so at once."""
-    monkeypatch.setattr(resuming, "_LONGEST_STEP", 0.01)
+    monkeypatch.setattr(backoff, "_LONGEST_STEP", 0.01)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from consentry_client import (
     Unavailable,
     Uncovered,
     UnexpectedFailure,
-    resuming,
+    backoff,
 )
 from consentry_core import errors
 from consentry_core.rpc.client import open_channel, open_sync_channel
@@ -109,7 +109,7 @@ def over(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes back does so at once."""
-    monkeypatch.setattr(resuming, "_LONGEST_STEP", 0.01)
+    monkeypatch.setattr(backoff, "_LONGEST_STEP", 0.01)
 
 
 def heartbeat(cursor: str) -> feed_pb2.WatchResponse:
@@ -369,3 +369,16 @@ def test_the_secret_is_in_no_repr() -> None:
         assert SECRET not in repr(caught.value.__cause__)
     finally:
         client.close()
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("secret", ["", " \n", "ck_ü", "ck_\0", "ck_a\nck_b", "\ufeffck_a"])
+async def test_what_cannot_be_a_secret_is_refused_and_not_shown(kind: type[Client] | type[AsyncClient], secret: str) -> None:
+    with pytest.raises(ValueError, match="no secret of a key or token") as caught:
+        kind(devices="127.0.0.1:1", secret=secret)
+    assert "ck_" not in str(caught.value)
+
+
+def test_an_aio_client_is_opened_within_its_loop() -> None:
+    with pytest.raises(RuntimeError, match="within the event loop that uses it"):
+        AsyncClient(devices="127.0.0.1:1", secret=SECRET)
