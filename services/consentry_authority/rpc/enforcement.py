@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
@@ -16,6 +15,7 @@ from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.current import CurrentFacts, UntilCommit
 from consentry_authority.enforcement.barriers import Speaker
+from consentry_authority.enforcement.dating import Dating
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
@@ -29,7 +29,7 @@ from consentry_authority.storage.store import Store
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes
 from consentry_core.errors import NotFound, Unauthenticated
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Lease, Revision, Uses
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision, Uses
 from consentry_core.identity import Identity
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.bearer import invalid
@@ -61,7 +61,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         random: RandomBytes,
     ) -> None:
         self._prover = prover
-        self._clock_name = int.from_bytes(random(8)) | 1  # 0 is none
+        self._dating = Dating(clock, random)
         self._current = current
         self._verified: UntilCommit[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_commit()
         """By service and secret."""
@@ -145,7 +145,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                             hello = following.hello
                             await self._enforcing.granting(Speaker(hello.incarnation, hello.service, caller.credential))
                         for said in await self._store.read(turn):
-                            yield to_response(self._dated(said))
+                            yield to_response(self._dating(said))
                     if following.owes:
                         news.set()
                     elif over:  # the guard has said all that it had to say, and has been answered
@@ -155,13 +155,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                 listening.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await listening
-
-    def _dated(self, said: FromAuthority) -> FromAuthority:
-        """A lease says what time it is when it goes out. The boot clock comes first: an end may come early, and never late."""
-        if not isinstance(said, Lease):
-            return said
-        boot = self._clock.boot()
-        return replace(said, authority_time=self._clock.now(), authority_boot=boot, authority_clock=self._clock_name)
 
     async def _take(self, following: Following, message: FromGuard, joined: contextlib.ExitStack, token: str) -> None:
         """Take what a guard said, and let the barriers know."""

@@ -13,7 +13,7 @@ import grpc
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_core.clock import BootTime, Clock
 from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
-from consentry_core.follow import LEASE_SECONDS, FromGuard, Lease, Revision
+from consentry_core.follow import LEASE_SECONDS, FromGuard, Revision
 from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
@@ -188,12 +188,9 @@ class Authority:
             async for response in call:
                 message = from_response(response)
                 if message is not None:
-                    now, wall = self._clock.boot(), self._clock.wall()
-                    applied = self._follower.received(message, now, wall)
+                    applied = self._follower.received(message, self._clock.boot(), self._clock.wall())
                     self.send(applied.reply)
                     self._applied(applied)
-                    if isinstance(message, Lease) and not self._follower.may_serve(now, wall):
-                        self.hurry()
         finally:
             for task in tasks:
                 task.cancel()
