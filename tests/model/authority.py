@@ -70,7 +70,7 @@ class Replica:
         self.database = database
         self.machine = machine
         self.clock = ProcessClock(machine)
-        self.dated = Dating(self.clock, lambda size: (2 * next(_RUNS)).to_bytes(size))
+        self.dated = Dating(self.clock, (2 * next(_RUNS)).to_bytes)
         self.barriers = self.barriers_class()
         self.begun: set[int] = set()
         self.ended: dict[int, Barrier] = {}
