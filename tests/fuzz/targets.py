@@ -101,7 +101,10 @@ _MADE = {
     for cursor in (
         Cursor(Place.at(7, NOW), Known()),
         Cursor(Place(700, 600, NOW, 3, "north/ups"), Known(b"e" * 8, 9, NOW, b"k" * 8, b"m" * 8), Phase.TELLING),
-        Cursor(Place.at(0, Instant(0)), Known(), Phase.IN_SNAPSHOT),
+        Cursor(Place.at(0, Instant(0)), Known(named=None, listless=True, mixed=True), Phase.IN_SNAPSHOT),
+        Cursor(
+            Place.at(7, NOW), Known(named=frozenset({b"n" * 8}), restored=True), Phase.TELLING, frozenset({b"s" * 8, b"e" * 8})
+        ),
     )
 }
 _FOREIGN = [other.make(cursor) for other in (_NEIGHBOURS, _ELSEWHERE) for cursor in _MADE.values()]

@@ -5,17 +5,19 @@ What awaits there yields here: between any two steps anything can happen.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, Ended, Member
+from consentry_authority.enforcement.dating import Dating
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.limits import Renewals
 from consentry_authority.enforcement.news import News
 from consentry_core.clock import BootTime
 from consentry_core.errors import InvalidArgument
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Lease, Revision
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
 from consentry_rule import Instant
 from model.database import Committed, Database, view
 from model.history import Fact, History
@@ -25,6 +27,7 @@ WAITS, STEPS = True, False
 """What a task yields: it waits for news; or it awaits something that takes no longer than it takes."""
 
 Task = Iterator[bool]
+_RUNS = count(1)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Replica:
         self.database = database
         self.machine = machine
         self.clock = ProcessClock(machine)
-        self.clock_name = id(self)
+        self.dated = Dating(self.clock, (2 * next(_RUNS)).to_bytes)
         self.barriers = self.barriers_class()
         self.begun: set[int] = set()
         self.ended: dict[int, Barrier] = {}
@@ -164,12 +167,6 @@ class Replica:
             message = self.dated(said)
             stream.connection.down.append(message)
             self.observer.granted(stream, message)
-
-    def dated(self, said: FromAuthority) -> FromAuthority:
-        """See `Streams.dated`."""
-        if not isinstance(said, Lease):
-            return said
-        return replace(said, authority_time=self.clock.now(), authority_boot=self.clock.boot(), authority_clock=self.clock_name)
 
     def grants(self, stream: Stream, following: Following) -> bool:
         """Whether the lease that is asked for is granted now; one that has to wait is looked at again when it is due."""

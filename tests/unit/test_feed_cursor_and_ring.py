@@ -4,7 +4,7 @@ import asyncio
 import functools
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consentry_core.errors import InvalidArgument, OutOfRange
-from consentry_devices.feed.cursor import NOTHING, Cursor, Cursors, Known, Phase, Place, laid_over
+from consentry_devices.feed.cursor import MOST_NAMED, NOTHING, Cursor, Cursors, Known, Phase, Place, laid_over
 from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.feed.ring import BATCH_BYTES, Ring
 from consentry_devices.feed.runs import Runs
@@ -42,7 +42,10 @@ numbers = st.integers(0, 2**63 - 1)
 instants = st.integers(0, 2**62).map(Instant)
 digests = st.binary(min_size=8, max_size=8)
 places = st.builds(Place, numbers, numbers, instants, numbers, st.sampled_from(["", "north/ups", "north/" + "d" * 63]))
-cursors = st.builds(Cursor, places, st.builds(Known, digests, numbers, instants, digests, digests), st.sampled_from(Phase))
+some = st.frozensets(digests, max_size=3)
+flags = (st.none() | some, st.booleans(), st.booleans(), st.booleans())
+knowns = st.builds(Known, digests, numbers, instants, digests, digests, *flags)
+cursors = st.builds(Cursor, places, knowns, st.sampled_from(Phase), some)
 
 
 def at(seq: int) -> Cursor:
@@ -62,6 +65,24 @@ def test_a_changed_cursor_is_refused(cursor: Cursor, place: int, flip: int) -> N
     if changed != text:
         with pytest.raises((InvalidArgument, OutOfRange)):
             CURSORS.read(changed)
+
+
+def test_a_cursor_names_so_many_members_and_of_more_none() -> None:
+    """With another key than before, nothing is known of them then."""
+    cursor = at(1)
+    for number in range(MOST_NAMED):
+        cursor = cursor.entering(f"c{number}", b"k" * 8)
+    assert len(cursor.entered) == MOST_NAMED
+    assert cursor.entering("c7", b"k" * 8) == cursor, "it has entered already"
+    assert len(cursor.leaving("c7").entered) == MOST_NAMED - 1
+    assert cursor.leaving("never") == cursor
+    assert len(CURSORS.make(cursor)) < 800
+    more = cursor.entering("one-more", b"k" * 8)
+    assert (more.known.named, more.entered) == (None, frozenset())
+    assert (more.known.epoch, more.known.key) == (NOTHING, NOTHING)
+    same = replace(cursor, known=replace(cursor.known, epoch=b"e" * 8, key=b"k" * 8)).entering("one-more", b"k" * 8)
+    assert (same.known.named, same.known.epoch, same.known.key) == (None, b"e" * 8, b"k" * 8)
+    assert more.leaving("c7") == more
 
 
 @pytest.mark.parametrize("text", ["", "x", "é", "A" * 100, "A" * 1000, " "])

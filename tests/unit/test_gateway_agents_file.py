@@ -118,7 +118,7 @@ def test_secrets_of_version_3_stand_in_files_and_the_environment_and_are_not_sho
         (('user = "monitor"', ""), r"agents\[0\].user: must be given"),
         (('auth = "sha256"', 'auth = "md5"'), r"agents\[0\].auth: must be one of none, sha, sha224"),
         (('auth = "sha256"', ""), r"agents\[0\].priv: there is no privacy without authentication"),
-        (('auth_password_file = "pdu.auth"', 'auth_password_file = "other"'), r"auth_password_file: cannot read the file .*other"),
+        (('auth_password_file = "pdu.auth"', 'auth_password_file = "other"'), r"_file: cannot read the file .*other"),
         (('auth_password_file = "pdu.auth"', 'auth_password = "s3cret"'), r"auth_password: must have at least 8 characters"),
         (("CONSENTRY_TEST_PRIV", "CONSENTRY_TEST_OTHER"), r"priv_password_env: there is no environment variable"),
         (("interval = 60", "interval = 0"), r"interval: must be a number from 0.1 to 86400"),

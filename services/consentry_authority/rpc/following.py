@@ -11,7 +11,6 @@ What one stream costs others is bounded, whatever its guard says:
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
@@ -22,6 +21,7 @@ from consentry_authority.commands.live import require_usable, usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import Speaker
+from consentry_authority.enforcement.dating import Dating
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
@@ -32,7 +32,7 @@ from consentry_authority.storage.store import Store
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes
 from consentry_core.errors import InvalidArgument, Unavailable
-from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Lease, Uses
+from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Uses
 from consentry_core.rpc.follow_wire import from_request, to_response
 from consentry_core.rpc.open_call import current_call
 from consentry_rule import Key, Secret, Token
@@ -61,7 +61,7 @@ class Streams:
         self.last_uses = last_uses
         self.clock = clock
         self.prover = prover
-        self._clock_name = int.from_bytes(random(8)) | 1  # 0 is none
+        self.dating = Dating(clock, random)
         self._taking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def taking(self, token: str) -> asyncio.Lock:
@@ -70,13 +70,6 @@ class Streams:
         if lock is None:
             lock = self._taking[token] = asyncio.Lock()
         return lock
-
-    def dated(self, said: FromAuthority) -> FromAuthority:
-        """A lease says what time it is when it goes out. The boot clock comes first: an end may come early, and never late."""
-        if not isinstance(said, Lease):
-            return said
-        boot = self.clock.boot()
-        return replace(said, authority_time=self.clock.now(), authority_boot=boot, authority_clock=self._clock_name)
 
     async def follow(
         self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Token
@@ -130,7 +123,7 @@ class _Stream:
                     return
                 if following.hello is not None:
                     for said in await self._turn(Speaker(following.hello.incarnation, following.hello.service, self._name)):
-                        yield to_response(self._streams.dated(said))
+                        yield to_response(self._streams.dating(said))
                 if following.owes or not self._inbox.empty():
                     news.set()
                 elif over:

@@ -150,10 +150,11 @@ class Folding:
             some = pending.first(_MESSAGE_BYTES)
             last = some is pending.values
             self._values -= len(some)
-            block = self._block(key, pending, some, opened_from(pending.customer))
+            start = opened_from(pending.customer)
+            block = self._block(key, pending, some, start)
             if last:
                 del self._devices[self._order.pop()]
-                count += pending.folded
+                count += 0 if start is None else pending.folded  # of what is closed, not even how many there were
             else:
                 pending.values = {sensor: value for sensor, value in pending.values.items() if sensor not in some}
             if block is not None:

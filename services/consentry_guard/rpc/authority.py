@@ -233,12 +233,9 @@ class Authority:
             self._silence.waiting = True  # for the lease
         if message is None:
             return
-        now, wall = self._clock.boot(), self._clock.wall()
-        applied = self._follower.received(message, now, wall)
+        applied = self._follower.received(message, self._clock.boot(), self._clock.wall())
         self._say_at_once(call, applied.reply)
         self._applied(applied)
-        if isinstance(message, Lease) and not self._follower.may_serve(now, wall):
-            self.hurry()
 
     def hurry(self) -> None:
         """Ask for the next lease as soon as the authority answers one."""

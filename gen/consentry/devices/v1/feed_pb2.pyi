@@ -102,7 +102,9 @@ class WatchRequest(_message.Message):
     STRICT_FIELD_NUMBER: _builtins.int
     after_cursor: _builtins.str
     """With exactly what came after this `cursor`. It must come from a stream of the same partner with the same customers, data
-    classes and devices, of any of its keys and with any delivery.
+    classes and devices, of any of its keys (of its demo keys, if one of those began it) and with any delivery. With another
+    key, customers that both cover go on, those that only the former covered are removed, and those that only this one covers
+    enter. (From a key over a list by which more than 50 customers were told, all enter anew if the other covers others.)
     """
     stop_when_synced: _builtins.bool
     """End with OK after `synced`: a daily pull."""
@@ -204,7 +206,8 @@ class WatchResponse(_message.Message):
     @_typing.final
     class CustomerAdded(_message.Message):
         """CustomerAdded says that a customer is covered from here on. Its current state follows, if the stream started with a snapshot or
-        after a cursor.
+        after a cursor. Of what was open to this reader at some time before, and not meanwhile, a `gap` follows. A stream that is cut
+        off before all of that has come says it once more when it is resumed.
         """
 
         DESCRIPTOR: _descriptor.Descriptor

@@ -36,7 +36,9 @@ class Gap(_message.Message):
         CAUSE_UNSPECIFIED: Gap._Cause.ValueType  # 0
         """Not known to this client."""
         CAUSE_NOT_COVERED: Gap._Cause.ValueType  # 1
-        """The customer was not covered meanwhile."""
+        """The customer was not covered meanwhile, or its consent left this class out. The times are those at which data was taken in.
+        Without a start nobody remembers since when.
+        """
         CAUSE_NOT_KEPT: Gap._Cause.ValueType  # 2
         """It is older than what this service keeps."""
         CAUSE_GATEWAY_LOST: Gap._Cause.ValueType  # 3
@@ -50,7 +52,9 @@ class Gap(_message.Message):
     CAUSE_UNSPECIFIED: Gap.Cause.ValueType  # 0
     """Not known to this client."""
     CAUSE_NOT_COVERED: Gap.Cause.ValueType  # 1
-    """The customer was not covered meanwhile."""
+    """The customer was not covered meanwhile, or its consent left this class out. The times are those at which data was taken in.
+    Without a start nobody remembers since when.
+    """
     CAUSE_NOT_KEPT: Gap.Cause.ValueType  # 2
     """It is older than what this service keeps."""
     CAUSE_GATEWAY_LOST: Gap.Cause.ValueType  # 3
