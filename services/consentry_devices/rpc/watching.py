@@ -353,7 +353,7 @@ class Watching:
                 missed.append(each)
             if self._pace.over:
                 await self._pace.turn()
-        for missing in missed:
+        for missing in (each for each in missed if each.customer in self._reader.members):  # some may have left meanwhile
             if self._question.strict:
                 raise OutOfRange("what follows the cursor is no longer kept; start again with a snapshot")
             yield self._out.own(events.not_kept(missing, place.take_time))
