@@ -68,6 +68,7 @@ class Reader:
         self._inventory_part = inventory_part
         self._members: dict[CustomerId, _Member] = {}
         self._afters: dict[frozenset[tuple[DataClass, int]], Mapping[DataClass, int]] = {}
+        self._classes: dict[frozenset[DataClass], frozenset[DataClass]] = {}
         self._digest = NOTHING
         self._closed: dict[CustomerId, _Closed] = {}  # of members, and of those who have left
         self._unsaid: set[CustomerId] = set()
@@ -246,7 +247,8 @@ class Reader:
 
     def _open_classes(self, customer: CustomerId) -> frozenset[DataClass]:
         wanted = self._wanted.data_classes
-        return frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
+        found = frozenset(data_class for data_class in wanted if isinstance(self._coverage.decide(customer, data_class), Allow))
+        return self._classes.setdefault(found, found)  # the same one for all to whom it applies
 
     def _denial(self, customer: CustomerId) -> ConsentryError | None:
         decision = self._coverage.decide_covered(customer)

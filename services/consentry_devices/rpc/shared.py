@@ -19,7 +19,7 @@ from consentry_rule import CustomerId
 _SNAPSHOTS = 2  # that are read from the database at the same time
 _STARTS, _STARTS_PER_KEY = 8, 2  # readers that find out whom they are told about: what they hold is known then
 _WAITING = 10_000  # there are no more streams of one key
-_CUSTOMERS_PER_KEY, _CUSTOMERS, _CUSTOMERS_AT_LEAST = 500_000, 2_000_000, 10_000  # some 150 bytes each
+_CUSTOMERS_PER_KEY, _CUSTOMERS, _CUSTOMERS_AT_LEAST = 500_000, 1_000_000, 10_000  # some 200 bytes each
 
 
 class Feed:

@@ -391,7 +391,7 @@ class Watching:
                 missed.append(each)
             if self._pace.over:
                 await self._pace.turn()
-        for missing in missed:
+        for missing in (each for each in missed if each.customer in self._reader.members):  # some may have left meanwhile
             if self._question.strict:
                 raise OutOfRange("what follows the cursor is no longer kept; start again with a snapshot")
             accesses = frozenset((missing.customer, data_class) for data_class in missing.data_classes)

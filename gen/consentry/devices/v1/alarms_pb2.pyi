@@ -207,7 +207,7 @@ class ListAlarmsRequest(_message.Message):
     parent: _builtins.str
     """`customers/{customer}`. Required."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused. A page may be short."""
+    """At most so many, and fewer once they make 512 KiB; 0 means 100; above 1000 counts as 1000; below 0 is refused. A page may be short."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     active_only: _builtins.bool
@@ -314,7 +314,7 @@ class ListAlarmEventsRequest(_message.Message):
     parent: _builtins.str
     """`customers/{customer}/alarms/{alarm}`. Required."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused. A page may be short."""
+    """At most so many, and fewer once they make 512 KiB; 0 means 100; above 1000 counts as 1000; below 0 is refused. A page may be short."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     def __init__(

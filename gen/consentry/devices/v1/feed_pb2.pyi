@@ -310,7 +310,7 @@ class WatchResponse(_message.Message):
 
     @_builtins.property
     def inventory_change(self) -> _inventory_pb2.InventoryChange:
-        """Locations, devices and sensors, as they are from here on."""
+        """Locations, devices and sensors, as they are from here on. What was one change for a gateway may be several here."""
 
     @_builtins.property
     def alarm_change(self) -> _alarms_pb2.AlarmEvent:

@@ -49,8 +49,9 @@ class GatewayServiceServicer(object):
     def Publish(self, request_iterator, context):
         """Publish takes frames, commits them, and then acknowledges them. A second stream of the same gateway ends the first.
         A frame that is refused ends the stream with INVALID_ARGUMENT or PERMISSION_DENIED; nothing of it is stored, everything before
-        it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. A gateway that publishes more than its
-        quota is read later, so that it feels flow control; nothing is refused for that.
+        it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. When a customer's gateways together
+        publish more than its quota they are read later, so that they feel flow control; nothing is refused for that. A frame that would
+        make more things of a customer than there may be is refused with the reason `CUSTOMER_FULL`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,8 +36,9 @@ class GatewayServiceStub:
     Publish: _grpc.StreamStreamMultiCallable[_gateway_pb2.PublishRequest, _gateway_pb2.PublishResponse]
     """Publish takes frames, commits them, and then acknowledges them. A second stream of the same gateway ends the first.
     A frame that is refused ends the stream with INVALID_ARGUMENT or PERMISSION_DENIED; nothing of it is stored, everything before
-    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. A gateway that publishes more than its
-    quota is read later, so that it feels flow control; nothing is refused for that.
+    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. When a customer's gateways together
+    publish more than its quota they are read later, so that they feel flow control; nothing is refused for that. A frame that would
+    make more things of a customer than there may be is refused with the reason `CUSTOMER_FULL`.
     """
 
 @_typing.type_check_only
@@ -48,8 +49,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Publish: _aio.StreamStreamMultiCallable[_gateway_pb2.PublishRequest, _gateway_pb2.PublishResponse]  # type: ignore[assignment]
     """Publish takes frames, commits them, and then acknowledges them. A second stream of the same gateway ends the first.
     A frame that is refused ends the stream with INVALID_ARGUMENT or PERMISSION_DENIED; nothing of it is stored, everything before
-    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. A gateway that publishes more than its
-    quota is read later, so that it feels flow control; nothing is refused for that.
+    it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. When a customer's gateways together
+    publish more than its quota they are read later, so that they feel flow control; nothing is refused for that. A frame that would
+    make more things of a customer than there may be is refused with the reason `CUSTOMER_FULL`.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -63,8 +65,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.PublishResponse], _abc.AsyncIterator[_gateway_pb2.PublishResponse]]:
         """Publish takes frames, commits them, and then acknowledges them. A second stream of the same gateway ends the first.
         A frame that is refused ends the stream with INVALID_ARGUMENT or PERMISSION_DENIED; nothing of it is stored, everything before
-        it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. A gateway that publishes more than its
-        quota is read later, so that it feels flow control; nothing is refused for that.
+        it is stored and acknowledged, and `ErrorInfo.metadata["frame_number"]` says which it was. When a customer's gateways together
+        publish more than its quota they are read later, so that they feel flow control; nothing is refused for that. A frame that would
+        make more things of a customer than there may be is refused with the reason `CUSTOMER_FULL`.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

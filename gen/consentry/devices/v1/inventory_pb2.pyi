@@ -158,7 +158,7 @@ class Device(_message.Message):
     """Where it stands, by name. Empty when not known."""
     @_builtins.property
     def gateways(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The gateways that collect from it, by the ids they publish under. Written by the server."""
+        """The gateways that collect from it, by the ids they publish under: at most 200. Written by the server."""
 
     def __init__(
         self,
@@ -226,7 +226,7 @@ class ListLocationsRequest(_message.Message):
     parent: _builtins.str
     """`customers/{customer}`. Required."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    """At most so many, and fewer once they make 512 KiB; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     def __init__(
@@ -284,7 +284,7 @@ class ListDevicesRequest(_message.Message):
     parent: _builtins.str
     """`customers/{customer}`. Required."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    """At most so many, and fewer once they make 512 KiB; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     def __init__(
@@ -394,7 +394,7 @@ class ListSensorsRequest(_message.Message):
     parent: _builtins.str
     """`customers/{customer}` or `customers/{customer}/devices/{device}`. Required."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    """At most so many, and fewer once they make 512 KiB; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     def __init__(

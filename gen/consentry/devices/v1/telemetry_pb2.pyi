@@ -201,7 +201,7 @@ class QueryLatestRequest(_message.Message):
     parent: _builtins.str
     """`customers/{customer}`. Required."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
+    """At most so many, and fewer once they make 512 KiB; 0 means 100; above 1000 counts as 1000; below 0 is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Everything else must be as it was there."""
     @_builtins.property
