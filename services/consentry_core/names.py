@@ -27,6 +27,8 @@ class NamePattern:
         for variable in variables:
             part = _ORGANIZATION_ID if variable in {"partner", "customer"} else _RESOURCE_ID
             expression = expression.replace("{" + variable + "}", f"({part})")
+        self.expression = expression
+        """As a regular expression."""
         self._match = re.compile(expression).fullmatch
         self._template = re.sub(r"{\w+}", "{}", pattern)
 

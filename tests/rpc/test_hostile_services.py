@@ -165,7 +165,7 @@ async def test_new_incarnations_without_end_are_refused_and_known_ones_come_back
     farewell = FollowRequest(farewell=FollowRequest.Farewell())
     for number in range(6):
         call = await opened(authority, f"incarnation-{number:08}", "", farewell)
-        while (await told(call)).ByteSize():
+        while await call.read():
             pass
     answer = await refused(await opened(authority, "incarnation-of-one-more", "", farewell))
     assert (answer.code, answer.reason) == (EXHAUSTED, "INCARNATIONS_EXCEEDED")
