@@ -17,7 +17,7 @@ import pytest
 from bench.harness import percentile
 from bench.stage import Stage, authority, stage
 from consentry.authority.v1 import keys_pb2, tokens_pb2
-from consentry.authority.v1.consent_pb2 import RevokeConsentRequest
+from consentry.authority.v1.consent_pb2 import GrantConsentRequest, RevokeConsentRequest
 from consentry.authority.v1.enforcement_pb2 import Enforcement, FollowRequest
 from consentry_core.follow import BOUND_SECONDS, LEASE_SECONDS
 from consentry_core.rpc.client import bearer
@@ -108,14 +108,15 @@ async def _revocations(running: RunningAuthority, seconds: float) -> list[float]
     """How long a customer's revocations took to be committed, one after the other."""
     took, end = [], time.monotonic() + seconds
     metadata = bearer(await running.admin("customers/north"))
-    request = _revoke()
+    request, grant = _revoke(), GrantConsentRequest(customer="customers/north", partner="partners/acme")
+    grant.enforcement_timeout.SetInParent()
     while time.monotonic() < end:
-        await running.consent("north", "acme")
+        await running.consents.GrantConsent(grant, metadata=metadata, timeout=60)
         began = time.perf_counter()
         await running.consents.RevokeConsent(request, metadata=metadata, timeout=60)
         took.append(time.perf_counter() - began)
         await asyncio.sleep(0.02)
-    await running.consent("north", "acme")
+    await running.consents.GrantConsent(grant, metadata=metadata, timeout=60)
     return took
 
 
