@@ -11,7 +11,7 @@ What one stream costs others is bounded, whatever its guard says:
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
@@ -39,7 +39,7 @@ from consentry_rule import Key, Secret, Token
 _INBOX: Final = 4  # messages
 _LONGEST_MESSAGE: Final = 256 * 1024  # bytes
 _SPENT_AT_ONCE: Final = 0.001  # seconds
-_TURNED_AWAY_AFTER, _MOST_TURNED_AWAY = 2.0, 1_000  # seconds; streams of one token that wait for their refusal
+_TURNED_AWAY_AFTER, _MOST_TURNED_AWAY = 20.0, 4_000  # seconds; streams of one token that wait for their refusal
 
 
 class Streams:
@@ -65,9 +65,9 @@ class Streams:
         return share
 
     async def follow(
-        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Token
+        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Callable[[], Awaitable[Token]]
     ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
-        """Answer one that is opened with this token. ResourceExhausted, a while later, for what is too much."""
+        """Answer one that is opened with a token, which `token` looks up. ResourceExhausted, a while later, for one too many."""
         name = calling().credential
         try:
             async with contextlib.aclosing(self._admitted(requests, token, name)) as answers:
@@ -87,14 +87,14 @@ class Streams:
                 self._turned_away[token] -= 1
 
     async def _admitted(
-        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Token, name: str
+        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Callable[[], Awaitable[Token]], name: str
     ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
         fleets = self.enforcing.fleets
         fleets.open_stream(name)
         with contextlib.ExitStack() as closing:
             closing.callback(fleets.close_stream, name)
             news = closing.enter_context(self.news.listening())
-            async with contextlib.aclosing(_Stream(self, calling(), token, news, closing).answer(requests)) as answers:
+            async with contextlib.aclosing(_Stream(self, calling(), await token(), news, closing).answer(requests)) as answers:
                 async for said in answers:
                     yield said
 
