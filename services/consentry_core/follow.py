@@ -130,7 +130,7 @@ class Facts:
 FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell | Uses | Proofs
 FromAuthority: TypeAlias = Lease | Facts
 
-NAMES_AT_ONCE = 1_000
+NAMES_AT_ONCE = 500
 """The most names, proofs or uses in one message of a guard: what is more comes in the next one."""
 
 LEASE_SECONDS = 5

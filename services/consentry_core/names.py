@@ -30,6 +30,8 @@ class NamePattern:
         for variable in variables:
             part = _ORGANIZATION_ID if variable in _ORGANIZATIONS else _RESOURCE_ID
             expression = expression.replace("{" + variable + "}", f"({part})")
+        self.expression = expression
+        """As a regular expression."""
         self._match = re.compile(expression).fullmatch
         self._template = re.sub(r"{\w+}", "{}", pattern)
 

@@ -13,6 +13,7 @@ from consentry.authority.v1 import consent_pb2, enforcement_pb2, keys_pb2, token
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_TELEMETRY
 from consentry.authority.v1.enforcement_pb2 import AccessCount, FollowRequest, ReportAccessesRequest
 from consentry_authority.enforcement.barriers import point_name
+from consentry_authority.rpc import following
 from consentry_core.clock import SECOND
 from consentry_core.follow import NAMES_AT_ONCE
 from consentry_core.rpc.client import bearer
@@ -31,6 +32,12 @@ HONEST = "honest-0123456789abcdef"
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is refused is told so at once."""
+    monkeypatch.setattr(following, "_TURNED_AWAY_AFTER", 0)
 
 
 @pytest.fixture
@@ -165,7 +172,7 @@ async def test_new_incarnations_without_end_are_refused_and_known_ones_come_back
     farewell = FollowRequest(farewell=FollowRequest.Farewell())
     for number in range(6):
         call = await opened(authority, f"incarnation-{number:08}", "", farewell)
-        while (await told(call)).ByteSize():
+        while await call.read():
             pass
     answer = await refused(await opened(authority, "incarnation-of-one-more", "", farewell))
     assert (answer.code, answer.reason) == (EXHAUSTED, "INCARNATIONS_EXCEEDED")

@@ -17,7 +17,7 @@ PACE = LEASE_SECONDS * SECOND // 4
 
 MEMBERS_PER_TOKEN = 200
 _SPARE = 2  # as many again may stand for a moment, of runs that were killed and connections that nobody knows to be dead
-_NAMES_PER_TOKEN = 500_000  # some hundred bytes each
+_NAMES_PER_MEMBER = 2_500  # on the average; some hundred bytes each
 _RETRY = 5.0  # nobody knows when one of them ends
 _REMEMBERED = 10_000
 
@@ -136,9 +136,10 @@ class Fleets:
 
     def follow(self, token: str, names: int) -> None:
         """So many more names are followed, or fewer. ResourceExhausted when there are too many."""
-        if names > 0 and self._names[token] + names > _NAMES_PER_TOKEN:
+        most = _NAMES_PER_MEMBER * self._members
+        if names > 0 and self._names[token] + names > most:
             raise ResourceExhausted(
-                f"the token's streams follow {_NAMES_PER_TOKEN} names, as many as they may; forget those that nobody asks for",
+                f"the token's streams follow {most} names, as many as they may; forget those that nobody asks for",
                 retry_after=_RETRY,
                 reason="INTERESTS_EXCEEDED",
             )

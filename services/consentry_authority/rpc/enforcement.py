@@ -117,7 +117,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
         """See the proto."""
-        token = await self._token(calling().credential)
+        token = partial(self._token, calling().credential)
         async with contextlib.aclosing(self._streams.follow(request_iterator, token)) as answers:
             async for said in answers:
                 yield said

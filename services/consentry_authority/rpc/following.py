@@ -3,14 +3,15 @@
 What one stream costs others is bounded, whatever its guard says:
 
 1. It is read no faster than it is taken: with a few messages waiting, or many snapshots owed, reading stops.
-2. The streams of one token take what was said to them one after the other, a message at a time; between any two of them the
-   event loop looks after everybody else.
+2. The streams of one token take what was said to them, and put together what they say, one after the other, a message at a
+   time; and for half of the time the event loop looks after everybody else.
 3. What is read for them takes turns, with one thread for a token at a time; what is written for them is written together.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
@@ -31,7 +32,7 @@ from consentry_authority.rpc.gate import calling
 from consentry_authority.storage.store import Store
 from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes
-from consentry_core.errors import InvalidArgument, Unavailable
+from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Uses
 from consentry_core.rpc.follow_wire import from_request, to_response
 from consentry_core.rpc.open_call import current_call
@@ -39,6 +40,8 @@ from consentry_rule import Key, Secret, Token
 
 _INBOX: Final = 4  # messages
 _LONGEST_MESSAGE: Final = 256 * 1024  # bytes
+_SPENT_AT_ONCE: Final = 0.001  # seconds
+_TURNED_AWAY_AFTER, _MOST_TURNED_AWAY = 20.0, 4_000  # seconds; streams of one token that wait for their refusal
 
 
 class Streams:
@@ -62,27 +65,71 @@ class Streams:
         self.clock = clock
         self.prover = prover
         self.dating = Dating(clock, random)
-        self._taking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turned_away: Counter[str] = Counter()
+        self._shares: WeakValueDictionary[str, _Share] = WeakValueDictionary()
 
-    def taking(self, token: str) -> asyncio.Lock:
-        """Whoever holds it takes a message that was said to one of the token's streams."""
-        lock = self._taking.get(token)
-        if lock is None:
-            lock = self._taking[token] = asyncio.Lock()
-        return lock
+    def share(self, token: str) -> "_Share":
+        """All of a token's streams have one."""
+        share = self._shares.get(token)
+        if share is None:
+            share = self._shares[token] = _Share()
+        return share
 
     async def follow(
-        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Token
+        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Callable[[], Awaitable[Token]]
     ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
-        """Answer one that is opened with this token. ResourceExhausted when it has too many."""
-        fleets, name = self.enforcing.fleets, calling().credential
+        """Answer one that is opened with a token, which `token` looks up. ResourceExhausted, a while later, for one too many."""
+        name = calling().credential
+        try:
+            async with contextlib.aclosing(self._admitted(requests, token, name)) as answers:
+                async for said in answers:
+                    yield said
+        except ResourceExhausted:
+            await self._wait_to_be_turned_away(name)
+            raise
+
+    async def _wait_to_be_turned_away(self, token: str) -> None:
+        """Answered at once, it would come again at once: opening a stream costs more than refusing it does."""
+        if self._turned_away[token] < _MOST_TURNED_AWAY:
+            self._turned_away[token] += 1
+            try:
+                await asyncio.sleep(_TURNED_AWAY_AFTER)
+            finally:
+                self._turned_away[token] -= 1
+
+    async def _admitted(
+        self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Callable[[], Awaitable[Token]], name: str
+    ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
+        fleets = self.enforcing.fleets
         fleets.open_stream(name)
         with contextlib.ExitStack() as closing:
             closing.callback(fleets.close_stream, name)
             news = closing.enter_context(self.news.listening())
-            async with contextlib.aclosing(_Stream(self, calling(), token, news, closing).answer(requests)) as answers:
+            async with contextlib.aclosing(_Stream(self, calling(), await token(), news, closing).answer(requests)) as answers:
                 async for said in answers:
                     yield said
+
+
+class _Share:
+    """A token's share of the event loop: what is done for its streams is done one step at a time, and half of the time."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._spent = 0.0
+
+    @contextlib.asynccontextmanager
+    async def step(self) -> AsyncIterator[None]:
+        """One step, in which nothing is awaited."""
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            if self._spent > _SPENT_AT_ONCE:
+                spent, self._spent = self._spent, 0.0
+                await asyncio.sleep(spent)
+            began = loop.time()
+            try:
+                yield
+            finally:
+                self._spent += loop.time() - began
 
 
 class _Stream:
@@ -100,7 +147,7 @@ class _Stream:
         self._following = Following(partial(within_reach, token))
         self._proved = Proved(streams.prover, caller.credential, token)
         self._inbox: asyncio.Queue[enforcement_pb2.FollowRequest] = asyncio.Queue(_INBOX)
-        self._taking = streams.taking(caller.credential)
+        self._share = streams.share(caller.credential)
         self._counted = 0
         self._timer: asyncio.TimerHandle | None = None
         self._call = current_call.get()
@@ -123,7 +170,9 @@ class _Stream:
                     return
                 if following.hello is not None:
                     for said in await self._turn(Speaker(following.hello.incarnation, following.hello.service, self._name)):
-                        yield to_response(self._streams.dating(said))
+                        async with self._share.step():
+                            wire = to_response(self._streams.dating(said))
+                        yield wire
                 if following.owes or not self._inbox.empty():
                     news.set()
                 elif over:
@@ -143,7 +192,7 @@ class _Stream:
         for _ in range(_INBOX):
             if self._inbox.empty() or self._following.gone or self._following.full:
                 return
-            async with self._taking:
+            async with self._share.step():
                 message = from_request(self._inbox.get_nowait())
                 self._following.received(message)
                 self._proved.received(message)  # before a turn answers it
