@@ -35,7 +35,7 @@ from consentry_core.rpc.times import to_timestamp
 from consentry_core.rpc.turning_away import TurningAway
 from consentry_rule import CustomerId, Deny, Instant, Key, KeyKind, Reason, Secret, Standing, next_end, opened_classes
 
-_PIECE: Final = 8  # events that one watch tells in its turn
+_PIECE: Final = 32  # events that one watch tells in its turn
 
 
 class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):

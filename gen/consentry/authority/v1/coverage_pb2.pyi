@@ -93,7 +93,7 @@ class ListCoveredCustomersResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     revision: _builtins.str
-    """The position in the authority's history that this page shows."""
+    """The position in the authority's history that this page shows, at least."""
     @_builtins.property
     def customers(self) -> _containers.RepeatedCompositeFieldContainer[Global___CoveredCustomer]:
         """Ordered by name."""
@@ -123,7 +123,7 @@ class WatchCoverageRequest(_message.Message):
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.str
     """`revision` of the last answer that was dealt with: what has changed since is told, and nothing else. A change can be told
-    again, never left out. Empty: everything that is covered, then `synced`, then changes.
+    again, never left out, however long ago that was. Empty: everything that is covered, then `synced`, then changes.
     """
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
@@ -186,7 +186,9 @@ class WatchCoverageResponse(_message.Message):
         customer: _builtins.str
         """`customers/{customer}`."""
         reason: _builtins.str
-        """Why, in the words of `google.rpc.ErrorInfo.reason`: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ..."""
+        """Why, in the words of `google.rpc.ErrorInfo.reason`: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ... `WITHDRAWN` for a customer that
+        is covered again by the time it is told, which follows.
+        """
         def __init__(
             self,
             *,

@@ -53,14 +53,19 @@ class CoverageServiceServicer(object):
 
     def ListCoveredCustomers(self, request, context):
         """ListCoveredCustomers returns the unique identifiers of the customers that the calling key covers now, ordered. A customer
-        that revoked its consent is not among them.
+        that revoked its consent is not among them. Of one key eight are answered at a time: RESOURCE_EXHAUSTED
+        (COVERAGE_LISTS_EXCEEDED) beyond that; ask for one page after the other, or watch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchCoverage(self, request, context):
-        """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included.
+        """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included. A customer that was withdrawn
+        and given back is told to have left, and then to be there, however fast that was. What the keys of one partner watch together is
+        bounded: RESOURCE_EXHAUSTED (WATCHED_CUSTOMERS_EXCEEDED) for a watch that begins beyond 200000 customers, unless the authority
+        was set up otherwise; watches of the same key count once. UNAVAILABLE (WATCH_BEHIND) ends a watch that is not read while much
+        changes: watch again after its last revision.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,10 +35,16 @@ class CoverageServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CoverageServiceAsyncStub: ...
     ListCoveredCustomers: _grpc.UnaryUnaryMultiCallable[_coverage_pb2.ListCoveredCustomersRequest, _coverage_pb2.ListCoveredCustomersResponse]
     """ListCoveredCustomers returns the unique identifiers of the customers that the calling key covers now, ordered. A customer
-    that revoked its consent is not among them.
+    that revoked its consent is not among them. Of one key eight are answered at a time: RESOURCE_EXHAUSTED
+    (COVERAGE_LISTS_EXCEEDED) beyond that; ask for one page after the other, or watch.
     """
     WatchCoverage: _grpc.UnaryStreamMultiCallable[_coverage_pb2.WatchCoverageRequest, _coverage_pb2.WatchCoverageResponse]
-    """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included."""
+    """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included. A customer that was withdrawn
+    and given back is told to have left, and then to be there, however fast that was. What the keys of one partner watch together is
+    bounded: RESOURCE_EXHAUSTED (WATCHED_CUSTOMERS_EXCEEDED) for a watch that begins beyond 200000 customers, unless the authority
+    was set up otherwise; watches of the same key count once. UNAVAILABLE (WATCH_BEHIND) ends a watch that is not read while much
+    changes: watch again after its last revision.
+    """
 
 @_typing.type_check_only
 class CoverageServiceAsyncStub(CoverageServiceStub):
@@ -47,10 +53,16 @@ class CoverageServiceAsyncStub(CoverageServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCoveredCustomers: _aio.UnaryUnaryMultiCallable[_coverage_pb2.ListCoveredCustomersRequest, _coverage_pb2.ListCoveredCustomersResponse]  # type: ignore[assignment]
     """ListCoveredCustomers returns the unique identifiers of the customers that the calling key covers now, ordered. A customer
-    that revoked its consent is not among them.
+    that revoked its consent is not among them. Of one key eight are answered at a time: RESOURCE_EXHAUSTED
+    (COVERAGE_LISTS_EXCEEDED) beyond that; ask for one page after the other, or watch.
     """
     WatchCoverage: _aio.UnaryStreamMultiCallable[_coverage_pb2.WatchCoverageRequest, _coverage_pb2.WatchCoverageResponse]  # type: ignore[assignment]
-    """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included."""
+    """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included. A customer that was withdrawn
+    and given back is told to have left, and then to be there, however fast that was. What the keys of one partner watch together is
+    bounded: RESOURCE_EXHAUSTED (WATCHED_CUSTOMERS_EXCEEDED) for a watch that begins beyond 200000 customers, unless the authority
+    was set up otherwise; watches of the same key count once. UNAVAILABLE (WATCH_BEHIND) ends a watch that is not read while much
+    changes: watch again after its last revision.
+    """
 
 class CoverageServiceServicer(metaclass=_abc_1.ABCMeta):
     """CoverageService answers which customers a key covers. Called with the key itself."""
@@ -62,7 +74,8 @@ class CoverageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coverage_pb2.ListCoveredCustomersResponse, _abc.Awaitable[_coverage_pb2.ListCoveredCustomersResponse]]:
         """ListCoveredCustomers returns the unique identifiers of the customers that the calling key covers now, ordered. A customer
-        that revoked its consent is not among them.
+        that revoked its consent is not among them. Of one key eight are answered at a time: RESOURCE_EXHAUSTED
+        (COVERAGE_LISTS_EXCEEDED) beyond that; ask for one page after the other, or watch.
         """
 
     @_abc_1.abstractmethod
@@ -71,6 +84,11 @@ class CoverageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _coverage_pb2.WatchCoverageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_coverage_pb2.WatchCoverageResponse], _abc.AsyncIterator[_coverage_pb2.WatchCoverageResponse]]:
-        """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included."""
+        """WatchCoverage tells the coverage and then every change of it, as it happens, ends by time included. A customer that was withdrawn
+        and given back is told to have left, and then to be there, however fast that was. What the keys of one partner watch together is
+        bounded: RESOURCE_EXHAUSTED (WATCHED_CUSTOMERS_EXCEEDED) for a watch that begins beyond 200000 customers, unless the authority
+        was set up otherwise; watches of the same key count once. UNAVAILABLE (WATCH_BEHIND) ends a watch that is not read while much
+        changes: watch again after its last revision.
+        """
 
 def add_CoverageServiceServicer_to_server(servicer: CoverageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

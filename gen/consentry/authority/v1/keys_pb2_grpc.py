@@ -93,6 +93,12 @@ class KeyServiceServicer(object):
 
     def CreateKey(self, request, context):
         """CreateKey issues a key. Its secret is in this answer and nowhere else, ever: a lost key is deleted and replaced.
+        FAILED_PRECONDITION (KEYS_EXCEEDED) for a partner that has as many as it may, 1000 unless the authority was set up otherwise.
+
+        An organisation can make 600 changes at once and one a second in the long run, unless the authority was set up otherwise:
+        RESOURCE_EXHAUSTED (CHANGES_EXCEEDED) beyond that, here and wherever something is changed. What withdraws access is never refused:
+        RevokeConsent, DisableKey, DeleteKey, RevokeSecret and DeleteToken are not counted; a change that takes access away in part may
+        wait a second or more for its turn.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

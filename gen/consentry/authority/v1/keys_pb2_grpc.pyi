@@ -34,7 +34,14 @@ class KeyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> KeyServiceAsyncStub: ...
     CreateKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.CreateKeyRequest, _keys_pb2.CreateKeyResponse]
-    """CreateKey issues a key. Its secret is in this answer and nowhere else, ever: a lost key is deleted and replaced."""
+    """CreateKey issues a key. Its secret is in this answer and nowhere else, ever: a lost key is deleted and replaced.
+    FAILED_PRECONDITION (KEYS_EXCEEDED) for a partner that has as many as it may, 1000 unless the authority was set up otherwise.
+
+    An organisation can make 600 changes at once and one a second in the long run, unless the authority was set up otherwise:
+    RESOURCE_EXHAUSTED (CHANGES_EXCEEDED) beyond that, here and wherever something is changed. What withdraws access is never refused:
+    RevokeConsent, DisableKey, DeleteKey, RevokeSecret and DeleteToken are not counted; a change that takes access away in part may
+    wait a second or more for its turn.
+    """
     GetKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.GetKeyRequest, _keys_pb2.GetKeyResponse]
     """GetKey returns one key, never its secret."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_keys_pb2.ListKeysRequest, _keys_pb2.ListKeysResponse]
@@ -68,7 +75,14 @@ class KeyServiceAsyncStub(KeyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.CreateKeyRequest, _keys_pb2.CreateKeyResponse]  # type: ignore[assignment]
-    """CreateKey issues a key. Its secret is in this answer and nowhere else, ever: a lost key is deleted and replaced."""
+    """CreateKey issues a key. Its secret is in this answer and nowhere else, ever: a lost key is deleted and replaced.
+    FAILED_PRECONDITION (KEYS_EXCEEDED) for a partner that has as many as it may, 1000 unless the authority was set up otherwise.
+
+    An organisation can make 600 changes at once and one a second in the long run, unless the authority was set up otherwise:
+    RESOURCE_EXHAUSTED (CHANGES_EXCEEDED) beyond that, here and wherever something is changed. What withdraws access is never refused:
+    RevokeConsent, DisableKey, DeleteKey, RevokeSecret and DeleteToken are not counted; a change that takes access away in part may
+    wait a second or more for its turn.
+    """
     GetKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.GetKeyRequest, _keys_pb2.GetKeyResponse]  # type: ignore[assignment]
     """GetKey returns one key, never its secret."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_keys_pb2.ListKeysRequest, _keys_pb2.ListKeysResponse]  # type: ignore[assignment]
@@ -105,7 +119,14 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _keys_pb2.CreateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_keys_pb2.CreateKeyResponse, _abc.Awaitable[_keys_pb2.CreateKeyResponse]]:
-        """CreateKey issues a key. Its secret is in this answer and nowhere else, ever: a lost key is deleted and replaced."""
+        """CreateKey issues a key. Its secret is in this answer and nowhere else, ever: a lost key is deleted and replaced.
+        FAILED_PRECONDITION (KEYS_EXCEEDED) for a partner that has as many as it may, 1000 unless the authority was set up otherwise.
+
+        An organisation can make 600 changes at once and one a second in the long run, unless the authority was set up otherwise:
+        RESOURCE_EXHAUSTED (CHANGES_EXCEEDED) beyond that, here and wherever something is changed. What withdraws access is never refused:
+        RevokeConsent, DisableKey, DeleteKey, RevokeSecret and DeleteToken are not counted; a change that takes access away in part may
+        wait a second or more for its turn.
+        """
 
     @_abc_1.abstractmethod
     def GetKey(

@@ -65,6 +65,8 @@ class TokenServiceServicer(object):
 
     def CreateToken(self, request, context):
         """CreateToken issues a token. Its secret is in this answer and nowhere else, ever.
+        FAILED_PRECONDITION (TOKENS_EXCEEDED) for an organisation that has as many as it may, 200 unless the authority was set up
+        otherwise; operators can issue more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,10 @@ class TokenServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TokenServiceAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.CreateTokenRequest, _tokens_pb2.CreateTokenResponse]
-    """CreateToken issues a token. Its secret is in this answer and nowhere else, ever."""
+    """CreateToken issues a token. Its secret is in this answer and nowhere else, ever.
+    FAILED_PRECONDITION (TOKENS_EXCEEDED) for an organisation that has as many as it may, 200 unless the authority was set up
+    otherwise; operators can issue more.
+    """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.ListTokensRequest, _tokens_pb2.ListTokensResponse]
     """ListTokens returns tokens, never their secrets."""
     DeleteToken: _grpc.UnaryUnaryMultiCallable[_tokens_pb2.DeleteTokenRequest, _tokens_pb2.DeleteTokenResponse]
@@ -52,7 +55,10 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_tokens_pb2.CreateTokenRequest, _tokens_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """CreateToken issues a token. Its secret is in this answer and nowhere else, ever."""
+    """CreateToken issues a token. Its secret is in this answer and nowhere else, ever.
+    FAILED_PRECONDITION (TOKENS_EXCEEDED) for an organisation that has as many as it may, 200 unless the authority was set up
+    otherwise; operators can issue more.
+    """
     ListTokens: _aio.UnaryUnaryMultiCallable[_tokens_pb2.ListTokensRequest, _tokens_pb2.ListTokensResponse]  # type: ignore[assignment]
     """ListTokens returns tokens, never their secrets."""
     DeleteToken: _aio.UnaryUnaryMultiCallable[_tokens_pb2.DeleteTokenRequest, _tokens_pb2.DeleteTokenResponse]  # type: ignore[assignment]
@@ -71,7 +77,10 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tokens_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tokens_pb2.CreateTokenResponse, _abc.Awaitable[_tokens_pb2.CreateTokenResponse]]:
-        """CreateToken issues a token. Its secret is in this answer and nowhere else, ever."""
+        """CreateToken issues a token. Its secret is in this answer and nowhere else, ever.
+        FAILED_PRECONDITION (TOKENS_EXCEEDED) for an organisation that has as many as it may, 200 unless the authority was set up
+        otherwise; operators can issue more.
+        """
 
     @_abc_1.abstractmethod
     def ListTokens(
