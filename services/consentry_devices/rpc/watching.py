@@ -265,13 +265,12 @@ class Watching:
 
     def _missed(self, added: Added, until: Instant) -> bytes | None:
         """The message of what is missing, if something is and may be said now."""
-        if not added.missed:
+        missed = frozenset(each for each in added.missed if not self._reader.denied(((added.customer, each),)))
+        self._reader.not_said_missing(replace(added, missed=added.missed - missed))
+        if not missed:
             return None
-        if self._reader.denied(added.accesses_missed):
-            self._reader.not_said_missing(added)
-            self._unsaid.add(added.customer)
-            return None
-        return self._out.own(events.not_covered(added, until), added.accesses_missed)
+        said = replace(added, missed=missed)
+        return self._out.own(events.not_covered(said, until), said.accesses_missed)
 
     def _all_told(self, known: Known) -> None:
         """All that has changed about coverage has been said, as it was decided."""
