@@ -249,7 +249,8 @@ class Watching:
     async def _tell_added(self, added: Added, key: bytes) -> AsyncIterator[bytes]:
         """Say that a customer enters, or has other classes, what is missing of it, and how its things stand."""
         if self._reader.denied(added.accesses):
-            self._reader.not_said(added)
+            known = self._after is not None and self._out.cursor.may_know(added.customer)
+            self._reader.not_said(added, known=known)
             self._unsaid.add(added.customer)
             return
         if added.enters:
