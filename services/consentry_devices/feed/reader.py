@@ -156,7 +156,10 @@ class Reader:
         if fate is Fate.STAYED and phase in {Phase.STARTED, Phase.TELLING}:
             yield from self._stay(customer, position, away, since)
             return
-        if fate in {Fate.INTERRUPTED, Fate.LEFT}:
+        if fate is Fate.STAYED:
+            closed = self._wanted.wants(away.open_once(self._coverage.standing(customer))) - self._open_classes(customer)
+            self._close(customer, closed, None)
+        elif fate in {Fate.INTERRUPTED, Fate.LEFT}:
             self._close(customer, self._wanted.data_classes, since)
         elif fate in {Fate.RETURNED, Fate.PASSED}:
             self._close(customer, self._wanted.data_classes, None)
