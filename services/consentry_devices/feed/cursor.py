@@ -150,6 +150,11 @@ class Cursor:
             return self
         return replace(self, known=replace(self.known, named=named - {mark}), entered=self.entered - {mark})
 
+    def may_know(self, customer: str) -> bool:
+        """Whether the reader may have been said that a customer enters, and not since that it leaves."""
+        mark, named = digest(customer), self.known.named
+        return self.phase is not Phase.STARTED if named is None else mark in named or mark in self.entered
+
     def _unless_unnamed(self, key: bytes) -> "Cursor":
         if self.known.key == key or self.known.named is not None:
             return self

@@ -72,6 +72,7 @@ class Reader:
         self._digest = NOTHING
         self._closed: dict[CustomerId, _Closed] = {}  # of members, and of those who have left
         self._unsaid: set[CustomerId] = set()
+        self._known_before: set[CustomerId] = set()  # of the unsaid
         self._away: Away | None = None
         self._first_epoch = ""
 
@@ -130,11 +131,17 @@ class Reader:
         for customer in _in_order(customers):
             yield () if customer is None else tuple(self._look(customer, position, since, say_missing=False))
 
-    def not_said(self, added: Added) -> None:
-        """It has not been said that a customer enters, or has these classes: it was denied by then. To be looked at anew."""
+    def not_said(self, added: Added, *, known: bool) -> None:
+        """It has not been said that a customer enters, or has these classes: it was denied by then. To be looked at anew.
+
+        `known`: the reader may know it from a stream before, so it leaves if it does not enter.
+        """
         customer = added.customer
         if added.enters:
             self._drop(customer)
+            if known:
+                self._known_before.add(customer)
+                self._close(customer, self._wanted.data_classes, None)
         else:
             for data_class in added.opened:
                 self.not_told(customer, data_class)
@@ -150,7 +157,10 @@ class Reader:
         if fate is Fate.STAYED and phase in {Phase.STARTED, Phase.TELLING}:
             yield from self._stay(customer, position, away, since)
             return
-        if fate in {Fate.INTERRUPTED, Fate.LEFT}:
+        if fate is Fate.STAYED:
+            closed = self._wanted.wants(away.open_once(self._coverage.standing(customer))) - self._open_classes(customer)
+            self._close(customer, closed, None)
+        elif fate in {Fate.INTERRUPTED, Fate.LEFT}:
             self._close(customer, self._wanted.data_classes, since)
         elif fate in {Fate.RETURNED, Fate.PASSED}:
             self._close(customer, self._wanted.data_classes, None)
@@ -179,14 +189,15 @@ class Reader:
         member = self._members.get(customer)
         classes = self._open_classes(customer)
         opened = self._opened(customer)
-        unsaid = customer in self._unsaid
+        unsaid, known = customer in self._unsaid, customer in self._known_before
         self._unsaid.discard(customer)
+        self._known_before.discard(customer)
         if member is not None and (not classes or opened != member.opened):
             self._drop(customer)
             self._close(customer, member.after.keys(), since)
             yield Removed(customer, self._denial(customer))
             member = None
-        elif not classes and (say_missing or (unsaid and self._wanted.customers)):
+        elif not classes and (say_missing or known or (unsaid and self._wanted.customers)):
             yield Removed(customer, self._denial(customer))
         if not classes:
             return

@@ -249,7 +249,8 @@ class Watching:
     async def _tell_added(self, added: Added, key: bytes) -> AsyncIterator[bytes]:
         """Say that a customer enters, or has other classes, what is missing of it, and how its things stand."""
         if self._reader.denied(added.accesses):
-            self._reader.not_said(added)
+            known = self._after is not None and self._out.cursor.may_know(added.customer)
+            self._reader.not_said(added, known=known)
             self._unsaid.add(added.customer)
             return
         if added.enters:
@@ -265,13 +266,12 @@ class Watching:
 
     def _missed(self, added: Added, until: Instant) -> bytes | None:
         """The message of what is missing, if something is and may be said now."""
-        if not added.missed:
+        missed = frozenset(each for each in added.missed if not self._reader.denied(((added.customer, each),)))
+        self._reader.not_said_missing(replace(added, missed=added.missed - missed))
+        if not missed:
             return None
-        if self._reader.denied(added.accesses_missed):
-            self._reader.not_said_missing(added)
-            self._unsaid.add(added.customer)
-            return None
-        return self._out.own(events.not_covered(added, until), added.accesses_missed)
+        said = replace(added, missed=missed)
+        return self._out.own(events.not_covered(said, until), said.accesses_missed)
 
     def _all_told(self, known: Known) -> None:
         """All that has changed about coverage has been said, as it was decided."""
