@@ -67,7 +67,7 @@ class Streams:
     async def follow(
         self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Callable[[], Awaitable[Token]]
     ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
-        """Answer one that is opened with a token, which `token` looks up. ResourceExhausted, a while later, for one too many."""
+        """Answer one that is opened with a token, which `token` looks up. ResourceExhausted, in a while, for one too many."""
         name = calling().credential
         try:
             async with contextlib.aclosing(self._admitted(requests, token, name)) as answers:
