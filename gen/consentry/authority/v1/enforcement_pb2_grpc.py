@@ -81,7 +81,7 @@ class EnforcementServiceServicer(object):
         """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
         (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
         an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
-        RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
+        RESOURCE_EXHAUSTED and the time to come back. A message holds at most 500 names, secrets or proofs, and 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class EnforcementServiceStub:
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
     (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
     an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
-    RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
+    RESOURCE_EXHAUSTED and the time to come back. A message holds at most 500 names, secrets or proofs, and 256 KiB.
     """
     GetEnforcement: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]
     """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
@@ -78,7 +78,7 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
     (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
     an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
-    RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
+    RESOURCE_EXHAUSTED and the time to come back. A message holds at most 500 names, secrets or proofs, and 256 KiB.
     """
     GetEnforcement: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.GetEnforcementRequest, _enforcement_pb2.GetEnforcementResponse]  # type: ignore[assignment]
     """GetEnforcement tells how far a change has been enforced: the same receipt as the change's own answer, later. Called by the
@@ -121,7 +121,7 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         """Follow keeps the facts that a guard decides by up to date, and lends it the right to serve. A token has so many enforcement points
         (200, as the authority is set), one stream of each, so many runs that were never seen before (twice that at once, three times that
         an hour), and so many names that are followed (500,000, and 200,000 on a stream): beyond these the stream ends with
-        RESOURCE_EXHAUSTED and the time to come back. A message holds at most 1,000 names, secrets or proofs, and 256 KiB.
+        RESOURCE_EXHAUSTED and the time to come back. A message holds at most 500 names, secrets or proofs, and 256 KiB.
         """
 
     @_abc_1.abstractmethod
