@@ -24,7 +24,7 @@ from consentry_rule import CustomerId, Instant, Token
 
 _DAY = 86_400 * SECOND
 _HOUR_IN_SECONDS = 3_600
-_WORK_AT_ONCE, _WORK_A_SECOND = 50_000, 5_000  # of which a count is 1
+_WORK_AT_ONCE, _WORK_A_SECOND = 10_000, 2_500  # of which a count is 1
 _WORK_OF_A_REPORT = 25
 _ROWS_AT_ONCE, _ROWS_AN_HOUR = 200_000, 200_000
 

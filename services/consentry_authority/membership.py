@@ -1,8 +1,8 @@
 """Who is a member, as the database has it: incarnations that speak, are granted leases, and leave.
 
-What one token's incarnations need written is written together: while one write is under way the next ones gather, and go into
-one transaction, a bounded number at a time. So a fleet's renewals cost a few writes, and whoever renews as fast as it can has
-one piece of work waiting, whatever it asks for.
+What one token's incarnations need written is written together: while one write is under way, and for a moment after it, the
+next ones gather, and go into one transaction, a bounded number at a time. So a fleet's renewals cost a few writes, and whoever
+renews as fast as it can has one piece of work waiting, whatever it asks for.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from consentry_core.errors import ConsentryError
 from consentry_core.follow import Revision
 
 _AT_ONCE = 50  # in one transaction: some milliseconds
+_GATHERED = 0.025  # seconds from one write of a token to its next: each waits for the disk, however little it holds
 
 _Change = Callable[[sa.Connection], None]
 
@@ -92,6 +93,7 @@ class Membership:
                 else:
                     each.done.set_exception(outcome)
                     each.done.exception()  # with nobody waiting it would be reported as never retrieved
+            await asyncio.sleep(_GATHERED)
         del self._asked[token]
 
 

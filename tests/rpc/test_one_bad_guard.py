@@ -190,9 +190,9 @@ async def test_made_up_numbers_leave_the_customers_log_readable(authority: Runni
         messages=2**50, readings=2**50, bytes=2**50, devices=2**50, refusals=2**50,
     )  # fmt: skip
     for number in range(1, 7):
-        await report(authority, *[count] * 1_000, number=number)
+        await report(authority, *[count] * 500, number=number)
     for other in range(3):
-        await report(authority, *[count] * 1_000, incarnation=f"{INCARNATION}-{other}")
+        await report(authority, *[count] * 500, incarnation=f"{INCARNATION}-{other}")
     (access,) = (await told(authority)).accesses
     assert access.bytes > 2**62
 

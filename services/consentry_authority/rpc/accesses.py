@@ -13,7 +13,7 @@ from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_time
 from consentry_core.text import plain
 from consentry_rule import CustomerId, Instant, Token
 
-MOST_COUNTS = 1_000
+MOST_COUNTS = 500
 _SHORTEST_INCARNATION, _LONGEST_NAME = 16, 100
 _MOST = 2**50  # of anything: sums stay within 64 bits
 _NUMBERS = ("messages", "readings", "bytes", "devices", "refusals")

@@ -418,7 +418,7 @@ class ReportAccessesRequest(_message.Message):
 
     @_builtins.property
     def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessCount]:
-        """What was handed out in that time. At most 1000; see `more`."""
+        """What was handed out in that time. At most 500; see `more`."""
 
     @_builtins.property
     def refused_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedCall]:

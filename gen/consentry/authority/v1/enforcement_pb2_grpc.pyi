@@ -58,7 +58,7 @@ class EnforcementServiceStub:
     PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
     limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
     guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
-    log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 5,000 counts a second, of which 25 for each
+    log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 2,500 counts a second, of which 25 for each
     report, and 200,000 rows an hour that were not there. To be sent again, added up with what came meanwhile.
     """
     ListEnforcementPoints: _grpc.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]
@@ -94,7 +94,7 @@ class EnforcementServiceAsyncStub(EnforcementServiceStub):
     PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
     limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
     guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
-    log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 5,000 counts a second, of which 25 for each
+    log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 2,500 counts a second, of which 25 for each
     report, and 200,000 rows an hour that were not there. To be sent again, added up with what came meanwhile.
     """
     ListEnforcementPoints: _aio.UnaryUnaryMultiCallable[_enforcement_pb2.ListEnforcementPointsRequest, _enforcement_pb2.ListEnforcementPointsResponse]  # type: ignore[assignment]
@@ -151,7 +151,7 @@ class EnforcementServiceServicer(metaclass=_abc_1.ABCMeta):
         PERMISSION_DENIED, and nothing is counted, with another token than the incarnation's (NOT_YOUR_INCARNATION), and when the token is
         limited to partners and the report is of a key of another one (KEY_OUT_OF_REACH): what a token is limited to never changes, so no
         guard has counted that. It is not dropped in silence, as counts of customers are that have gone: the refusal stands in the audit
-        log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 5,000 counts a second, of which 25 for each
+        log. RESOURCE_EXHAUSTED (REPORTS_EXCEEDED) when the token has reported too much lately: 2,500 counts a second, of which 25 for each
         report, and 200,000 rows an hour that were not there. To be sent again, added up with what came meanwhile.
         """
 
