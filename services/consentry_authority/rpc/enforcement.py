@@ -32,6 +32,7 @@ from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, From
 from consentry_core.identity import Identity
 from consentry_core.paging import PageTokens
 from consentry_core.rpc.bearer import invalid
+from consentry_core.rpc.follow_pieces import split
 from consentry_core.rpc.follow_wire import from_request, revision_to_wire, to_response
 from consentry_core.rpc.open_call import Context
 from consentry_core.rpc.times import to_duration, to_timestamp
@@ -145,7 +146,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
                             hello = following.hello
                             await self._enforcing.granting(Speaker(hello.incarnation, hello.service, caller.credential))
                         for said in await self._store.read(turn):
-                            yield to_response(said)
+                            for piece in split(to_response(said)):
+                                yield piece
                     if following.owes:
                         news.set()
                     elif over:  # the guard has said all that it had to say, and has been answered

@@ -18,6 +18,7 @@ from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.rpc.follow_pieces import Joining
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
 from consentry_core.tls import ClientTls
 from consentry_guard.follower import Applied, Follower, HistoryWentBack
@@ -177,11 +178,13 @@ class Authority:
         self.send(self._follower.connected(self._clock.boot()))
         call: _FollowCall = stub.Follow(metadata=self._metadata)
         self._hung_up.clear()
+        joining = Joining()
         # Both write, and neither outlives the call.
         tasks = [asyncio.create_task(self._say(call, self._outgoing)), asyncio.create_task(self._renew())]
         try:
             async for response in call:
-                message = from_response(response)
+                whole = joining.take(response)
+                message = None if whole is None else from_response(whole)
                 if message is not None:
                     applied = self._follower.received(message)
                     self.send(applied.reply)
