@@ -6,6 +6,7 @@ import pytest
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
 from consentry_core.follow import Credential, Facts, Revision
+from consentry_core.rpc.follow_pieces import Joining, split
 from consentry_core.rpc.follow_wire import from_response, to_response
 from consentry_rule import (
     Consent,
@@ -113,3 +114,34 @@ def test_a_data_class_of_a_newer_authority_opens_nothing_here(
         assert isinstance(allowed(key, standing, data_class, None, NOW), Deny)
     reason = allowed(key, standing, DataClass.ALARMS, None, NOW)
     assert reason == Deny(Reason.DATA_CLASS_NOT_CONSENTED if known else Reason.CONSENT_MISSING)
+
+
+@pytest.mark.parametrize(
+    ("listed", "unlisted", "standings"), [(30_000, 20_000, 500), (12_000, 0, 0), (3, 3, 10_000), (0, 30_000, 1)]
+)
+def test_facts_that_are_too_large_come_in_pieces_and_are_one(listed: int, unlisted: int, standings: int) -> None:
+    """Also between others, and with a small key beside the large one."""
+    customers = [CustomerId(f"c-{number:06d}".ljust(40, "x")) for number in range(max(listed, unlisted, standings))]
+    large = replace(
+        LISTED,
+        customers=frozenset(customers[:listed]),
+        listed_numbers={customer: number + 1 for number, customer in enumerate(customers[:listed])},
+        unlisted=tuple((customer, number, number + 5) for number, customer in enumerate(customers[:unlisted])),
+    )
+    facts = Facts(
+        Revision("e1", 12),
+        3,
+        more=True,
+        credentials=(Credential(KEY, large), Credential("partners/acme/keys/small", LISTED), Credential("tokens/t", None)),
+        standings=tuple(replace(CONSENTED, customer=customer) for customer in customers[:standings]),
+    )
+    small, joining, found = Facts(Revision("e1", 13)), Joining(), list[Facts]()
+    for said in (small, facts, small):
+        pieces = list(split(to_response(said)))
+        assert all(piece.ByteSize() <= 1 << 20 for piece in pieces)
+        assert (len(pieces) > 1) is (said is facts)
+        for piece in pieces:
+            whole = joining.take(enforcement_pb2.FollowResponse.FromString(piece.SerializeToString()))
+            if whole is not None:
+                found.append(told(whole))
+    assert found == [small, facts, small]

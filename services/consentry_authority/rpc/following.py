@@ -34,6 +34,7 @@ from consentry_core.clock import Clock
 from consentry_core.encoding import RandomBytes
 from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Uses
+from consentry_core.rpc.follow_pieces import split
 from consentry_core.rpc.follow_wire import from_request, to_response
 from consentry_core.rpc.open_call import current_call
 from consentry_rule import Key, Secret, Token
@@ -172,7 +173,8 @@ class _Stream:
                     for said in await self._turn(Speaker(following.hello.incarnation, following.hello.service, self._name)):
                         async with self._share.step():
                             wire = to_response(self._streams.dating(said))
-                        yield wire
+                        for piece in split(wire):
+                            yield piece
                 if following.owes or not self._inbox.empty():
                     news.set()
                 elif over:

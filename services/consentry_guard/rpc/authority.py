@@ -19,6 +19,7 @@ from consentry_core.identity import Identity
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.rpc.follow_pieces import Joining
 from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
 from consentry_core.rpc.listening import FellSilent, listening
 from consentry_core.rpc.renewed import connection_of, leave
@@ -199,7 +200,7 @@ class Authority:
         follow = enforcement_pb2_grpc.EnforcementServiceStub(channel).Follow
         self._outgoing = asyncio.Queue()
         self._silence = silence = Silence()
-        connection = connection_of(follow)
+        connection, joining = connection_of(follow), Joining()
         call: _FollowCall = follow(metadata=self._metadata)
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -212,7 +213,7 @@ class Authority:
             tasks += [asyncio.create_task(self._say(call, self._outgoing)), asyncio.create_task(self._renew())]
             async with listening(call, silence, self._patience):
                 async for response in call:
-                    self._hear(call, response)
+                    self._hear(call, joining.take(response))
         except FellSilent:
             leave(follow, connection)
             raise
@@ -223,9 +224,12 @@ class Authority:
             self._hung_up.set()
             call.cancel()  # since grpcio 1.83 an abandoned call is not collected
 
-    def _hear(self, call: "_FollowCall", response: enforcement_pb2.FollowResponse) -> None:
-        """Apply what the authority says, begin to acknowledge it, and only then tell of it: all in one step."""
-        message = from_response(response)
+    def _hear(self, call: "_FollowCall", response: enforcement_pb2.FollowResponse | None) -> None:
+        """Apply what the authority says, begin to acknowledge it, and only then tell of it: all in one step.
+
+        None is a piece that is joined to the next.
+        """
+        message = None if response is None else from_response(response)
         self._silence.heard()
         if isinstance(message, Lease):
             self._patience = _SILENCE

@@ -1003,10 +1003,15 @@ class FollowResponse(_message.Message):
         MORE_FIELD_NUMBER: _builtins.int
         CREDENTIALS_FIELD_NUMBER: _builtins.int
         STANDINGS_FIELD_NUMBER: _builtins.int
+        CONTINUES_FIELD_NUMBER: _builtins.int
         interest: _builtins.int
         """The interest whose snapshot this is a piece of; 0 for a change."""
         more: _builtins.bool
         """Whether more pieces of the same change or snapshot follow. Until the last one has come, it has not been told whole."""
+        continues: _builtins.bool
+        """Whether the next message goes on with this one, which is too large for one: the two are one, to be applied at once, and lists of
+        the last credential go on in one of the same name.
+        """
         @_builtins.property
         def revision(self) -> Global___Revision:
             """The change that these facts show, or that a snapshot was read at."""
@@ -1027,10 +1032,11 @@ class FollowResponse(_message.Message):
             more: _builtins.bool = ...,
             credentials: _abc.Iterable[Global___CredentialFacts] | None = ...,
             standings: _abc.Iterable[Global___Standing] | None = ...,
+            continues: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "interest", b"interest", "more", b"more", "revision", b"revision", "standings", b"standings"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["continues", b"continues", "credentials", b"credentials", "interest", b"interest", "more", b"more", "revision", b"revision", "standings", b"standings"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
