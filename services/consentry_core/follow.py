@@ -94,6 +94,7 @@ class Lease:
 
     `authority_time` and `authority_boot` are the authority's clocks when it answered; the second is one that nobody sets, and
     `authority_clock` tells it apart from every other such clock. Neither is said (0) by an authority that is older than they.
+    `waited`: for how long the renewal had been there before it was answered, in nanoseconds of that clock.
     """
 
     stamp: BootTime
@@ -102,6 +103,7 @@ class Lease:
     authority_time: Instant
     authority_boot: BootTime = BootTime(0)  # noqa: RUF009 - a number
     authority_clock: int = 0
+    waited: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,6 @@ class Lanes(Generic[_T]):
     def __bool__(self) -> bool:
         return bool(self._lanes)
 
-    def __len__(self) -> int:
-        """How many wait in all."""
-        return sum(map(len, self._lanes.values()))
-
     def add(self, lane: str, item: _T) -> None:
         """It waits behind the others of its lane."""
         self._lanes.setdefault(lane, deque()).append(item)

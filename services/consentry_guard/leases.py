@@ -4,9 +4,10 @@
 2. Only while boot clock and wall clock go on together. In a virtual machine that was paused the boot clock has stood still, so
    the lease is older than it shows; the wall clock is set when the machine goes on. A wall clock that somebody sets looks the
    same: that costs the time until the next lease, and no data.
-3. The authority reads its own boot clock with its time. It did so after the stamp and before its answer was heard: so far is
-   the one boot clock ahead of the other, at least and at most. What earlier answers have shown of that still holds, give or
-   take the drift: an answer that was long on the way takes nothing from what is known.
+3. The authority reads its own boot clock with its time, and says for how long the question had waited there. It was asked after
+   the stamp, and has read the clock before its answer was heard: so far is the one boot clock ahead of the other, at least and
+   at most. What earlier answers have shown of that still holds, give or take the drift: an answer that was long on the way
+   takes nothing from what is known.
 4. Deadlines are held against the latest that the authority's time can be: an end comes never late by more than the drift within
    a lease, and early by no more than what is not known of 3. A lease with which that is more than `CLOCK_ERROR` is not used.
 """
@@ -80,7 +81,7 @@ class Leases:
         apart = self._asked.get(lease.stamp, wall - now)
         self._asked = {stamp: before for stamp, before in self._asked.items() if stamp > lease.stamp}
         boot = lease.authority_boot if lease.authority_clock else lease.authority_time
-        least, most = boot - now, boot - lease.stamp
+        least, most = boot - now, boot - lease.waited - lease.stamp + round(lease.waited * CLOCK_DRIFT)
         former = self._newest
         if former is not None and lease.authority_clock and former.goes_on(lease, wall - now):
             drift = round((now - former.at) * CLOCK_DRIFT) + 1

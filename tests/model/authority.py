@@ -17,7 +17,7 @@ from consentry_authority.enforcement.limits import Renewals
 from consentry_authority.enforcement.news import News
 from consentry_core.clock import BootTime
 from consentry_core.errors import InvalidArgument
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
+from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Renewal, Revision
 from consentry_rule import Instant
 from model.database import Committed, Database, view
 from model.history import Fact, History
@@ -45,6 +45,8 @@ class Stream:
     def __init__(self) -> None:
         self.inbox: deque[FromGuard] = deque()
         self.incarnation = ""
+        self.asked = BootTime(0)
+        """When the newest renewal was heard."""
         self.due: BootTime | None = None
         """When a lease that was asked for may be granted."""
         self.news = True
@@ -164,7 +166,7 @@ class Replica:
         committed = self.committed()
         yield STEPS
         for said in following.turn(self.view(), committed=committed, grant=grant):
-            message = self.dated(said)
+            message = self.dated(said, stream.asked)
             stream.connection.down.append(message)
             self.observer.granted(stream, message)
 
@@ -188,6 +190,8 @@ class Replica:
 
     def take(self, stream: Stream, following: Following, message: FromGuard) -> Task:
         """See `_Stream._taken`."""
+        if isinstance(message, Renewal):
+            stream.asked = self.clock.boot()
         following.received(message)
         assert following.hello is not None
         incarnation = following.hello.incarnation

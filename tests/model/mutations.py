@@ -225,7 +225,7 @@ class _RowAfterTheHead(Replica):
         yield STEPS
         if asked:
             yield from self.granting(hello.incarnation, hello.service)
-        for message in map(self.dated, messages):
+        for message in (self.dated(said, stream.asked) for said in messages):
             stream.connection.down.append(message)
             self.observer.granted(stream, message)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from consentry_core.clock import Clock
+from consentry_core.clock import BootTime, Clock
 from consentry_core.encoding import RandomBytes
 from consentry_core.follow import FromAuthority, Lease
 
@@ -14,9 +14,18 @@ class Dating:
         self._clock = clock
         self._name = int.from_bytes(random(8)) | 1  # 0 is none
 
-    def __call__(self, said: FromAuthority) -> FromAuthority:
-        """The same; a lease with the clocks as they are. The boot clock comes first: an end may come early, and never late."""
+    def __call__(self, said: FromAuthority, asked: BootTime) -> FromAuthority:
+        """The same; a lease with the clocks as they are, when the renewal that it answers was heard at `asked`.
+
+        The boot clock comes first: an end may come early, and never late.
+        """
         if not isinstance(said, Lease):
             return said
         boot = self._clock.boot()
-        return replace(said, authority_time=self._clock.now(), authority_boot=boot, authority_clock=self._name)
+        return replace(
+            said,
+            authority_time=self._clock.now(),
+            authority_boot=boot,
+            authority_clock=self._name,
+            waited=max(boot - asked, 0),
+        )

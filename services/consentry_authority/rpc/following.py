@@ -30,10 +30,10 @@ from consentry_authority.enforcing import Enforcing
 from consentry_authority.last_uses import LastUses
 from consentry_authority.rpc.gate import calling
 from consentry_authority.storage.store import Store
-from consentry_core.clock import Clock
+from consentry_core.clock import BootTime, Clock
 from consentry_core.encoding import RandomBytes
 from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
-from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Uses
+from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Renewal, Uses
 from consentry_core.rpc.follow_pieces import split
 from consentry_core.rpc.follow_wire import from_request, to_response
 from consentry_core.rpc.open_call import current_call
@@ -150,6 +150,7 @@ class _Stream:
         self._inbox: asyncio.Queue[enforcement_pb2.FollowRequest] = asyncio.Queue(_INBOX)
         self._share = streams.share(caller.credential)
         self._counted = 0
+        self._asked = BootTime(0)  # when the newest renewal was heard
         self._timer: asyncio.TimerHandle | None = None
         self._call = current_call.get()
         closing.callback(self._let_go)
@@ -172,7 +173,7 @@ class _Stream:
                 if following.hello is not None:
                     for said in await self._turn(Speaker(following.hello.incarnation, following.hello.service, self._name)):
                         async with self._share.step():
-                            wire = to_response(self._streams.dating(said))
+                            wire = to_response(self._streams.dating(said, self._asked))
                         for piece in split(wire):
                             yield piece
                 if following.owes or not self._inbox.empty():
@@ -196,6 +197,8 @@ class _Stream:
                 return
             async with self._share.step():
                 message = from_request(self._inbox.get_nowait())
+                if isinstance(message, Renewal):
+                    self._asked = self._streams.clock.boot()
                 self._following.received(message)
                 self._proved.received(message)  # before a turn answers it
                 self._count()

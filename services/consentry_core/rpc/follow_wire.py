@@ -150,6 +150,7 @@ def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:
                 authority_time=to_timestamp(message.authority_time),
                 authority_boot_nano=message.authority_boot,
                 authority_clock=message.authority_clock,
+                waited_nano=message.waited,
             )
         )
     return enforcement_pb2.FollowResponse(
@@ -175,6 +176,7 @@ def from_response(response: enforcement_pb2.FollowResponse) -> FromAuthority | N
                 from_timestamp(lease.authority_time, "authority_time"),
                 BootTime(lease.authority_boot_nano),
                 lease.authority_clock,
+                lease.waited_nano,
             )
         case "facts":
             facts = response.facts

@@ -958,12 +958,15 @@ class FollowResponse(_message.Message):
         AUTHORITY_TIME_FIELD_NUMBER: _builtins.int
         AUTHORITY_BOOT_NANO_FIELD_NUMBER: _builtins.int
         AUTHORITY_CLOCK_FIELD_NUMBER: _builtins.int
+        WAITED_NANO_FIELD_NUMBER: _builtins.int
         stamp_nano: _builtins.int
         """Of the renewal that is answered."""
         authority_boot_nano: _builtins.int
         """A clock of the authority's that nobody sets, in the same instant: what earlier leases have shown of it still holds."""
         authority_clock: _builtins.int
         """Tells that clock apart from every other one: drawn anew whenever an authority starts. 0 when there is none."""
+        waited_nano: _builtins.int
+        """For how long, by that clock, the renewal had waited at the authority before it was answered."""
         @_builtins.property
         def revision(self) -> Global___Revision:
             """The last committed change. The lease is usable only once everything up to it has been applied."""
@@ -985,10 +988,11 @@ class FollowResponse(_message.Message):
             authority_time: _timestamp_pb2.Timestamp | None = ...,
             authority_boot_nano: _builtins.int = ...,
             authority_clock: _builtins.int = ...,
+            waited_nano: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["authority_time", b"authority_time", "duration", b"duration", "revision", b"revision"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_boot_nano", b"authority_boot_nano", "authority_clock", b"authority_clock", "authority_time", b"authority_time", "duration", b"duration", "revision", b"revision", "stamp_nano", b"stamp_nano"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_boot_nano", b"authority_boot_nano", "authority_clock", b"authority_clock", "authority_time", b"authority_time", "duration", b"duration", "revision", b"revision", "stamp_nano", b"stamp_nano", "waited_nano", b"waited_nano"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
