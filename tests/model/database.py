@@ -174,6 +174,12 @@ class Shown:
         ]
         return sorted(of, key=lambda standing: standing.customer)[:limit]
 
+    def standings_changed(
+        self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
+    ) -> Sequence[Standing]:
+        """Nobody watches coverage in the model."""
+        raise NotImplementedError
+
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
         return [self.standing(partner, customer) for customer in customers]
 
