@@ -159,7 +159,7 @@ TEXTS = frozenset(
         "display_name", "purpose", "etag", "page_token", "secret", "peer", "epoch", "incarnation", "service", "after_cursor",
         "after_revision", "at_least_revision", "revision", "paths", "label", "message", "text", "metric", "unit", "model_name",
         "serial_number", "gateways", "hint", "creator", "request_id",
-        "secret_id", "key", "value", "method", "reason", "allowed_networks", "audience", "audiences",
+        "customers_page_token", "secret_id", "key", "value", "method", "reason", "allowed_networks", "audience", "audiences",
     }
 )  # fmt: skip
 """Fields with texts that are not resource names."""
