@@ -103,7 +103,7 @@ BENCHES := coverage decision feed history ingest memory retention revocation ver
 
 bench: $(BENCHES:%=bench-%) ## all benchmarks, one after the other (alone on the machine, or the figures mean little)
 
-bench-%: $(SETUP) ## one benchmark: bench-coverage bench-decision bench-feed bench-history bench-ingest bench-memory bench-retention bench-revocation bench-verify
+bench-%: $(SETUP) ## one benchmark: bench-coverage bench-decision bench-feed bench-gateway bench-history bench-ingest bench-memory bench-retention bench-revocation bench-verify
 	PYTHONPATH=tests $(BIN)/python -m bench.$*
 
 clean: ## remove everything that was built or installed here

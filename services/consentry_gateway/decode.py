@@ -8,7 +8,8 @@ everything that was looked for.
 """
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from consentry_gateway.model import (
@@ -30,8 +31,9 @@ from consentry_gateway.rows import Columns, Row, holder_of
 from consentry_gateway.troubles import entries
 from consentry_rule import Instant
 
-ABSENT, NOT_BELIEVABLE, NOT_LISTED, NO_NUMBER, NOT_MEASURED = (
+ABSENT, NOT_BELIEVABLE, NOT_LISTED, NO_NUMBER, NOT_MEASURED, NOT_READ = (
     "the device says that it has none", "not believable", "not listed", "no number in this unit", "zeros beside what is not",
+    "could not be read",
 )  # fmt: skip
 
 
@@ -49,21 +51,28 @@ class Finding:
     @property
     def settled(self) -> bool:
         """Whether a coarser profile has nothing to add."""
-        return self.value is not None or self.why == ABSENT
+        return self.value is not None or self.why in {ABSENT, NOT_READ}
 
 
-def decode(profiles: Sequence[Profile], agent: Device, answers: Answers, now: Instant, *, complete: bool = True) -> Poll:
-    """The poll of an agent that answered. `agent` gives the device's id, location, and display name, if it has one."""
-    decoding = _Decoding(profiles, agent, answers)
+def decode(
+    profiles: Sequence[Profile], agent: Device, answers: Answers, now: Instant, *, unread: Set[str] = frozenset()
+) -> Poll:
+    """The poll of an agent that answered. `agent` gives the device's id, location, and display name, if it has one.
+
+    `unread`: scalars and columns that could not be read, or not to their end. Whatever depends on one of them is left out, and
+    not taken from where it is coarser.
+    """
+    decoding = _Decoding(profiles, agent, answers, unread)
     found = list(decoding.findings())
     given = {finding.sensor.device for finding in found if finding.value is not None}
     unlisted = [finding.sensor for finding in found if finding.why == NOT_LISTED]
     troubles, lists = [], []
     for profile in profiles:
         for alarms in profile.alarms:
-            device, named = entries(alarms, decoding.columns, decoding.holder, complete=complete)
-            troubles += named
-            lists += [(holder, alarms.key) for holder in device]
+            if unread.isdisjoint(alarms.addresses()):
+                holders, named = entries(alarms, decoding.columns, decoding.holder)
+                troubles += named
+                lists += [(holder, alarms.key) for holder in holders]
     speaking = given | {trouble.device for trouble in troubles}
     return Poll(
         now,
@@ -71,7 +80,7 @@ def decode(profiles: Sequence[Profile], agent: Device, answers: Answers, now: In
         True,
         tuple(decoding.with_holders(speaking)),
         tuple(Reading(finding.sensor, now, finding.value) for finding in found if finding.value is not None),
-        complete,
+        not unread,
         tuple(unlisted),
         tuple(troubles),
         tuple(dict.fromkeys(lists)),
@@ -86,8 +95,9 @@ def findings(profiles: Sequence[Profile], agent: Device, answers: Answers) -> tu
 class _Decoding:
     """One agent's answers, and the devices that they speak of."""
 
-    def __init__(self, profiles: Sequence[Profile], agent: Device, answers: Answers) -> None:
+    def __init__(self, profiles: Sequence[Profile], agent: Device, answers: Answers, unread: Set[str] = frozenset()) -> None:
         self._profiles = profiles
+        self._unread = unread
         self.columns = Columns(answers)
         model = self._first_text(oid for profile in profiles for oid in profile.model)
         self.device = replace(
@@ -101,19 +111,34 @@ class _Decoding:
         self._devices: dict[str, Device] = {self.device.id: self.device}
         for profile in profiles:
             for table in profile.tables:
-                if table.part is not None:
+                if table.part is not None and unread.isdisjoint(table.placing()):
                     self._parts(table)
 
     def findings(self) -> Iterator[Finding]:
         settled: set[tuple[DeviceId, SensorId]] = set()
         lines: dict[tuple[DeviceId, str], frozenset[str]] = {}
+        unsure: list[re.Pattern[str]] = []  # what a finer profile would have said, had it been read
         for profile in self._profiles:
             for finding in self._of(profile, lines):
-                key = (finding.sensor.device, finding.sensor.id)
-                if key not in settled:
+                key, metric = (finding.sensor.device, finding.sensor.id), finding.sensor.metric
+                if key not in settled and not any(name.fullmatch(metric) for name in unsure):
                     yield finding
                 if finding.settled:
                     settled.add(key)
+            unsure += self._unsure(profile)
+
+    def _unsure(self, profile: Profile) -> Iterator[re.Pattern[str]]:
+        """The names of the metrics of a profile that depend on something that was not read."""
+        if not self._unread:
+            return
+        for metric in profile.metrics:
+            if not self._unread.isdisjoint(metric.needs()):
+                yield _pattern(metric.name)
+        for table in profile.tables:
+            whole = not self._unread.isdisjoint(table.placing())
+            names = [metric.name for metric in table.metrics if whole or not self._unread.isdisjoint(metric.needs())]
+            names += [total.name for total in table.totals if total.of in names]
+            yield from map(_pattern, names)
 
     def holder(self, holders: Sequence[tuple[str, str]]) -> DeviceId:
         """The device that holds a row: the agent's own, or a part."""
@@ -136,6 +161,8 @@ class _Decoding:
             parts = [finding for finding in own if fnmatch.fnmatchcase(finding.sensor.metric, total.of)]
             yield from self._total(total, self.device.id, parts, len(parts))
         for table in profile.tables:
+            if not self._unread.isdisjoint(table.placing()):
+                continue
             of_holder: dict[DeviceId, list[Row]] = {}
             for row in self.columns.rows(table):
                 of_holder.setdefault(self._holder(table, row), []).append(row)
@@ -165,6 +192,10 @@ class _Decoding:
         """The finding of a metric, if the agent answered anything at all of it: its value, or why the last source has none."""
         last: Finding | None = None
         sensor: Sensor | None = None
+        if not self._unread.isdisjoint(metric.needs()):
+            source = metric.sources[0]
+            yield Finding(self._sensor(metric, device, row, line), source, source.oid, b"", None, NOT_READ)
+            return
         for source in metric.sources:
             index = _index(source, row)
             oid = source.oid if row is None else f"{source.oid}.{index}"
@@ -316,7 +347,16 @@ class _Decoding:
 
 
 def _sensor(device: DeviceId, name: str, shown: str, unit: str, limit: Limit | None) -> Sensor:
-    return Sensor(device, SensorId(bounded_id(slug(name))), shown.replace(".", " ") or name, name, unit, limit)
+    return Sensor(device, _sensor_id(name), shown.replace(".", " ") or name, name, unit, limit)
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """What a metric can be called once its row is known."""
+    return re.compile(re.escape(name).replace(r"\{line\}", r"(\..+)?").replace(r"\{index\}", ".+"))
+
+
+def _sensor_id(name: str) -> SensorId:
+    return SensorId(bounded_id(slug(name)))
 
 
 def _index(source: Source, row: Row | None) -> str | None:

@@ -74,7 +74,7 @@ class Reports:
 class Collector:
     """Polls agents of all kinds, at most `concurrency` at a time; each poll ends within its agent's deadline."""
 
-    def __init__(self, clock: Clock, sources: dict[str, Asking], *, reports: Reports, concurrency: int = 64) -> None:
+    def __init__(self, clock: Clock, sources: dict[str, Asking], *, reports: Reports, concurrency: int = 32) -> None:
         self._clock = clock
         self._sources = sources
         self._reports = reports

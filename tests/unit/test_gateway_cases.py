@@ -310,7 +310,7 @@ def test_an_alarm_table_that_could_not_be_read_ends_no_alarm() -> None:
     table = {**_UPS_MIB, f"{UPS}.6.1.0": 1, f"{UPS}.6.2.1.2.7": f"{UPS}.6.3.16"}
     book = AlarmBook()
     book.observe(polled(table))
-    unread = decode(recognise(table), IT, {**_UPS_MIB, f"{UPS}.6.1.0": 1}, at(5), complete=False)
+    unread = decode(recognise(table), IT, {**_UPS_MIB, f"{UPS}.6.1.0": 1}, at(5), unread={f"{UPS}.6.2.1.2"})
     assert book.observe(unread) == ()
 
 
