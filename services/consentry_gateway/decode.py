@@ -9,7 +9,7 @@ everything that was looked for.
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from consentry_gateway.model import (
@@ -55,12 +55,19 @@ class Finding:
 
 
 def decode(
-    profiles: Sequence[Profile], agent: Device, answers: Answers, now: Instant, *, unread: Set[str] = frozenset()
+    profiles: Sequence[Profile],
+    agent: Device,
+    answers: Answers,
+    now: Instant,
+    *,
+    unread: Set[str] = frozenset(),
+    known: Iterable[Device] = (),
 ) -> Poll:
     """The poll of an agent that answered. `agent` gives the device's id, location, and display name, if it has one.
 
     `unread`: scalars and columns that could not be read, or not to their end. Whatever depends on one of them is left out, and
-    not taken from where it is coarser.
+    not taken from where it is coarser. `known` are the devices as they were before, which are called what they were called if
+    their names are among it.
     """
     decoding = _Decoding(profiles, agent, answers, unread)
     found = list(decoding.findings())
@@ -76,9 +83,9 @@ def decode(
     speaking = given | {trouble.device for trouble in troubles}
     return Poll(
         now,
-        decoding.device,
+        decoding.named([decoding.device], known)[0],
         True,
-        tuple(decoding.with_holders(speaking)),
+        decoding.named(decoding.with_holders(speaking), known),
         tuple(Reading(finding.sensor, now, finding.value) for finding in found if finding.value is not None),
         not unread,
         tuple(unlisted),
@@ -143,6 +150,13 @@ class _Decoding:
     def holder(self, holders: Sequence[tuple[str, str]]) -> DeviceId:
         """The device that holds a row: the agent's own, or a part."""
         return DeviceId(bounded_id(holder_of(self.device.id, holders, self._itself)))
+
+    def named(self, devices: Iterable[Device], known: Iterable[Device]) -> tuple[Device, ...]:
+        """The devices, under the names that they had where what they are called could not be read."""
+        naming = {oid for profile in self._profiles for oid in (*profile.model, *profile.serial)}
+        naming |= {oid for profile in self._profiles for table in profile.tables for oid in table.naming()}
+        before = {} if self._unread.isdisjoint(naming) else {device.id: device for device in known}
+        return tuple(before.get(device.id, device) for device in devices)
 
     def with_holders(self, speaking: set[DeviceId]) -> Iterator[Device]:
         """The devices that have something to say and those that they are parts of, parents first."""
@@ -281,7 +295,7 @@ class _Decoding:
 
     def _total(self, total: Total, device: DeviceId, found: Sequence[Finding], rows: int) -> Iterator[Finding]:
         values = [finding.value for finding in found if isinstance(finding.value, float | int)]
-        if not values or (len(values) < rows and not total.greatest):
+        if not values or (len(values) < rows and not total.greatest) or any(finding.why == NOT_READ for finding in found):
             return  # the sum of some of them would be a false one
         last = found[-1]
         value = max(values) if total.greatest else round(sum(values), 6)

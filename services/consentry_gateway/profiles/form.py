@@ -153,11 +153,16 @@ class Table:
 
         Where rows have lines or are counted, every column says which rows there are.
         """
-        for place in (self.label, self.model, self.serial, self.count, self.number, *(place for _, place in self.within)):
+        for place in (self.count, self.number, *(place for _, place in self.within)):
             if isinstance(place, str):
                 yield place
         if self.count is not None or any("{line}" in metric.name for metric in self.metrics):
             yield from self.columns()
+
+    def naming(self) -> Iterator[str]:
+        """What its parts are called, and which of them is."""
+        places = (self.label, self.model, self.serial, *((self.number,) if self.part else ()))
+        yield from (place for place in places if isinstance(place, str))
 
     def columns(self) -> Iterator[str]:
         """The columns that make a row."""
@@ -169,6 +174,7 @@ class Table:
             for source in metric.all_sources():
                 yield from (source.oid, *source.others())
         yield from self.placing()
+        yield from self.naming()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from consentry_core.clock import SECOND, Clock
 from consentry_gateway.agents import Agent
 from consentry_gateway.decode import decode
-from consentry_gateway.model import DeviceId, Poll
+from consentry_gateway.model import Device, DeviceId, Poll
 from consentry_gateway.profiles import Profile
-from consentry_gateway.raw import Answers, Raw, text_of
+from consentry_gateway.raw import Answers, text_of
 from consentry_gateway.recognition import SYS_OBJECT_ID, questions, recognise, watched
 from consentry_gateway.snmp.access import SnmpAccess
 from consentry_gateway.snmp.session import PING, Manners, Session, Unanswered
@@ -32,7 +32,7 @@ class _Known:
     questions: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     object_id: str = ""
-    names: dict[str, Raw] = field(default_factory=dict)
+    devices: dict[DeviceId, Device] = field(default_factory=dict)
     why: str = ""
     asked_why: int = 0
 
@@ -89,11 +89,6 @@ class SnmpSource:
         if not known.profiles:
             device = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
             return Poll(self._clock.now(), device, True, (device,), complete=False)
-        # What it is called does not change for a question that was lost.
-        named = [oid for profile in known.profiles for oid in (*profile.model, *profile.serial)]
-        known.names = {
-            oid: answers.get(oid, known.names.get(oid, b"") if oid in session.unread else b"") for oid in named
-        }  # fmt: skip
         tables: Answers = {}
         try:
             tables = await session.walk(known.columns)
@@ -102,8 +97,11 @@ class SnmpSource:
         if not session.unread:
             known.manners.poll_went_well()
         self._reports.tell(agent.device.id, "not read", session.why_not_all)
-        everything = {**answers, **known.names, **tables}
-        return decode(known.profiles, agent.device, everything, self._clock.now(), unread=session.unread)
+        everything = {**answers, **tables}
+        now, before = self._clock.now(), known.devices.values()
+        poll = decode(known.profiles, agent.device, everything, now, unread=session.unread, known=before)
+        known.devices |= {device.id: device for device in poll.devices}
+        return poll
 
     @staticmethod
     def _changed(known: _Known, answers: Answers, unread: Collection[str]) -> bool:
@@ -126,7 +124,7 @@ class SnmpSource:
         scalars = [oid for profile in known.profiles for oid in profile.scalars()]
         known.questions = tuple(dict.fromkeys([*watched(known.profiles, known.object_id), *scalars]))
         known.columns = tuple(dict.fromkeys(oid for profile in known.profiles for oid in profile.columns()))
-        known.names = {}
+        known.devices = {}
         described = f"sysObjectID {known.object_id or 'none'}, {text_of(about.get(_SYS_DESCR))!r}"
         families = ", ".join(profile.family for profile in known.profiles)
         if families:
