@@ -9,13 +9,12 @@ everything that was looked for.
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from consentry_gateway.model import (
     Device,
     DeviceId,
-    DeviceType,
     Limit,
     Poll,
     Reading,
@@ -25,9 +24,10 @@ from consentry_gateway.model import (
     bounded_id,
     slug,
 )
+from consentry_gateway.parts import Parts
 from consentry_gateway.profiles.form import BELIEVABLE, Metric, Profile, Source, Table, Total
-from consentry_gateway.raw import Answers, Raw, keys_of, number_of, text_of
-from consentry_gateway.rows import Columns, Row, holder_of
+from consentry_gateway.raw import Answers, Raw, keys_of, number_of
+from consentry_gateway.rows import Columns, Row
 from consentry_gateway.troubles import entries
 from consentry_rule import Instant
 
@@ -77,15 +77,15 @@ def decode(
     for profile in profiles:
         for alarms in profile.alarms:
             if unread.isdisjoint(alarms.addresses()):
-                holders, named = entries(alarms, decoding.columns, decoding.holder)
+                holders, named = entries(alarms, decoding.columns, decoding.parts.holder)
                 troubles += named
                 lists += [(holder, alarms.key) for holder in holders]
-    speaking = given | {trouble.device for trouble in troubles}
+    devices = decoding.parts.that_speak(given | {trouble.device for trouble in troubles}, known)
     return Poll(
         now,
-        decoding.named([decoding.device], known)[0],
+        devices[0],
         True,
-        decoding.named(decoding.with_holders(speaking), known),
+        devices,
         tuple(Reading(finding.sensor, now, finding.value) for finding in found if finding.value is not None),
         not unread,
         tuple(unlisted),
@@ -106,20 +106,7 @@ class _Decoding:
         self._profiles = profiles
         self._unread = unread
         self.columns = Columns(answers)
-        model = self._first_text(oid for profile in profiles for oid in profile.model)
-        self.device = replace(
-            agent,
-            type=profiles[0].device_type,
-            model_name=model,
-            serial_number=self._first_text(oid for profile in profiles for oid in profile.serial),
-            display_name=agent.display_name or model or agent.id,
-        )
-        self._itself: Mapping[str, str | None] = {table.key: table.itself for profile in profiles for table in profile.tables}
-        self._devices: dict[str, Device] = {self.device.id: self.device}
-        for profile in profiles:
-            for table in profile.tables:
-                if table.part is not None and unread.isdisjoint(table.placing()):
-                    self._parts(table)
+        self.parts = Parts(profiles, agent, self.columns, unread)
 
     def findings(self) -> Iterator[Finding]:
         settled: set[tuple[DeviceId, SensorId]] = set()
@@ -147,39 +134,18 @@ class _Decoding:
             names += [total.name for total in table.totals if total.of in names]
             yield from map(_pattern, names)
 
-    def holder(self, holders: Sequence[tuple[str, str]]) -> DeviceId:
-        """The device that holds a row: the agent's own, or a part."""
-        return DeviceId(bounded_id(holder_of(self.device.id, holders, self._itself)))
-
-    def named(self, devices: Iterable[Device], known: Iterable[Device]) -> tuple[Device, ...]:
-        """The devices, under the names that they had where what they are called could not be read."""
-        naming = {oid for profile in self._profiles for oid in (*profile.model, *profile.serial)}
-        naming |= {oid for profile in self._profiles for table in profile.tables for oid in table.naming()}
-        before = {} if self._unread.isdisjoint(naming) else {device.id: device for device in known}
-        return tuple(before.get(device.id, device) for device in devices)
-
-    def with_holders(self, speaking: set[DeviceId]) -> Iterator[Device]:
-        """The devices that have something to say and those that they are parts of, parents first."""
-        wanted = {self.device.id}
-        for device in speaking:
-            at: DeviceId | None = device
-            while at is not None and at not in wanted:
-                wanted.add(at)
-                at = self._devices[at].parent
-        return (device for device in self._devices.values() if device.id in wanted)
-
     def _of(self, profile: Profile, lines: dict[tuple[DeviceId, str], frozenset[str]]) -> Iterator[Finding]:
-        own = [finding for metric in profile.metrics for finding in self._finding(metric, self.device.id)]
+        own = [finding for metric in profile.metrics for finding in self._finding(metric, self.parts.own.id)]
         yield from own
         for total in profile.totals:
             parts = [finding for finding in own if fnmatch.fnmatchcase(finding.sensor.metric, total.of)]
-            yield from self._total(total, self.device.id, parts, len(parts))
+            yield from self._total(total, self.parts.own.id, parts, len(parts))
         for table in profile.tables:
             if not self._unread.isdisjoint(table.placing()):
                 continue
             of_holder: dict[DeviceId, list[Row]] = {}
             for row in self.columns.rows(table):
-                of_holder.setdefault(self._holder(table, row), []).append(row)
+                of_holder.setdefault(self.parts.of(table, row), []).append(row)
             for device, rows in of_holder.items():
                 found = list(self._of_table(table, device, rows))
                 numbers = frozenset(row.number for row in rows)
@@ -301,63 +267,6 @@ class _Decoding:
         value = max(values) if total.greatest else round(sum(values), 6)
         sensor = _sensor(device, total.name, total.display_name, total.unit, total.limit)
         yield Finding(sensor, last.source, last.oid, last.raw, float(value))
-
-    def _holder(self, table: Table, row: Row) -> DeviceId:
-        holders = row.holders if table.part is None else (*row.holders, (table.key, row.number))
-        holder = self.holder(holders)
-        if holder not in self._devices:  # it is a part of what is not in a table of its own: a unit without a name
-            self._add(holders)
-        return holder
-
-    def _parts(self, table: Table) -> None:
-        for row in self.columns.rows(table, named=True):
-            holders = (*row.holders, (table.key, row.number))
-            device = self._add(holders, table, row)
-            if device == self.device.id and table.itself == row.number:
-                serial, model = self._text(table.serial, row), self._text(table.model, row)
-                own = replace(
-                    self.device,
-                    serial_number=self.device.serial_number or serial,
-                    model_name=self.device.model_name or model,
-                    display_name=self.device.display_name if self.device.display_name != device else model or device,
-                )
-                self.device = self._devices[device] = own
-
-    def _add(self, holders: Sequence[tuple[str, str]], table: Table | None = None, row: Row | None = None) -> DeviceId:
-        """Make the part that stands at the end of this chain, and all above it that there are not yet."""
-        parent: DeviceId = self.device.id
-        for end in range(1, len(holders) + 1):
-            device = self.holder(holders[:end])
-            last = end == len(holders)
-            key, number = holders[end - 1]
-            if device not in self._devices:
-                self._devices[device] = Device(
-                    id=device,
-                    display_name=f"{key.capitalize()} {number}",
-                    type=self._part_type(key),
-                    parent=parent,
-                    location=self.device.location,
-                )
-            if last and table is not None and row is not None and device != self.device.id:
-                label, model = self._text(table.label, row), self._text(table.model, row)
-                self._devices[device] = replace(
-                    self._devices[device],
-                    display_name=label or row.fill(table.display_name),
-                    model_name=model,
-                    serial_number=self._text(table.serial, row),
-                )
-            parent = device
-        return parent
-
-    def _part_type(self, key: str) -> DeviceType:
-        types = (table.part for profile in self._profiles for table in profile.tables if table.key == key)
-        return next((part for part in types if part is not None), self.device.type)
-
-    def _text(self, column: str | None, row: Row) -> str:
-        return text_of(self.columns.at(column, row.index)) if column else ""
-
-    def _first_text(self, oids: Iterator[str]) -> str:
-        return next((text for oid in oids if (text := text_of(self.columns.answers.get(oid)))), "")
 
 
 def _sensor(device: DeviceId, name: str, shown: str, unit: str, limit: Limit | None) -> Sensor:
