@@ -42,7 +42,7 @@ class Manners:
     patience: int = _FIRST_PATIENCE
 
     def poll_went_well(self) -> None:
-        """Everything that was asked was answered."""
+        """Nothing failed but what is known to."""
         self.well += 1
         less = bool(self.batch or self.walk or self.mute or self.absent)
         if less and self.well >= self.patience:
@@ -68,12 +68,16 @@ class Session:
         self._alive = False
         self.unread: set[str] = set()
         """What could not be had: scalars and columns, of which a column may have been read in part."""
+        self.stumbled = False
+        """Whether something failed that is not known to."""
         self._whys: list[str] = []
 
     async def get(self, oids: Sequence[str]) -> dict[str, Raw]:
         """The answers to the scalars that are there. AgentSilent when it answers nothing at all."""
         answers: dict[str, Raw] = {}
-        self.unread |= self._manners.mute.intersection(oids)
+        mute = self._manners.mute.intersection(oids)
+        self.unread |= mute
+        self._whys += (f"{oid}: no answer when it is asked for" for oid in sorted(mute))
         wanted = [oid for oid in oids if oid not in self._manners.mute and oid not in self._manners.absent]
         while wanted:
             size = _BATCHES[self._manners.batch]
@@ -81,8 +85,9 @@ class Session:
                 answers |= await self._get(wanted[:size])
             except Unanswered:
                 await self._smaller(wanted[:size])
-                continue
-            wanted = wanted[size:]
+                wanted = [oid for oid in wanted if oid not in self._manners.mute]
+            else:
+                wanted = wanted[size:]
         return answers
 
     async def walk(self, columns: Sequence[str]) -> dict[str, Raw]:
@@ -115,6 +120,7 @@ class Session:
         return f"{self._whys[0]}{more}" if self._whys else ""
 
     def _fail(self, oids: Sequence[str], why: str) -> None:
+        self.stumbled = True
         self.unread.update(oids)
         self._whys.append(f"{oids[0]}: {why}")
 

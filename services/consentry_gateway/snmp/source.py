@@ -94,7 +94,8 @@ class SnmpSource:
             tables = await session.walk(known.columns)
         except Unanswered:
             session.unread.update(known.columns)
-        if not session.unread:
+            session.stumbled = True
+        if not session.stumbled:
             known.manners.poll_went_well()
         self._reports.tell(agent.device.id, "not read", session.why_not_all)
         everything = {**answers, **tables}
