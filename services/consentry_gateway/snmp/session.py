@@ -21,6 +21,7 @@ _BATCHES = (16, 4, 1)  # the largest stays within one datagram of ordinary size
 _BULK, _NEXT = "bulk", "next"
 _WALKS = ((_BULK, 6, 6), (_BULK, 2, 4), (_NEXT, 4, 1), (_NEXT, 1, 1))  # how, columns, rows
 _FIRST_NEXT = 2
+_MOST_COLUMNS = 16  # of one question
 _MOST_ROWS = 512  # of one table; an agent that counts on for ever is not followed
 _NO_SUCH_NAME, _TOO_BIG = 2, 1
 _FIRST_PATIENCE, _LONGEST_PATIENCE, _A_WHILE = 5, 1_000, 50  # polls
@@ -38,6 +39,7 @@ class Manners:
     walk: int = 0
     mute: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
+    rows: dict[str, int] = field(default_factory=dict)
     well: int = 0
     patience: int = _FIRST_PATIENCE
 
@@ -93,25 +95,31 @@ class Session:
     async def walk(self, columns: Sequence[str]) -> dict[str, Raw]:
         """The answers to everything below the columns."""
         answers: dict[str, Raw] = {}
-        wanted = list(columns)
+        wanted = sorted(columns, key=self._rows)
         while wanted:
             if asyncio.get_running_loop().time() > self._end:
                 self._fail(wanted, "no time was left")
                 break
-            how, size, rows = self._way()
-            group = wanted[:size]
+            way = self._manners.walk = self._way()
+            how, size, rows = _WALKS[way]
+            if way == 0:  # as many rows as there were last time, and one to see the end
+                rows = self._rows(wanted[0])
+                size = min(size * _WALKS[0][2] // rows, _MOST_COLUMNS)
+            group = [column for column in wanted[:size] if way or self._rows(column) == rows]
             why = await self._walk_group(how, rows, group, answers)
-            if why and self._way() != (how, size, rows):
+            if why and self._manners.walk != way:
                 continue  # the next way, from the same column on
             if why:
                 self._fail(group, why)
-            wanted = wanted[size:]
+            wanted = wanted[len(group) :]
         return answers
 
-    def _way(self) -> tuple[str, int, int]:
-        if self._version == "1":  # which has no GETBULK
-            self._manners.walk = max(self._manners.walk, _FIRST_NEXT)
-        return _WALKS[self._manners.walk]
+    def _rows(self, column: str) -> int:
+        most = _WALKS[0][2]
+        return min(self._manners.rows.get(column, most) + 1, most)
+
+    def _way(self) -> int:
+        return max(self._manners.walk, _FIRST_NEXT) if self._version == "1" else self._manners.walk  # 1 has no GETBULK
 
     @property
     def why_not_all(self) -> str:
@@ -176,6 +184,7 @@ class Session:
 
     async def _walk(self, how: str, rows: int, columns: Sequence[str], answers: dict[str, Raw]) -> str:
         """Walk columns side by side; why it did not come to an end, if so."""
+        self._manners.rows |= dict.fromkeys(columns, 0)
         last = {column: column for column in columns}  # the column, and the last instance that is known of it
         for _ in range(0, _MOST_ROWS, rows):
             if not last:
@@ -201,6 +210,7 @@ class Session:
                     continue
                 answers[oid] = raw
                 last[column] = oid
+                self._manners.rows[column] += 1
                 seen.add(column)
             if not seen and last:
                 return ""
