@@ -53,13 +53,17 @@ class Reports:
         self._clock = clock
         self._told: dict[tuple[DeviceId, str], _Told] = {}
 
-    def tell(self, device: DeviceId, subject: str, what: str, level: int = logging.WARNING) -> None:
-        """What is so of an agent, under a subject; empty: nothing is the matter any more."""
+    def tell(self, device: DeviceId, subject: str, what: str, level: int = logging.WARNING, *, steady: bool = False) -> None:
+        """What is so of an agent, under a subject; empty: nothing is the matter any more.
+
+        `steady`: as long as there is something, it is the same matter, whatever it is called.
+        """
         now = self._clock.boot()
         told = self._told.get((device, subject))
         if told is None and not what:
             return
-        if told is not None and told.what == what and now - told.time < _AGAIN:
+        same = told is not None and (told.what == what or (steady and bool(told.what and what)))
+        if told is not None and same and now - told.time < _AGAIN:
             return
         if told is None and sum(1 for other, _ in self._told if other == device) >= _MOST_SUBJECTS:
             return

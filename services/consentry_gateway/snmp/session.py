@@ -184,11 +184,11 @@ class Session:
 
     async def _walk(self, how: str, rows: int, columns: Sequence[str], answers: dict[str, Raw]) -> str:
         """Walk columns side by side; why it did not come to an end, if so."""
-        self._manners.rows |= dict.fromkeys(columns, 0)
+        counts = dict.fromkeys(columns, 0)
         last = {column: column for column in columns}  # the column, and the last instance that is known of it
         for _ in range(0, _MOST_ROWS, rows):
             if not last:
-                return ""
+                break
             asked = tuple(last)
             response = await (self._line.bulk(rows, last.values()) if how is _BULK else self._line.next(last.values()))
             status, index, varbinds = self._checked(response)
@@ -210,10 +210,11 @@ class Session:
                     continue
                 answers[oid] = raw
                 last[column] = oid
-                self._manners.rows[column] += 1
+                counts[column] += 1
                 seen.add(column)
-            if not seen and last:
-                return ""
+            if not seen:
+                break
+        self._manners.rows |= counts
         return ""
 
     def _checked(self, response: Any) -> tuple[int, int, Sequence[tuple[Any, Any]]]:

@@ -19,6 +19,7 @@ from consentry_gateway.sources import AgentSilent, Reports
 
 _SYS_DESCR = "1.3.6.1.2.1.1.1.0"
 _ASK_WHY_AGAIN = 3_600 * SECOND
+_WELL_AGAIN = 5  # polls, after which it is over that something could not be read
 _FOR_TABLES = 0.75  # of a poll's time; the rest is for a question that is under way
 
 
@@ -92,12 +93,13 @@ class SnmpSource:
         tables: Answers = {}
         try:
             tables = await session.walk(known.columns)
-        except Unanswered:
+        except AgentSilent:
             session.unread.update(known.columns)
             session.stumbled = True
         if not session.stumbled:
             known.manners.poll_went_well()
-        self._reports.tell(agent.device.id, "not read", session.why_not_all)
+        if session.unread or known.manners.well >= _WELL_AGAIN:
+            self._reports.tell(agent.device.id, "not read", session.why_not_all, steady=True)
         everything = {**answers, **tables}
         now, before = self._clock.now(), known.devices.values()
         poll = decode(known.profiles, agent.device, everything, now, unread=session.unread, known=before)
