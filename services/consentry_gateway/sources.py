@@ -53,7 +53,16 @@ class Reports:
         self._clock = clock
         self._told: dict[tuple[DeviceId, str], _Told] = {}
 
-    def tell(self, device: DeviceId, subject: str, what: str, level: int = logging.WARNING, *, steady: bool = False) -> None:
+    def tell(
+        self,
+        device: DeviceId,
+        subject: str,
+        what: str,
+        level: int = logging.WARNING,
+        *,
+        steady: bool = False,
+        error: Exception | None = None,
+    ) -> None:
         """What is so of an agent, under a subject; empty: nothing is the matter any more.
 
         `steady`: as long as there is something, it is the same matter, whatever it is called.
@@ -72,7 +81,7 @@ class Reports:
             del self._told[device, subject]
             return
         self._told[device, subject] = _Told(what, now)
-        _log.log(level, "agent device=%s %s: %s", device, subject, what)
+        _log.log(level, "agent device=%s %s: %s", device, subject, what, exc_info=error)
 
 
 class Collector:
@@ -108,7 +117,7 @@ class Collector:
 
     def failed(self, agent: Agent, error: Exception) -> None:
         """A poll ended in an error that nobody foresaw."""
-        self._reports.tell(agent.device.id, "cannot be polled", f"{type(error).__name__}: {error}", logging.ERROR)
+        self._reports.tell(agent.device.id, "cannot be polled", f"{type(error).__name__}: {error}", logging.ERROR, error=error)
 
     def hint(self, device: DeviceId) -> None:
         """An agent is said to have news: it is polled soon."""
