@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _AGAIN = 3_600 * SECOND  # what stays as it is, is said again at most so often
 
+_QUIET = 4  # times as many that wait for silence as that work
 _LEAST = 1.0  # seconds between two polls of an agent, whoever asks for them
 _MOST_SUBJECTS = 16  # of one agent
 
@@ -85,13 +86,18 @@ class Reports:
 
 
 class Collector:
-    """Polls agents of all kinds, at most `concurrency` at a time; each poll ends within its agent's deadline."""
+    """Polls agents of all kinds, at most `concurrency` at a time; each poll ends within its agent's deadline.
+
+    Those that were silent last time have turns of their own: who waits for them keeps nobody else waiting.
+    """
 
     def __init__(self, clock: Clock, sources: dict[str, Asking], *, reports: Reports, concurrency: int = 32) -> None:
         self._clock = clock
         self._sources = sources
         self._reports = reports
         self._turn = asyncio.Semaphore(concurrency)
+        self._quiet_turn = asyncio.Semaphore(_QUIET * concurrency)
+        self._quiet: set[DeviceId] = set()
         self._known: dict[DeviceId, tuple[Device, ...]] = {}
         self._hints: dict[DeviceId, asyncio.Event] = {}
 
@@ -103,7 +109,7 @@ class Collector:
 
     async def poll(self, agent: Agent) -> Poll:
         """Look at an agent, once."""
-        async with self._turn:
+        async with self._quiet_turn if agent.device.id in self._quiet else self._turn:
             try:
                 async with asyncio.timeout(agent.deadline):
                     poll = await self._sources[agent.source].ask(agent)
@@ -111,6 +117,7 @@ class Collector:
                 return self._silent(agent, str(error))
             except TimeoutError:
                 return self._silent(agent, f"its answers did not come within {agent.deadline:g} s")
+        self._quiet.discard(agent.device.id)
         self._reports.tell(agent.device.id, "silent", "")
         self._known[agent.device.id] = poll.devices
         return poll
@@ -139,6 +146,7 @@ class Collector:
             await source.close()
 
     def _silent(self, agent: Agent, why: str) -> Poll:
+        self._quiet.add(agent.device.id)
         self._reports.tell(agent.device.id, "silent", why)
         unknown = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
         known = self._known.get(agent.device.id, (unknown,))
