@@ -103,7 +103,7 @@ BENCHES := coverage decision feed history hostile ingest memory retention revoca
 
 bench: $(BENCHES:%=bench-%) ## all benchmarks, one after the other (alone on the machine, or the figures mean little)
 
-bench-%: $(SETUP) ## one benchmark: bench-coverage bench-decision bench-feed bench-history bench-hostile bench-ingest bench-memory bench-retention bench-revocation bench-verify
+bench-%: $(SETUP) ## one benchmark: bench-coverage bench-decision bench-feed bench-gateway bench-history bench-hostile bench-ingest bench-memory bench-retention bench-revocation bench-verify
 	PYTHONPATH=tests $(BIN)/python -m bench.$*
 
 # What somebody would pick instead, in a place of its own: nothing else needs it. Cerbos is there for x86-64 Linux only.

@@ -8,13 +8,13 @@ everything that was looked for.
 """
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from consentry_gateway.model import (
     Device,
     DeviceId,
-    DeviceType,
     Limit,
     Poll,
     Reading,
@@ -24,14 +24,16 @@ from consentry_gateway.model import (
     bounded_id,
     slug,
 )
+from consentry_gateway.parts import Parts
 from consentry_gateway.profiles.form import BELIEVABLE, Metric, Profile, Source, Table, Total
-from consentry_gateway.raw import Answers, Raw, keys_of, number_of, text_of
-from consentry_gateway.rows import Columns, Row, holder_of
+from consentry_gateway.raw import Answers, Raw, keys_of, number_of
+from consentry_gateway.rows import Columns, Row
 from consentry_gateway.troubles import entries
 from consentry_rule import Instant
 
-ABSENT, NOT_BELIEVABLE, NOT_LISTED, NO_NUMBER, NOT_MEASURED = (
+ABSENT, NOT_BELIEVABLE, NOT_LISTED, NO_NUMBER, NOT_MEASURED, NOT_READ = (
     "the device says that it has none", "not believable", "not listed", "no number in this unit", "zeros beside what is not",
+    "could not be read",
 )  # fmt: skip
 
 
@@ -49,29 +51,43 @@ class Finding:
     @property
     def settled(self) -> bool:
         """Whether a coarser profile has nothing to add."""
-        return self.value is not None or self.why == ABSENT
+        return self.value is not None or self.why in {ABSENT, NOT_READ}
 
 
-def decode(profiles: Sequence[Profile], agent: Device, answers: Answers, now: Instant, *, complete: bool = True) -> Poll:
-    """The poll of an agent that answered. `agent` gives the device's id, location, and display name, if it has one."""
-    decoding = _Decoding(profiles, agent, answers)
+def decode(
+    profiles: Sequence[Profile],
+    agent: Device,
+    answers: Answers,
+    now: Instant,
+    *,
+    unread: Set[str] = frozenset(),
+    known: Iterable[Device] = (),
+) -> Poll:
+    """The poll of an agent that answered. `agent` gives the device's id, location, and display name, if it has one.
+
+    `unread`: scalars and columns that could not be read, or not to their end. Whatever depends on one of them is left out, and
+    not taken from where it is coarser. `known` are the devices as they were before, which are called what they were called if
+    their names are among it.
+    """
+    decoding = _Decoding(profiles, agent, answers, unread)
     found = list(decoding.findings())
     given = {finding.sensor.device for finding in found if finding.value is not None}
     unlisted = [finding.sensor for finding in found if finding.why == NOT_LISTED]
     troubles, lists = [], []
     for profile in profiles:
         for alarms in profile.alarms:
-            device, named = entries(alarms, decoding.columns, decoding.holder, complete=complete)
-            troubles += named
-            lists += [(holder, alarms.key) for holder in device]
-    speaking = given | {trouble.device for trouble in troubles}
+            if unread.isdisjoint(alarms.addresses()):
+                holders, named = entries(alarms, decoding.columns, decoding.parts.holder)
+                troubles += named
+                lists += [(holder, alarms.key) for holder in holders]
+    devices = decoding.parts.that_speak(given | {trouble.device for trouble in troubles}, known)
     return Poll(
         now,
-        decoding.device,
+        devices[0],
         True,
-        tuple(decoding.with_holders(speaking)),
+        devices,
         tuple(Reading(finding.sensor, now, finding.value) for finding in found if finding.value is not None),
-        complete,
+        not unread,
         tuple(unlisted),
         tuple(troubles),
         tuple(dict.fromkeys(lists)),
@@ -86,59 +102,50 @@ def findings(profiles: Sequence[Profile], agent: Device, answers: Answers) -> tu
 class _Decoding:
     """One agent's answers, and the devices that they speak of."""
 
-    def __init__(self, profiles: Sequence[Profile], agent: Device, answers: Answers) -> None:
+    def __init__(self, profiles: Sequence[Profile], agent: Device, answers: Answers, unread: Set[str] = frozenset()) -> None:
         self._profiles = profiles
+        self._unread = unread
         self.columns = Columns(answers)
-        model = self._first_text(oid for profile in profiles for oid in profile.model)
-        self.device = replace(
-            agent,
-            type=profiles[0].device_type,
-            model_name=model,
-            serial_number=self._first_text(oid for profile in profiles for oid in profile.serial),
-            display_name=agent.display_name or model or agent.id,
-        )
-        self._itself: Mapping[str, str | None] = {table.key: table.itself for profile in profiles for table in profile.tables}
-        self._devices: dict[str, Device] = {self.device.id: self.device}
-        for profile in profiles:
-            for table in profile.tables:
-                if table.part is not None:
-                    self._parts(table)
+        self.parts = Parts(profiles, agent, self.columns, unread)
 
     def findings(self) -> Iterator[Finding]:
         settled: set[tuple[DeviceId, SensorId]] = set()
         lines: dict[tuple[DeviceId, str], frozenset[str]] = {}
+        unsure: list[re.Pattern[str]] = []  # what a finer profile would have said, had it been read
         for profile in self._profiles:
             for finding in self._of(profile, lines):
-                key = (finding.sensor.device, finding.sensor.id)
-                if key not in settled:
+                key, metric = (finding.sensor.device, finding.sensor.id), finding.sensor.metric
+                if key not in settled and not any(name.fullmatch(metric) for name in unsure):
                     yield finding
                 if finding.settled:
                     settled.add(key)
+            unsure += self._unsure(profile)
 
-    def holder(self, holders: Sequence[tuple[str, str]]) -> DeviceId:
-        """The device that holds a row: the agent's own, or a part."""
-        return DeviceId(bounded_id(holder_of(self.device.id, holders, self._itself)))
-
-    def with_holders(self, speaking: set[DeviceId]) -> Iterator[Device]:
-        """The devices that have something to say and those that they are parts of, parents first."""
-        wanted = {self.device.id}
-        for device in speaking:
-            at: DeviceId | None = device
-            while at is not None and at not in wanted:
-                wanted.add(at)
-                at = self._devices[at].parent
-        return (device for device in self._devices.values() if device.id in wanted)
+    def _unsure(self, profile: Profile) -> Iterator[re.Pattern[str]]:
+        """The names of the metrics of a profile that depend on something that was not read."""
+        if not self._unread:
+            return
+        for metric in profile.metrics:
+            if not self._unread.isdisjoint(metric.needs()):
+                yield _pattern(metric.name)
+        for table in profile.tables:
+            whole = not self._unread.isdisjoint(table.placing())
+            names = [metric.name for metric in table.metrics if whole or not self._unread.isdisjoint(metric.needs())]
+            names += [total.name for total in table.totals if total.of in names]
+            yield from map(_pattern, names)
 
     def _of(self, profile: Profile, lines: dict[tuple[DeviceId, str], frozenset[str]]) -> Iterator[Finding]:
-        own = [finding for metric in profile.metrics for finding in self._finding(metric, self.device.id)]
+        own = [finding for metric in profile.metrics for finding in self._finding(metric, self.parts.own.id)]
         yield from own
         for total in profile.totals:
             parts = [finding for finding in own if fnmatch.fnmatchcase(finding.sensor.metric, total.of)]
-            yield from self._total(total, self.device.id, parts, len(parts))
+            yield from self._total(total, self.parts.own.id, parts, len(parts))
         for table in profile.tables:
+            if not self._unread.isdisjoint(table.placing()):
+                continue
             of_holder: dict[DeviceId, list[Row]] = {}
             for row in self.columns.rows(table):
-                of_holder.setdefault(self._holder(table, row), []).append(row)
+                of_holder.setdefault(self.parts.of(table, row), []).append(row)
             for device, rows in of_holder.items():
                 found = list(self._of_table(table, device, rows))
                 numbers = frozenset(row.number for row in rows)
@@ -165,6 +172,10 @@ class _Decoding:
         """The finding of a metric, if the agent answered anything at all of it: its value, or why the last source has none."""
         last: Finding | None = None
         sensor: Sensor | None = None
+        if not self._unread.isdisjoint(metric.needs()):
+            source = metric.sources[0]
+            yield Finding(self._sensor(metric, device, row, line), source, source.oid, b"", None, NOT_READ)
+            return
         for source in metric.sources:
             index = _index(source, row)
             oid = source.oid if row is None else f"{source.oid}.{index}"
@@ -250,73 +261,25 @@ class _Decoding:
 
     def _total(self, total: Total, device: DeviceId, found: Sequence[Finding], rows: int) -> Iterator[Finding]:
         values = [finding.value for finding in found if isinstance(finding.value, float | int)]
-        if not values or (len(values) < rows and not total.greatest):
+        if not values or (len(values) < rows and not total.greatest) or any(finding.why == NOT_READ for finding in found):
             return  # the sum of some of them would be a false one
         last = found[-1]
         value = max(values) if total.greatest else round(sum(values), 6)
         sensor = _sensor(device, total.name, total.display_name, total.unit, total.limit)
         yield Finding(sensor, last.source, last.oid, last.raw, float(value))
 
-    def _holder(self, table: Table, row: Row) -> DeviceId:
-        holders = row.holders if table.part is None else (*row.holders, (table.key, row.number))
-        holder = self.holder(holders)
-        if holder not in self._devices:  # it is a part of what is not in a table of its own: a unit without a name
-            self._add(holders)
-        return holder
-
-    def _parts(self, table: Table) -> None:
-        for row in self.columns.rows(table, named=True):
-            holders = (*row.holders, (table.key, row.number))
-            device = self._add(holders, table, row)
-            if device == self.device.id and table.itself == row.number:
-                serial, model = self._text(table.serial, row), self._text(table.model, row)
-                own = replace(
-                    self.device,
-                    serial_number=self.device.serial_number or serial,
-                    model_name=self.device.model_name or model,
-                    display_name=self.device.display_name if self.device.display_name != device else model or device,
-                )
-                self.device = self._devices[device] = own
-
-    def _add(self, holders: Sequence[tuple[str, str]], table: Table | None = None, row: Row | None = None) -> DeviceId:
-        """Make the part that stands at the end of this chain, and all above it that there are not yet."""
-        parent: DeviceId = self.device.id
-        for end in range(1, len(holders) + 1):
-            device = self.holder(holders[:end])
-            last = end == len(holders)
-            key, number = holders[end - 1]
-            if device not in self._devices:
-                self._devices[device] = Device(
-                    id=device,
-                    display_name=f"{key.capitalize()} {number}",
-                    type=self._part_type(key),
-                    parent=parent,
-                    location=self.device.location,
-                )
-            if last and table is not None and row is not None and device != self.device.id:
-                label, model = self._text(table.label, row), self._text(table.model, row)
-                self._devices[device] = replace(
-                    self._devices[device],
-                    display_name=label or row.fill(table.display_name),
-                    model_name=model,
-                    serial_number=self._text(table.serial, row),
-                )
-            parent = device
-        return parent
-
-    def _part_type(self, key: str) -> DeviceType:
-        types = (table.part for profile in self._profiles for table in profile.tables if table.key == key)
-        return next((part for part in types if part is not None), self.device.type)
-
-    def _text(self, column: str | None, row: Row) -> str:
-        return text_of(self.columns.at(column, row.index)) if column else ""
-
-    def _first_text(self, oids: Iterator[str]) -> str:
-        return next((text for oid in oids if (text := text_of(self.columns.answers.get(oid)))), "")
-
 
 def _sensor(device: DeviceId, name: str, shown: str, unit: str, limit: Limit | None) -> Sensor:
-    return Sensor(device, SensorId(bounded_id(slug(name))), shown.replace(".", " ") or name, name, unit, limit)
+    return Sensor(device, _sensor_id(name), shown.replace(".", " ") or name, name, unit, limit)
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """What a metric can be called once its row is known."""
+    return re.compile(re.escape(name).replace(r"\{line\}", r"(\..+)?").replace(r"\{index\}", ".+"))
+
+
+def _sensor_id(name: str) -> SensorId:
+    return SensorId(bounded_id(slug(name)))
 
 
 def _index(source: Source, row: Row | None) -> str | None:

@@ -30,6 +30,7 @@ class Columns:
         self.answers = answers
         self._sorted = sorted(answers)
         self._indexes: dict[str, tuple[str, ...]] = {}
+        self._rows: dict[tuple[int, bool], list[Row]] = {}
 
     def indexes(self, column: str) -> tuple[str, ...]:
         """The indexes that a column has."""
@@ -59,14 +60,19 @@ class Columns:
 
     def rows(self, table: Table, *, named: bool = False) -> list[Row]:
         """A table's rows in the order of their numbers. `named`: also those of which nothing but a name is known."""
+        known = self._rows.get((id(table), named))
+        if known is None:
+            known = self._rows[id(table), named] = self._found(table, named=named)
+        return known
+
+    def _found(self, table: Table, *, named: bool) -> list[Row]:
         found: set[str] = set()
         for metric in table.metrics:
             for source in metric.sources:
                 found.update(_without(self.indexes(source.oid), source.at))
         for column in (table.label, table.model, table.serial) if named else ():
             found.update(self.indexes(column) if column and not is_scalar(column) else ())
-        ordered = sorted(found, key=_natural)
-        rows = [self.row(index, table) for index in self._real(table, ordered)]
+        rows = [self.row(index, table) for index in self._real(table, sorted(found, key=_natural))]
         return [row for row in rows if row is not None]
 
     def row(self, index: str, table: Table) -> Row | None:

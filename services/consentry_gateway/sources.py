@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _AGAIN = 3_600 * SECOND  # what stays as it is, is said again at most so often
 
+_QUIET = 4  # times as many that wait for silence as that work
 _LEAST = 1.0  # seconds between two polls of an agent, whoever asks for them
 _MOST_SUBJECTS = 16  # of one agent
 
@@ -53,13 +54,26 @@ class Reports:
         self._clock = clock
         self._told: dict[tuple[DeviceId, str], _Told] = {}
 
-    def tell(self, device: DeviceId, subject: str, what: str, level: int = logging.WARNING) -> None:
-        """What is so of an agent, under a subject; empty: nothing is the matter any more."""
+    def tell(
+        self,
+        device: DeviceId,
+        subject: str,
+        what: str,
+        level: int = logging.WARNING,
+        *,
+        steady: bool = False,
+        error: Exception | None = None,
+    ) -> None:
+        """What is so of an agent, under a subject; empty: nothing is the matter any more.
+
+        `steady`: as long as there is something, it is the same matter, whatever it is called.
+        """
         now = self._clock.boot()
         told = self._told.get((device, subject))
         if told is None and not what:
             return
-        if told is not None and told.what == what and now - told.time < _AGAIN:
+        same = told is not None and (told.what == what or (steady and bool(told.what and what)))
+        if told is not None and same and now - told.time < _AGAIN:
             return
         if told is None and sum(1 for other, _ in self._told if other == device) >= _MOST_SUBJECTS:
             return
@@ -68,17 +82,22 @@ class Reports:
             del self._told[device, subject]
             return
         self._told[device, subject] = _Told(what, now)
-        _log.log(level, "agent device=%s %s: %s", device, subject, what)
+        _log.log(level, "agent device=%s %s: %s", device, subject, what, exc_info=error)
 
 
 class Collector:
-    """Polls agents of all kinds, at most `concurrency` at a time; each poll ends within its agent's deadline."""
+    """Polls agents of all kinds, at most `concurrency` at a time; each poll ends within its agent's deadline.
 
-    def __init__(self, clock: Clock, sources: dict[str, Asking], *, reports: Reports, concurrency: int = 64) -> None:
+    Those that were silent last time have turns of their own: who waits for them keeps nobody else waiting.
+    """
+
+    def __init__(self, clock: Clock, sources: dict[str, Asking], *, reports: Reports, concurrency: int = 32) -> None:
         self._clock = clock
         self._sources = sources
         self._reports = reports
         self._turn = asyncio.Semaphore(concurrency)
+        self._quiet_turn = asyncio.Semaphore(_QUIET * concurrency)
+        self._quiet: set[DeviceId] = set()
         self._known: dict[DeviceId, tuple[Device, ...]] = {}
         self._hints: dict[DeviceId, asyncio.Event] = {}
 
@@ -90,7 +109,7 @@ class Collector:
 
     async def poll(self, agent: Agent) -> Poll:
         """Look at an agent, once."""
-        async with self._turn:
+        async with self._quiet_turn if agent.device.id in self._quiet else self._turn:
             try:
                 async with asyncio.timeout(agent.deadline):
                     poll = await self._sources[agent.source].ask(agent)
@@ -98,13 +117,14 @@ class Collector:
                 return self._silent(agent, str(error))
             except TimeoutError:
                 return self._silent(agent, f"its answers did not come within {agent.deadline:g} s")
+        self._quiet.discard(agent.device.id)
         self._reports.tell(agent.device.id, "silent", "")
         self._known[agent.device.id] = poll.devices
         return poll
 
     def failed(self, agent: Agent, error: Exception) -> None:
         """A poll ended in an error that nobody foresaw."""
-        self._reports.tell(agent.device.id, "cannot be polled", f"{type(error).__name__}: {error}", logging.ERROR)
+        self._reports.tell(agent.device.id, "cannot be polled", f"{type(error).__name__}: {error}", logging.ERROR, error=error)
 
     def hint(self, device: DeviceId) -> None:
         """An agent is said to have news: it is polled soon."""
@@ -126,6 +146,7 @@ class Collector:
             await source.close()
 
     def _silent(self, agent: Agent, why: str) -> Poll:
+        self._quiet.add(agent.device.id)
         self._reports.tell(agent.device.id, "silent", why)
         unknown = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
         known = self._known.get(agent.device.id, (unknown,))

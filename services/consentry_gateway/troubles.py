@@ -12,10 +12,8 @@ Holder = Callable[[Sequence[tuple[str, str]]], DeviceId]
 _MOST = 64  # of one list; a device that says more than that is not helped by more alarms
 
 
-def entries(
-    alarms: AlarmList, columns: Columns, holder: Holder, *, complete: bool = True
-) -> tuple[tuple[DeviceId, ...], list[Trouble]]:
-    """The devices whose list this is and was read to its end, and what it names. Not `complete`: tables may lack rows."""
+def entries(alarms: AlarmList, columns: Columns, holder: Holder) -> tuple[tuple[DeviceId, ...], list[Trouble]]:
+    """The devices whose list this is and was read, and what it names."""
     if alarms.flags:
         return _flags(alarms, columns, holder)
     own = holder(())
@@ -30,8 +28,6 @@ def entries(
         found = _entry(alarms, columns, index, device)
         if found is not None:
             troubles.append(found)
-    if not complete and not is_scalar(alarms.oid):
-        return (), troubles
     count = number_of(columns.answers.get(alarms.count)) if alarms.count else None
     if count and 0 < count < 1_000 and not indexes:
         troubles.append(_counted(alarms, own, int(count)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -10,9 +11,11 @@ import pytest
 from consentry_gateway import recorded
 from consentry_gateway.agents import Agent
 from consentry_gateway.model import Device, DeviceId, Poll
+from consentry_gateway.presence import Presence
 from consentry_gateway.snmp.access import SnmpAccess
 from consentry_gateway.sources import Collector
 from support.agents import AUTH_PASSWORD, PRIV_PASSWORD, snmp_collector, told
+from support.polls import at
 from support.snmp_proxy import BULK, GEN_ERR, GET, NEXT, TOO_BIG, Answer, Pass, Proxy, failing, kind_of, proxying, variables
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("snmp")]
@@ -22,7 +25,14 @@ NAMES = ("apc-8932", "eaton-93e-80")
 
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
-    collector = snmp_collector(timeout=0.2)
+    collector = snmp_collector(timeout=1.0)
+    yield collector
+    await collector.close()
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[Collector]:
+    collector = snmp_collector(timeout=0.3)
     yield collector
     await collector.close()
 
@@ -70,10 +80,10 @@ async def test_an_agent_without_getbulk_is_read_by_getnext_and_remembered(
     assert proxy.count(BULK) == asked
 
 
-async def clean(name: str, proxy: Proxy, collector: Collector) -> Poll:
+async def clean(name: str, proxy: Proxy, collector: Collector, device: str = "other") -> Poll:
     """The poll of the same agent when nothing is in its way."""
     proxy.ask = lambda _: Pass
-    return await collector.poll(replace(behind(proxy, name), device=Device(DeviceId("other"), "")))
+    return await collector.poll(replace(behind(proxy, name), device=Device(DeviceId(device), "")))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,6 +123,24 @@ async def test_one_value_that_cannot_be_decoded_takes_no_other_with_it(
     warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len([message for message in warned if "1.3.6.1.2.1.33.1.6.1.0 (a negative number" in message]) == 1
     assert len(warned) == len(set(warned))
+
+
+async def test_an_object_that_silences_an_agent_is_left_out_named_and_tried_again(
+    proxy: Proxy, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    charge = bytes.fromhex("2b0601020121010204")  # upsEstimatedChargeRemaining, without its instance
+    proxy.ask = lambda question: None if charge in question else Pass
+    polls = [await collector.poll(behind(proxy, "santak-array")) for _ in range(3)]
+    metrics = [{reading.sensor.metric for reading in poll.readings} for poll in polls]
+    assert "ups.load" in metrics[-1]
+    assert "battery.charge" not in metrics[-1]
+    assert not polls[-1].complete
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "1.3.6.1.2.1.33.1.2.4.0: no answer when it is asked for" in warned
+    proxy.ask = lambda _: Pass
+    again = [await collector.poll(behind(proxy, "santak-array")) for _ in range(6)]
+    assert again[-1].complete
+    assert metrics[-1] | {"battery.charge"} == {reading.sensor.metric for reading in again[-1].readings}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,3 +242,41 @@ async def test_a_tree_of_its_own_that_an_agent_has_later_is_read_from_then_on(pr
     assert {reading.sensor.metric for reading in early.readings} < {
         "battery.runtime", *(reading.sensor.metric for reading in late.readings)
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "seed"), [("apc-8932", 7), ("eaton-9px", 9)])
+async def test_a_bad_network_makes_no_false_reading_and_takes_no_part_away(
+    name: str, seed: int, proxy: Proxy, collector: Collector, impatient: Collector
+) -> None:
+    """Questions and answers are lost, doubled and late, and some end in an error. Hours pass between polls."""
+    chance = random.Random(seed)  # noqa: S311 - the same in every run
+    right = await clean(name, proxy, collector, "it")
+    values = {(reading.sensor.device, reading.sensor.id): reading.value for reading in right.readings}
+    presence, parts = Presence([right.device.id]), {device.id for device in right.devices}
+    presence.observe(right)
+    calm = proxy.ask
+
+    def ask(question: bytes) -> Answer | type[Pass]:
+        match chance.choices(("pass", "drop", "fail", "large"), (95, 2, 2, 1))[0]:
+            case "drop":
+                return None
+            case "fail":
+                return failing(question, GEN_ERR)
+            case "large":
+                return failing(question, TOO_BIG)
+        return calm(question)
+
+    proxy.ask = ask
+    answered = 0
+    for hour in range(1, 9):
+        poll = replace(await impatient.poll(behind(proxy, name)), time=at(hour * 3_600))
+        wrong = [
+            (reading.sensor.device, reading.sensor.metric, reading.value)
+            for reading in poll.readings
+            if values.get((reading.sensor.device, reading.sensor.id)) != reading.value
+        ]
+        assert not wrong
+        presence.observe(poll)
+        answered += poll.reachable
+    assert presence.of(right.device.id).there == parts
+    assert answered > 4  # an agent that answers is not silent

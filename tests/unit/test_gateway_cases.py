@@ -7,8 +7,9 @@ import pytest
 from consentry_core.names import resource_id
 from consentry_gateway.alarms import AlarmBook
 from consentry_gateway.decode import NOT_BELIEVABLE, decode, findings
-from consentry_gateway.model import Device, DeviceId, Poll, Severity, Value
+from consentry_gateway.model import Device, DeviceId, DeviceType, Poll, Severity, Value
 from consentry_gateway.presence import FEWEST_ANSWERS, Presence
+from consentry_gateway.profiles import AlarmList, Metric, Profile, Source, Table
 from consentry_gateway.profiles.apc_rack_pdu import APC_RACK_PDU
 from consentry_gateway.raw import Answers, Raw, number_of, text_of
 from consentry_gateway.recognition import SYS_OBJECT_ID, recognise
@@ -77,6 +78,15 @@ def test_an_eaton_ups_on_high_efficiency_has_no_power_failure_any_more() -> None
     for state in range(1, 15):
         said = labels(polled({xups: 5}), polled({xups: state}, 5))
         assert ("Power Failure Cleared" in said) == (state != 5)
+
+
+def test_every_output_state_of_cyberpower_but_on_battery_ends_a_power_failure() -> None:
+    cps: Answers = {SYS_OBJECT_ID: "1.3.6.1.4.1.3808.1.1.1"}
+    state = "1.3.6.1.4.1.3808.1.1.1.4.1.1.0"
+    texts = {number: found(polled({**cps, state: number})).get("output.status") for number in range(2, 12)}
+    assert all(texts.values())
+    for number in {*texts, 12} - {3}:
+        assert "Power Failure Cleared" in labels(polled({**cps, state: 3}), polled({**cps, state: number}, 5))
 
 
 @pytest.mark.parametrize(("oid", "state"), [("26.4.3.1.4.1", 5), ("26.6.3.1.4.1", 5)])
@@ -306,11 +316,42 @@ def test_an_alarm_table_is_told_row_by_row_in_the_standard_s_words_and_ends_with
     assert labels(ups_mib(table), ups_mib({"6.1.0": 1, "6.2.1.2.8": f"{UPS}.6.3.16"}, 5))[2:] == ["On Bypass Cleared"]
 
 
+def test_an_alarm_table_with_words_and_severities_of_its_own_is_told_in_them_of_the_part_that_it_names() -> None:
+    listed = AlarmList(
+        key="events",
+        oid="1.9.1",
+        label="1.9.2",
+        message="1.9.3",
+        severity="1.9.4",
+        severities={1: Severity.INFO, 3: Severity.CRITICAL},
+        within=(("unit", 0),),
+    )
+    unit = Table(key="unit", part=DeviceType.RACK_PDU, itself="1", label="1.8", metrics=(Metric("a", "V", (Source("1.7"),)),))
+    profile = Profile(family="test", device_type=DeviceType.RACK_PDU, tables=(unit,), alarms=(listed,))
+    answers: Answers = {
+        "1.7.1": 1,
+        "1.8.2": b"Second",
+        "1.9.1.2.5": 77,
+        "1.9.2.2.5": b"Door open",
+        "1.9.3.2.5": b"Rack 7",
+        "1.9.4.2.5": 3,
+    }
+    book = AlarmBook()
+    (raised,) = book.observe(decode((profile,), IT, answers, at(0)))
+    assert (raised.device, raised.label, raised.message, raised.severity) == (
+        "it-unit-2",
+        "Door open",
+        "Rack 7",
+        Severity.CRITICAL,
+    )
+    assert [device.display_name for device in decode((profile,), IT, answers, at(0)).devices] == ["it", "Second"]
+
+
 def test_an_alarm_table_that_could_not_be_read_ends_no_alarm() -> None:
     table = {**_UPS_MIB, f"{UPS}.6.1.0": 1, f"{UPS}.6.2.1.2.7": f"{UPS}.6.3.16"}
     book = AlarmBook()
     book.observe(polled(table))
-    unread = decode(recognise(table), IT, {**_UPS_MIB, f"{UPS}.6.1.0": 1}, at(5), complete=False)
+    unread = decode(recognise(table), IT, {**_UPS_MIB, f"{UPS}.6.1.0": 1}, at(5), unread={f"{UPS}.6.2.1.2"})
     assert book.observe(unread) == ()
 
 

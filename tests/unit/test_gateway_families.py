@@ -4,9 +4,11 @@ import pytest
 
 from consentry_core.names import resource_id
 from consentry_gateway import recorded
+from consentry_gateway.alarms import AlarmBook
 from consentry_gateway.decode import decode
 from consentry_gateway.model import Device, DeviceId
 from consentry_gateway.profiles import PROFILES
+from consentry_gateway.raw import within
 from consentry_gateway.recognition import questions, recognise
 from support.agents import MADE_UP, answers_of, told
 from support.polls import at
@@ -31,3 +33,26 @@ def test_every_family_has_a_recording() -> None:
     older = {"APC rack PDU, generation 1", "Eaton UPS (XUPS)"}  # each beside a newer one in its recordings
     seen = {recognise(answers_of(name))[0].family for name in RECORDINGS}
     assert {profile.family for profile in PROFILES} == seen | alike | older
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_whatever_could_not_be_read_makes_nothing_else_false(name: str) -> None:
+    """Each scalar and each column in turn is missing, a column also from its second half on, as when a walk is cut off."""
+    answers = answers_of(name)
+    profiles = recognise(answers)
+    right = decode(profiles, Device(DeviceId("it"), ""), answers, at(0))
+    values = {(reading.sensor.device, reading.sensor.id): reading.value for reading in right.readings}
+    names = {device.id: device.display_name for device in right.devices}
+    raised = {(alarm.id, alarm.label) for alarm in AlarmBook().observe(right)}
+    needed = {oid for profile in profiles for oid in (*profile.scalars(), *profile.columns())}
+    identity = {oid for profile in profiles for oid in (*profile.model, *profile.serial, *profile.probes)}
+    for oid in needed - {oid for oid in needed if any(within(other, oid) for other in identity)}:
+        instances = [instance for instance in sorted(answers) if instance == oid or instance.startswith(f"{oid}.")]
+        for kept in {0, len(instances) // 2} if instances else ():
+            less = {instance: raw for instance, raw in answers.items() if instance not in instances[kept:]}
+            poll = decode(profiles, Device(DeviceId("it"), ""), less, at(0), unread={oid}, known=right.devices)
+            assert not poll.complete
+            for reading in poll.readings:
+                assert values.get((reading.sensor.device, reading.sensor.id)) == reading.value, (oid, kept)
+            assert {device.id: device.display_name for device in poll.devices}.items() <= names.items(), (oid, kept)
+            assert {(alarm.id, alarm.label) for alarm in AlarmBook().observe(poll)} <= raised, (oid, kept)

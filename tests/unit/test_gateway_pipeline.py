@@ -108,6 +108,15 @@ async def test_a_silent_agent_or_one_that_rarely_answers_says_nothing_of_its_par
         assert deleted(shelf) == []
 
 
+async def test_an_agent_whose_tables_cannot_all_be_read_says_nothing_of_the_parts_that_are_not_seen() -> None:
+    shelf = _Shelf()
+    pipeline = piped(shelf)
+    await pipeline.take(answer(0, UPS, BANK))
+    for hour in range(1, 100):
+        await pipeline.take(replace(answer(hour * 3600, UPS), complete=False))
+        assert deleted(shelf) == []
+
+
 async def test_an_agent_that_is_in_the_file_no_more_takes_its_devices_along_once_all_others_are_told() -> None:
     shelf = _Shelf()
     hall_2 = Location(LocationId("hall-2"), "Hall 2", LocationKind.ROOM)

@@ -94,7 +94,15 @@ CYBERPOWER_PDU = Profile(
             within=_UNITS,
             metrics=(
                 Metric("load.status", "", (Source(f"{_PDU2}.3.4.1.4"),), "Load", _LOAD_STATUS),
-                Metric("input.realpower", "W", (Source(f"{_PDU2}.3.4.1.5", 10, absent=_NONE),), "Power"),
+                Metric("input.realpower", "W", (Source(f"{_PDU2}.3.4.1.18", absent=_NONE),), "Power"),
+                Metric("input.power", "VA", (Source(f"{_PDU2}.3.4.1.15", absent=_NONE),), "Apparent power"),
+                Metric(
+                    "input.powerfactor",
+                    "1",
+                    (Source(f"{_PDU2}.3.4.1.16", 0.01, absent=_NONE),),
+                    "Power factor",
+                    believable=(0, 1),
+                ),
             ),
         ),
         Table(
@@ -105,7 +113,7 @@ CYBERPOWER_PDU = Profile(
                 Metric("input.L{index}.load.status", "", (Source(f"{_PDU2}.4.4.1.4"),), "Load L{index}", _LOAD_STATUS),
                 Metric("input.L{index}.current", "A", (Source(f"{_PDU2}.4.4.1.5", 0.1, absent=_NONE),), "Current L{index}"),
                 Metric("input.L{index}.voltage", "V", (Source(f"{_PDU2}.4.4.1.6", 0.1, absent=_NONE),), "Voltage L{index}"),
-                Metric("input.L{index}.realpower", "W", (Source(f"{_PDU2}.4.4.1.7", 10, absent=_NONE),), "Power L{index}"),
+                Metric("input.L{index}.realpower", "W", (Source(f"{_PDU2}.4.4.1.7", absent=_NONE),), "Power L{index}"),
             ),
         ),
     ),

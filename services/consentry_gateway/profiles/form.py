@@ -91,6 +91,11 @@ class Metric:
     limits: Limits | None = None
     believable: tuple[float, float] | None = None
 
+    def needs(self) -> Iterator[str]:
+        """All that must have been read for it to be certain, which is more than what it is found in."""
+        for source in self.all_sources():
+            yield from (source.oid, *source.others())
+
     def all_sources(self) -> tuple[Source, ...]:
         """Those of its value and those of its limits."""
         limits = self.limits or Limits()
@@ -143,6 +148,22 @@ class Table:
     within: tuple[tuple[str, Place], ...] = ()
     itself: str | None = None
 
+    def placing(self) -> Iterator[str]:
+        """What says which row is which. Without it nothing of the table is certain; its other columns stand for themselves.
+
+        Where rows have lines or are counted, every column says which rows there are.
+        """
+        for place in (self.count, self.number, *(place for _, place in self.within)):
+            if isinstance(place, str):
+                yield place
+        if self.count is not None or any("{line}" in metric.name for metric in self.metrics):
+            yield from self.columns()
+
+    def naming(self) -> Iterator[str]:
+        """What its parts are called, and which of them is."""
+        places = (self.label, self.model, self.serial, *((self.number,) if self.part else ()))
+        yield from (place for place in places if isinstance(place, str))
+
     def columns(self) -> Iterator[str]:
         """The columns that make a row."""
         yield from (source.oid for metric in self.metrics for source in metric.sources)
@@ -152,9 +173,8 @@ class Table:
         for metric in self.metrics:
             for source in metric.all_sources():
                 yield from (source.oid, *source.others())
-        for place in (self.label, self.model, self.serial, self.count, self.number, *(place for _, place in self.within)):
-            if isinstance(place, str):
-                yield place
+        yield from self.placing()
+        yield from self.naming()
 
 
 @dataclass(frozen=True, slots=True)

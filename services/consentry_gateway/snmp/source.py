@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Set as Collection
+from dataclasses import dataclass, field, replace
 
 from consentry_core.clock import SECOND, Clock
 from consentry_gateway.agents import Agent
 from consentry_gateway.decode import decode
-from consentry_gateway.model import DeviceId, Poll
+from consentry_gateway.model import Device, DeviceId, Poll
 from consentry_gateway.profiles import Profile
 from consentry_gateway.raw import Answers, text_of
 from consentry_gateway.recognition import SYS_OBJECT_ID, questions, recognise, watched
@@ -17,7 +18,8 @@ from consentry_gateway.snmp.wire import Engine, Line, refused
 from consentry_gateway.sources import AgentSilent, Reports
 
 _SYS_DESCR = "1.3.6.1.2.1.1.1.0"
-_LEARN_AGAIN = 3_600 * SECOND
+_ASK_WHY_AGAIN = 3_600 * SECOND
+_WELL_AGAIN = 5  # polls, after which it is over that something could not be read
 _FOR_TABLES = 0.75  # of a poll's time; the rest is for a question that is under way
 
 
@@ -31,6 +33,7 @@ class _Known:
     questions: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     object_id: str = ""
+    devices: dict[DeviceId, Device] = field(default_factory=dict)
     why: str = ""
     asked_why: int = 0
 
@@ -50,9 +53,7 @@ class SnmpSource:
     async def ask(self, agent: Agent) -> Poll:
         """Look at an agent, once."""
         now = self._clock.boot()
-        known = self._known.setdefault(agent.device.id, _Known(Manners(now)))
-        if now - known.manners.learnt > _LEARN_AGAIN:
-            known.manners = Manners(now)
+        known = self._known.setdefault(agent.device.id, _Known(Manners()))
         try:
             if known.line is None:
                 known.line = await self._line(agent, agent.access)
@@ -62,7 +63,7 @@ class SnmpSource:
             line, known.line, known.questions = known.line, None, ()
             if not isinstance(error, Unanswered) or line is None:
                 raise
-            if not known.why or now - known.asked_why > _LEARN_AGAIN:
+            if not known.why or now - known.asked_why > _ASK_WHY_AGAIN:
                 known.why, known.asked_why = await self._why_silent(agent, line), now
             raise AgentSilent(known.why) from error
         known.why = ""
@@ -80,11 +81,11 @@ class SnmpSource:
     async def _ask(self, agent: Agent, known: _Known, line: Line) -> Poll:
         end = asyncio.get_running_loop().time() + agent.deadline * _FOR_TABLES
         session = Session(line, known.manners, version=agent.access.version, end=end)
-        answers = await session.get(known.questions or (PING, *(oid for oid in questions() if oid != PING)))
-        if not known.questions or self._changed(known, answers):
-            if known.questions:
-                answers = await session.get(questions())
-            self._recognise(agent, known, answers, await session.get((_SYS_DESCR,)))
+        if known.why:
+            await session.ping()  # while it is silent, one question is enough
+        answers = await session.get(known.questions) if known.questions else {}
+        if not known.questions or self._changed(known, answers, session.unread):
+            await self._recognise(agent, known, session)
             answers = await session.get(known.questions)
         if not known.profiles:
             device = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
@@ -92,25 +93,41 @@ class SnmpSource:
         tables: Answers = {}
         try:
             tables = await session.walk(known.columns)
-        except Unanswered as error:
-            session.failed.append(f"its tables: {error}")
-        self._reports.tell(agent.device.id, "not read", session.why_not_all)
-        return decode(
-            known.profiles, agent.device, {**answers, **tables}, self._clock.now(), complete=not session.failed
-        )  # fmt: skip
+        except AgentSilent:
+            session.unread.update(known.columns)
+            session.stumbled = True
+        if not session.stumbled:
+            known.manners.poll_went_well()
+        if session.unread or known.manners.well >= _WELL_AGAIN:
+            self._reports.tell(agent.device.id, "not read", session.why_not_all, steady=True)
+        everything = {**answers, **tables}
+        now, before = self._clock.now(), known.devices.values()
+        poll = decode(known.profiles, agent.device, everything, now, unread=session.unread, known=before)
+        known.devices |= {device.id: device for device in poll.devices}
+        return poll
 
     @staticmethod
-    def _changed(known: _Known, answers: Answers) -> bool:
-        """Whether it is another one now, or says more, or nothing of what it said."""
+    def _changed(known: _Known, answers: Answers, unread: Collection[str]) -> bool:
+        """Whether it is another one now, or says more, or nothing of what it said. A question that was lost says nothing."""
+        watching = watched(known.profiles, known.object_id)
+        if not unread.isdisjoint(watching):
+            return False
         return recognise(answers) != known.profiles or str(answers.get(SYS_OBJECT_ID, "")) != known.object_id
 
-    def _recognise(self, agent: Agent, known: _Known, answers: Answers, about: Answers) -> None:
+    async def _recognise(self, agent: Agent, known: _Known, session: Session) -> None:
+        asked = (PING, *(oid for oid in questions() if oid != PING))
+        answers = await session.get(asked)
+        again = tuple(session.unread.intersection(asked))
+        session.unread.clear()
+        answers |= await session.get(again)
+        session.unread.clear()  # what it cannot say even then is not there
+        about = await session.get((_SYS_DESCR,))
         known.profiles = recognise(answers)
         known.object_id = str(answers.get(SYS_OBJECT_ID, ""))
         scalars = [oid for profile in known.profiles for oid in profile.scalars()]
         known.questions = tuple(dict.fromkeys([*watched(known.profiles, known.object_id), *scalars]))
         known.columns = tuple(dict.fromkeys(oid for profile in known.profiles for oid in profile.columns()))
-        known.manners.mute.clear()
+        known.devices = {}
         described = f"sysObjectID {known.object_id or 'none'}, {text_of(about.get(_SYS_DESCR))!r}"
         families = ", ".join(profile.family for profile in known.profiles)
         if families:
