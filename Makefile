@@ -99,7 +99,7 @@ $(SUPPLY)/.installed: services/constraints.txt
 	@touch $@
 
 # Each is a program of its own under tests/bench; what it found is in build/bench/<name>.json.
-BENCHES := coverage decision feed history hostile ingest memory retention revocation verify
+BENCHES := coverage decision feed gateway history hostile ingest memory retention revocation verify
 
 bench: $(BENCHES:%=bench-%) ## all benchmarks, one after the other (alone on the machine, or the figures mean little)
 

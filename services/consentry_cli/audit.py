@@ -70,9 +70,9 @@ def export(settings: AuthoritySettings, file: Path, *, older_than: int, remove: 
         raise SettingError(f"{file} is there already; export to a new file")
     last = load(f"{_MODULE}:export", "authority")(settings, file, older_than=older_than, remove=remove)
     if last is None:
-        click.echo("there are no such entries; nothing was written")
+        say("there are no such entries; nothing was written")
         return
-    click.echo(f"exported up to entry {last.number}{', and removed' if remove else ''}: {file}")
+    say(f"exported up to entry {last.number}{', and removed' if remove else ''}: {file}")
 
 
 @audit.command("export-head")

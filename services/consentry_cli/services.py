@@ -64,13 +64,13 @@ def verify(data_dir: Path) -> None:
     """
     found = load("consentry_devices.storage.verifying:verify", "devices")(data_dir)
     for problem in found.problems:
-        click.echo(problem, err=True)
+        say(problem, err=True)
     if found.without:
-        click.echo(f"{found.without} rows are older than checksums: of them nothing is known", err=True)
+        say(f"{found.without} rows are older than checksums: of them nothing is known", err=True)
     if found.problems:
-        click.echo(f"not everything is as it was written: {len(found.problems)} findings", err=True)
+        say(f"not everything is as it was written: {len(found.problems)} findings", err=True)
         raise click.exceptions.Exit(1)
-    click.echo(f"everything is as it was written: {found.checked} rows")
+    say(f"everything is as it was written: {found.checked} rows")
 
 
 @click.command()

@@ -1,8 +1,9 @@
 """The barrier, proved with real processes that are killed, stopped and cut off while access is taken away and given back.
 
 An authority, three device-data processes, each with a proxy of its own to the authority, gateways, 300 readers, callers that
-take access away and give it back. Every write that a device-data process begins is on record (`support.recorded_process`), and
-so is every answer ENFORCED; afterwards a checker (`support.late_writes`) lays one beside the other.
+take access away and give it back, and one attacker after the other (`support.attackers`). Every write that a device-data
+process begins is on record (`support.recorded_process`), and so is every answer ENFORCED; afterwards a checker
+(`support.late_writes`) lays one beside the other.
 
 `FIRE_SECONDS` is how long it burns: a short while in `make test`, ten minutes in `make fire`. `FIRE_SEED` repeats chances.
 """
@@ -122,6 +123,7 @@ async def burn(staged: Stage, callers: Callers, chance: random.Random) -> Sequen
         first = MISFORTUNES[2 * index :] + MISFORTUNES[: 2 * index]
         tasks.append(staged.befall_devices(devices, first, chance, over))
     tasks.append(staged.befall_the_authority(chance, over))
+    tasks.append(staged.attack(chance, over))
     for index, customer in enumerate(VOLATILE):
         tasks.append(callers.go_on(partial(callers.consent, customer, PARTNERS[index % 2]), over))
     # Of customers whose consents others revoke meanwhile.

@@ -18,7 +18,7 @@ from consentry_core.rpc.first_message import FirstMessages
 from consentry_core.rpc.gate import GatedServer, Room
 from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.server import RpcServer
-from support.attackers.http2 import Connection, framed, indexed, literal, request_headers
+from support.attackers._http2 import Connection, framed, indexed, literal, request_headers
 
 SAY = "/test.Echo/Say"
 KNOWN = (("who", "known"),)

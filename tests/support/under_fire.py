@@ -10,21 +10,19 @@ import dataclasses
 import json
 import random
 import re
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from consentry.authority.v1 import keys_pb2, tokens_pb2
-from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc, inventory_pb2, telemetry_pb2
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client import open_channel
+from support.attackers import Order as Attack
+from support.attackers import enrol, ways
 from support.authority import AuthorityCalls, IssuedKey, prepare
 from support.many_readers import Order, Orders
-from support.pair import alarm
 from support.processes import Process, Service, boot, until
+from support.steady_gateway import SteadyGateway
 from support.tcp_proxy import TcpProxy
 
 PARTNERS = ("acme", "globex")
@@ -32,7 +30,6 @@ STEADY = ("c00", "c01")
 LISTED = "c02"  # taken off lists, but otherwise steady
 VOLATILE = tuple(f"c{number:02}" for number in range(3, 12))
 CUSTOMERS = (*STEADY, LISTED, *VOLATILE)
-ROWS = 200  # some 4 kB: a reader that stops reading is stuck within seconds
 
 
 @dataclass
@@ -46,6 +43,7 @@ class Counts:
     cuts: int = 0
     authority_kills: int = 0
     authority_pauses: int = 0
+    attacks: list[str] = field(default_factory=list)
     authority_away: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -71,6 +69,7 @@ class Stage:
         self.published: dict[str, dict[str, int]] = {running.service.address: {} for running in devices}
         self.keys: dict[str, IssuedKey] = {}
         self.readers: list[Process] = []
+        self._attacker: dict[str, str] = {}
         self._everything = everything
         self._silence = asyncio.Event()
         self._gateways: list[asyncio.Task[None]] = []
@@ -89,6 +88,7 @@ class Stage:
             self.keys[f"{partner} some"] = await self.calls.key(partner)
             kind = keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS
             self.keys[f"{partner} specific"] = await self.calls.key(partner, kind, CUSTOMERS[:6])
+        self._attacker = await enrol(self.calls)
 
     # Gateways
 
@@ -97,7 +97,7 @@ class Stage:
         for running in self.devices:
             for index, customer in enumerate(CUSTOMERS):
                 issued = await self.calls.token(tokens_pb2.Token.ROLE_GATEWAY, f"customers/{customer}")
-                gateway = _Gateway(running.service.address, customer, issued.secret, self.published)
+                gateway = SteadyGateway(running.service.address, customer, issued.secret, self.published)
                 start = index / len(CUSTOMERS)
                 self._gateways.append(asyncio.create_task(gateway.run(self._silence, start)))
 
@@ -233,77 +233,25 @@ class Stage:
                 await self.authority.pause(chance.choice((chance.uniform(0.2, 2.0), chance.uniform(5.3, 6.0))))
             self.counts.authority_away.append((began, boot()))
 
+    async def attack(self, chance: random.Random, over: asyncio.Event) -> None:
+        """One attacker after the other, each for a few seconds, until it is over; each way once at least, if there is time."""
+        todo: list[str] = []
+        order = self.folder / "attack.orders"
+        while not over.is_set():
+            todo = todo or chance.sample(ways(), len(ways()))
+            way, devices = todo.pop(), chance.choice(self.devices)
+            Attack(self.authority.address, devices.service.address, self._attacker).write(order)
+            attacker = Process(f"attacker-{way}", self.folder, "support.attackers", way, str(order))
+            self._everything.append(attacker)
+            self.counts.attacks.append(way)
+            attacker.start()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), chance.uniform(2.0, 5.0))
+            await attacker.kill()
+
 
 _FIRST = re.compile(rb'"(r\d+)-')
 MISFORTUNES = ("kill", "pause", "long pause", "hold", "cut")
-
-
-class _Gateway:
-    """A gateway that keeps each frame until it is acknowledged, and comes back whatever happens."""
-
-    def __init__(self, address: str, customer: str, secret: str, published: dict[str, dict[str, int]]) -> None:
-        self._address = address
-        self._customer = customer
-        self._metadata = bearer(secret)
-        self._published = published
-        self._number = 0
-
-    async def run(self, silence: asyncio.Event, start: float) -> None:
-        await asyncio.sleep(start)
-        async with open_channel(self._address) as channel:
-            stub = gateway_pb2_grpc.GatewayServiceStub(channel)
-            while not (silence.is_set() and self._number == self._published[self._address].get(self._customer, 0)):
-                with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, EOFError):
-                    await self._publish(stub, silence)
-                await asyncio.sleep(0.3)
-
-    async def _publish(self, stub: Any, silence: asyncio.Event) -> None:
-        call = stub.Publish(metadata=self._metadata)
-        try:
-            hello = gateway_pb2.PublishRequest.Hello(gateway="gw", epoch="gw-epoch-0123456789")
-            await call.write(gateway_pb2.PublishRequest(hello=hello))
-            acknowledged = await self._acknowledged(call)
-            while True:
-                if self._number > acknowledged:
-                    await call.write(gateway_pb2.PublishRequest(frame=self._frame()))
-                    while acknowledged < self._number:
-                        acknowledged = await self._acknowledged(call)
-                if self._number:
-                    self._published[self._address][self._customer] = self._number
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(silence.wait(), 1.0 if acknowledged else 0.01)
-                    return
-                self._number += 1
-                self._time = time.time_ns()
-        finally:
-            call.cancel()
-
-    @staticmethod
-    async def _acknowledged(call: Any) -> int:
-        response = await call.read()
-        if response is grpc.aio.EOF:
-            raise EOFError
-        return int(response.acknowledgement.number)
-
-    def _frame(self) -> gateway_pb2.PublishRequest.Frame:
-        """The frame of this number: the same however often it is sent."""
-        name = f"customers/{self._customer}/devices/ups"
-        frame = gateway_pb2.PublishRequest.Frame(number=self._number)
-        if self._number == 1:
-            frame.inventory.devices.add(name=name, display_name="ups", type=inventory_pb2.Device.TYPE_UPS)
-            frame.inventory.sensors.add(name=f"{name}/sensors/load", metric="ups.load", unit="%")
-        if self._number % 4 == 0:
-            power = alarm(self._customer)
-            power.activate_time.FromNanoseconds(self._time)
-            frame.alarms.append(power)
-        block = telemetry_pb2.TelemetryBlock(
-            sensors=["load"],
-            sensor_indexes=[0] * ROWS,
-            times_unix_nano=[self._time + 1_000 * row for row in range(ROWS)],
-            values=[float(self._number)] * ROWS,
-        )
-        frame.telemetry.add(device=name, block=block)
-        return frame
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from consentry_devices.feed.log import Kind
 from consentry_devices.state import BEGINNING, Position
 from consentry_devices.storage import tables
 from consentry_devices.storage.blocks import read_blocks
+from consentry_devices.storage.checksums import of_entry, of_place
 from consentry_devices.storage.spans import LONGEST, span_class
 from consentry_devices.storage.store import Store, open_store
 from consentry_rule import Instant
@@ -35,10 +36,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def _row(seq: int, min_time: int, max_time: int, device: str = "ups") -> dict[str, object]:
+    payload = b"%d" % seq
+    place = of_place(NORTH, Kind.TELEMETRY.value, device)
     return {
         "seq": seq, "customer": NORTH, "data_class": "telemetry", "kind": Kind.TELEMETRY.value, "device": device,
         "min_time": min_time, "max_time": max_time, "span_class": span_class(min_time, max_time), "take_time": 0,
-        "historical": False, "payload": b"%d" % seq,
+        "historical": False, "payload": payload, "checksum": of_entry(place, seq, min_time, max_time, payload),
     }  # fmt: skip
 
 

@@ -35,8 +35,13 @@ class Outgoing:
         return delimited(_CURSOR, self._cursors.make(self.cursor).encode()) + event
 
     def own(self, response: feed_pb2.WatchResponse, accesses: frozenset[Access] = frozenset()) -> bytes:
-        """A message of our own making. `accesses`: whom it says something about; nobody, or that a customer leaves."""
-        return self.message(response.SerializeToString(), accesses)
+        """A message of our own making. `accesses`: whom it says something about; nobody, or that a customer leaves.
+
+        It is checked as data is, and holds no device's: in nobody's access log it counts as read.
+        """
+        message = self.message(response.SerializeToString(), accesses)
+        self._call.hands_out(_NOT_SAID)
+        return message
 
     def quiet_for(self) -> float:
         """Seconds since the last message."""

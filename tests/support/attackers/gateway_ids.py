@@ -10,7 +10,7 @@ import grpc
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc, inventory_pb2
 from consentry_core.rpc.client import bearer
 from support.attackers import Order
-from support.attackers.asking import ask, read_all
+from support.attackers._asking import ask, read_all
 
 _IDS = 200
 _DEVICES = 1_000  # told in a frame, with the longest names

@@ -8,7 +8,7 @@ import zlib
 from collections import Counter
 
 from support.attackers import Order
-from support.attackers.http2 import Connection, framed, request_headers
+from support.attackers._http2 import Connection, framed, request_headers
 
 PATHS = ("/consentry.authority.v1.CoverageService/ListCoveredCustomers", "/consentry.devices.v1.InventoryService/ListDevices")
 CONNECTIONS = 8

@@ -7,8 +7,8 @@ import asyncio
 from collections import Counter
 
 from support.attackers import Order
+from support.attackers._http2 import Connection, request_headers
 from support.attackers.gzip_bomb import PATHS
-from support.attackers.http2 import Connection, request_headers
 
 STREAMS = 400_000
 PER_CONNECTION = 1_000

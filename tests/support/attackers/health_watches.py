@@ -7,8 +7,8 @@ import asyncio
 from collections import Counter
 
 from support.attackers import Order
+from support.attackers._http2 import framed, request_headers
 from support.attackers.header_streams import hold
-from support.attackers.http2 import framed, request_headers
 
 STREAMS = 200_000
 PATHS = ("/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")

@@ -8,7 +8,7 @@ import grpc
 from consentry.devices.v1 import telemetry_pb2, telemetry_pb2_grpc
 from consentry_core.rpc.client import bearer
 from support.attackers import Order
-from support.attackers.asking import ask, customers, stop_reading
+from support.attackers._asking import ask, customers, stop_reading
 
 _READERS = 10_000
 

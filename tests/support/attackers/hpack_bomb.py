@@ -7,8 +7,8 @@ import asyncio
 from collections import Counter
 
 from support.attackers import Order
+from support.attackers._http2 import FIRST_OF_TABLE, Connection, indexed, literal, request_headers
 from support.attackers.gzip_bomb import PATHS
-from support.attackers.http2 import FIRST_OF_TABLE, Connection, indexed, literal, request_headers
 
 CONNECTIONS = 8
 PER_SECOND = 5_000

@@ -16,7 +16,7 @@ from consentry.devices.v1 import (
 )
 from consentry_core.rpc.client import bearer
 from support.attackers import Order
-from support.attackers.asking import ask, customers
+from support.attackers._asking import ask, customers
 
 _CALLS = 2_560
 

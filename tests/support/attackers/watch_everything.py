@@ -8,7 +8,7 @@ import grpc
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
 from consentry_core.rpc.client import bearer
 from support.attackers import Order
-from support.attackers.asking import ask, read_all, stop_reading
+from support.attackers._asking import ask, read_all, stop_reading
 
 _READERS = 10_000
 
