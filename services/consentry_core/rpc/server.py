@@ -63,8 +63,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     # Otherwise only two pings are sent to a client that nothing else is sent to.
     ("grpc.http2.max_pings_without_data", 0),
     # Thousands of streams that are opened at once wait here instead of being lost.
-    ("grpc.server.max_pending_requests", 2_000),
-    ("grpc.server.max_pending_requests_hard_limit", 2_000),
+    ("grpc.server.max_pending_requests", 5_000),
+    ("grpc.server.max_pending_requests_hard_limit", 5_000),
 )
 
 AddServicers = Callable[[grpc.aio.Server], None]
