@@ -24,7 +24,7 @@ from consentry_rule import CustomerId
 
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 8 * 1024 * 1024
-CUSTOMER_BYTES = 32 * 1024 * 1024
+CUSTOMER_BYTES = 16 * 1024 * 1024
 
 _REMEMBERED_CUSTOMERS = 1_000
 _FULL_RETRY = 30.0
@@ -136,15 +136,18 @@ class _Customer:
         self._gateways = {name: gateway for name, gateway in self._gateways.items() if not gateway.idle}
 
     async def allowed(self, frame: Frame) -> None:
-        """Wait until the customer's quota lets the frame in, and there is room for it; count it."""
+        """Wait until the customer's quota lets the frame in; count it."""
         while (wait := self._allowance.wait(frame, self._clock.boot())) > 0:
             await self._sleep(wait)
         self._allowance.take(frame, self._clock.boot())
-        while self._bytes and self._bytes + frame.size > CUSTOMER_BYTES:
+
+    async def room(self, size: int) -> None:
+        """Wait until there is room for so many bytes; count them."""
+        while self._bytes and self._bytes + size > CUSTOMER_BYTES:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             await waiter
-        self._bytes += frame.size
+        self._bytes += size
 
     def done(self, size: int) -> None:
         """So much has arrived, or is not going to."""
@@ -172,6 +175,7 @@ class GatewayStream:
         self._replaced = False
         self._pending: deque[_Pending] = deque()
         self._bytes = 0
+        self._reserved: deque[int] = deque()
         self._read_all = False
         self._changed = asyncio.Event()
 
@@ -186,6 +190,15 @@ class GatewayStream:
         """Nothing of it is on its way any more, as far as anybody waits for it."""
         self._customer.done(self._bytes)
         self._bytes = 0
+
+    async def room(self, size: int) -> None:
+        """Wait for room for the next frame, before it is taken apart: what it becomes in memory is several times as large.
+
+        One for which nobody has asked waits for it when it comes.
+        """
+        await self._customer.room(size)
+        self._bytes += size
+        self._reserved.append(size)
 
     async def acknowledgements(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[int, None]:
         """Take the frames in, and yield the number up to which all are committed, as it grows.
@@ -202,7 +215,11 @@ class GatewayStream:
                 except ConsentryError as error:
                     if first.number is not None:
                         name_frame(error, first.number)
-                    raise
+                    # An error keeps the steps that led to it, and they keep this one's answer, which keeps the error: refused
+                    # frames would stay, megabytes each, until somebody collects garbage.
+                    self._pending.clear()
+                    del first
+                    raise error.with_traceback(None)  # noqa: B904 - it is the same one
                 yield self._take_committed()
         finally:
             reader.cancel()
@@ -211,15 +228,17 @@ class GatewayStream:
     async def _take_in(self, frames: AsyncIterator[Frame]) -> None:
         try:
             async for frame in frames:
-                while self._pending and (len(self._pending) >= WINDOW_FRAMES or self._bytes + frame.size > WINDOW_BYTES):
+                if not self._reserved:
+                    await self.room(frame.size)
+                size = self._reserved.popleft()
+                while self._pending and (len(self._pending) >= WINDOW_FRAMES or self._bytes > WINDOW_BYTES):
                     await self._change()
                 await self._customer.allowed(frame)
-                self._bytes += frame.size
                 async with self._gateway.turn:
                     if self._replaced:
                         return
                     answer = await self._appender.submit(self._key, frame)
-                self._pending.append(_Pending(answer, frame.number, frame.size))
+                self._pending.append(_Pending(answer, frame.number, size))
                 self._changed.set()
         except Exception as error:  # noqa: BLE001 - it is raised where the acknowledgements are awaited
             failed: asyncio.Future[int] = asyncio.get_running_loop().create_future()

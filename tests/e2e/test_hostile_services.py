@@ -26,8 +26,8 @@ from support.attackers import Order
 from support.authority import RunningAuthority
 
 ATTACKS = ("renewals", "members", "follow_interests", "follow_forgets", "reports")
-SECONDS = 4.0
-ONSET = 4.0
+SECONDS = 2.0
+ONSET = 3.0
 """Seconds in which thousands of streams come at once, each of which has to be let in before it is refused."""
 NOISE = 0.05
 SHARED_CORES = 0.25

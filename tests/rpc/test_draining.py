@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from bench.stage import authority, stage
-from consentry.authority.v1 import coverage_pb2
+from consentry.authority.v1 import coverage_pb2, tokens_pb2
 from consentry_core import errors
 from consentry_core.rpc.client import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
@@ -93,13 +93,12 @@ async def test_calls_under_way_are_told_that_the_service_goes_down() -> None:
 @pytest.mark.slow
 async def test_a_service_that_is_told_to_go_down_says_so_to_all_who_call() -> None:
     """A process, and callers who call without a pause until they are refused."""
-    request = coverage_pb2.ListCoveredCustomersRequest()
     with stage() as processes:
         async with authority(processes) as running:
             await running.partner("acme")
             await running.valid_customer("north", "acme")
             secret = (await running.key("acme")).secret
-            calls: list[Any] = [lambda: running.coverage.ListCoveredCustomers(request, metadata=bearer(secret))] * 300
+            calls: list[Any] = [lambda: running.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=bearer(secret))] * 300
             watching = coverage_pb2.WatchCoverageRequest()
             calls += [lambda: running.coverage.WatchCoverage(watching, metadata=bearer(secret))] * 100
             answered = asyncio.Event()

@@ -2,7 +2,12 @@
 
 import asyncio
 import contextlib
+import socket
+import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,7 +17,7 @@ from consentry_core.errors import ConsentryError
 from consentry_core.rpc.client import open_channel
 from consentry_core.rpc.open_call import OpenCall
 from consentry_core.rpc.server import RpcServer
-from consentry_core.rpc.stuck import StuckWrites, hang_up
+from consentry_core.rpc.stuck import StuckWrites, connected_sockets, hang_up
 from support.clocks import FakeClock
 
 LIMIT = 60
@@ -115,3 +120,21 @@ async def test_the_watch_over_writes_hangs_up_and_says_so(caplog: pytest.LogCapt
 @pytest.mark.parametrize("peer", ["unix:/tmp/socket", "ipv4:127.0.0.1:1", "ipv6:%5B::1%5D:1", "", "nonsense"])
 def test_who_is_not_connected_is_not_hung_up_on(peer: str) -> None:
     hang_up([peer])
+
+
+def test_looking_at_connections_lets_go_of_no_lock_on_a_file(tmp_path: Path) -> None:
+    """A process that closes any descriptor of a file loses all its locks on it. SQLite's are such locks."""
+    database = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("CREATE TABLE t (a)")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0],
+    ):
+        assert list(connected_sockets())
+    # Another process that opens and closes it is not the last one: the -wal stays.
+    look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM t').fetchall(); c.close()"
+    subprocess.run([sys.executable, "-c", look, str(tmp_path / "locked.db")], check=True)
+    assert (tmp_path / "locked.db-wal").exists()
+    database.close()

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -100,15 +101,19 @@ def connected_sockets(ports: Collection[int] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _socket(descriptor: int) -> socket.socket | None:
-    """A socket by a descriptor of our own: gRPC may close its one meanwhile, and the number would be another file's."""
+    """A socket by a descriptor of our own: gRPC may close its one meanwhile, and the number would be another file's.
+
+    No other file is ever opened anew: closing any descriptor of a file lets go of all locks that the process holds on it, and
+    SQLite's would be gone. (Another process, a backup, would then take the database for one that nobody uses.)
+    """
     try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
         own = os.dup(descriptor)
-    except OSError:
-        return None
-    try:
+        if not stat.S_ISSOCK(os.fstat(own).st_mode):
+            return None  # the number became a file's in between; so it stays open
         return socket.socket(fileno=own)
-    except OSError:  # some other file
-        os.close(own)
+    except OSError:
         return None
 
 

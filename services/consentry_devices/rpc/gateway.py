@@ -11,7 +11,7 @@ from consentry_core.names import resource_id
 from consentry_core.rpc.open_call import current_call
 from consentry_devices.frames import Frame, StreamKey
 from consentry_devices.history import Work
-from consentry_devices.ingest import Ingest, name_frame
+from consentry_devices.ingest import GatewayStream, Ingest, name_frame
 from consentry_devices.rpc.frames import to_frame
 from consentry_guard import guarded_call
 from consentry_rule import CustomerId
@@ -36,13 +36,16 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         key = _stream_key(await anext(request_iterator, Request()), customer)
         async with self._ingest.open(key, current_call.get().end) as stream:
             yield _acknowledgement(stream.last_number)
-            async for number in stream.acknowledgements(self._frames(request_iterator, customer)):
+            async for number in stream.acknowledgements(self._frames(request_iterator, customer, stream)):
                 yield _acknowledgement(number)
 
-    async def _frames(self, requests: AsyncIterator[Request], customer: CustomerId) -> AsyncIterator[Frame]:
+    async def _frames(
+        self, requests: AsyncIterator[Request], customer: CustomerId, stream: GatewayStream
+    ) -> AsyncIterator[Frame]:
         async for request in requests:
             if not request.HasField("frame"):
                 raise InvalidArgument("message", "must be a frame; only the first message is a hello", reason="FRAME_MISSING")
+            await stream.room(request.ByteSize())
             told = request.frame.inventory
             things = len(told.devices) + len(told.sensors) + len(told.locations) + len(request.frame.alarms)
             names = len(told.deleted_devices) + len(told.deleted_sensors) + len(told.deleted_locations)
