@@ -29,12 +29,13 @@ demo: $(SETUP) ## the whole story with real processes, on recordings of real dev
 run: $(SETUP) ## both services and a live demo customer, until Ctrl-C; prints grpcurl lines to try
 	$(BIN)/consentry demo --stay
 
-test: $(SETUP) ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+test: $(SETUP) ## the whole test suite, but for what `make fire` runs alone
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not attack'
 
 FIRE_SECONDS ?= 600
-fire: $(SETUP) ## the barrier under fire: processes killed, stopped and cut off for ten minutes; FIRE_SECONDS= for another time
+fire: $(SETUP) ## the barrier under fire: processes killed, stopped, cut off and attacked for ten minutes, and each attack alone; FIRE_SECONDS= for another time
 	FIRE_SECONDS=$(FIRE_SECONDS) $(BIN)/python -m pytest -q -s tests/e2e/test_barrier_under_fire.py
+	$(BIN)/python -m pytest -q -s -m attack
 
 FEED_KILLS ?= 120
 kills: $(SETUP) ## the feed under kills: gateway, device-data service and reader killed more than a hundred times; FEED_KILLS= for another number

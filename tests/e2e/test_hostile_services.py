@@ -32,7 +32,7 @@ ONSET = 3.0
 NOISE = 0.05
 SHARED_CORES = 0.25
 MOST_MIB = 512
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("many-streams")]
+pytestmark = [pytest.mark.slow, pytest.mark.attack]
 
 
 class Guard:

@@ -21,7 +21,7 @@ NOISE = 0.05
 """Seconds that a call may be late on two cores which busy processes share."""
 ATTACKS = {"gzip_bomb": 1.0, "hpack_bomb": 0.1, "header_streams": 1.0, "health_watches": 1.0}
 """Each with its load. The one that is less is what was seen to do harm: ten times that has the parser busy all the time."""
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("many-streams")]
+pytestmark = [pytest.mark.slow, pytest.mark.attack]
 
 
 @pytest.mark.parametrize("name", ATTACKS)
