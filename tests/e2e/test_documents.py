@@ -88,6 +88,8 @@ def test_every_service_is_described() -> None:
 def test_the_readme_names_only_targets_that_there_are() -> None:
     makefile = (TOP / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    (benches,) = re.findall(r"^BENCHES := (.*)$", makefile, re.MULTILINE)
+    targets |= {f"bench-{name}" for name in benches.split()}
     for document in ("README.md", "protos/README.md"):
         named = set(
             re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)$", (TOP / document).read_text(encoding="utf-8"), re.MULTILINE)
