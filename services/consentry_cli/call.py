@@ -21,11 +21,11 @@ import grpc
 from consentry_cli.output import Failed, say
 from consentry_cli.params import PAGE_SIZE
 from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, broken_on_the_way, failure_of
-from consentry_core.files import read_credential
-from consentry_core.rpc.client import bearer, open_sync_channel
-from consentry_core.settings import FromEnvironment, SettingError
-from consentry_core.tls import ClientTls
-from consentry_core.transport import client_tls, require_private
+from consentry_core.process.files import read_credential
+from consentry_core.process.settings import FromEnvironment, SettingError
+from consentry_core.process.tls import ClientTls
+from consentry_core.process.transport import client_tls, require_private
+from consentry_core.rpc.client.channels import bearer, open_sync_channel
 
 _TOKEN_VARIABLE = "CONSENTRY_TOKEN"  # noqa: S105 - the name of a variable
 _TIMEOUT = 30.0

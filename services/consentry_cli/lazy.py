@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from consentry_core.settings import SettingError
+from consentry_core.process.settings import SettingError
 
 
 class LazyGroup(click.Group):

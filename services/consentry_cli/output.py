@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from consentry_core.text import shown
+from consentry_core.values.text import shown
 
 NOTHING = "-"
 

@@ -10,10 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import telemetry_pb2
 from consentry_cli.output import enum_text
-from consentry_core import names
-from consentry_core.clock import SystemClock
-from consentry_core.errors import InvalidArgument
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.values import names
+from consentry_core.values.clock import SystemClock
+from consentry_core.values.errors import InvalidArgument
 from consentry_rule import Instant
 
 PAGE_SIZE = 1000

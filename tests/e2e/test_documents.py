@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import descriptor_pool
 
 from consentry.authority.v1 import keys_pb2
-from consentry_authority.rpc.policies import POLICIES as AUTHORITY_POLICIES
+from consentry_authority.admission.policies import POLICIES as AUTHORITY_POLICIES
 from consentry_devices.rpc.policies import POLICIES as DEVICES_POLICIES
 from support.pair import Pair, running_pair
 

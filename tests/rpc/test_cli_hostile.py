@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 
 from consentry_cli import params
 from consentry_cli.cli import cli
-from consentry_core.text import is_plain
+from consentry_core.values.text import is_plain
 from support.calls import METHODS
 from support.cli import consentry
 

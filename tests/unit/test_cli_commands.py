@@ -11,7 +11,7 @@ import pytest
 
 from consentry_cli import params
 from consentry_cli.cli import cli, known_variables
-from consentry_core.clock import SystemClock
+from consentry_core.values.clock import SystemClock
 from consentry_rule import Instant
 from support.cli import consentry
 

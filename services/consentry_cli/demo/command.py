@@ -10,9 +10,9 @@ from consentry_cli.demo.platform import Kind
 from consentry_cli.demo.stage import PARTNER, Addresses, Stage, stage
 from consentry_cli.demo.story import Story
 from consentry_cli.demo.telling import Teller
-from consentry_core.lifecycle import until_signalled
-from consentry_core.tls import ClientTls
-from consentry_core.transport import client_tls
+from consentry_core.process.lifecycle import until_signalled
+from consentry_core.process.tls import ClientTls
+from consentry_core.process.transport import client_tls
 
 _FILE = click.Path(path_type=Path, resolve_path=True)
 

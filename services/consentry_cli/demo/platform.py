@@ -17,8 +17,8 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.tls import ClientTls
+from consentry_core.process.tls import ClientTls
+from consentry_core.rpc.client.channels import bearer, open_channel
 
 PAID = directory_pb2.Subscription.PLAN_PAID
 TRIAL = directory_pb2.Subscription.PLAN_TRIAL

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from consentry_cli.demo.platform import Platform
 from consentry_cli.demo.processes import Processes, processes
-from consentry_core.tls import ClientTls
-from consentry_gateway import recorded
+from consentry_core.process.tls import ClientTls
+from consentry_gateway.simulator import recorded
 
 PARTNER = "acme"
 
