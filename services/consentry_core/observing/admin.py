@@ -22,6 +22,7 @@ from consentry_core.process.transport import require_address
 _PATIENCE: Final = 2.0  # seconds that the event loop has for an answer
 _SILENCE: Final = 5.0  # seconds that a client has for each piece of its request
 _MOST: Final = 16
+_LOOK: Final = 0.05  # seconds between two looks at whether to stop
 _TEXT: Final = "text/plain; charset=utf-8"
 _METRICS: Final = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -53,7 +54,7 @@ class Admin:
                 f"cannot listen on {listen}: the address is taken or not this machine's; choose another"
             ) from error
         self.address = f"{host}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, name="admin", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(_LOOK,), name="admin", daemon=True).start()
 
     async def stop(self) -> None:
         """Answer no more."""
@@ -85,6 +86,7 @@ def _ready(readiness: Readiness) -> tuple[HTTPStatus, str, bytes]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def __init__(self, host: str, port: int, answer: Callable[[str], tuple[HTTPStatus, str, bytes]]) -> None:
         if ":" in host:

@@ -110,16 +110,11 @@ def silent(address: str, number: int) -> Iterator[None]:
 
 async def test_silent_clients_take_a_bounded_number_of_threads() -> None:
     async with served(Metrics()) as address:
-        with silent(address, 200):
-            refused = 0
-            for _ in range(20):
-                try:
-                    await asyncio.to_thread(get, address, "/livez")
-                except OSError:
-                    refused += 1
-            threads = sum(thread.name != "admin" and "process_request" in thread.name for thread in threading.enumerate())
-        assert (threads, refused) == (16, 20)
-        for _ in range(100):  # their places are free again once they have gone
+        with silent(address, 40):  # they come in this order, and whoever asks after them
+            with pytest.raises(OSError):
+                await asyncio.to_thread(get, address, "/livez")
+            assert sum("process_request" in thread.name for thread in threading.enumerate()) <= 16
+        for _ in range(1000):  # their places are free again once they have gone
             try:
                 assert await asyncio.to_thread(get, address, "/livez") == (200, "alive\n")
                 break
