@@ -6,6 +6,7 @@ import click
 
 from consentry_cli.lazy import LazyGroup
 from consentry_cli.output import say
+from consentry_cli.profiles import VARIABLE
 from consentry_core.process.settings import refuse_unknown
 
 _SERVICES = {
@@ -21,6 +22,9 @@ _SERVICES = {
     "audit": "consentry_cli.commands.audit:audit",
 }
 _NOUNS = {
+    "login": "consentry_cli.commands.login:login",
+    "logout": "consentry_cli.commands.login:logout",
+    "profiles": "consentry_cli.commands.login:list_",
     "partners": "consentry_cli.commands.partners:partners",
     "customers": "consentry_cli.commands.customers:customers",
     "connections": "consentry_cli.commands.connections:connections",
@@ -49,10 +53,12 @@ def cli(context: click.Context) -> None:
     """Consent-scoped API access to device data.
 
     The first ten run the services, and look after them. The others call them: with a token (administration) or an API key
-    (coverage and data), in the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments
-    show in process lists.
+    (coverage and data), in the variable CONSENTRY_TOKEN, in a file (--token-file), or kept by `consentry login`. A secret is
+    never an argument: arguments show in process lists.
+
+    Exit codes: 0, done; 1, a service refused or could not be reached; 2, the command or a setting is wrong; 130, interrupted.
     """
-    links = refuse_unknown(known_variables(context.command, context))
+    links = refuse_unknown({*known_variables(context.command, context), VARIABLE})
     if links and context.invoked_subcommand in _SERVICES:
         told = ", ".join(sorted(links))
         say(f"passed over, as Kubernetes' links to services: {told}; `enableServiceLinks: false` keeps them out", err=True)

@@ -5,11 +5,11 @@ import click
 from consentry.devices.v1 import alarms_pb2
 from consentry.devices.v1.alarms_pb2_grpc import AlarmServiceStub
 from consentry_cli.call import Call, devices_call
-from consentry_cli.output import show, table
+from consentry_cli.helping import Group
 from consentry_cli.params import ALARM, CUSTOMER
 
 
-@click.group()
+@click.group(cls=Group)
 def alarms() -> None:
     """What is wrong, and what was.
 
@@ -26,7 +26,7 @@ def list_(call: Call, customer: str, active_only: bool) -> None:
     request = alarms_pb2.ListAlarmsRequest(parent=customer, active_only=active_only)
     answer = call.ask_all(AlarmServiceStub(call.channel).ListAlarms, request)
     columns = ["name", "severity", "label", "device", "activate_time", "clear_time"]
-    table(answer, "alarms", columns, as_json=call.as_json)
+    call.answers.table(answer, "alarms", columns)
 
 
 @alarms.command()
@@ -35,7 +35,7 @@ def list_(call: Call, customer: str, active_only: bool) -> None:
 def get(call: Call, alarm: str) -> None:
     """Show one alarm as it is now."""
     answer = call.ask(AlarmServiceStub(call.channel).GetAlarm, alarms_pb2.GetAlarmRequest(name=alarm))
-    show(answer, "alarm", as_json=call.as_json)
+    call.answers.show(answer, "alarm")
 
 
 @alarms.command()
@@ -46,4 +46,4 @@ def events(call: Call, alarm: str) -> None:
     request = alarms_pb2.ListAlarmEventsRequest(parent=alarm)
     answer = call.ask_all(AlarmServiceStub(call.channel).ListAlarmEvents, request)
     columns = ["number", "time", "kind", "alarm.severity", "alarm.label", "alarm.message"]
-    table(answer, "alarm_events", columns, as_json=call.as_json)
+    call.answers.table(answer, "alarm_events", columns)

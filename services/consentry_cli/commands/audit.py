@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from consentry_authority.settings import AuthoritySettings
+from consentry_cli.helping import Group
 from consentry_cli.lazy import load
 from consentry_cli.output import say
 from consentry_core.process.files import read_text
@@ -16,7 +17,7 @@ from consentry_core.process.settings import SettingError, options
 _MODULE = "consentry_authority.setup.audit_log"
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """The audit log.
 

@@ -5,11 +5,11 @@ import click
 from consentry.authority.v1 import directory_pb2
 from consentry.authority.v1.directory_pb2_grpc import DirectoryServiceStub
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import show, table
+from consentry_cli.helping import Group
 from consentry_cli.params import CUSTOMER, ORGANIZATION, PARTNER
 
 
-@click.group()
+@click.group(cls=Group)
 def connections() -> None:
     """Which partner works with which customer.
 
@@ -25,7 +25,7 @@ def connect(call: Call, partner: str, customer: str) -> None:
     """Connect a partner and a customer. That gives no access: it takes the customer's consent."""
     request = directory_pb2.ConnectCustomerRequest(partner=partner, customer=customer)
     answer = call.ask(DirectoryServiceStub(call.channel).ConnectCustomer, request)
-    show(answer, "connection", as_json=call.as_json)
+    call.answers.show(answer, "connection")
 
 
 @connections.command()
@@ -36,7 +36,7 @@ def disconnect(call: Call, partner: str, customer: str) -> None:
     """End a connection and, with it, the consent."""
     request = directory_pb2.DisconnectCustomerRequest(partner=partner, customer=customer)
     answer = call.ask(DirectoryServiceStub(call.channel).DisconnectCustomer, request)
-    show(answer, None, as_json=call.as_json)
+    call.answers.show(answer)
 
 
 @connections.command("list")
@@ -46,4 +46,4 @@ def list_(call: Call, parent: str | None) -> None:
     """List connections, with whether the customer is valid for the partner and, if not, why."""
     request = directory_pb2.ListConnectionsRequest(parent=parent or "")
     answer = call.ask_all(DirectoryServiceStub(call.channel).ListConnections, request)
-    table(answer, "connections", ["partner", "customer", "valid", "invalid_reason", "connect_time"], as_json=call.as_json)
+    call.answers.table(answer, "connections", ["partner", "customer", "valid", "invalid_reason", "connect_time"])

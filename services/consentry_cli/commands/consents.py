@@ -5,8 +5,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.consent_pb2_grpc import ConsentServiceStub
+from consentry_cli.answers import Form
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import say, show, table
+from consentry_cli.helping import Group
+from consentry_cli.output import say
 from consentry_cli.params import CUSTOMER, DATA_CLASS, PARTNER, TIME
 from consentry_core.values import names
 
@@ -18,7 +20,7 @@ _ACCESS_COLUMNS = ["hour", "key", "data_class", "messages", "readings", "bytes",
 _UNREPORTED_COLUMNS = ["start_time", "end_time", "service", "enforcement_point"]
 
 
-@click.group()
+@click.group(cls=Group)
 def consents() -> None:
     """The customer's switch.
 
@@ -53,7 +55,7 @@ def grant(
         data_start_time=data_start_time,
         purpose=purpose,
     )
-    show(call.ask(ConsentServiceStub(call.channel).GrantConsent, request), "consent", as_json=call.as_json)
+    call.answers.show(call.ask(ConsentServiceStub(call.channel).GrantConsent, request), "consent")
 
 
 @consents.command()
@@ -63,7 +65,7 @@ def grant(
 def revoke(call: Call, customer: str, partner: str) -> None:
     """Take the permission back."""
     request = consent_pb2.RevokeConsentRequest(customer=customer, partner=partner)
-    show(call.ask(ConsentServiceStub(call.channel).RevokeConsent, request), "consent", as_json=call.as_json)
+    call.answers.show(call.ask(ConsentServiceStub(call.channel).RevokeConsent, request), "consent")
 
 
 @consents.command()
@@ -74,7 +76,7 @@ def get(call: Call, customer: str, partner: str) -> None:
     """Show the consent towards one partner."""
     name = names.CONSENT.format(*names.CUSTOMER.parse(customer, "customer"), *names.PARTNER.parse(partner, "partner"))
     answer = call.ask(ConsentServiceStub(call.channel).GetConsent, consent_pb2.GetConsentRequest(name=name))
-    show(answer, "consent", as_json=call.as_json)
+    call.answers.show(answer, "consent")
 
 
 @consents.command("list")
@@ -83,7 +85,7 @@ def get(call: Call, customer: str, partner: str) -> None:
 def list_(call: Call, customer: str) -> None:
     """List the customer's consents, revoked and ended ones too."""
     answer = call.ask_all(ConsentServiceStub(call.channel).ListConsents, consent_pb2.ListConsentsRequest(parent=customer))
-    table(answer, "consents", _COLUMNS, as_json=call.as_json)
+    call.answers.table(answer, "consents", _COLUMNS)
 
 
 @consents.command()
@@ -94,7 +96,7 @@ def events(call: Call, customer: str, partner: str | None) -> None:
     """Tell the whole history, newest first: grants, ends, what operators did, and how it was enforced."""
     request = consent_pb2.ListConsentEventsRequest(parent=customer, partner=partner or "")
     answer = call.ask_all(ConsentServiceStub(call.channel).ListConsentEvents, request)
-    table(answer, "consent_events", _EVENT_COLUMNS, as_json=call.as_json)
+    call.answers.table(answer, "consent_events", _EVENT_COLUMNS)
 
 
 @consents.command()
@@ -114,8 +116,8 @@ def accesses(
     """Tell what each key read of the customer's data, by hour, newest first; and the times that nobody has reported."""
     request = consent_pb2.ListAccessesRequest(parent=customer, reader=reader, start_time=start_time, end_time=end_time)
     answer = call.ask_all(ConsentServiceStub(call.channel).ListAccesses, request)
-    table(answer, "accesses", _ACCESS_COLUMNS, as_json=call.as_json)
-    if answer.unreported_intervals and not call.as_json:
+    call.answers.table(answer, "accesses", _ACCESS_COLUMNS)
+    if answer.unreported_intervals and call.answers.form in {Form.TABLE, Form.WIDE}:
         say("")
         say("Not reported:")
-        table(answer, "unreported_intervals", _UNREPORTED_COLUMNS, as_json=False)
+        call.answers.table(answer, "unreported_intervals", _UNREPORTED_COLUMNS)

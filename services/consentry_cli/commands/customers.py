@@ -6,14 +6,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from consentry.authority.v1 import directory_pb2
 from consentry.authority.v1.directory_pb2_grpc import DirectoryServiceStub
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import show, table
+from consentry_cli.helping import Group
 from consentry_cli.params import CUSTOMER, TIME, EnumValue
 
 _PLAN = EnumValue(directory_pb2.Subscription.Plan.DESCRIPTOR)
 _COLUMNS = ["name", "display_name", "subscription.plan", "subscription.state", "subscription.expire_time", "demo"]
 
 
-@click.group()
+@click.group(cls=Group)
 def customers() -> None:
     """Organisations that own devices.
 
@@ -42,7 +42,7 @@ def create(
     customer = directory_pb2.Customer(display_name=display_name, subscription=subscription)
     request = directory_pb2.CreateCustomerRequest(customer_id=customer_id, customer=customer)
     answer = call.ask(DirectoryServiceStub(call.channel).CreateCustomer, request)
-    show(answer, "customer", as_json=call.as_json)
+    call.answers.show(answer, "customer")
 
 
 @customers.command()
@@ -51,7 +51,7 @@ def create(
 def get(call: Call, customer: str) -> None:
     """Show one customer."""
     answer = call.ask(DirectoryServiceStub(call.channel).GetCustomer, directory_pb2.GetCustomerRequest(name=customer))
-    show(answer, "customer", as_json=call.as_json)
+    call.answers.show(answer, "customer")
 
 
 @customers.command("list")
@@ -59,7 +59,7 @@ def get(call: Call, customer: str) -> None:
 def list_(call: Call) -> None:
     """List all customers."""
     answer = call.ask_all(DirectoryServiceStub(call.channel).ListCustomers, directory_pb2.ListCustomersRequest())
-    table(answer, "customers", _COLUMNS, as_json=call.as_json)
+    call.answers.table(answer, "customers", _COLUMNS)
 
 
 @customers.command()
@@ -74,7 +74,7 @@ def subscribe(
     subscription = directory_pb2.Subscription(plan=plan, expire_time=expire_time)
     request = directory_pb2.SetSubscriptionRequest(customer=customer, subscription=subscription)
     answer = call.ask(DirectoryServiceStub(call.channel).SetSubscription, request)
-    show(answer, "customer", as_json=call.as_json)
+    call.answers.show(answer, "customer")
 
 
 @customers.command()
@@ -84,4 +84,4 @@ def cancel(call: Call, customer: str) -> None:
     """End a customer's subscription now."""
     request = directory_pb2.CancelSubscriptionRequest(customer=customer)
     answer = call.ask(DirectoryServiceStub(call.channel).CancelSubscription, request)
-    show(answer, "customer", as_json=call.as_json)
+    call.answers.show(answer, "customer")

@@ -5,12 +5,12 @@ import click
 from consentry.authority.v1 import enforcement_pb2
 from consentry.authority.v1.enforcement_pb2_grpc import EnforcementServiceStub
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import show, table
+from consentry_cli.helping import Group
 
 _COLUMNS = ["name", "service", "join_time", "connected", "lease_age", "applied_revision", "owed_revisions"]
 
 
-@click.group()
+@click.group(cls=Group)
 def enforcement() -> None:
     """How far changes that took access away have been carried out."""
 
@@ -24,7 +24,7 @@ def get(call: Call, revision: str) -> None:
     With a token of the organisation that made the change, or an operator's.
     """
     request = enforcement_pb2.GetEnforcementRequest(revision=revision)
-    show(call.ask(EnforcementServiceStub(call.channel).GetEnforcement, request), "enforcement", as_json=call.as_json)
+    call.answers.show(call.ask(EnforcementServiceStub(call.channel).GetEnforcement, request), "enforcement")
 
 
 @enforcement.command()
@@ -33,4 +33,4 @@ def points(call: Call) -> None:
     """List who serves guarded data, how old its lease is, and what it owes. With an operator's token."""
     request = enforcement_pb2.ListEnforcementPointsRequest()
     answer = call.ask_all(EnforcementServiceStub(call.channel).ListEnforcementPoints, request)
-    table(answer, "enforcement_points", _COLUMNS, as_json=call.as_json)
+    call.answers.table(answer, "enforcement_points", _COLUMNS)

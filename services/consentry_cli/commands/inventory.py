@@ -4,13 +4,15 @@ import click
 
 from consentry.devices.v1 import inventory_pb2
 from consentry.devices.v1.inventory_pb2_grpc import InventoryServiceStub
+from consentry_cli.answers import Form
 from consentry_cli.call import Call, devices_call
-from consentry_cli.output import say, show, table
+from consentry_cli.helping import Group
+from consentry_cli.output import say
 from consentry_cli.params import CUSTOMER, DEVICE, ResourceName
 from consentry_core.values import names
 
 
-@click.group()
+@click.group(cls=Group)
 def inventory() -> None:
     """What a customer has.
 
@@ -25,7 +27,7 @@ def locations(call: Call, customer: str) -> None:
     """List locations."""
     request = inventory_pb2.ListLocationsRequest(parent=customer)
     answer = call.ask_all(InventoryServiceStub(call.channel).ListLocations, request)
-    table(answer, "locations", ["name", "kind", "display_name", "parent"], as_json=call.as_json)
+    call.answers.table(answer, "locations", ["name", "kind", "display_name", "parent"])
 
 
 @inventory.command()
@@ -36,7 +38,7 @@ def devices(call: Call, customer: str) -> None:
     request = inventory_pb2.ListDevicesRequest(parent=customer)
     answer = call.ask_all(InventoryServiceStub(call.channel).ListDevices, request)
     columns = ["name", "type", "display_name", "model_name", "serial_number", "parent", "location"]
-    table(answer, "devices", columns, as_json=call.as_json)
+    call.answers.table(answer, "devices", columns)
 
 
 @inventory.command()
@@ -45,10 +47,10 @@ def devices(call: Call, customer: str) -> None:
 def device(call: Call, device: str) -> None:
     """Show one device, and what it is part of."""
     answer = call.ask(InventoryServiceStub(call.channel).GetDevice, inventory_pb2.GetDeviceRequest(name=device))
-    if call.as_json:
-        show(answer, "device", as_json=True)
+    if call.answers.form not in {Form.TABLE, Form.WIDE}:
+        call.answers.show(answer, "device")
         return
-    show(inventory_pb2.GetDeviceResponse(device=answer.device), "device", as_json=False)
+    call.answers.show(inventory_pb2.GetDeviceResponse(device=answer.device), "device")
     for ancestor in answer.ancestors:
         say(f"part of: {ancestor.name}  {ancestor.display_name}")
 
@@ -59,4 +61,4 @@ def device(call: Call, device: str) -> None:
 def sensors(call: Call, parent: str) -> None:
     """List the sensors of a customer or of one device, by its whole name (customers/ID or customers/ID/devices/ID)."""
     answer = call.ask_all(InventoryServiceStub(call.channel).ListSensors, inventory_pb2.ListSensorsRequest(parent=parent))
-    table(answer, "sensors", ["name", "metric", "unit", "display_name"], as_json=call.as_json)
+    call.answers.table(answer, "sensors", ["name", "metric", "unit", "display_name"])

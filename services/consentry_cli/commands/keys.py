@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from consentry.authority.v1 import keys_pb2
 from consentry.authority.v1.keys_pb2_grpc import KeyServiceStub
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import secret, show, table
-from consentry_cli.params import CUSTOMER, KEY, PARTNER, SPAN, TIME, EnumValue, request_id
+from consentry_cli.helping import Group
+from consentry_cli.params import CUSTOMER, KEY, PARTNER, SPAN, TIME, EnumValue, final, request_id
 from consentry_core.protocol.times import to_duration
 
 _KIND = EnumValue(keys_pb2.Key.Kind.DESCRIPTOR)
@@ -104,7 +104,7 @@ def _changed_terms(given: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"quota.{name}" for name in _LIMITS if given[name] is not None)
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """A partner's API keys.
 
@@ -139,7 +139,7 @@ def create(
     answer = call.ask(
         KeyServiceStub(call.channel).CreateKey, keys_pb2.CreateKeyRequest(parent=partner, key=key, request_id=request_id)
     )
-    secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json)
+    call.answers.secret(answer, answer.key, answer.secret, quiet=quiet)
 
 
 @keys.command()
@@ -147,7 +147,7 @@ def create(
 @click.argument("key", type=KEY)
 def get(call: Call, key: str) -> None:
     """Show one key, never its secret."""
-    show(call.ask(KeyServiceStub(call.channel).GetKey, keys_pb2.GetKeyRequest(name=key)), "key", as_json=call.as_json)
+    call.answers.show(call.ask(KeyServiceStub(call.channel).GetKey, keys_pb2.GetKeyRequest(name=key)), "key")
 
 
 @keys.command("list")
@@ -157,7 +157,7 @@ def get(call: Call, key: str) -> None:
 def list_(call: Call, partner: str, show_invalid: bool) -> None:
     """List the partner's valid keys."""
     request = keys_pb2.ListKeysRequest(parent=partner, show_invalid=show_invalid)
-    table(call.ask_all(KeyServiceStub(call.channel).ListKeys, request), "keys", _COLUMNS, as_json=call.as_json)
+    call.answers.table(call.ask_all(KeyServiceStub(call.channel).ListKeys, request), "keys", _COLUMNS)
 
 
 @keys.command()
@@ -206,7 +206,7 @@ def update(
         **_terms_of(terms),
     )
     answer = call.ask(KeyServiceStub(call.channel).UpdateKey, keys_pb2.UpdateKeyRequest(key=changed, update_mask=mask))
-    show(answer, "key", as_json=call.as_json)
+    call.answers.show(answer, "key")
 
 
 @keys.command()
@@ -215,7 +215,7 @@ def update(
 def disable(call: Call, key: str) -> None:
     """Suspend a key."""
     answer = call.ask(KeyServiceStub(call.channel).DisableKey, keys_pb2.DisableKeyRequest(name=key))
-    show(answer, "key", as_json=call.as_json)
+    call.answers.show(answer, "key")
 
 
 @keys.command()
@@ -224,16 +224,17 @@ def disable(call: Call, key: str) -> None:
 def enable(call: Call, key: str) -> None:
     """End a suspension."""
     answer = call.ask(KeyServiceStub(call.channel).EnableKey, keys_pb2.EnableKeyRequest(name=key))
-    show(answer, "key", as_json=call.as_json)
+    call.answers.show(answer, "key")
 
 
 @keys.command()
 @authority_call
 @click.argument("key", type=KEY)
+@final("This ends the key for good, and all streams that were opened with it")
 def delete(call: Call, key: str) -> None:
     """End a key for good, and the streams that were opened with it."""
     answer = call.ask(KeyServiceStub(call.channel).DeleteKey, keys_pb2.DeleteKeyRequest(name=key))
-    show(answer, None, as_json=call.as_json)
+    call.answers.show(answer)
 
 
 @keys.command()
@@ -250,18 +251,19 @@ def rotate(call: Call, *, key: str, overlap: int, etag: str, request_id: str, qu
     """
     request = keys_pb2.RotateKeyRequest(name=key, etag=etag, overlap=to_duration(overlap), request_id=request_id)
     answer = call.ask(KeyServiceStub(call.channel).RotateKey, request)
-    secret(answer, answer.key, answer.secret, quiet=quiet, as_json=call.as_json, verb="has a new secret")
+    call.answers.secret(answer, answer.key, answer.secret, quiet=quiet, verb="has a new secret")
 
 
 @keys.command("revoke-secret")
 @authority_call
+@final("This kills the secret that it is called with, for good")
 def revoke_secret(call: Call) -> None:
     """Kill the secret that this is called with.
 
     Of a key or a token, found or stolen: whoever holds it may end it, for good. Its key's other secret goes on.
     """
     answer = call.ask(KeyServiceStub(call.channel).RevokeSecret, keys_pb2.RevokeSecretRequest())
-    show(answer, None, as_json=call.as_json)
+    call.answers.show(answer)
 
 
 @keys.command()
@@ -274,4 +276,4 @@ def rehearse(call: Call, partner: str, end: bool) -> None:
     To see what a real customer's withdrawal does to a program, on made-up data. --end gives it back.
     """
     request = keys_pb2.SetRehearsalRequest(partner=partner, rehearsing=not end)
-    show(call.ask(KeyServiceStub(call.channel).SetRehearsal, request), None, as_json=call.as_json)
+    call.answers.show(call.ask(KeyServiceStub(call.channel).SetRehearsal, request))

@@ -5,11 +5,11 @@ import click
 from consentry.authority.v1 import directory_pb2
 from consentry.authority.v1.directory_pb2_grpc import DirectoryServiceStub
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import show, table
+from consentry_cli.helping import Group
 from consentry_cli.params import PARTNER
 
 
-@click.group()
+@click.group(cls=Group)
 def partners() -> None:
     """Organisations that read data by API.
 
@@ -26,7 +26,7 @@ def create(call: Call, partner_id: str, display_name: str) -> None:
     partner = directory_pb2.Partner(display_name=display_name)
     request = directory_pb2.CreatePartnerRequest(partner_id=partner_id, partner=partner)
     answer = call.ask(DirectoryServiceStub(call.channel).CreatePartner, request)
-    show(answer, "partner", as_json=call.as_json)
+    call.answers.show(answer, "partner")
 
 
 @partners.command()
@@ -35,7 +35,7 @@ def create(call: Call, partner_id: str, display_name: str) -> None:
 def get(call: Call, partner: str) -> None:
     """Show one partner."""
     answer = call.ask(DirectoryServiceStub(call.channel).GetPartner, directory_pb2.GetPartnerRequest(name=partner))
-    show(answer, "partner", as_json=call.as_json)
+    call.answers.show(answer, "partner")
 
 
 @partners.command("list")
@@ -43,4 +43,4 @@ def get(call: Call, partner: str) -> None:
 def list_(call: Call) -> None:
     """List all partners."""
     answer = call.ask_all(DirectoryServiceStub(call.channel).ListPartners, directory_pb2.ListPartnersRequest())
-    table(answer, "partners", ["name", "display_name", "create_time"], as_json=call.as_json)
+    call.answers.table(answer, "partners", ["name", "display_name", "create_time"])

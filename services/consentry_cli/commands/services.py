@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from consentry_authority.settings import AuthoritySettings
+from consentry_cli.helping import Command, Group
 from consentry_cli.lazy import LazyGroup, load
 from consentry_cli.output import say
 from consentry_core.process.settings import SettingError, options
@@ -16,7 +17,7 @@ from consentry_gateway.settings import CollectSettings, SimulateSettings
 DEVICES_FILE = "devices.db"  # the same as consentry_devices.storage.store.FILE, which needs what a CLI may not have
 
 
-@click.command()
+@click.command(cls=Command)
 @options(AuthoritySettings)
 def init(settings: AuthoritySettings) -> None:
     """Prepare the data folder.
@@ -28,14 +29,14 @@ def init(settings: AuthoritySettings) -> None:
     say(f"  export CONSENTRY_TOKEN_FILE={file}")
 
 
-@click.command()
+@click.command(cls=Command)
 @options(AuthoritySettings)
 def authority(settings: AuthoritySettings) -> None:
     """Run the authority: keys, consents, coverage."""
     load("consentry_authority.app:run", "authority")(settings)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @options(DevicesSettings)
 @click.pass_context
 def devices(context: click.Context, settings: DevicesSettings) -> None:
@@ -73,7 +74,7 @@ def verify(data_dir: Path) -> None:
     say(f"everything is as it was written: {found.checked} rows")
 
 
-@click.command()
+@click.command(cls=Command)
 @options(AuthoritySettings)
 def migrate(settings: AuthoritySettings) -> None:
     """Update the authority's database.
@@ -84,7 +85,7 @@ def migrate(settings: AuthoritySettings) -> None:
     say(f"{settings.database_file} has the newest schema")
 
 
-@click.command()
+@click.command(cls=Command)
 @options(AuthoritySettings)
 def restored(settings: AuthoritySettings) -> None:
     """Begin a new epoch after a backup was put back.
@@ -101,7 +102,7 @@ def restored(settings: AuthoritySettings) -> None:
         say(f"{devices_file} goes on from where it is")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("destination", type=click.Path(path_type=Path))
 @options(AuthoritySettings)
 def backup(settings: AuthoritySettings, destination: Path) -> None:
@@ -126,7 +127,7 @@ def _databases(settings: AuthoritySettings) -> list[Path]:
     return [file for file in (settings.database_file, settings.data_dir / DEVICES_FILE) if file.exists()]
 
 
-@click.command("rotate-checksum-key")
+@click.command("rotate-checksum-key", cls=Command)
 @options(AuthoritySettings)
 def rotate_checksum_key(settings: AuthoritySettings) -> None:
     """Make new secrets with a new checksum key.

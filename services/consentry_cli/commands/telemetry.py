@@ -10,7 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from consentry.devices.v1 import telemetry_pb2
 from consentry.devices.v1.telemetry_pb2_grpc import TelemetryServiceStub
 from consentry_cli.call import Call, devices_call
-from consentry_cli.output import field, rows, say, say_json, show
+from consentry_cli.helping import Group
+from consentry_cli.output import field, say, say_json
 from consentry_cli.params import AGGREGATE, CUSTOMER, DEVICE, SENSOR, SPAN, TIME
 from consentry_client import Aggregate, Client, DeviceReadings, DeviceSteps, HistoryGap, Reading, Step
 
@@ -18,7 +19,7 @@ _device = click.option("--device", "devices", type=DEVICE, multiple=True, help="
 _sensor = click.option("--sensor", "sensors", type=SENSOR, multiple=True, help="Only this sensor, by its whole name.")
 
 
-@click.group()
+@click.group(cls=Group)
 def telemetry() -> None:
     """What was measured.
 
@@ -35,11 +36,11 @@ def latest(call: Call, customer: str, devices: tuple[str, ...], sensors: tuple[s
     """Show the newest reading of each sensor."""
     request = telemetry_pb2.QueryLatestRequest(parent=customer, devices=devices, sensors=sensors)
     answer = call.ask_all(TelemetryServiceStub(call.channel).QueryLatest, request)
-    if call.as_json:
-        show(answer, None, as_json=True)
+    if call.answers.for_programs:
+        call.answers.table(answer, "readings", ())
         return
     cells = [[field(reading, "sensor"), field(reading, "time"), _value(reading)] for reading in answer.readings]
-    rows(cells, ["sensor", "time", "value"])
+    call.answers.rows(cells, ["sensor", "time", "value"])
 
 
 @telemetry.command()
@@ -80,7 +81,7 @@ def history(
         for table in told:
             if isinstance(table, HistoryGap):
                 say(_gap_line(table), err=True)
-            elif call.as_json:
+            elif call.answers.for_programs:
                 say_json(table.message, one_line=True)
             else:
                 lines = (
@@ -101,7 +102,7 @@ def simulate(call: Call, rate: int, sensors: int) -> None:
     """
     with Client(devices=call.channel, secret=call.secret) as client, contextlib.suppress(KeyboardInterrupt):
         for table in client.simulate(rate, sensors):
-            if call.as_json:
+            if call.answers.for_programs:
                 say_json(table.message, one_line=True)
                 continue
             for reading in table.readings():

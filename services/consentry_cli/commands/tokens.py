@@ -6,14 +6,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from consentry.authority.v1 import tokens_pb2
 from consentry.authority.v1.tokens_pb2_grpc import TokenServiceStub
 from consentry_cli.call import Call, authority_call
-from consentry_cli.output import secret, show, table
-from consentry_cli.params import ORGANIZATION, PARTNER, TIME, TOKEN, EnumValue, request_id
+from consentry_cli.helping import Command, Group
+from consentry_cli.params import ORGANIZATION, PARTNER, TIME, TOKEN, EnumValue, final, request_id
 
 _ROLE = EnumValue(tokens_pb2.Token.Role.DESCRIPTOR)
 _COLUMNS = ["name", "role", "organization", "display_name", "hint", "create_time", "expire_time", "last_use_time"]
 
 
-@click.group()
+@click.group(cls=Group)
 def tokens() -> None:
     """Credentials of everybody else.
 
@@ -58,7 +58,7 @@ def create(
         request_id=request_id,
     )
     answer = call.ask(TokenServiceStub(call.channel).CreateToken, request)
-    secret(answer, answer.token, answer.secret, quiet=quiet, as_json=call.as_json)
+    call.answers.secret(answer, answer.token, answer.secret, quiet=quiet)
 
 
 @tokens.command("list")
@@ -67,23 +67,24 @@ def create(
 def list_(call: Call, organization: str | None) -> None:
     """List tokens, never their secrets."""
     request = tokens_pb2.ListTokensRequest(organization=organization or "")
-    table(call.ask_all(TokenServiceStub(call.channel).ListTokens, request), "tokens", _COLUMNS, as_json=call.as_json)
+    call.answers.table(call.ask_all(TokenServiceStub(call.channel).ListTokens, request), "tokens", _COLUMNS)
 
 
 @tokens.command()
 @authority_call
 @click.argument("token", type=TOKEN)
+@final("This ends the token for good; whoever uses it is cut off")
 def delete(call: Call, token: str) -> None:
     """End a token at once. TOKEN is its name, tokens/ID: not its secret."""
     answer = call.ask(TokenServiceStub(call.channel).DeleteToken, tokens_pb2.DeleteTokenRequest(name=token))
-    show(answer, None, as_json=call.as_json)
+    call.answers.show(answer)
 
 
-@click.command()
+@click.command(cls=Command)
 @authority_call
 def whoami(call: Call) -> None:
     """Tell whose credential this is.
 
     With any token, any API key.
     """
-    show(call.ask(TokenServiceStub(call.channel).WhoAmI, tokens_pb2.WhoAmIRequest()), None, as_json=call.as_json)
+    call.answers.show(call.ask(TokenServiceStub(call.channel).WhoAmI, tokens_pb2.WhoAmIRequest()))

@@ -10,6 +10,7 @@ from consentry.devices.v1 import alarms_pb2
 from consentry_cli.call import Call, devices_call
 from consentry_cli.commands.following import following, patience
 from consentry_cli.commands.telemetry import reading_line
+from consentry_cli.helping import Command
 from consentry_cli.output import field, say, say_json
 from consentry_cli.params import CUSTOMER, DATA_CLASS, DEVICE
 from consentry_client import (
@@ -27,7 +28,7 @@ from consentry_client import (
 from consentry_client.events import data_classes_of, message_of
 
 
-@click.command()
+@click.command(cls=Command)
 @devices_call
 @click.option("--customer", "customers", type=CUSTOMER, multiple=True, help="Only this customer. Else: all that are covered.")
 @click.option("--data-class", "data_classes", type=DATA_CLASS, multiple=True, help="Only this. Else: all that is consented to.")
@@ -78,7 +79,7 @@ def watch(
             strict=strict,
             patience=patience,
         ):
-            if call.as_json:
+            if call.answers.for_programs:
                 say_json(message_of(event), one_line=True)
             else:
                 for line in lines(event):

@@ -10,6 +10,7 @@ from consentry_cli.demo.platform import Kind
 from consentry_cli.demo.stage import PARTNER, Addresses, Stage, stage
 from consentry_cli.demo.story import Story
 from consentry_cli.demo.telling import Teller
+from consentry_cli.helping import Command
 from consentry_core.process.lifecycle import until_signalled
 from consentry_core.process.tls import ClientTls
 from consentry_core.process.transport import client_tls
@@ -17,7 +18,7 @@ from consentry_core.process.transport import client_tls
 _FILE = click.Path(path_type=Path, resolve_path=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--stay", is_flag=True, help="Leave both services and the demo customer up until Ctrl-C, to be tried.")
 @click.option(
     "--data-dir",
