@@ -17,6 +17,7 @@ from consentry_core.pacing.turns import Turns
 from consentry_core.process.lifecycle import check_writable
 from consentry_core.process.settings import SettingError
 from consentry_core.sql.backups import refuse_foreign_wal
+from consentry_core.sql.postgres import is_passing
 from consentry_core.values.errors import Unavailable
 
 __all__ = [
@@ -104,9 +105,8 @@ class Database:
     async def _off_the_loop(working: Awaitable[_T]) -> _T:
         try:
             return await working
-        except sa.exc.OperationalError as error:
-            code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-            if code & _PRIMARY_CODE not in _PASSING:
+        except sa.exc.DBAPIError as error:
+            if not _is_passing(error):
                 raise
             _log.error("the database cannot be used: %s", error.orig)
             raise Unavailable(
@@ -125,6 +125,11 @@ class Database:
         self._writer.close()
         self._readers.close()
         self.engine.dispose()
+
+
+def _is_passing(error: sa.exc.DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return is_passing(error) if code is None else code & _PRIMARY_CODE in _PASSING
 
 
 def refuse_newer(found: Iterable[str], known: Iterable[str], file: object) -> None:
