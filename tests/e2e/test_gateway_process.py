@@ -17,7 +17,7 @@ from consentry_gateway.reading.raw import Answers
 from consentry_gateway.simulator import recorded
 from support.polls import at
 
-README = (Path(model.__file__).parent / "README.md").read_text(encoding="utf-8")
+README = (Path(model.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 # What only the servers and the demo need.
 _NOT_INSTALLED = """

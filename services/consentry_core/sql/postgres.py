@@ -66,6 +66,11 @@ def shown_address(url: str) -> str:
     return _parsed(url).render_as_string(hide_password=True)
 
 
+def driver_address(url: str, password: str = "") -> str:
+    """The same address for the driver itself, password and all."""
+    return _address(url, password).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def is_passing(error: sa.exc.DBAPIError) -> bool:
     """Whether the same may work a little later: the server is away, full, read-only, or somebody else was in the way."""
     if error.connection_invalidated:
