@@ -72,8 +72,12 @@ async def _notices(connection: psycopg.AsyncConnection[Any], every: float, patie
     while True:
         async for told in connection.notifies(timeout=every):
             yield Notice(told.channel, told.payload)
-        async with asyncio.timeout(patience):  # nothing for a while: is anybody there?
-            await connection.execute("SELECT 1")
+        asking = asyncio.ensure_future(connection.execute("SELECT 1"))  # nothing for a while: is anybody there?
+        asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # seen, whoever still waits for it
+        answered, _ = await asyncio.wait({asking}, timeout=patience)
+        if not answered:
+            connection.pgconn.finish()  # a cancellation would be sent to the server, and waited for
+        await asking
 
 
 async def _close(connection: psycopg.AsyncConnection[Any], patience: float) -> None:
