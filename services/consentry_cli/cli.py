@@ -15,6 +15,7 @@ _SERVICES = {
     "authority": "consentry_cli.commands.services:authority",
     "devices": "consentry_cli.commands.services:devices",
     "gateway": "consentry_cli.commands.services:gateway",
+    "console": "consentry_cli.commands.services:console",
     "migrate": "consentry_cli.commands.services:migrate",
     "backup": "consentry_cli.commands.services:backup",
     "restored": "consentry_cli.commands.services:restored",
@@ -52,7 +53,7 @@ _NOUNS = {
 def cli(context: click.Context) -> None:
     """Consent-scoped API access to device data.
 
-    The first ten run the services, and look after them. The others call them: with a token (administration) or an API key
+    The first eleven run the services, and look after them. The others call them: with a token (administration) or an API key
     (coverage and data), in the variable CONSENTRY_TOKEN, in a file (--token-file), or kept by `consentry login`. A secret is
     never an argument: arguments show in process lists.
 

@@ -11,6 +11,7 @@ EXAMPLES = {
     "gateway replay": "consentry gateway replay --port 1161",
     "gateway collect": "consentry gateway collect --agents agents.toml --token-file gateway.token",
     "gateway simulate": "consentry gateway simulate --token-file gateway.token",
+    "console": "consentry console --authority 127.0.0.1:7401",
     "migrate": "consentry migrate --data-dir /var/lib/consentry",
     "backup": "consentry backup /backups/2026-01-31",
     "restored": "consentry restored --data-dir /var/lib/consentry",

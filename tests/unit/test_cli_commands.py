@@ -98,7 +98,8 @@ def test_what_was_probably_meant_is_said(typed: list[str], meant: str) -> None:
 
 def test_the_commands_are_those_of_the_design() -> None:
     assert {path[0] for path in COMMANDS if path} == {
-        "init", "authority", "devices", "gateway", "demo", "migrate", "backup", "restored", "rotate-checksum-key", "audit",
+        "init", "authority", "devices", "gateway", "console", "demo", "migrate", "backup", "restored", "rotate-checksum-key",
+        "audit",
         "partners", "customers", "connections", "consents", "keys", "tokens", "whoami", "coverage",
         "enforcement", "login", "logout", "profiles",
         "inventory", "alarms", "telemetry", "watch",

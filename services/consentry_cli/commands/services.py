@@ -9,6 +9,7 @@ from consentry_authority.settings import AuthoritySettings
 from consentry_cli.helping import Command, Group
 from consentry_cli.lazy import LazyGroup, load
 from consentry_cli.output import say
+from consentry_console.settings import ConsoleSettings
 from consentry_core.process.settings import SettingError, options
 from consentry_core.sql.backups import new_backup
 from consentry_devices.settings import DevicesSettings
@@ -72,6 +73,13 @@ def verify(data_dir: Path) -> None:
         say(f"not everything is as it was written: {len(found.problems)} findings", err=True)
         raise click.exceptions.Exit(1)
     say(f"everything is as it was written: {found.checked} rows")
+
+
+@click.command(cls=Command)
+@options(ConsoleSettings)
+def console(settings: ConsoleSettings) -> None:
+    """Run the console: the web pages for consent and API keys."""
+    load("consentry_console.app:run", "console")(settings)
 
 
 @click.command(cls=Command)
