@@ -34,14 +34,14 @@ from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.admission.policies import POLICIES
 from consentry_authority.admission.quotas import KeyQuotas
 from consentry_authority.admission.signed_in import signed_in
-from consentry_authority.audit.writing import Auditing
+from consentry_authority.audit.writing import AuditLog
 from consentry_authority.commands.change_limits import ChangeLimits
 from consentry_authority.commands.coverage.open_watches import CoverageWatches
 from consentry_authority.commands.coverage.work import CoverageWork
-from consentry_authority.enforcement.enforcing import Enforcing
 from consentry_authority.enforcement.limits import Newcomers
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Prover
+from consentry_authority.enforcement.runner import EnforcementRunner
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
 from consentry_authority.rpc.directory import DirectoryServicer
@@ -60,8 +60,13 @@ from consentry_authority.setup.first_start import (
     rotate_checksum_key,
 )
 from consentry_authority.setup.retention import Kept, Retention
+from consentry_authority.storage.commits import OwnCommits
+from consentry_authority.storage.enforcement.records import SqlEnforcementRecords
+from consentry_authority.storage.logs.audit_reader import last_entry
+from consentry_authority.storage.logs.ports import SqlAccesses, SqlAuditEntries
 from consentry_authority.storage.opening import check_checksum_keys, hold_head, open_existing, page_token_key
-from consentry_authority.storage.store import Store
+from consentry_authority.storage.repositories.secrets_in_use import SqlSecretsInUse
+from consentry_authority.storage.store import SqlStore
 from consentry_core.callers.identity import IdentityMemory
 from consentry_core.callers.policy import Caller
 from consentry_core.process import logs
@@ -93,7 +98,7 @@ _log = logging.getLogger(__name__)
 class Authority:
     """A running authority. `address` is where it serves, `mutual_address` where it asks for certificates, if elsewhere."""
 
-    def __init__(self, address: str, store: Store, closing: contextlib.AsyncExitStack, *, mutual_address: str = "") -> None:
+    def __init__(self, address: str, store: SqlStore, closing: contextlib.AsyncExitStack, *, mutual_address: str = "") -> None:
         self.address = address
         self.mutual_address = mutual_address
         self.store = store
@@ -117,7 +122,7 @@ async def start(
         opened.callback(engine.dispose)
         opened.callback(FolderLock(settings.data_dir, "authority.lock", "authority").release)
         checksum_keys, audit_keys = read_checksum_keys(settings), read_audit_keys(settings)
-        check_keys_fit(engine, settings, audit_keys)
+        check_keys_fit(last_entry(engine), settings, audit_keys)
         passwords = Passwords(settings.cost, random)
         opened.callback(passwords.close)
         database = Database(engine)
@@ -125,10 +130,11 @@ async def start(
         kept_head = hold_head(engine, settings.database_file)
         opened.callback(kept_head.close)
         limits = ChangeLimits(clock, burst=settings.changes_burst, per_second=settings.changes_per_second)
-        store = Store(database, clock, audit_keys, asking=asking, limits=limits, kept_head=kept_head)
+        commits, news = OwnCommits(), News()
+        store = SqlStore(database, clock, audit_keys, asking=asking, limits=limits, commits=commits, kept_head=kept_head)
         shared_key = page_token_key(engine)
         opened.callback(store.close)
-        current, work = CurrentFacts(store), CoverageWork(store)
+        current, work = CurrentFacts(store, commits), CoverageWork(store)
         newcomers = Newcomers(settings.members_per_token)
         parts = _Parts(
             store=store,
@@ -138,30 +144,34 @@ async def start(
             prover=Prover(shared_key),
             authenticator=Authenticator(checksum_keys, IdentityMemory(random), store, passwords),
             secret_maker=SecretMaker(checksum_keys, passwords, random),
-            news=News(),
-            enforcing=Enforcing(store, clock, members=settings.members_per_token, newcomers=newcomers),
-            access_log=AccessLog(store, clock, audit_keys, kept_days=settings.accesses_kept_days, newcomers=newcomers),
-            last_uses=LastUses(store),
+            news=news,
+            enforcement=EnforcementRunner(
+                store, SqlEnforcementRecords(store), clock, news, newcomers, members=settings.members_per_token
+            ),
+            access_log=AccessLog(
+                SqlAccesses(store, audit_keys), clock, kept_days=settings.accesses_kept_days, newcomers=newcomers
+            ),
+            last_uses=LastUses(SqlSecretsInUse(store)),
             current=current,
             quotas=KeyQuotas(current, clock, streams_per_key=settings.streams_per_key),
             coverage_work=work,
-            coverage_watches=CoverageWatches(store, current, work, clock, most_customers=settings.watched_customers),
+            coverage_watches=CoverageWatches(commits, current, work, clock, most_customers=settings.watched_customers),
             most_keys=settings.keys_per_partner,
             most_tokens=settings.tokens_per_organization,
         )
         parts.last_uses.start()
         opened.push_async_callback(parts.last_uses.stop)
-        await parts.enforcing.start()
-        opened.push_async_callback(parts.enforcing.stop)
-        store.on_commit(parts.news.committed)
-        store.on_commit(parts.enforcing.committed)
+        await parts.enforcement.start()
+        opened.push_async_callback(parts.enforcement.stop)
+        commits.subscribe(news)
+        commits.subscribe(parts.enforcement.coordinator)
         kept = Kept(settings.receipts_kept_days, settings.history_kept_days, settings.ended_kept_days)
-        retention = Retention(store, clock, audit_keys, kept)
+        retention = Retention(store, clock, kept)
         retention.start()
         opened.push_async_callback(retention.stop)
-        auditing = Auditing(store, audit_keys, clock)
-        auditing.start()
-        opened.push_async_callback(auditing.stop)
+        audit_log = AuditLog(SqlAuditEntries(store, audit_keys), clock)
+        audit_log.start()
+        opened.push_async_callback(audit_log.stop)
         served = _served(parts)
         server = RpcServer(
             AuthorityGate(
@@ -171,7 +181,7 @@ async def start(
                 last_uses=parts.last_uses,
                 peers=Peers(trusted_proxies(settings.trusted_proxies)),
                 clock=clock,
-                auditing=auditing,
+                audit_log=audit_log,
                 certificates=RequiredCertificates(POLICIES, Caller.SERVICE, services, flag="--enforcement-clients"),
                 signed_in=signed_in(settings, clock),
             ),
@@ -210,7 +220,7 @@ async def _run(settings: AuthoritySettings) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    store: Store
+    store: SqlStore
     clock: Clock
     random: RandomBytes
     page_tokens: PageTokens
@@ -218,7 +228,7 @@ class _Parts:
     authenticator: Authenticator
     secret_maker: SecretMaker
     news: News
-    enforcing: Enforcing
+    enforcement: EnforcementRunner
     access_log: AccessLog
     last_uses: LastUses
     current: CurrentFacts
@@ -233,7 +243,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
     """Every service with what answers it. A new one is a line here."""
     store, pages, news = parts.store, parts.page_tokens, parts.news
     clock, maker, random = parts.clock, parts.secret_maker, parts.random
-    receipts = Receipts(parts.enforcing)
+    receipts = Receipts(parts.enforcement)
     directory = DirectoryServicer(store, pages, clock, receipts)
     tokens = TokenServicer(
         store=store,
@@ -267,7 +277,7 @@ def _served(parts: _Parts) -> Sequence[tuple[ServiceDescriptor, AddServicers]]:
         page_tokens=pages,
         authenticator=parts.authenticator,
         news=news,
-        enforcing=parts.enforcing,
+        enforcement=parts.enforcement,
         access_log=parts.access_log,
         current=parts.current,
         last_uses=parts.last_uses,

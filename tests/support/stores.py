@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from consentry_authority.audit.chain import AuditKeys
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Committed, Transaction
 from consentry_authority.commands.records import (
     ConnectionRecord,
     ConsentRecord,
@@ -17,9 +17,10 @@ from consentry_authority.commands.records import (
     SecretRecord,
     SubscriptionRecord,
 )
+from consentry_authority.storage.commits import OwnCommits
 from consentry_authority.storage.opening import open_history
 from consentry_authority.storage.schema.migrations import migrate
-from consentry_authority.storage.store import Committed, Store
+from consentry_authority.storage.store import SqlStore
 from consentry_core.sql.database import Database, open_sqlite
 from consentry_core.values.clock import SECOND
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId
@@ -35,8 +36,9 @@ NORTH, SOUTH, EAST, WEST = map(CustomerId, ("north", "south", "east", "west"))
 class StoreUnderTest:
     """A store, its clock, and short ways to fill it."""
 
-    def __init__(self, store: Store, clock: FakeClock) -> None:
+    def __init__(self, store: SqlStore, commits: OwnCommits, clock: FakeClock) -> None:
         self.store = store
+        self.commits = commits
         self.clock = clock
 
     def do(self, use_case: Callable[[Transaction], _T]) -> Committed[_T]:
@@ -99,9 +101,10 @@ def open_store(folder: Path) -> Iterator[StoreUnderTest]:
     migrate(engine)
     database = Database(engine)
     database.write_now(lambda connection: open_history(connection, _numbers(), clock.now()))
-    store = Store(database, clock, AUDIT_KEYS)
+    commits = OwnCommits()
+    store = SqlStore(database, clock, AUDIT_KEYS, commits=commits)
     try:
-        yield StoreUnderTest(store, clock)
+        yield StoreUnderTest(store, commits, clock)
     finally:
         store.close()
 

@@ -1,5 +1,6 @@
 """Who gets in. The same steps for every method, the method's own row of `policies` last. Who does not is noted."""
 
+import json
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -8,11 +9,11 @@ from consentry_authority.admission.authentication import Authenticator
 from consentry_authority.admission.current import CurrentFacts, UntilTouched
 from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.admission.signed_in import LONGEST_TOKEN, SignedIn, is_signed
-from consentry_authority.audit.chain import EntryKind
-from consentry_authority.audit.writing import Auditing, Refused
+from consentry_authority.audit.chain import Entry, EntryKind
+from consentry_authority.audit.writing import AuditLog
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import require_usable
-from consentry_authority.storage.store import Origin
+from consentry_authority.commands.ports import Origin
 from consentry_core.callers.identity import Identity
 from consentry_core.callers.policy import Caller, Policies, caller_kind, require_allowed
 from consentry_core.rpc.bearer import bearer_secret, invalid
@@ -53,7 +54,7 @@ class AuthorityGate:
         last_uses: LastUses,
         peers: Peers,
         clock: Clock,
-        auditing: Auditing,
+        audit_log: AuditLog,
         signed_in: SignedIn | None,
         certificates: RequiredCertificates = NO_CERTIFICATES,
     ) -> None:
@@ -64,7 +65,7 @@ class AuthorityGate:
         self._known: UntilTouched[str, _Known] = current.until_touched()  # by secret
         self._policies = policies
         self._methods = {kind: frozenset(method for method in policies if kind in policies[method]) for kind in Caller}
-        self._auditing = auditing
+        self._audit_log = audit_log
         self._last_uses = last_uses
         self._peers = peers
         self._clock = clock
@@ -139,9 +140,10 @@ class AuthorityGate:
         if isinstance(error, Unauthenticated):
             kind, source, detail = EntryKind.FAILURE, error.source, error.detail
         source = source or (host_of(peer_of(call)) if actor is None else actor.credential)
-        if self._auditing.takes(kind, source, error.reason):
-            self._auditing.note(
-                Refused(
+        if self._audit_log.takes(kind, source, error.reason):
+            self._audit_log.note(
+                Entry(
+                    time=self._clock.now(),
                     kind=kind,
                     outcome=error.reason,
                     actor="" if actor is None else actor.credential,
@@ -149,7 +151,7 @@ class AuthorityGate:
                     method=call.method,
                     peer=peer_of(call),
                     request_id=call.request_id,
-                    detail=detail,
+                    document=json.dumps({"detail": detail}) if detail else "",
                 )
             )
 

@@ -1,1 +1,1 @@
-"""The audit log: who did what, and who was refused what. Without I/O: `storage.audit` keeps it."""
+"""The audit log: who did what, and who was refused what. `AuditLog` writes what was refused through `ports`."""

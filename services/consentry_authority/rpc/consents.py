@@ -6,22 +6,20 @@ from consentry.authority.v1 import consent_pb2_grpc
 from consentry_authority.access_log.log import AccessLog
 from consentry_authority.admission.gate import origin
 from consentry_authority.commands.consents.get_consent import get_consent
-from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
+from consentry_authority.commands.consents.grant_consent import Grant, grant_consent, granted_before
 from consentry_authority.commands.consents.list_consent_events import list_consent_events
 from consentry_authority.commands.consents.list_consents import list_consents
 from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Store, Transaction
 from consentry_authority.commands.records import ConsentRecord
-from consentry_authority.rpc.accesses import access_to_wire, period_from_wire, reader_from_wire, unreported_to_wire
+from consentry_authority.rpc.access_log import access_to_wire, period_from_wire, reader_from_wire, unreported_to_wire
 from consentry_authority.rpc.events import event_to_wire
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import consent_to_wire, optional_instant
-from consentry_authority.storage.history import wanted
-from consentry_authority.storage.store import Store
 from consentry_core.protocol.follow_wire import data_classes_from_wire
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
@@ -57,10 +55,10 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
                 transaction,
                 asked,
                 lambda: grant_consent(transaction, customer, partner, grant),
-                lambda _: get_consent(transaction, customer, partner),
+                lambda _: granted_before(transaction, customer, partner),
             )
 
-        committed = await self._store.write(give, origin=origin(), wanted=wanted.consent(customer, partner))
+        committed = await self._store.write(give, origin=origin())
         granted, _ = committed.value
         return pb.GrantConsentResponse(
             consent=consent_to_wire(granted, self._clock.now()),
@@ -75,7 +73,6 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         committed = await self._store.write(
             lambda transaction: revoke_consent(transaction, customer, partner),
             origin=origin(),
-            wanted=wanted.consent(customer, partner),
         )
         return pb.RevokeConsentResponse(
             consent=consent_to_wire(committed.value, self._clock.now()),

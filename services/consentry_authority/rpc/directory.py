@@ -17,7 +17,7 @@ from consentry_authority.commands.directory.list_customers import list_customers
 from consentry_authority.commands.directory.list_partners import list_partners
 from consentry_authority.commands.directory.set_subscription import set_subscription
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Store, Transaction
 from consentry_authority.commands.records import CustomerRecord, PartnerRecord
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import customer_id, own_customer, own_partner, partner_id
@@ -29,8 +29,6 @@ from consentry_authority.rpc.wire import (
     partner_to_wire,
     subscription_from_wire,
 )
-from consentry_authority.storage.history import wanted
-from consentry_authority.storage.store import Store
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
 from consentry_core.values.clock import Clock
@@ -118,7 +116,6 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         committed = await self._store.write(
             lambda transaction: set_subscription(transaction, customer, subscription),
             origin=origin(),
-            wanted=wanted.subscription(customer),
         )
         return pb.SetSubscriptionResponse(
             customer=customer_to_wire(committed.value, self._clock.now()),
@@ -134,7 +131,6 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         committed = await self._store.write(
             lambda transaction: cancel_subscription(transaction, customer),
             origin=origin(),
-            wanted=wanted.subscription(customer),
         )
         return pb.CancelSubscriptionResponse(
             customer=customer_to_wire(committed.value, self._clock.now()),
@@ -160,7 +156,6 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         committed = await self._store.write(
             lambda transaction: disconnect_customer(transaction, partner, customer),
             origin=origin(),
-            wanted=wanted.disconnected(customer, partner),
         )
         return pb.DisconnectCustomerResponse(enforcement=await self._receipts.of(committed, request, context))
 

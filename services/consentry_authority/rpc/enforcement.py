@@ -13,16 +13,17 @@ from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential
 from consentry_authority.commands.pages import page_of
+from consentry_authority.commands.ports import Store
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import point_name
-from consentry_authority.enforcement.enforcing import Enforcing, PointStatus
+from consentry_authority.enforcement.coordinator import PointStatus
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Prover
-from consentry_authority.rpc.accesses import report_from_wire, require_reach
+from consentry_authority.enforcement.runner import EnforcementRunner
+from consentry_authority.rpc.access_log import report_from_wire, require_reach
 from consentry_authority.rpc.following import Streams
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import receipt_to_wire
-from consentry_authority.storage.store import Store
 from consentry_core.callers.identity import Identity
 from consentry_core.protocol.follow import Revision
 from consentry_core.protocol.follow_wire import revision_to_wire
@@ -51,7 +52,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         page_tokens: PageTokens,
         authenticator: Authenticator,
         news: News,
-        enforcing: Enforcing,
+        enforcement: EnforcementRunner,
         access_log: AccessLog,
         current: CurrentFacts,
         last_uses: LastUses,
@@ -67,9 +68,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         self._store = store
         self._authenticator = authenticator
         self._streams = Streams(
-            store=store, news=news, enforcing=enforcing, last_uses=last_uses, clock=clock, prover=prover, random=random
+            news=news, enforcement=enforcement, last_uses=last_uses, clock=clock, prover=prover, random=random
         )
-        self._enforcing = enforcing
+        self._enforcement = enforcement
         self._access_log = access_log
 
     async def VerifyCredential(  # noqa: N802 - the proto's name
@@ -140,7 +141,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         """See the proto."""
         revision = Revision.parse(request.revision, "revision")
         head = await self._store.read(lambda view: view.facts.head())
-        found = await self._enforcing.receipt(revision) if revision.epoch == head.epoch else None
+        found = await self._enforcement.receipt(revision) if revision.epoch == head.epoch else None
         if found is None:
             if calling().operates:
                 raise NotFound("there is no change of this revision, or it is kept no longer")
@@ -154,7 +155,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     ) -> enforcement_pb2.ListEnforcementPointsResponse:
         """See the proto."""
         asked = asked_page(self._page_tokens, request)
-        points = [point for point in await self._enforcing.points() if point.member.incarnation > asked.after]
+        points = [point for point in await self._enforcement.points() if point.member.incarnation > asked.after]
         page = page_of(points, asked.limit, lambda point: point.member.incarnation)
         told, token = asked.fill(page, _status_to_wire)
         return enforcement_pb2.ListEnforcementPointsResponse(enforcement_points=told, next_page_token=token)

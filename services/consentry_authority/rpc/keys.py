@@ -17,7 +17,7 @@ from consentry_authority.commands.keys.rotate_key import check_overlap, rotate_k
 from consentry_authority.commands.keys.set_rehearsal import set_rehearsal
 from consentry_authority.commands.keys.update_key import KeyUpdate, update_key
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Store, Transaction
 from consentry_authority.commands.records import KeyRecord
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_key, own_partner
@@ -31,8 +31,6 @@ from consentry_authority.rpc.wire import (
     quota_from_wire,
 )
 from consentry_authority.secrets.format import KEY_PREFIXES
-from consentry_authority.storage.history import wanted
-from consentry_authority.storage.store import Store
 from consentry_core.protocol.times import from_duration
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
@@ -144,7 +142,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         committed = await self._store.write(
             lambda transaction: update_key(transaction, partner, key, update, etag=request.key.etag),
             origin=origin(),
-            wanted=wanted.key(partner, key, update.paths),
         )
         return pb.UpdateKeyResponse(
             key=key_to_wire(committed.value, self._clock.now()),
@@ -158,7 +155,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         committed = await self._store.write(
             lambda transaction: disable_key(transaction, partner, key, etag=request.etag),
             origin=origin(),
-            wanted=wanted.key(partner, key, ["disabled"]),
         )
         return pb.DisableKeyResponse(
             key=key_to_wire(committed.value, self._clock.now()),
@@ -197,10 +193,10 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
                 transaction,
                 asked,
                 lambda: rotate_key(transaction, partner, key, secret, overlap, etag=etag),
-                lambda _: get_key(transaction, partner, key),
+                lambda _: transaction.keys.rotated(get_key(transaction, partner, key)),
             )
 
-        committed = await self._store.write(rotate, origin=origin(), wanted=wanted.key(partner, key, ["secrets"]))
+        committed = await self._store.write(rotate, origin=origin())
         rotated, again = committed.value
         return pb.RotateKeyResponse(
             key=key_to_wire(rotated, self._clock.now()),
@@ -227,6 +223,5 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         committed = await self._store.write(
             lambda transaction: set_rehearsal(transaction, partner, rehearsing=rehearsing),
             origin=origin(),
-            wanted=wanted.rehearsal(partner),
         )
         return pb.SetRehearsalResponse(rehearsing=rehearsing, enforcement=await self._receipts.of(committed, request, context))

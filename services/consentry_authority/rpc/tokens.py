@@ -8,7 +8,7 @@ from consentry_authority.admission.gate import calling, origin
 from consentry_authority.admission.quotas import KeyQuotas
 from consentry_authority.commands.actor import require_own
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Store, Transaction
 from consentry_authority.commands.records import TokenRecord
 from consentry_authority.commands.tokens.create_token import NewToken, create_token, permit
 from consentry_authority.commands.tokens.delete_token import delete_token
@@ -25,7 +25,6 @@ from consentry_authority.rpc.wire import (
     token_to_wire,
 )
 from consentry_authority.secrets.format import TOKEN_PREFIX
-from consentry_authority.storage.store import Store
 from consentry_core.callers.policy import ROLE_OF_CALLER
 from consentry_core.protocol.times import optional_timestamp
 from consentry_core.rpc.server.open_call import Context

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 
 from consentry_authority.commands.keys.key_customers import MOST_TOLD_IN_PAGES
+from consentry_authority.commands.ports import KeyChanges
 from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage.history.place import Touched
 from consentry_authority.storage.repositories.key_lists import KeyLists
@@ -76,10 +77,22 @@ class SqlKeys:
         self._lists.change(key.partner, key.id, key.customers)
         _add_secret(self._connection, key.name, secret, self._now)
 
-    def save(self, key: KeyRecord) -> None:
-        """See `ports.Keys.save`. Counts the version up; Aborted when it is not the one that was read."""
-        self._save_row(key)
-        self._lists.change(key.partner, key.id, key.customers)
+    def change(self, key: KeyRecord, **fields: Unpack[KeyChanges]) -> KeyRecord:
+        """See `ports.Keys.change`. Counts the version up; Aborted when it is not the one that was read."""
+        quota: dict[str, Any] = {name: value for name, value in fields.items() if name in ("calls_per_minute", "open_streams")}
+        others: dict[str, Any] = {name: value for name, value in fields.items() if name not in quota}
+        changed = replace(key, quota=replace(key.quota, **quota), **others)
+        if changed == key:
+            self._touched.found[key.name].update(fields)
+            return key
+        self._save_row(changed)
+        self._lists.change(key.partner, key.id, changed.customers)
+        return replace(changed, version=key.version + 1)
+
+    def rotated(self, key: KeyRecord) -> KeyRecord:
+        """See `ports.Keys.rotated`."""
+        self._touched.found[key.name].add("secrets")
+        return key
 
     def delete(self, key: KeyRecord) -> None:
         """See `ports.Keys.delete`."""
@@ -226,17 +239,6 @@ def rehash(connection: sa.Connection, secret_id: str, old_hash: str, new_hash: s
         sa.update(t.secrets)
         .where(t.secrets.c.id == secret_id, t.secrets.c.argon2_hash == old_hash)
         .values(argon2_hash=new_hash)
-    )
-
-
-def mark_used(connection: sa.Connection, uses: Sequence[tuple[str, Instant]]) -> None:
-    """These secrets, by id, were in use at these times; times before the one that is kept change nothing."""
-    columns = t.secrets.c
-    at: sa.BindParameter[int] = sa.bindparam("at")
-    later = sa.or_(columns.last_use_time.is_(None), columns.last_use_time < at)
-    connection.execute(
-        sa.update(t.secrets).where(columns.id == sa.bindparam("secret_id"), later).values(last_use_time=at),
-        [{"secret_id": secret_id, "at": used} for secret_id, used in uses],
     )
 
 

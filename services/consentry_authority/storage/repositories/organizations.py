@@ -57,8 +57,11 @@ class SqlPartners:
 
     def save(self, partner: PartnerRecord) -> None:
         """See `ports.Partners.save`. A rehearsal touches the partner's demo keys and how the demo customer stands to it."""
-        self._touched.organization(partner.name)
         before = self.get(partner.id)
+        if before == partner:
+            self._touched.found[partner.name].add("rehearsing")
+            return
+        self._touched.organization(partner.name)
         if before is not None and before.rehearsing != partner.rehearsing:
             self._touched.rehearsal(partner.id, before.rehearsing)
             for key in self.demo_keys(partner.id):
@@ -98,12 +101,14 @@ class SqlCustomers:
 
     def save(self, customer: CustomerRecord) -> None:
         """See `ports.Customers.save`. A change of subscription touches how the customer stands towards every partner."""
-        self._touched.organization(customer.name)
         before = self.get(customer.id)
+        if before == customer:
+            self._touched.found[customer.name].update(("plan", "subscription_expire_time", "subscription_cancel_time"))
+            return
+        self._touched.organization(customer.name)
         if before is not None and before.subscription != customer.subscription:
             partners = sa.select(t.connections.c.partner).where(t.connections.c.customer == customer.id)
-            for partner in self._connection.scalars(partners).all():
-                self._touched.standing(PartnerId(partner), customer.id)
+            self._touched.subscription(customer.id, map(PartnerId, self._connection.scalars(partners).all()))
         self._connection.execute(
             sa.update(t.customers).where(t.customers.c.id == customer.id).values(**_customer_values(customer))
         )
@@ -138,9 +143,13 @@ class SqlConnections:
 
     def save(self, connection: ConnectionRecord) -> None:
         """See `ports.Connections.save`."""
+        before = self.get(connection.partner, connection.customer)
+        if before == connection:
+            self._touched.found[names.CONSENT.format(connection.customer, connection.partner)].add("disconnect_time")
+            return
         self._touched.relation(connection.partner, connection.customer)
         values = {"connect_time": connection.connect_time, "disconnect_time": connection.disconnect_time}
-        if self.get(connection.partner, connection.customer) is None:
+        if before is None:
             statement: sa.Executable = sa.insert(t.connections).values(
                 partner=connection.partner,
                 customer=connection.customer,
@@ -180,6 +189,10 @@ class SqlConsents:
 
     def save(self, consent: ConsentRecord) -> None:
         """See `ports.Consents.save`."""
+        before = self.get(consent.customer, consent.partner)
+        if before == consent:
+            self._touched.found[consent.name].add("consent")
+            return
         self._touched.relation(consent.partner, consent.customer)
         values = {
             "grant_time": consent.grant_time,
@@ -189,7 +202,7 @@ class SqlConsents:
             "purpose": consent.purpose,
             "revoke_time": consent.revoke_time,
         }
-        if self.get(consent.customer, consent.partner) is None:
+        if before is None:
             statement: sa.Executable = sa.insert(t.consents).values(
                 customer=consent.customer, partner=consent.partner, **values
             )

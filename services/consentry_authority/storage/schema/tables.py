@@ -195,7 +195,7 @@ receipt_subjects = sa.Table(
     sa.Index(None, "subject", "number"),
 )
 
-# By which change each field of a resource came to be what it is; see `storage.wanted`.
+# By which change each field of a resource came to be what it is; see `storage.history.marks`.
 field_numbers = sa.Table(
     "field_numbers",
     metadata,
