@@ -1,8 +1,7 @@
 """By which change something came to be so, as the storage tells it to a call that finds it so."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,20 +19,19 @@ from consentry_authority.commands.records import CustomerRecord, Plan, SecretRec
 from consentry_authority.storage.enforcement import receipts
 from consentry_authority.storage.history import marks
 from consentry_rule import Instant, KeyId, KeyKind, Quota
-from support.stores import ACME, EAST, NORTH, OTHER, StoreUnderTest, open_store
+from support.stores import ACME, EAST, NORTH, OTHER, StoreUnderTest
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[StoreUnderTest]:
+def kept(opened_store: StoreUnderTest) -> StoreUnderTest:
     """A store with partners acme and other, and their valid customer north."""
-    with open_store(tmp_path) as kept:
-        kept.partner(ACME)
-        kept.partner(OTHER)
-        kept.valid_customer(NORTH, ACME)
-        kept.connect(OTHER, NORTH)
-        kept.consent(NORTH, OTHER)
-        kept.customer(EAST)
-        yield kept
+    opened_store.partner(ACME)
+    opened_store.partner(OTHER)
+    opened_store.valid_customer(NORTH, ACME)
+    opened_store.connect(OTHER, NORTH)
+    opened_store.consent(NORTH, OTHER)
+    opened_store.customer(EAST)
+    return opened_store
 
 
 def revoked(tx: Transaction) -> object:
