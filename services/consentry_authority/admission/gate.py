@@ -42,32 +42,46 @@ class _Known:
     methods: frozenset[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Transport:
+    """What is known of a caller from its connection: its address, and the certificate that it came with."""
+
+    peers: Peers
+    certificates: RequiredCertificates = NO_CERTIFICATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporting:
+    """Who is told what the gate has decided."""
+
+    audit_log: AuditLog
+    last_uses: LastUses
+
+
 class AuthorityGate:
     """See `consentry_core.rpc.server.gate.Gate`."""
 
     def __init__(
         self,
         *,
-        authenticator: Authenticator,
-        current: CurrentFacts,
         policies: Policies,
-        last_uses: LastUses,
-        peers: Peers,
         clock: Clock,
-        audit_log: AuditLog,
+        current: CurrentFacts,
+        authenticator: Authenticator,
         signed_in: SignedIn | None,
-        certificates: RequiredCertificates = NO_CERTIFICATES,
+        transport: Transport,
+        reporting: Reporting,
     ) -> None:
-        self._certificates = certificates
+        self._certificates = transport.certificates
         self._signed_in = signed_in
         self._authenticator = authenticator
         self._current = current
         self._known: UntilTouched[str, _Known] = current.until_touched()  # by secret
         self._policies = policies
         self._methods = {kind: frozenset(method for method in policies if kind in policies[method]) for kind in Caller}
-        self._audit_log = audit_log
-        self._last_uses = last_uses
-        self._peers = peers
+        self._audit_log = reporting.audit_log
+        self._last_uses = reporting.last_uses
+        self._peers = transport.peers
         self._clock = clock
 
     def admit(self, call: OpenCall) -> Later:

@@ -11,30 +11,29 @@ from consentry_authority.commands.consents.list_consent_events import list_conse
 from consentry_authority.commands.consents.list_consents import list_consents
 from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Store, Transaction
+from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import ConsentRecord
 from consentry_authority.rpc.access_log import access_to_wire, period_from_wire, reader_from_wire, unreported_to_wire
 from consentry_authority.rpc.events import event_to_wire
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.receipts import Receipts, check_timeout
+from consentry_authority.rpc.receipts import check_timeout
+from consentry_authority.rpc.shared import Shared
 from consentry_authority.rpc.wire import consent_to_wire, optional_instant
 from consentry_core.protocol.follow_wire import data_classes_from_wire
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
-from consentry_core.values.clock import Clock
-from consentry_core.values.paging import PageTokens
 
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock, receipts: Receipts, access_log: AccessLog) -> None:
-        self._store = store
-        self._page_tokens = page_tokens
-        self._clock = clock
-        self._receipts = receipts
+    def __init__(self, shared: Shared, access_log: AccessLog) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._clock = shared.clock
+        self._receipts = shared.receipts
         self._access_log = access_log
 
     async def GrantConsent(self, request: pb.GrantConsentRequest, context: Context) -> pb.GrantConsentResponse:

@@ -17,12 +17,13 @@ from consentry_authority.commands.directory.list_customers import list_customers
 from consentry_authority.commands.directory.list_partners import list_partners
 from consentry_authority.commands.directory.set_subscription import set_subscription
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Store, Transaction
+from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import CustomerRecord, PartnerRecord
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import customer_id, own_customer, own_partner, partner_id
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.receipts import Receipts, check_timeout
+from consentry_authority.rpc.receipts import check_timeout
+from consentry_authority.rpc.shared import Shared
 from consentry_authority.rpc.wire import (
     connection_to_wire,
     customer_to_wire,
@@ -31,20 +32,18 @@ from consentry_authority.rpc.wire import (
 )
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
-from consentry_core.values.clock import Clock
 from consentry_core.values.errors import InvalidArgument
-from consentry_core.values.paging import PageTokens
 from consentry_rule import CustomerId, PartnerId
 
 
 class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     """See the proto."""
 
-    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock, receipts: Receipts) -> None:
-        self._store = store
-        self._page_tokens = page_tokens
-        self._clock = clock
-        self._receipts = receipts
+    def __init__(self, shared: Shared) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._clock = shared.clock
+        self._receipts = shared.receipts
 
     async def CreatePartner(self, request: pb.CreatePartnerRequest, context: Context) -> pb.CreatePartnerResponse:
         """See the proto."""

@@ -7,33 +7,26 @@ from functools import partial
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.access_log.log import AccessLog
 from consentry_authority.admission.authentication import Authenticator
-from consentry_authority.admission.current import CurrentFacts, UntilTouched
+from consentry_authority.admission.current import UntilTouched
 from consentry_authority.admission.gate import calling, host_of
-from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential
 from consentry_authority.commands.pages import page_of
-from consentry_authority.commands.ports import Store
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.enforcement.coordinator import PointStatus
-from consentry_authority.enforcement.news import News
-from consentry_authority.enforcement.proving import Prover
-from consentry_authority.enforcement.runner import EnforcementRunner
 from consentry_authority.rpc.access_log import report_from_wire, require_reach
 from consentry_authority.rpc.following import Streams
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import receipt_to_wire
+from consentry_authority.rpc.shared import Shared
 from consentry_core.callers.identity import Identity
 from consentry_core.protocol.follow import Revision
 from consentry_core.protocol.follow_wire import revision_to_wire
 from consentry_core.protocol.times import to_duration, to_timestamp
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.server.open_call import Context
-from consentry_core.values.clock import Clock
-from consentry_core.values.encoding import RandomBytes
 from consentry_core.values.errors import NotFound, Unauthenticated
-from consentry_core.values.paging import PageTokens
 from consentry_core.values.text import plain
 from consentry_rule import Token
 
@@ -45,32 +38,16 @@ _OWED_TOLD = 20
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     """See the proto."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        page_tokens: PageTokens,
-        authenticator: Authenticator,
-        news: News,
-        enforcement: EnforcementRunner,
-        access_log: AccessLog,
-        current: CurrentFacts,
-        last_uses: LastUses,
-        clock: Clock,
-        prover: Prover,
-        random: RandomBytes,
-    ) -> None:
-        self._prover = prover
-        self._current = current
-        self._verified: UntilTouched[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_touched()
+    def __init__(self, shared: Shared, streams: Streams, authenticator: Authenticator, access_log: AccessLog) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._current = shared.current
+        self._verified: UntilTouched[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = shared.current.until_touched()
         """By service and secret. It tells the head, so it follows from the whole state."""
-        self._page_tokens = page_tokens
-        self._store = store
+        self._streams = streams
+        self._enforcement = streams.enforcement
+        self._prover = streams.prover
         self._authenticator = authenticator
-        self._streams = Streams(
-            news=news, enforcement=enforcement, last_uses=last_uses, clock=clock, prover=prover, random=random
-        )
-        self._enforcement = enforcement
         self._access_log = access_log
 
     async def VerifyCredential(  # noqa: N802 - the proto's name

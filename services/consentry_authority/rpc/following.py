@@ -29,6 +29,7 @@ from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
 from consentry_authority.enforcement.runner import EnforcementRunner
+from consentry_authority.rpc.shared import Shared
 from consentry_core.protocol.follow import (
     NAMES_AT_ONCE,
     FromAuthority,
@@ -39,8 +40,7 @@ from consentry_core.protocol.follow import (
 from consentry_core.protocol.follow_pieces import split
 from consentry_core.protocol.follow_wire import from_request, to_response
 from consentry_core.rpc.server.open_call import current_call
-from consentry_core.values.clock import SECOND, BootTime, Clock
-from consentry_core.values.encoding import RandomBytes
+from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_rule import Key, Secret, Token
 
@@ -53,22 +53,13 @@ _TURNED_AWAY_AFTER, _MOST_TURNED_AWAY = 20.0, 4_000  # seconds; streams of one t
 class Streams:
     """All of them."""
 
-    def __init__(
-        self,
-        *,
-        news: News,
-        enforcement: EnforcementRunner,
-        last_uses: LastUses,
-        clock: Clock,
-        prover: Prover,
-        random: RandomBytes,
-    ) -> None:
+    def __init__(self, shared: Shared, enforcement: EnforcementRunner, news: News, last_uses: LastUses, prover: Prover) -> None:
         self.news = news
         self.enforcement = enforcement
         self.last_uses = last_uses
-        self.clock = clock
+        self.clock = shared.clock
         self.prover = prover
-        self.dating = Dating(clock, random)
+        self.dating = Dating(shared.clock, shared.random)
         self._turned_away: Counter[str] = Counter()
         self._shares: WeakValueDictionary[str, _Share] = WeakValueDictionary()
 

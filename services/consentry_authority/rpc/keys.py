@@ -17,12 +17,13 @@ from consentry_authority.commands.keys.rotate_key import check_overlap, rotate_k
 from consentry_authority.commands.keys.set_rehearsal import set_rehearsal
 from consentry_authority.commands.keys.update_key import KeyUpdate, update_key
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Store, Transaction
+from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_key, own_partner
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.receipts import Receipts, check_timeout
+from consentry_authority.rpc.receipts import check_timeout
+from consentry_authority.rpc.shared import Shared
 from consentry_authority.rpc.wire import (
     customers_from_wire,
     key_to_wire,
@@ -34,9 +35,8 @@ from consentry_authority.secrets.format import KEY_PREFIXES
 from consentry_core.protocol.times import from_duration
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
-from consentry_core.values.clock import Clock
-from consentry_core.values.encoding import RandomBytes, new_public_id
-from consentry_core.values.paging import PageTokens, page_size
+from consentry_core.values.encoding import new_public_id
+from consentry_core.values.paging import page_size
 from consentry_rule import KeyId
 
 _DEFAULT_LISTED = 1_000
@@ -45,24 +45,14 @@ _DEFAULT_LISTED = 1_000
 class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     """See the proto."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        page_tokens: PageTokens,
-        clock: Clock,
-        secret_maker: SecretMaker,
-        random: RandomBytes,
-        receipts: Receipts,
-        most: int,
-    ) -> None:
-        self._most = most
-        self._store = store
-        self._page_tokens = page_tokens
-        self._clock = clock
+    def __init__(self, shared: Shared, secret_maker: SecretMaker, *, most: int) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._clock = shared.clock
+        self._receipts = shared.receipts
+        self._random = shared.random
         self._secret_maker = secret_maker
-        self._random = random
-        self._receipts = receipts
+        self._most = most
 
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         """See the proto."""
