@@ -59,7 +59,7 @@ class Reporting:
 
 
 class AuthorityGate:
-    """See `consentry_core.rpc.server.gate.Gate`."""
+    """Lets callers of the authority in, as an `Actor` each, and has noted who was refused."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class AuthorityGate:
             require_allowed(self._policies, call.method, actor.kind)
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
-        """See `Gate.refused`. That the authority cannot answer just now is no refusal."""
+        """Note a refusal for the audit log. That the authority cannot answer just now is none."""
         if isinstance(error, Unavailable):
             return
         actor = cast("Actor | None", call.caller)
@@ -170,7 +170,7 @@ class AuthorityGate:
             )
 
     def release(self, call: OpenCall) -> None:
-        """See `Gate.release`."""
+        """A call is over: nothing is held for it here."""
 
 
 def _remember_request_id(call: OpenCall, request: Any) -> None:
@@ -191,7 +191,7 @@ def origin() -> Origin:
 
 
 def peer_of(call: OpenCall) -> str:
-    """See `Peers.described`: `ipv4:192.0.2.1:50000`, and whom a trusted proxy names before it."""
+    """Where a call comes from: `ipv4:192.0.2.1:50000`, and whom a trusted proxy names before it."""
     return call.peer_of(call.context)
 
 

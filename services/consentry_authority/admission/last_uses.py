@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from consentry_authority.admission.ports import SecretsInUse
+from consentry_authority.commands.ports import SecretsInUse
 from consentry_core.values.errors import Unavailable
 from consentry_rule import Instant
 

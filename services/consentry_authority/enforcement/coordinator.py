@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from consentry_authority.commands.ports import Commit
-from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, Receipt
+from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, PointStatus, Receipt
 from consentry_authority.enforcement.flows import (
     Flow,
     Milestone,
@@ -33,16 +33,6 @@ from consentry_authority.enforcement.ports import Claim, Grant, Leave, Pending
 from consentry_core.protocol.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
 from consentry_core.values.clock import BootTime, Clock
 from consentry_rule import Instant
-
-
-@dataclass(frozen=True, slots=True)
-class PointStatus:
-    """An enforcement point as operators see it. `lease_age` in nanoseconds; None when this authority granted it none."""
-
-    member: Member
-    connected: bool
-    lease_age: int | None
-    owed: tuple[Revision, ...]
 
 
 class Change(Protocol):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from consentry_authority.commands.ports import Store
-from consentry_authority.enforcement.barriers import MOST_POINTS, Receipt
-from consentry_authority.enforcement.coordinator import Change, Coordinator, PointStatus
+from consentry_authority.enforcement.barriers import MOST_POINTS, PointStatus, Receipt
+from consentry_authority.enforcement.coordinator import Change, Coordinator
 from consentry_authority.enforcement.flows import (
     Action,
     DropMembers,

@@ -27,7 +27,7 @@ from consentry_core.values import names
 
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
     def __init__(self, shared: Shared, access_log: AccessLog) -> None:
         self._store = shared.store
@@ -37,7 +37,6 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         self._access_log = access_log
 
     async def GrantConsent(self, request: pb.GrantConsentRequest, context: Context) -> pb.GrantConsentResponse:
-        """See the proto."""
         partner = partner_id(request.partner, "partner")
         customer = own_customer(request.customer, "customer")
         grant = Grant(
@@ -65,7 +64,6 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         )
 
     async def RevokeConsent(self, request: pb.RevokeConsentRequest, context: Context) -> pb.RevokeConsentResponse:
-        """See the proto."""
         partner = partner_id(request.partner, "partner")
         customer = own_customer(request.customer, "customer")
         check_timeout(request)
@@ -79,7 +77,6 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         )
 
     async def GetConsent(self, request: pb.GetConsentRequest, context: Context) -> pb.GetConsentResponse:
-        """See the proto."""
         customer, partner = own_consent(request.name, "name")
         found, head = await self._store.read(lambda view: (get_consent(view, customer, partner), view.facts.head()))
         return pb.GetConsentResponse(
@@ -88,7 +85,6 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         )
 
     async def ListConsents(self, request: pb.ListConsentsRequest, context: Context) -> pb.ListConsentsResponse:
-        """See the proto."""
         customer = own_customer(request.parent, "parent")
         asked = asked_page(self._page_tokens, request, request.parent)
         page = await self._store.read(lambda view: list_consents(view, customer, after=asked.after, limit=asked.limit))
@@ -97,7 +93,6 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         return pb.ListConsentsResponse(consents=consents, next_page_token=token)
 
     async def ListConsentEvents(self, request: pb.ListConsentEventsRequest, context: Context) -> pb.ListConsentEventsResponse:
-        """See the proto."""
         customer = own_customer(request.parent, "parent")
         partner = partner_id(request.partner, "partner") if request.partner else None
         asked = asked_page(self._page_tokens, request, request.parent, request.partner)
@@ -113,7 +108,6 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         return pb.ListConsentEventsResponse(consent_events=events, next_page_token=token)
 
     async def ListAccesses(self, request: pb.ListAccessesRequest, context: Context) -> pb.ListAccessesResponse:
-        """See the proto."""
         customer = own_customer(request.parent, "parent")
         keys, period = reader_from_wire(request.reader), period_from_wire(request)
         asked = asked_page(self._page_tokens, request, request.parent, keys, str(period))

@@ -39,7 +39,7 @@ _PIECE: Final = 32  # events that one watch tells in its turn
 
 
 class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
     def __init__(self, shared: Shared, work: CoverageWork, watches: CoverageWatches) -> None:
         self._current = shared.current
@@ -54,7 +54,6 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     async def ListCoveredCustomers(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.ListCoveredCustomersRequest, context: Context
     ) -> coverage_pb2.ListCoveredCustomersResponse:
-        """See the proto."""
         name = calling().credential
         try:
             with await self._quotas.counting(context), self._work.listing(name):
@@ -95,7 +94,6 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     async def WatchCoverage(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.WatchCoverageRequest, context: Context
     ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
-        """See the proto."""
         actor, after = calling(), None
         if request.after_revision:
             after = Revision.parse(request.after_revision, "after_revision")

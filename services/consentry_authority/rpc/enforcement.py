@@ -13,8 +13,7 @@ from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential
 from consentry_authority.commands.pages import page_of
 from consentry_authority.commands.reach import within_reach
-from consentry_authority.enforcement.barriers import point_name
-from consentry_authority.enforcement.coordinator import PointStatus
+from consentry_authority.enforcement.barriers import PointStatus, point_name
 from consentry_authority.rpc.access_log import report_from_wire, require_reach
 from consentry_authority.rpc.following import Streams
 from consentry_authority.rpc.paging import asked_page
@@ -36,7 +35,7 @@ _OWED_TOLD = 20
 
 
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
     def __init__(self, shared: Shared, streams: Streams, authenticator: Authenticator, access_log: AccessLog) -> None:
         self._store = shared.store
@@ -53,7 +52,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def VerifyCredential(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
     ) -> enforcement_pb2.VerifyCredentialResponse:
-        """See the proto."""
         service, secret = calling().credential, request.secret
         plain(request.peer, "peer", _LONGEST_PEER)
         identity = self._authenticator.recall(secret)
@@ -94,7 +92,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def Follow(  # noqa: N802 - the proto's name
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
-        """See the proto."""
         token = partial(self._token, calling().credential)
         async with contextlib.aclosing(self._streams.follow(request_iterator, token)) as answers:
             async for said in answers:
@@ -103,7 +100,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def ReportAccesses(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.ReportAccessesRequest, context: Context
     ) -> enforcement_pb2.ReportAccessesResponse:
-        """See the proto."""
         service = calling().credential
         self._access_log.admit(service, len(request.counts))
         report = report_from_wire(request)
@@ -115,7 +111,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def GetEnforcement(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.GetEnforcementRequest, context: Context
     ) -> enforcement_pb2.GetEnforcementResponse:
-        """See the proto."""
         revision = Revision.parse(request.revision, "revision")
         head = await self._store.read(lambda view: view.facts.head())
         found = await self._enforcement.receipt(revision) if revision.epoch == head.epoch else None
@@ -130,7 +125,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def ListEnforcementPoints(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.ListEnforcementPointsRequest, context: Context
     ) -> enforcement_pb2.ListEnforcementPointsResponse:
-        """See the proto."""
         asked = asked_page(self._page_tokens, request)
         points = [point for point in await self._enforcement.points() if point.member.incarnation > asked.after]
         page = page_of(points, asked.limit, lambda point: point.member.incarnation)

@@ -43,7 +43,7 @@ _DEFAULT_LISTED = 1_000
 
 
 class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
     def __init__(self, shared: Shared, secret_maker: SecretMaker, *, most: int) -> None:
         self._store = shared.store
@@ -55,7 +55,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         self._most = most
 
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
-        """See the proto."""
         partner = own_partner(request.parent, "parent")
         actor = calling()
         check_length(request.key.customers)
@@ -88,7 +87,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def GetKey(self, request: pb.GetKeyRequest, context: Context) -> pb.GetKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         question = f"GetKey {request.name}"
         limit = page_size(request.customers_page_size, default=_DEFAULT_LISTED, maximum=MOST_TOLD)
@@ -103,7 +101,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return response
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
-        """See the proto."""
         partner = own_partner(request.parent, "parent")
         show_invalid = request.show_invalid
         asked = asked_page(self._page_tokens, request, request.parent, str(show_invalid))
@@ -115,7 +112,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.ListKeysResponse(keys=keys, next_page_token=token)
 
     async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Context) -> pb.UpdateKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.key.name, "key.name")
         check_length(request.key.customers)
         update = KeyUpdate(
@@ -139,7 +135,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def DisableKey(self, request: pb.DisableKeyRequest, context: Context) -> pb.DisableKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         check_timeout(request)
         committed = await self._store.write(
@@ -152,7 +147,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def EnableKey(self, request: pb.EnableKeyRequest, context: Context) -> pb.EnableKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         committed = await self._store.write(
             lambda transaction: enable_key(transaction, partner, key, etag=request.etag), origin=origin()
@@ -160,7 +154,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.EnableKeyResponse(key=key_to_wire(committed.value, self._clock.now()))
 
     async def DeleteKey(self, request: pb.DeleteKeyRequest, context: Context) -> pb.DeleteKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         check_timeout(request)
         committed = await self._store.write(
@@ -169,7 +162,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.DeleteKeyResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         overlap, etag = from_duration(request.overlap), request.etag
         check_overlap(overlap)
@@ -196,7 +188,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def RevokeSecret(self, request: pb.RevokeSecretRequest, context: Context) -> pb.RevokeSecretResponse:
-        """See the proto."""
         actor = calling()
         check_timeout(request)
         committed = await self._store.write(lambda transaction: revoke_secret(transaction, actor), origin=origin())
@@ -207,7 +198,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def SetRehearsal(self, request: pb.SetRehearsalRequest, context: Context) -> pb.SetRehearsalResponse:
-        """See the proto."""
         partner, rehearsing = own_partner(request.partner, "partner"), request.rehearsing
         check_timeout(request)
         committed = await self._store.write(

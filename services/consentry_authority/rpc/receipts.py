@@ -77,7 +77,7 @@ def _patience(request: _Request, context: Context) -> float | None:
 
 
 def receipt_to_wire(receipt: Receipt) -> enforcement_pb2.Enforcement:
-    """See `Receipt`."""
+    """As a message: ENFORCED with the time of it, or PENDING."""
     state = enforcement_pb2.Enforcement.STATE_PENDING
     if receipt.enforce_time is not None:
         state = enforcement_pb2.Enforcement.STATE_ENFORCED

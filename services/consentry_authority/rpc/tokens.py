@@ -34,7 +34,7 @@ from consentry_core.values.errors import InvalidArgument
 
 
 class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
     def __init__(self, shared: Shared, secret_maker: SecretMaker, *, most: int) -> None:
         self._store = shared.store
@@ -46,7 +46,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         self._most = most
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
-        """See the proto."""
         _check_organization(request.organization)
         for index, name in enumerate(request.partners):
             names.PARTNER.parse(name, f"partners[{index}]")
@@ -75,7 +74,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         return pb.CreateTokenResponse(token=token_to_wire(created), secret="" if again else text, secret_already_shown=again)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
-        """See the proto."""
         organization = request.organization
         _check_organization(organization)
         require_own(calling(), organization)
@@ -87,7 +85,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         return pb.ListTokensResponse(tokens=tokens, next_page_token=token)
 
     async def DeleteToken(self, request: pb.DeleteTokenRequest, context: Context) -> pb.DeleteTokenResponse:
-        """See the proto."""
         (token,) = names.TOKEN.parse(request.name, "name")
         actor = calling()
         check_timeout(request)
@@ -95,7 +92,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         return pb.DeleteTokenResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
-        """See the proto."""
         actor = calling()
         with await self._quotas.counting(context):
             expire_time = await self._store.read(lambda view: who_am_i(view, actor))

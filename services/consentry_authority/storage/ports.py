@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consentry_authority.access_log.ports import Accesses
-from consentry_authority.admission.ports import SecretsInUse
 from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.audit.ports import AuditEntries
 from consentry_authority.commands.change_limits import ChangeLimits
+from consentry_authority.commands.ports import SecretsInUse
 from consentry_authority.enforcement.ports import EnforcementRecords
 from consentry_authority.storage.commits import OwnCommits
 from consentry_authority.storage.enforcement.records import SqlEnforcementRecords

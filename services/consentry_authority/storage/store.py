@@ -19,7 +19,7 @@ from consentry_authority.storage.history.retention import Removal
 from consentry_authority.storage.logs.audit_log import append
 from consentry_authority.storage.logs.audited_changes import entries_of
 from consentry_authority.storage.logs.customer_history import SqlAudit
-from consentry_authority.storage.repositories import credentials
+from consentry_authority.storage.repositories import secrets
 from consentry_authority.storage.repositories.credentials import SqlKeys, SqlTokens
 from consentry_authority.storage.repositories.facts import SqlFacts
 from consentry_authority.storage.repositories.key_lists import KeyLists
@@ -57,12 +57,10 @@ class SqlTransaction:
         return self.touched.lists.length()
 
     def kill_secret(self, credential: str, secret_id: str) -> str | None:
-        """See `ports.Transaction.kill_secret`."""
-        return credentials.kill_secret(self._connection, self.touched, credential, secret_id, self.now)
+        return secrets.kill_secret(self._connection, self.touched, credential, secret_id, self.now)
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
-        """See `ports.Transaction.rehash`."""
-        credentials.rehash(self._connection, secret_id, old_hash, new_hash)
+        secrets.rehash(self._connection, secret_id, old_hash, new_hash)
 
 
 class SqlStore:

@@ -23,6 +23,7 @@ from consentry_authority.commands.ports.repositories import (
     ReadPartners,
     ReadTokens,
     Requests,
+    SecretsInUse,
     Tokens,
 )
 from consentry_authority.commands.ports.unit_of_work import NOBODY, Committed, Origin, Store, Transaction, View
@@ -53,6 +54,7 @@ __all__ = [
     "ReadPartners",
     "ReadTokens",
     "Requests",
+    "SecretsInUse",
     "Store",
     "StoredSecret",
     "Tokens",

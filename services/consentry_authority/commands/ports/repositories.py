@@ -243,3 +243,11 @@ class ReadAudit(Protocol):
     ) -> Sequence[tuple[Place, Mapping[str, Any]]]:
         """The customer's consents, and its subscription, that have ended by now and are still as they were, newest first."""
         ...
+
+
+class SecretsInUse(Protocol):
+    """Where it is kept when secrets were last used: in batches, apart from every transaction."""
+
+    async def mark_used(self, uses: Sequence[tuple[str, Instant]]) -> None:
+        """These secrets, by id, were in use at these times; times before the one that is kept change nothing."""
+        ...

@@ -20,32 +20,27 @@ _LANE: Final = "receipts"
 
 
 class SqlEnforcementRecords:
-    """See `EnforcementRecords`. The store reads and writes one database: whatever is read shows the committed head."""
+    """The port `EnforcementRecords`, on SQL: one database is read and written, so whatever is read shows the committed head."""
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
 
     async def primary_head(self) -> Revision | None:
-        """Nothing to say: every read is the primary's."""
         return None
 
     async def members(self) -> Sequence[Member]:
-        """Whoever may hold a lease, by incarnation."""
         return await self._store.read_aside(member_rows.members)
 
     async def change_members(
         self, changes: Sequence[MemberChange], token: str, *, most: int, admit: Callable[[], None]
     ) -> Sequence[Exception | None]:
-        """Make changes of one token's members, each in a savepoint of its own."""
         change = partial(_change_members, changes=changes, most=most, admit=admit)
         return await self._store.write_aside(change, urgent=True, lane=token)
 
     async def drop(self, silent: Sequence[Member]) -> int:
-        """Drop members that are as they were read; how many."""
         return await self._store.write_aside(partial(member_rows.expire, expired=silent), urgent=True, lane=_LANE)
 
     async def pending(self) -> Pending:
-        """What nobody has seen to its end."""
         return await self._store.read_aside(
             lambda connection: Pending(
                 receipt_rows.pending(connection), member_rows.members(connection), SqlFacts(connection).head()
@@ -53,25 +48,21 @@ class SqlEnforcementRecords:
         )
 
     async def close_receipts(self, barriers: Sequence[Barrier]) -> None:
-        """Keep when these changes were enforced, and where."""
         change = partial(receipt_rows.close_receipts, barriers=barriers)
         await self._store.write_aside(change, urgent=True, lane=_LANE)
 
     async def receipt(self, revision: Revision) -> tuple[Receipt, str] | None:
-        """A change's receipt, and whose change it was."""
         return await self._store.read_aside(
             lambda connection: receipt_rows.receipt(connection, revision) or receipt_rows.change(connection, revision)
         )
 
     async def receipts(self, epoch: str, numbers: Sequence[int], *, most_points: int) -> Mapping[int, Receipt]:
-        """The receipts of those of these changes that took something away."""
         found = await self._store.read_aside(
             partial(receipt_rows.receipts, epoch=epoch, numbers=numbers, most_points=most_points)
         )
         return {number: receipt for number, (receipt, _) in found.items()}
 
     async def last_number(self, subjects: Sequence[str]) -> int | None:
-        """The last change that took access away from one of these."""
         return await self._store.read_aside(partial(receipt_rows.last_number, subjects=subjects))
 
 

@@ -15,7 +15,7 @@ from consentry_rule import CustomerId, Instant, PartnerId
 
 
 class SqlAudit:
-    """See `ports.ReadAudit`."""
+    """The port `ReadAudit`, on SQL."""
 
     def __init__(self, connection: sa.Connection, now: Instant) -> None:
         self._connection = connection
@@ -24,7 +24,6 @@ class SqlAudit:
     def of_customer(
         self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
     ) -> Sequence[tuple[Place, Entry]]:
-        """See `ports.ReadAudit.of_customer`."""
         filed = t.audit_customers.c
         place = (filed.time, filed.number, filed.partner)
         query = sa.select(*(column.label(f"place_{column.name}") for column in place), t.audit).join_from(
@@ -44,7 +43,6 @@ class SqlAudit:
     def ended(
         self, customer: CustomerId, partner: PartnerId | None, before: Place | None, *, limit: int
     ) -> Sequence[tuple[Place, Description]]:
-        """See `ports.ReadAudit.ended`."""
         consents = t.consents.c
         place = (consents.expire_time, sa.literal(0), consents.partner)
         query = sa.select(t.consents).where(

@@ -14,19 +14,18 @@ from consentry_rule import CustomerId, Instant
 
 
 class SqlAuditEntries:
-    """See `AuditEntries`."""
+    """The port `AuditEntries`, on SQL."""
 
     def __init__(self, store: SqlStore, keys: AuditKeys) -> None:
         self._store = store
         self._keys = keys
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        """Write entries at the end."""
         await self._store.write_aside(lambda connection: audit_log.append(connection, self._keys, entries))
 
 
 class SqlAccesses:
-    """See `Accesses`. What a report tells of refused calls is sealed with the audit log's keys."""
+    """The port `Accesses`, on SQL. What a report tells of refused calls is sealed with the audit log's keys."""
 
     def __init__(self, store: SqlStore, keys: AuditKeys) -> None:
         self._store = store
@@ -41,7 +40,6 @@ class SqlAccesses:
         entries: Callable[[FindCredential], Sequence[Entry]],
         forget: Forget | None,
     ) -> int:
-        """Count a report, and append what `entries` makes of it."""
 
         def keep(connection: sa.Connection) -> int:
             new = access_log.keep(connection, report, token, admit=admit)
@@ -62,11 +60,9 @@ class SqlAccesses:
         after: tuple[int, str, str] | None,
         limit: int,
     ) -> Sequence[AccessCount]:
-        """What was read of a customer by these keys, newest hour first."""
         return await self._store.read_aside(
             lambda connection: access_log.page(connection, customer, keys, period, after=after, limit=limit)
         )
 
     async def unreported(self, period: Period, now: Instant) -> Sequence[Unreported]:
-        """The times that nobody has spoken for."""
         return await self._store.read_aside(lambda connection: access_log.unreported(connection, period, now))

@@ -10,13 +10,12 @@ from consentry_rule import Instant
 
 
 class SqlSecretsInUse:
-    """See `SecretsInUse`."""
+    """The port `SecretsInUse`, on SQL."""
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
 
     async def mark_used(self, uses: Sequence[tuple[str, Instant]]) -> None:
-        """These secrets, by id, were in use at these times."""
         await self._store.write_aside(lambda connection: _mark_used(connection, uses))
 
 
