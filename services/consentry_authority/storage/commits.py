@@ -4,7 +4,7 @@ from consentry_authority.commands.ports import Commit, Listener
 
 
 class OwnCommits:
-    """Tells every listener of every commit that this process has made."""
+    """Tells every listener of every commit that this process has made, and that another may have made one."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
@@ -17,3 +17,8 @@ class OwnCommits:
         """Something was committed. Called on the event loop, in the order of the commits, before the caller is answered."""
         for listener in self._listeners:
             listener.committed(commit)
+
+    def missed(self) -> None:
+        """Something may have been committed by another process. Called on the event loop."""
+        for listener in self._listeners:
+            listener.missed()
