@@ -9,7 +9,7 @@ from consentry_authority.commands.records import PartnerRecord
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.setup.audit_log import read_audit_keys
 from consentry_authority.storage.schema import tables as t
-from consentry_authority.storage.store import Store
+from consentry_authority.storage.store import SqlStore
 from consentry_core.sql.database import Database, open_sqlite
 from consentry_core.values.clock import SystemClock
 from consentry_rule import PartnerId
@@ -19,7 +19,7 @@ def populate(folder: Path, sizes: Mapping[str, int]) -> None:
     """Partners by name, each with so many customers, all of them valid, in the database of a service that does not run."""
     engine = open_sqlite(folder / "authority.db")
     clock = SystemClock()
-    store = Store(Database(engine), clock, read_audit_keys(AuthoritySettings(data_dir=folder)))
+    store = SqlStore(Database(engine), clock, read_audit_keys(AuthoritySettings(data_dir=folder)))
     for name, count in sizes.items():
         partner, now = PartnerId(name), clock.now()
         record = PartnerRecord(partner, "", now)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from consentry_authority.commands.ports import Change, Facts, StoredSecret, View
+from consentry_authority.commands.ports import Change, ReadFacts, StoredSecret, View
 from consentry_authority.enforcement.barriers import Barrier, Member
-from consentry_authority.storage.enforcement.members import EVERYTHING
+from consentry_authority.storage.enforcement.receipts import EVERYTHING
 from consentry_core.protocol.follow import Revision
 from consentry_core.values import names
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
@@ -89,7 +89,7 @@ class Database:
         self.marks, self._marks_began = {}, number + 1
 
     def number_of(self, subject: str, field: str) -> int | None:
-        """See `storage.wanted.number_of`."""
+        """See `storage.history.marks.number_of`."""
         marked = self.marks.get((subject, field))
         if marked is not None:
             return marked
@@ -102,7 +102,7 @@ class Database:
             default=None,
         )
 
-    # Members and receipts, each as the function of that name in `storage.enforcement`
+    # Members and receipts, each as the function of that name in `storage.enforcement`: see `EnforcementRecords`
 
     def grant(self, incarnation: str, service: str, applied: Revision | None, now: Instant) -> None:
         """Count another lease of a member."""
@@ -113,12 +113,14 @@ class Database:
         """A member has given its lease back."""
         self.members.pop(incarnation, None)
 
-    def expire(self, expired: Iterable[Member]) -> None:
+    def expire(self, expired: Iterable[Member]) -> int:
         """Drop members that were granted nothing since their leases were counted."""
+        before = len(self.members)
         for member in expired:
             row = self.members.get(member.incarnation)
             if row is not None and (row.join_time, row.leases) == (member.join_time, member.leases):
                 del self.members[member.incarnation]
+        return before - len(self.members)
 
     def close_receipts(self, barriers: Iterable[Barrier]) -> None:
         """Changes have been enforced."""
@@ -141,7 +143,7 @@ def _narrows(subject: str, before: Fact, after: Fact, now: Instant) -> bool:
 
 
 class Shown:
-    """What a copy of the database shows at one revision. See `ports.Facts`."""
+    """What a copy of the database shows at one revision. See `ports.ReadFacts`."""
 
     def __init__(self, history: History, number: int) -> None:
         self._history = history
@@ -193,7 +195,7 @@ class Shown:
 @dataclass(frozen=True)
 class _View:
     now: Instant
-    facts: Facts
+    facts: ReadFacts
 
 
 def view(history: History, number: int, now: Instant) -> View:

@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, Ended, Member
+from consentry_authority.enforcement import flows
+from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, Ended, Member, Receipt
+from consentry_authority.enforcement.coordinator import Coordinator, _UnderWay
+from consentry_authority.enforcement.flows import Action, DropMembers, Flow, ReadHead, ReadMembers, ReadTurn, WriteMember
 from consentry_authority.enforcement.following import Following
-from consentry_authority.storage.enforcement.members import EVERYTHING
+from consentry_authority.enforcement.ports import Grant
+from consentry_authority.storage.enforcement.receipts import EVERYTHING
 from consentry_core.protocol.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.calls.call import Call
@@ -15,7 +19,7 @@ from consentry_guard.follow.follower import Applied, Follower
 from consentry_guard.follow.leases import Heard, Leases
 from consentry_rule import Instant, Key, Token
 from model import scripts
-from model.authority import STEPS, Replica, Stream, Task
+from model.authority import Replica, Task
 from model.guard import GuardProcess
 from model.history import Fact, Read
 from model.machines import Machine
@@ -84,11 +88,12 @@ class _NarrowsForEver(Leases):
         return heard
 
 
-class _LeavesOutTheHead(Replica):
+class _LeavesOutTheHead(Coordinator):
     """Grants leases at what its own copy shows."""
 
-    def committed(self) -> Revision | None:
-        return None
+    def turn(self, stream: flows.Stream) -> Flow[Sequence[FromAuthority]]:
+        said: Sequence[FromAuthority] = yield from _without(ReadHead, super().turn(stream))
+        return said
 
 
 class _TellsWhatIsOld(Following):
@@ -207,48 +212,118 @@ class _MembersBeforeTheCommit(Replica):
         self.tasks.append(self._commit(changed))
 
     def _commit(self, changed: Mapping[str, Fact]) -> Task:
-        members = self.members()
-        yield STEPS
+        coordinator = self.coordinator
+        members = yield from self.carried(coordinator._members())
         committed = self.database.commit(changed, self.clock.now())
         self.observer.committed(self, committed)
         if committed.narrowing:
-            self.raise_barrier(committed.revision, committed.commit_time, members, self.clock.boot())
+            change = _UnderWay(committed.revision, committed.commit_time)
+            coordinator._under_way[committed.revision.number] = change
+            coordinator._raise(change, members, self.clock.boot())
+            self.callers.append(self.call(committed))
 
 
-class _RowAfterTheHead(Replica):
+class _RemembersTheMembers(Coordinator):
+    """Opens a barrier over the members that were read last, before its change was committed."""
+
+    _last: Sequence[Member] | None = None
+
+    def _members(self) -> Flow[Sequence[Member]]:
+        last, self._last = self._last, (yield from super()._members())
+        return self._last if last is None else last
+
+
+class _RowAfterTheHead(Coordinator):
     """Writes the member's row when the lease has been made."""
 
-    def turn(self, stream: Stream, following: Following) -> Task:
-        hello, asked = following.hello, following.asks_for_a_lease
-        assert hello is not None
-        messages = following.turn(self.view(), committed=self.committed())
-        yield STEPS
-        if asked:
-            yield from self.granting(hello.incarnation, hello.service)
-        for message in (self.dated(said, stream.asked) for said in messages):
-            stream.connection.down.append(message)
-            self.observer.granted(stream, message)
+    def turn(self, stream: flows.Stream) -> Flow[Sequence[FromAuthority]]:
+        if not self._grants(stream):
+            return (yield from super().turn(stream))
+        said: Sequence[FromAuthority] = yield ReadTurn(stream, (yield ReadHead()), True)
+        yield from self._granting(stream)
+        return said
+
+
+class _HeadBeforeTheRow(Coordinator):
+    """Reads the head that the lease names, and then writes the member's row."""
+
+    def turn(self, stream: flows.Stream) -> Flow[Sequence[FromAuthority]]:
+        if not self._grants(stream):
+            return (yield from super().turn(stream))
+        committed = yield ReadHead()
+        yield from self._granting(stream)
+        said: Sequence[FromAuthority] = yield ReadTurn(stream, committed, True)
+        return said
+
+
+class _GrantsWithoutARow(Coordinator):
+    """Writes the member's row with its first lease, and not with the next ones."""
+
+    def _granting(self, stream: flows.Stream) -> Flow[None]:
+        first = self._renewals.last(stream.speaker.incarnation) is None
+        yield from super()._granting(stream) if first else iter(())
 
 
 class _ExpiresByStoredTime(Replica):
     """Leaves out members whose last lease, by the time in their row, is long over."""
 
-    def granting(self, incarnation: str, service: str) -> Task:
-        yield from super().granting(incarnation, service)
-        self.database.members[incarnation] = replace(self.database.members[incarnation], join_time=self.clock.now())
-
-    def members(self) -> Sequence[Member]:
-        now = self.clock.now()
-        return [member for member in super().members() if now < member.join_time + BOUND]
+    def perform(self, action: Action) -> Any:
+        done = super().perform(action)
+        match action:
+            case WriteMember(Grant(speaker, _, time)):
+                members = self.database.members
+                members[speaker.incarnation] = replace(members[speaker.incarnation], join_time=time)
+            case ReadMembers():
+                return [member for member in done if self.clock.now() < member.join_time + BOUND]
+        return done
 
 
 class _ExpiresWhoeverCameBack(Replica):
     """Drops the row of a silent member, whatever it was granted since."""
 
-    def keep(self, ended: Ended) -> Task:
-        for member in ended.expired:
-            self.database.leave(member.incarnation)
-        yield from super().keep(ended)
+    def perform(self, action: Action) -> Any:
+        if isinstance(action, DropMembers):
+            for member in action.silent:
+                self.database.leave(member.incarnation)
+        return super().perform(action)
+
+
+class _TakesRowsByTheirCount(Replica):
+    """Drops whatever row has the count of leases that was read."""
+
+    def perform(self, action: Action) -> Any:
+        if isinstance(action, DropMembers):
+            for member in action.silent:
+                row = self.database.members.get(member.incarnation)
+                if row is not None and row.leases == member.leases:
+                    self.database.leave(member.incarnation)
+        return super().perform(action)
+
+
+class _ForgetsWhoWasThere(Coordinator):
+    """Does not reckon with those who served before a restore."""
+
+    def _raise(self, change: _UnderWay, members: Sequence[Member], since: BootTime) -> None:
+        super()._raise(change, [one for one in members if not one.incarnation.startswith("before-")], since)
+
+
+class _AnswersBeforeKept(Coordinator):
+    """Says ENFORCED, and keeps the receipt afterwards."""
+
+    def _end(self, ended: Ended) -> None:
+        for barrier in ended.barriers:
+            self._under_way[barrier.revision.number].kept.reach()
+        super()._end(ended)
+
+
+class _AnswersAtOnce(Coordinator):
+    """Takes a change that it is asked about, and has not begun, for enforced."""
+
+    def enforced(self, revision: Revision, patience: float | None) -> Flow[Receipt | None]:
+        if revision.number in self._under_way:
+            return (yield from super().enforced(revision, patience))
+        found: tuple[Receipt, str] | None = yield flows.ReadReceipt(revision)
+        return found and replace(found[0], enforce_time=self._clock.now())
 
 
 class _ImpatientBarriers(Barriers):
@@ -267,32 +342,6 @@ class _ImpatientBarriers(Barriers):
         barrier, ended = super().begin(revision, commit_time, members, committed=committed, now=now, wall=wall)
         barrier.ends = BootTime(committed + LEASE_SECONDS * SECOND)
         return barrier, ended
-
-
-class _ForgetsWhoWasThere(Replica):
-    """Does not reckon with those who served before a restore."""
-
-    def members(self) -> Sequence[Member]:
-        return [member for member in super().members() if not member.incarnation.startswith("before-")]
-
-
-class _AnswersBeforeKept(Replica):
-    """Says ENFORCED, and keeps the receipt afterwards."""
-
-    def end(self, ended: Ended) -> None:
-        super().end(ended)
-        self.answered.extend(barrier.revision for barrier in ended.barriers)
-
-
-class _TakesRowsByTheirCount(Replica):
-    """Drops whatever row has the count of leases that was read."""
-
-    def keep(self, ended: Ended) -> Task:
-        for member in ended.expired:
-            row = self.database.members.get(member.incarnation)
-            if row is not None and row.leases == member.leases:
-                self.database.leave(member.incarnation)
-        yield from super().keep(ended)
 
 
 class _DropsAtTheEnd(Barriers):
@@ -375,8 +424,33 @@ def _leases(leases: type[Leases]) -> type[GuardProcess]:
     return _guard(type(leases.__name__, (Follower,), {"__init__": __init__}))
 
 
-def _replica(following: type[Following] = Following, barriers: type[Barriers] = Barriers) -> type[Replica]:
-    return type(following.__name__, (Replica,), {"following_class": following, "barriers_class": barriers})
+def _replica(
+    coordinator: type[Coordinator] = Coordinator,
+    *,
+    following: type[Following] = Following,
+    barriers: type[Barriers] | None = None,
+) -> type[Replica]:
+    if barriers is not None:
+        coordinator = _with_barriers(barriers)
+    return type(coordinator.__name__, (Replica,), {"following_class": following, "coordinator_class": coordinator})
+
+
+def _with_barriers(barriers: type[Barriers]) -> type[Coordinator]:
+    def __init__(self: Coordinator, *parts: Any) -> None:  # noqa: N807 - of the class below
+        Coordinator.__init__(self, *parts)
+        self._barriers = barriers()
+
+    return type(barriers.__name__, (Coordinator,), {"__init__": __init__})
+
+
+def _without(left_out: type[Action], flow: Flow[Any]) -> Flow[Any]:
+    """A flow, with some of its actions not carried out."""
+    try:
+        action = next(flow)
+        while True:
+            action = flow.send(None if isinstance(action, left_out) else (yield action))
+    except StopIteration as over:
+        return over.value
 
 
 MUTATIONS = (
@@ -390,11 +464,11 @@ MUTATIONS = (
     Mutation("what was known of two clocks kept for ever", guard=_leases(_NarrowsForEver), trouble="machines", within=300),
     Mutation(
         "committed head left out of the lease",
-        replica=_LeavesOutTheHead,
+        replica=_replica(_LeavesOutTheHead),
         guard=_guard(_TakesAnyHistory),
         trouble="copies that lag",
     ),
-    Mutation("a late snapshot told", replica=_replica(_TellsWhatIsOld), trouble="copies that lag", within=300),
+    Mutation("a late snapshot told", replica=_replica(following=_TellsWhatIsOld), trouble="copies that lag", within=300),
     Mutation("a late snapshot applied", guard=_guard(_AppliesWhatIsOld), trouble="copies that lag"),
     Mutation("acknowledging while facts of a former connection are in use", guard=_guard(_AcknowledgesOnTheWay)),
     Mutation("a lease usable before its revision is applied", guard=_guard(_CountsBeforeApplied)),
@@ -405,7 +479,19 @@ MUTATIONS = (
     Mutation("interest dropped but what was remembered still used", guard=_guard(_UsesWhatItForgot), trouble="interests"),
     Mutation("an old answer taken for a new one", guard=_guard(_TakesOldAnswers), trouble="interests", within=1000),
     Mutation("members read before the commit", replica=_MembersBeforeTheCommit, script=scripts.joined_meanwhile),
-    Mutation("the member's row written after reading the head", replica=_RowAfterTheHead, script=scripts.committed_meanwhile),
+    Mutation(
+        "the member's row written after reading the head",
+        replica=_replica(_RowAfterTheHead),
+        script=scripts.committed_meanwhile,
+    ),
+    Mutation("members read for an earlier barrier", replica=_replica(_RemembersTheMembers)),
+    Mutation(
+        "the head read before the member's row is written",
+        replica=_replica(_HeadBeforeTheRow),
+        script=scripts.committed_meanwhile_and_shown_late,
+    ),
+    Mutation("a row for the first lease alone", replica=_replica(_GrantsWithoutARow), trouble="silent members"),
+    Mutation("taken for enforced because nobody has begun", replica=_replica(_AnswersAtOnce), trouble="asking again"),
     Mutation("members left out by the time in their rows", replica=_ExpiresByStoredTime),
     Mutation("a silent member dropped although it came back", replica=_ExpiresWhoeverCameBack, trouble="silent members"),
     Mutation("a row taken for another by its count", replica=_TakesRowsByTheirCount, script=scripts.back_with_the_same_count),
@@ -413,10 +499,10 @@ MUTATIONS = (
     Mutation(
         "a row dropped because nobody has its stream", replica=_replica(barriers=_DropsWhoIsAway), trouble="silent members"
     ),
-    Mutation("a change that concerns a guard passed by", replica=_replica(_PassesWhatConcerns)),
+    Mutation("a change that concerns a guard passed by", replica=_replica(following=_PassesWhatConcerns)),
     Mutation("a bound without drift and slack", replica=_replica(barriers=_ImpatientBarriers), trouble="silent members"),
-    Mutation("those who served before a restore left out", replica=_ForgetsWhoWasThere, trouble="restarts"),
-    Mutation("answered before the receipt is kept", replica=_AnswersBeforeKept, within=400),
+    Mutation("those who served before a restore left out", replica=_replica(_ForgetsWhoWasThere), trouble="restarts"),
+    Mutation("answered before the receipt is kept", replica=_replica(_AnswersBeforeKept), within=400),
     Mutation(
         "asked again, answered about an earlier change", replica=_AnswersAboutTheFirst, trouble="asking again", within=400
     ),

@@ -74,6 +74,8 @@ def farewell_on_its_way(world: World) -> None:
     connection = _hold(guard, up=True)
     guard.farewell()
     world.crash_guard(0)
+    _hold(world.guards[0], up=True)
+    world.connect(world.guards[0], 1)  # the other replica cannot tell it from the one before
     _go_on(world, 1300)  # a name that is not new, if it should be one, has a lease again by now
     _hold(world.guards[0], down=True)
     connection.flows_up = True
@@ -91,7 +93,8 @@ def joined_meanwhile(world: World) -> None:
     world.commit(REVOKE, 0)
     if not world.database.history.head:  # what is read before the commit is read
         assert len(slow.tasks) > tasks
-        slow.step(slow.tasks[-1])
+        for _ in range(2):
+            slow.step(slow.tasks[-1])
     world.crash_guard(0)
     world.connect(world.guards[0], 1)
     _go_on(world)
@@ -102,9 +105,20 @@ def joined_meanwhile(world: World) -> None:
 
 def committed_meanwhile(world: World) -> None:
     """A change is committed while an incarnation that nobody knows yet gets its first lease, and is told all it asked for."""
+    _committed_meanwhile(world, 6)  # the row is written, or what is told has been read
+
+
+def committed_meanwhile_and_shown_late(world: World) -> None:
+    """The same, where what is told comes from a copy that does not show the change yet."""
+    _committed_meanwhile(world, 4, lags=True)  # the row is written, or the head has been read
+
+
+def _committed_meanwhile(world: World, steps: int, *, lags: bool = False) -> None:
     world.guards[0].farewell()
     _go_on(world)
     slow = _slow(world)
+    if lags:
+        slow.shows = world.database.history.head
     world.crash_guard(0)
     guard, all_names = world.guards[0], [*world.credentials.values(), *world.interesting(world.guards[0])]
     asked = [world.credentials[ALL], names.CONSENT.format(*reversed(PAIRS[0]))]  # few enough for one answer
@@ -113,7 +127,8 @@ def committed_meanwhile(world: World) -> None:
     connection, stream = guard.connection, slow.tasks[-1]
     assert connection is not None
     _go_on(world)
-    slow.step(stream)
+    for _ in range(steps):
+        slow.step(stream)
     world.commit(REVOKE, 1)
     _go_on(world)
     while not connection.down:

@@ -256,7 +256,7 @@ class World:
 
     def _due(self) -> Iterator[int]:
         for replica in self.running():
-            tick = replica.barriers.next_tick()
+            tick = replica.coordinator.next_tick()
             due = [stream.due for stream in replica.streams if stream.due is not None]
             yield from map(replica.machine.when, [replica.next_look, *due, *([] if tick is None else [tick])])
         for guard in self.guards:
@@ -265,7 +265,7 @@ class World:
 
     def _timers(self) -> None:
         for replica in self.running():
-            tick = replica.barriers.next_tick()
+            tick = replica.coordinator.next_tick()
             if tick is not None and replica.clock.boot() >= tick:
                 replica.tick()
             for stream in replica.streams:

@@ -8,10 +8,10 @@ import grpc
 import sqlalchemy as sa
 
 from consentry.authority.v1 import consent_pb2, keys_pb2
-from consentry_authority.audit.chain import EntryKind
+from consentry_authority.audit.chain import Entry, EntryKind
 from consentry_authority.commands.keys.key_customers import MOST_TOLD
 from consentry_authority.setup.audit_log import read_audit_keys
-from consentry_authority.storage.logs import audit
+from consentry_authority.storage.logs import audit_log as audit
 from consentry_authority.storage.schema import tables as t
 from consentry_core.rpc.client.channels import bearer
 from consentry_rule import Instant, KeyKind
@@ -134,12 +134,12 @@ async def fill(world: World) -> None:
         "revoke_time": None,
     }}  # fmt: skip
     document = json.dumps({"customers/north/consents/acme": {"before": described | {"consent": None}, "after": described}})
-    note = audit.Note(time=Instant(now), kind=EntryKind.CHANGE, document=document, concerns=(("north", "acme"),))
+    entry = Entry(time=Instant(now), kind=EntryKind.CHANGE, document=document)
 
     def write(connection: sa.Connection) -> None:
         for table, rows in tables.items():
             connection.execute(sa.insert(t.metadata.tables["customers" if table == "listed" else table]), list(rows))
-        audit.append(connection, keys, [note] * MANY)
+        audit.append(connection, keys, [entry] * MANY)
 
     await authority.store.write_aside(write)
 

@@ -13,7 +13,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from consentry.authority.v1 import consent_pb2, coverage_pb2, data_class_pb2, enforcement_pb2, keys_pb2, tokens_pb2
 from consentry_authority.admission.policies import POLICIES
 from consentry_authority.commands.change_limits import WITHDRAWALS
-from consentry_authority.setup.audit_log import problems, read_audit_keys
+from consentry_authority.setup.audit_log import problems
 from consentry_authority.setup.retention import Kept, Retention
 from consentry_authority.storage.schema import tables as t
 from consentry_core.rpc.client.channels import bearer
@@ -152,9 +152,7 @@ async def test_what_is_over_goes_and_what_is_left_is_whole(tmp_path: Path) -> No
         clock.advance(500 * DAY)
         await authority.consent("north", "acme")
         lines = await count(authority, t.changes)
-        retention = Retention(
-            authority.store, clock, read_audit_keys(settings_of(tmp_path)), Kept(receipts=400, history=400, ended=90)
-        )
+        retention = Retention(authority.store, clock, Kept(receipts=400, history=400, ended=90))
         removed = await retention.remove()
         assert removed > 60
         assert await count(authority, t.receipts) == 0

@@ -1,12 +1,12 @@
 """The authority's store on a real SQLite file, for tests of what lies below gRPC."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from consentry_authority.audit.chain import AuditKeys
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Committed, Transaction
 from consentry_authority.commands.records import (
     ConnectionRecord,
     ConsentRecord,
@@ -18,8 +18,8 @@ from consentry_authority.commands.records import (
     SubscriptionRecord,
 )
 from consentry_authority.storage.opening import open_history
+from consentry_authority.storage.ports import Storage, storage_on
 from consentry_authority.storage.schema.migrations import migrate
-from consentry_authority.storage.store import Committed, Store
 from consentry_core.sql.database import Database, open_sqlite
 from consentry_core.values.clock import SECOND
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId
@@ -35,8 +35,9 @@ NORTH, SOUTH, EAST, WEST = map(CustomerId, ("north", "south", "east", "west"))
 class StoreUnderTest:
     """A store, its clock, and short ways to fill it."""
 
-    def __init__(self, store: Store, clock: FakeClock) -> None:
-        self.store = store
+    def __init__(self, storage: Storage, clock: FakeClock) -> None:
+        self.storage = storage
+        self.store = storage.store
         self.clock = clock
 
     def do(self, use_case: Callable[[Transaction], _T]) -> Committed[_T]:
@@ -99,11 +100,15 @@ def open_store(folder: Path) -> Iterator[StoreUnderTest]:
     migrate(engine)
     database = Database(engine)
     database.write_now(lambda connection: open_history(connection, _numbers(), clock.now()))
-    store = Store(database, clock, AUDIT_KEYS)
+    storage = storage_on(database, clock, AUDIT_KEYS)
     try:
-        yield StoreUnderTest(store, clock)
+        yield StoreUnderTest(storage, clock)
     finally:
-        store.close()
+        storage.store.close()
+
+
+ENGINES: Mapping[str, Callable[[Path], AbstractContextManager[StoreUnderTest]]] = {"sqlite": open_store}
+"""What the contract suite of the authority's storage is run against: by name, how to open a new store in a folder."""
 
 
 def _numbers() -> Callable[[int], bytes]:

@@ -12,7 +12,7 @@ from consentry_authority.commands.records import PartnerRecord
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.setup.audit_log import entries, export, export_head, problems, read_audit_keys, read_exported
 from consentry_authority.setup.first_start import initialize
-from consentry_authority.storage.store import Store
+from consentry_authority.storage.store import SqlStore
 from consentry_core.process.settings import SettingError
 from consentry_core.sql.database import Database, open_sqlite
 from consentry_rule import PartnerId
@@ -34,7 +34,7 @@ def clock(settings: AuthoritySettings) -> Iterator[FakeClock]:
     """After thirty days on each of which a partner came."""
     clock = FakeClock()
     database = Database(open_sqlite(settings.database_file))
-    store = Store(database, clock, read_audit_keys(settings))
+    store = SqlStore(database, clock, read_audit_keys(settings))
     for number in range(30):
         clock.advance(DAY)
         store.write_now(lambda tx, number=number: _add(tx, f"partner-{number:02}"))  # type: ignore[misc]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consentry_authority.audit.chain import AuditKeys, EntryKind, Head, Sealed, verify
+from consentry_authority.audit.chain import AuditKeys, Entry, EntryKind, Head, Sealed, verify
 from consentry_authority.audit.sampling import Budget, Sampler
 from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
 from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
-from consentry_authority.storage.logs import audit as rows
-from consentry_authority.storage.store import Origin
+from consentry_authority.commands.ports import Origin
+from consentry_authority.storage.logs import audit_log as rows
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import FailedPrecondition
 from consentry_rule import KeyKind
@@ -79,7 +79,7 @@ def test_what_changes_nothing_and_what_fails_leaves_no_entry(store: StoreUnderTe
 
 def test_a_key_is_told_with_its_list_and_the_public_side_of_its_secrets(store: StoreUnderTest) -> None:
     key = store.key(ACME, "k1", KeyKind.SPECIFIC_CUSTOMERS, frozenset({NORTH, SOUTH}))
-    store.do(lambda tx: tx.keys.save(key.__class__(**{**_fields(key), "customers": frozenset({NORTH})})))
+    store.do(lambda tx: tx.keys.change(key, customers=frozenset({NORTH})))
     made, changed = (json.loads(sealed.entry.document)["partners/acme/keys/k1"] for sealed in log(store)[-2:])
     assert made["added"] == ["north", "south"]
     assert made["before"] is None
@@ -175,7 +175,7 @@ def test_a_cut_off_end_is_found_by_an_exported_head_and_only_by_it(store: StoreU
 def test_a_log_written_anew_with_the_key_itself_is_found_by_an_exported_head(store: StoreUnderTest) -> None:
     head: Head = aside(store, rows.head)
     tamper(store, "DELETE FROM audit_customers", "DELETE FROM audit", "UPDATE audit_head SET number = 0, digest = ''")
-    notes = [rows.Note(time=store.clock.now(), kind=EntryKind.CHANGE, actor="tokens/innocent")] * head.number
+    notes = [Entry(time=store.clock.now(), kind=EntryKind.CHANGE, actor="tokens/innocent")] * head.number
     aside(store, lambda connection: rows.append(connection, AUDIT_KEYS, notes))
     assert findings(store) == []
     assert "written anew" in findings(store, head)[0]
@@ -221,7 +221,3 @@ def test_a_flood_from_everywhere_is_bounded_and_does_not_hide_refusals() -> None
     taken = sum(sampler.takes(EntryKind.FAILURE, f"source {n}", "CREDENTIAL_INVALID", BootTime(0)) for n in range(20_000))
     assert taken == 50
     assert sampler.takes(EntryKind.REFUSAL, "tokens/x", "NOT_YOUR_ORGANIZATION", BootTime(0))
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}

@@ -59,7 +59,7 @@ def test_a_change_between_the_wish_and_its_snapshot_is_in_one_of_them(kept: Stor
     kept.valid_customer(SOUTH, ACME)
     told = [standing.customer for said in turn(kept, guard) if isinstance(said, Facts) for standing in said.standings]
     assert SOUTH in told
-    kept.do(lambda tx: tx.consents.save(tx.consents.get(NORTH, ACME) or pytest.fail("it consented")))
+    kept.do(lambda tx: tx.consents.save(replace(tx.consents.get(NORTH, ACME) or pytest.fail("it consented"), purpose="more")))
     (changes,) = turn(kept, guard)
     assert isinstance(changes, Facts)
     assert [standing.customer for standing in changes.standings] == [NORTH]
@@ -71,6 +71,7 @@ def test_a_rehearsal_is_told_to_who_follows_the_demo_customer_and_to_nobody_else
     turn(kept, of_all)
     turn(kept, of_demo)
     kept.do(lambda tx: tx.partners.save(replace(tx.partners.get(ACME) or pytest.fail("it is there"), rehearsing=True)))
+    kept.clock.advance(1)
     kept.connect(ACME, NORTH)
     told = [
         [

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from consentry_authority.commands.ports import Committed
 from consentry_authority.enforcement.barriers import BOUND, MOST_POINTS, Barriers, Member, PointState, Speaker, point_name
 from consentry_authority.enforcement.following import INTERESTS_OWED, NAMES_OWED, Following
 from consentry_authority.enforcement.keeping import _pieces, drop
-from consentry_authority.enforcement.limits import PACE, Allowance, Fleets, Renewals
+from consentry_authority.enforcement.limits import PACE, Allowance, Fleets, Newcomers, Renewals
 from consentry_authority.enforcement.news import News, Since
+from consentry_authority.enforcement.runner import EnforcementRunner
 from consentry_authority.storage.enforcement import members as rows
+from consentry_authority.storage.enforcement import receipts as receipt_rows
+from consentry_authority.storage.enforcement.records import SqlEnforcementRecords
 from consentry_authority.storage.schema import tables as t
-from consentry_authority.storage.store import Committed
 from consentry_core.protocol.follow import Hello, Interest, Revision
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import ResourceExhausted
@@ -106,8 +109,10 @@ async def test_silent_members_are_dropped_together_and_told_of_in_one_line(
         )
         back = Speaker(members[5].incarnation, "devices", TOKEN)
         rows.grant(connection, back, None, Instant(1))
-    await drop(kept.store, members)
-    assert [one.incarnation for one in await kept.store.read_aside(rows.members)] == [members[5].incarnation]
+    records = SqlEnforcementRecords(kept.store)
+    runner = EnforcementRunner(kept.store, records, kept.clock, News(), Newcomers(200), members=200)
+    await runner.run(drop(members))
+    assert [one.incarnation for one in await records.members()] == [members[5].incarnation]
     (line,) = [record.getMessage() for record in caplog.records if "fell silent" in record.getMessage()]
     assert "1999" in line
     assert point_name(members[0].incarnation) in line
@@ -132,11 +137,11 @@ def test_a_receipt_tells_of_those_that_did_not_acknowledge_and_counts_the_others
         barriers.acknowledged(member(number).incarnation, revision, wall=WALL)
     assert barriers.tick(now=BootTime(NOW + BOUND), wall=WALL).barriers == (barrier,)
     with kept.store._database.engine.begin() as connection:
-        rows.open_receipt(connection, 3, WALL, "customers/north", ["customers/north/consents/acme"])
-        rows.close_receipts(connection, [barrier])
+        receipt_rows.open_receipt(connection, 3, WALL, "customers/north", ["customers/north/consents/acme"])
+        receipt_rows.close_receipts(connection, [barrier])
         assert connection.scalar(sa.select(sa.func.count()).select_from(t.receipt_points)) == MOST_POINTS
-        receipt, _ = rows.receipt(connection, revision) or pytest.fail("it is kept")
-        few = rows.receipts(connection, "e", [3], most_points=2)[3][0]
+        receipt, _ = receipt_rows.receipt(connection, revision) or pytest.fail("it is kept")
+        few = receipt_rows.receipts(connection, "e", [3], most_points=2)[3][0]
     assert receipt == barrier.receipt()
     assert (receipt.point_count, receipt.acknowledged_count, len(receipt.points)) == (3_000, 2_990, MOST_POINTS)
     assert [point.state for point in receipt.points] == [PointState.EXPIRED] * 10 + [PointState.ACKNOWLEDGED] * 90
@@ -145,13 +150,13 @@ def test_a_receipt_tells_of_those_that_did_not_acknowledge_and_counts_the_others
 
 def test_a_receipt_from_before_they_were_counted_is_counted_when_it_is_read(kept: StoreUnderTest) -> None:
     with kept.store._database.engine.begin() as connection:
-        rows.open_receipt(connection, 3, WALL, "", [""])
+        receipt_rows.open_receipt(connection, 3, WALL, "", [""])
         states = ["acknowledged"] * 150 + ["left"]
         points = [
             {"number": 3, "incarnation": f"i{number}", "service": "x", "state": state} for number, state in enumerate(states)
         ]
         connection.execute(sa.insert(t.receipt_points), points)
-        receipt, _ = rows.receipt(connection, Revision("e", 3)) or pytest.fail("it is kept")
+        receipt, _ = receipt_rows.receipt(connection, Revision("e", 3)) or pytest.fail("it is kept")
     assert (receipt.point_count, receipt.acknowledged_count, len(receipt.points)) == (151, 150, MOST_POINTS)
     assert receipt.points[0].state is PointState.LEFT
 

@@ -8,6 +8,7 @@ import pytest
 
 from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.keys.get_key import get_key
+from consentry_authority.storage.repositories.secrets_in_use import SqlSecretsInUse
 from consentry_core.protocol.follow import Uses
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import Unavailable
@@ -32,7 +33,7 @@ def last_use(kept: StoreUnderTest, key: str = "k1") -> Instant | None:
 
 
 async def test_a_use_is_seen_once_it_is_written(kept: StoreUnderTest) -> None:
-    uses, at = LastUses(kept.store), kept.later(-5)
+    uses, at = LastUses(SqlSecretsInUse(kept.store)), kept.later(-5)
     assert last_use(kept) is None
     uses.used(SECRET, at)
     assert last_use(kept) is None, "nobody writes on the way of a call"
@@ -45,7 +46,7 @@ async def test_a_use_is_seen_once_it_is_written(kept: StoreUnderTest) -> None:
 
 async def test_it_is_no_change_of_the_key(kept: StoreUnderTest) -> None:
     before = kept.ask(lambda tx: (tx.facts.head(), get_key(tx, ACME, KeyId("k1")).version))
-    uses = LastUses(kept.store)
+    uses = LastUses(SqlSecretsInUse(kept.store))
     uses.used(SECRET, kept.clock.now())
     await uses.write()
     assert kept.ask(lambda tx: (tx.facts.head(), get_key(tx, ACME, KeyId("k1")).version)) == before
@@ -53,7 +54,7 @@ async def test_it_is_no_change_of_the_key(kept: StoreUnderTest) -> None:
 
 async def test_the_latest_of_all_that_tell_counts(kept: StoreUnderTest) -> None:
     """Enforcement points tell in any order, of secrets that there are and that there are not, and by clocks of their own."""
-    uses, now = LastUses(kept.store), kept.clock.now()
+    uses, now = LastUses(SqlSecretsInUse(kept.store)), kept.clock.now()
     uses.told([(SECRET, kept.later(-10)), ("nobodys", now)], now)
     uses.told([(SECRET, kept.later(-20))], now)
     await uses.write()
@@ -69,7 +70,7 @@ async def test_the_latest_of_all_that_tell_counts(kept: StoreUnderTest) -> None:
 async def test_many_are_written_in_batches_however_often_they_were_used(
     kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uses, now = LastUses(kept.store), kept.clock.now()
+    uses, now = LastUses(SqlSecretsInUse(kept.store)), kept.clock.now()
     writes = 0
     write_aside = kept.store.write_aside
 
@@ -88,7 +89,7 @@ async def test_many_are_written_in_batches_however_often_they_were_used(
 
 
 async def test_what_cannot_be_written_is_written_later(kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    uses, now = LastUses(kept.store), kept.clock.now()
+    uses, now = LastUses(SqlSecretsInUse(kept.store)), kept.clock.now()
     uses.used(SECRET, now)
 
     async def full(_change: object) -> None:

@@ -7,17 +7,11 @@ hour. A guard that is refused keeps its report, adds to it, and sends it again: 
 from collections.abc import Sequence
 from functools import partial
 
-import sqlalchemy as sa
-
+from consentry_authority.access_log.ports import Accesses, Forget
 from consentry_authority.access_log.reports import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
-from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.audit.refused_calls import RefusedCalls
 from consentry_authority.commands.pages import Page, page_of
 from consentry_authority.enforcement.limits import Allowance, Newcomers
-from consentry_authority.storage.logs import accesses as rows
-from consentry_authority.storage.logs import audit
-from consentry_authority.storage.repositories.facts import SqlFacts
-from consentry_authority.storage.store import Store
 from consentry_core.values.clock import SECOND, Clock
 from consentry_core.values.errors import ResourceExhausted, Unavailable
 from consentry_rule import CustomerId, Instant, Token
@@ -32,13 +26,12 @@ _ROWS_AT_ONCE, _ROWS_AN_HOUR = 200_000, 200_000
 class AccessLog:
     """What keys read, kept for so many days."""
 
-    def __init__(self, store: Store, clock: Clock, audit_keys: AuditKeys, *, kept_days: int, newcomers: Newcomers) -> None:
+    def __init__(self, accesses: Accesses, clock: Clock, *, kept_days: int, newcomers: Newcomers) -> None:
         self._newcomers = newcomers
         self._work = Allowance(_WORK_AT_ONCE, _WORK_A_SECOND * _HOUR_IN_SECONDS)
         self._rows = Allowance(_ROWS_AT_ONCE, _ROWS_AN_HOUR)
-        self._audit_keys = audit_keys
         self._refused = RefusedCalls(clock)
-        self._store = store
+        self._accesses = accesses
         self._clock = clock
         self._kept = kept_days * _DAY
         self._cleaned = Instant(0)
@@ -68,34 +61,25 @@ class AccessLog:
         now, boot = self._clock.now(), self._clock.boot()
         if report.end > now + PATIENCE:
             raise Unavailable("the report ends later than it is here; send it again then", reason="REPORT_OF_THE_FUTURE")
-        clean = now - self._cleaned >= HOUR
-
-        def write(connection: sa.Connection) -> int:
-            new = rows.keep(connection, report, service, admit=partial(self._newcomers.admit, service, boot))
-            if new is not None:
-                entries = self._refused.entries(
-                    service, token, report.refused, report.left_out, SqlFacts(connection).credential
-                )
-                audit.append(connection, self._audit_keys, entries)
-            if clean:
-                rows.forget_before(connection, Instant(now - self._kept), now)
-            return new or 0
-
-        self._rows.take(service, await self._store.write_aside(write), boot)
-        if clean:
+        forget = Forget(Instant(now - self._kept), now) if now - self._cleaned >= HOUR else None
+        new = await self._accesses.keep(
+            report,
+            service,
+            admit=partial(self._newcomers.admit, service, boot),
+            entries=partial(self._refused.entries, service, token, report.refused, report.left_out),
+            forget=forget,
+        )
+        self._rows.take(service, new, boot)
+        if forget is not None:
             self._cleaned = now
 
     async def page(
         self, customer: CustomerId, keys: str, period: Period, *, after: str, limit: int
     ) -> tuple[Page[AccessCount], Sequence[Unreported]]:
         """A page of what was read of a customer, and, with the first page, the times that nobody has spoken for."""
-        now, last = self._clock.now(), _place(after) if after else None
-
-        def read(connection: sa.Connection) -> tuple[Sequence[AccessCount], Sequence[Unreported]]:
-            found = rows.page(connection, customer, keys, period, after=last, limit=limit + 1)
-            return found, () if last is not None else rows.unreported(connection, period, now)
-
-        found, unreported = await self._store.read_aside(read)
+        unreported = () if after else await self._accesses.unreported(period, self._clock.now())
+        last = _place(after) if after else None
+        found = await self._accesses.page(customer, keys, period, after=last, limit=limit + 1)
         return page_of(found, limit, _text), unreported
 
 

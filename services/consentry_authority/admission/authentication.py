@@ -5,11 +5,10 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 
-from consentry_authority.commands.ports import StoredSecret, View
+from consentry_authority.commands.ports import Store, StoredSecret, View
 from consentry_authority.commands.records import SecretRecord
 from consentry_authority.secrets.format import ChecksumKeys
 from consentry_authority.secrets.hashing import Passwords
-from consentry_authority.storage.store import Store
 from consentry_core.callers.identity import Identity, IdentityMemory
 from consentry_core.rpc.bearer import invalid
 from consentry_core.values.encoding import RandomBytes

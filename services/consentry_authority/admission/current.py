@@ -1,10 +1,10 @@
 """What every call asks of the database, remembered until a commit touches it: credentials' facts, and the head.
 
-One process writes to the database (`FolderLock`), and hears of each commit on the event loop before whoever made the change is
-answered. So what is remembered is never older than a change that has been answered, and a call that comes while one is being
-committed finds the state before it or after it, as it would in the database.
+`Commits` tells of each commit on the event loop before whoever made the change is answered. So what is remembered is never
+older than a change that has been answered, and a call that comes while one is being committed finds the state before it or
+after it, as it would in the database. When a commit may have been missed, all that is remembered is forgotten.
 
-A commit says what it has touched (`Committed.subjects`): whatever a repository is about to save it touches first. The facts of
+A commit says what it has touched (`Commit.subjects`): whatever a repository is about to save it touches first. The facts of
 a credential follow from its own rows, its secrets and its list, of which each is touched by the credential's name, and a key's
 also from whether its partner rehearses a withdrawal, of which the demo customer's standing is touched. So a commit that touched
 neither leaves them as they were, however many of these others make.
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
-from consentry_authority.storage.store import Committed, Store
+from consentry_authority.commands.ports import Commit, Commits, Store
 from consentry_core.protocol.follow import Revision
 from consentry_core.values import names
 from consentry_rule import Key, Token
@@ -36,12 +36,12 @@ class UntilTouched(Generic[_K, _V]):
     At most 10,000; the one that was found first makes room.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, commits: Commits) -> None:
         self._answers: dict[_K, _V] = {}
         self._looking: dict[_K, asyncio.Task[_V]] = {}
         self._by_subject: defaultdict[str, set[_K]] = defaultdict(set)
         self._subjects: dict[_K, str] = {}
-        store.on_commit(self._committed)
+        commits.subscribe(self)
 
     def get(self, key: _K) -> _V | None:
         """The answer, if it is remembered."""
@@ -76,12 +76,18 @@ class UntilTouched(Generic[_K, _V]):
         if not looking.cancelled():
             looking.exception()  # whoever waits raises it; with nobody waiting it would be reported as never retrieved
 
-    def _committed(self, committed: Committed[Any]) -> None:
-        touched = {_EVERYTHING, *committed.subjects}
-        touched.update(*map(self._keys_of, _rehearsing(committed.subjects)))
+    def committed(self, commit: Commit) -> None:
+        """Something was committed: forget what it has touched."""
+        touched = {_EVERYTHING, *commit.subjects}
+        touched.update(*map(self._keys_of, _rehearsing(commit.subjects)))
         for subject in touched & self._by_subject.keys():
             for key in tuple(self._by_subject[subject]):
                 self._forget(key)
+
+    def missed(self) -> None:
+        """Something may have been committed elsewhere: forget everything."""
+        for key in tuple(self._subjects):
+            self._forget(key)
 
     def _keys_of(self, partner: str) -> list[str]:
         return [name for name in self._by_subject if name.startswith(f"{names.PARTNER.format(partner)}/keys/")]
@@ -104,15 +110,16 @@ def _rehearsing(subjects: Collection[str]) -> list[str]:
 class CurrentFacts:
     """Credentials' facts and the head, as of the last commit. Remembers facts, and no verdict: ends come by the clock."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, commits: Commits) -> None:
         self._store = store
-        self._credentials: UntilTouched[str, Key | Token | None] = UntilTouched(store)
+        self._commits = commits
+        self._credentials: UntilTouched[str, Key | Token | None] = UntilTouched(commits)
         self._head: Revision | None = None
-        store.on_commit(self._committed)
+        commits.subscribe(self)
 
     def until_touched(self) -> UntilTouched[Any, Any]:
         """For what somebody else finds by these facts, and by nothing else."""
-        return UntilTouched(self._store)
+        return UntilTouched(self._commits)
 
     async def credential(self, name: str) -> Key | Token | None:
         """A key or token with its live secrets; None for one that is deleted or never was."""
@@ -121,10 +128,7 @@ class CurrentFacts:
 
     async def head(self) -> Revision:
         """The last change that was committed and heard of."""
-        if self._head is None:
-            self._heard(await self._store.read(lambda view: view.facts.head()))
-        assert self._head is not None  # noqa: S101 - it has just been read, or heard of
-        return self._head
+        return self._head or self._heard(await self._store.read(lambda view: view.facts.head()))
 
     def _lane(self, credential: str) -> str:
         """In whose turn it is looked up: never in that of all whom nobody has been let in for."""
@@ -132,9 +136,16 @@ class CurrentFacts:
             return names.PARTNER.format(names.KEY.parse(credential, "name")[0])
         return self._store.lane or credential
 
-    def _committed(self, committed: Committed[Any]) -> None:
-        self._heard(committed.revision)
+    def committed(self, commit: Commit) -> None:
+        """Something was committed: that is the head now."""
+        self._heard(commit.revision)
 
-    def _heard(self, head: Revision) -> None:
+    def missed(self) -> None:
+        """Something may have been committed elsewhere: whoever asks next reads the head."""
+        self._head = None
+
+    def _heard(self, head: Revision) -> Revision:
+        """The newer one of this and what was heard before."""
         if self._head is None or self._head.number < head.number:
             self._head = head
+        return self._head

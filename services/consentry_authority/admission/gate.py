@@ -1,5 +1,6 @@
 """Who gets in. The same steps for every method, the method's own row of `policies` last. Who does not is noted."""
 
+import json
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -8,11 +9,11 @@ from consentry_authority.admission.authentication import Authenticator
 from consentry_authority.admission.current import CurrentFacts, UntilTouched
 from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.admission.signed_in import LONGEST_TOKEN, SignedIn, is_signed
-from consentry_authority.audit.chain import EntryKind
-from consentry_authority.audit.writing import Auditing, Refused
+from consentry_authority.audit.chain import Entry, EntryKind
+from consentry_authority.audit.writing import AuditLog
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import require_usable
-from consentry_authority.storage.store import Origin
+from consentry_authority.commands.ports import Origin
 from consentry_core.callers.identity import Identity
 from consentry_core.callers.policy import Caller, Policies, caller_kind, require_allowed
 from consentry_core.rpc.bearer import bearer_secret, invalid
@@ -41,32 +42,46 @@ class _Known:
     methods: frozenset[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Transport:
+    """What is known of a caller from its connection: its address, and the certificate that it came with."""
+
+    peers: Peers
+    certificates: RequiredCertificates = NO_CERTIFICATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporting:
+    """Who is told what the gate has decided."""
+
+    audit_log: AuditLog
+    last_uses: LastUses
+
+
 class AuthorityGate:
-    """See `consentry_core.rpc.server.gate.Gate`."""
+    """Lets callers of the authority in, as an `Actor` each, and has noted who was refused."""
 
     def __init__(
         self,
         *,
-        authenticator: Authenticator,
-        current: CurrentFacts,
         policies: Policies,
-        last_uses: LastUses,
-        peers: Peers,
         clock: Clock,
-        auditing: Auditing,
+        current: CurrentFacts,
+        authenticator: Authenticator,
         signed_in: SignedIn | None,
-        certificates: RequiredCertificates = NO_CERTIFICATES,
+        transport: Transport,
+        reporting: Reporting,
     ) -> None:
-        self._certificates = certificates
+        self._certificates = transport.certificates
         self._signed_in = signed_in
         self._authenticator = authenticator
         self._current = current
         self._known: UntilTouched[str, _Known] = current.until_touched()  # by secret
         self._policies = policies
         self._methods = {kind: frozenset(method for method in policies if kind in policies[method]) for kind in Caller}
-        self._auditing = auditing
-        self._last_uses = last_uses
-        self._peers = peers
+        self._audit_log = reporting.audit_log
+        self._last_uses = reporting.last_uses
+        self._peers = transport.peers
         self._clock = clock
 
     def admit(self, call: OpenCall) -> Later:
@@ -131,7 +146,7 @@ class AuthorityGate:
             require_allowed(self._policies, call.method, actor.kind)
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
-        """See `Gate.refused`. That the authority cannot answer just now is no refusal."""
+        """Note a refusal for the audit log. That the authority cannot answer just now is none."""
         if isinstance(error, Unavailable):
             return
         actor = cast("Actor | None", call.caller)
@@ -139,9 +154,10 @@ class AuthorityGate:
         if isinstance(error, Unauthenticated):
             kind, source, detail = EntryKind.FAILURE, error.source, error.detail
         source = source or (host_of(peer_of(call)) if actor is None else actor.credential)
-        if self._auditing.takes(kind, source, error.reason):
-            self._auditing.note(
-                Refused(
+        if self._audit_log.takes(kind, source, error.reason):
+            self._audit_log.note(
+                Entry(
+                    time=self._clock.now(),
                     kind=kind,
                     outcome=error.reason,
                     actor="" if actor is None else actor.credential,
@@ -149,12 +165,12 @@ class AuthorityGate:
                     method=call.method,
                     peer=peer_of(call),
                     request_id=call.request_id,
-                    detail=detail,
+                    document=json.dumps({"detail": detail}) if detail else "",
                 )
             )
 
     def release(self, call: OpenCall) -> None:
-        """See `Gate.release`."""
+        """A call is over: nothing is held for it here."""
 
 
 def _remember_request_id(call: OpenCall, request: Any) -> None:
@@ -175,7 +191,7 @@ def origin() -> Origin:
 
 
 def peer_of(call: OpenCall) -> str:
-    """See `Peers.described`: `ipv4:192.0.2.1:50000`, and whom a trusted proxy names before it."""
+    """Where a call comes from: `ipv4:192.0.2.1:50000`, and whom a trusted proxy names before it."""
     return call.peer_of(call.context)
 
 

@@ -5,8 +5,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from consentry_authority.storage.repositories.credentials import mark_used
-from consentry_authority.storage.store import Store
+from consentry_authority.commands.ports import SecretsInUse
 from consentry_core.values.errors import Unavailable
 from consentry_rule import Instant
 
@@ -22,8 +21,8 @@ _MOST = 1_000_000
 class LastUses:
     """The one writer of `last_use_time`."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, secrets: SecretsInUse) -> None:
+        self._secrets = secrets
         self._unwritten: dict[str, Instant] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -58,7 +57,7 @@ class LastUses:
         while unwritten:
             piece = unwritten[:_AT_ONCE]
             try:
-                await self._store.write_aside(lambda connection, piece=piece: mark_used(connection, piece))  # type: ignore[misc]
+                await self._secrets.mark_used(piece)
             except Unavailable:
                 _log.warning("the last uses of %d secrets cannot be written now", len(unwritten))
                 for secret_id, at in unwritten:

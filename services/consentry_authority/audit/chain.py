@@ -16,8 +16,9 @@ import hmac
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
+from typing import Final
 
 from consentry_core.values.encoding import base32
 from consentry_rule import Instant
@@ -47,10 +48,11 @@ class EntryKind(StrEnum):
 class Entry:
     """One line of the log. Texts that do not apply are empty; `revision` is 0 for what is no change of the history.
 
-    `document` is JSON: of a change, what differs by subject, before and after; never a secret.
+    `number` is 0 for one that has no place in the log yet. `document` is JSON: of a change, what differs by subject, before and
+    after; never a secret. Whatever else lists what an entry says follows from these fields: columns, digest, export.
     """
 
-    number: int
+    number: int = 0
     time: Instant
     kind: str  # an `EntryKind`, unless somebody changed it
     actor: str = ""
@@ -61,6 +63,9 @@ class Entry:
     outcome: str = ""
     revision: int = 0
     document: str = ""
+
+
+ENTRY_FIELDS: Final = tuple(field.name for field in fields(Entry))
 
 
 @dataclass(frozen=True, slots=True)

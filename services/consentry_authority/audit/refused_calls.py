@@ -8,10 +8,9 @@ import json
 from collections.abc import Callable
 
 from consentry_authority.access_log.reports import LeftOut
-from consentry_authority.audit.chain import EntryKind
+from consentry_authority.audit.chain import Entry, EntryKind
 from consentry_authority.audit.sampling import Sampler
 from consentry_authority.commands.reach import within_reach
-from consentry_authority.storage.logs.audit import Note
 from consentry_core.protocol.refused_call import RefusedCall
 from consentry_core.values import names
 from consentry_core.values.clock import Clock
@@ -32,20 +31,20 @@ class RefusedCalls:
         calls: tuple[RefusedCall, ...],
         left_out: tuple[LeftOut, ...],
         credential: Callable[[str], Key | Token | None],
-    ) -> list[Note]:
+    ) -> list[Entry]:
         """The entries for a report that came with this service's token, whose `facts` these are; `credential` looks one up."""
         now, wall = self._clock.boot(), self._clock.now()
         sampler = self._samplers.setdefault(service, Sampler())
         document = json.dumps({"told_by": service})
-        notes = []
+        entries = []
         for call in calls:
             if not sampler.takes(EntryKind.REFUSAL, call.caller, call.reason, now):
                 continue
             organization = _organization(call.caller, facts, credential)
             if organization is None:
                 continue
-            notes.append(
-                Note(
+            entries.append(
+                Entry(
                     time=min(call.time, wall),
                     kind=EntryKind.REFUSAL,
                     actor=call.caller,
@@ -62,8 +61,8 @@ class RefusedCalls:
         beyond = sampler.left_out_by(now)
         if beyond:
             document = json.dumps({"left_out": beyond, "told_by": service})
-            notes.append(Note(time=wall, kind=EntryKind.LEFT_OUT, document=document))
-        return notes
+            entries.append(Entry(time=wall, kind=EntryKind.LEFT_OUT, document=document))
+        return entries
 
 
 def _organization(caller: str, service: Token, credential: Callable[[str], Key | Token | None]) -> str | None:

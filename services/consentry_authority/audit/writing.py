@@ -8,15 +8,10 @@ not take is counted with what was left out.
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
 
-import sqlalchemy as sa
-
-from consentry_authority.audit.chain import AuditKeys, EntryKind
+from consentry_authority.audit.chain import Entry, EntryKind
+from consentry_authority.audit.ports import AuditEntries
 from consentry_authority.audit.sampling import Sampler
-from consentry_authority.storage.logs import audit as rows
-from consentry_authority.storage.logs.audit import Note
-from consentry_authority.storage.store import Store
 from consentry_core.values.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -24,29 +19,14 @@ _EVERY = 1.0  # seconds
 _MOST_WAITING = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A call that was refused. `detail` is for this log alone."""
-
-    kind: EntryKind
-    outcome: str
-    actor: str
-    organization: str
-    method: str
-    peer: str
-    request_id: str
-    detail: str
-
-
-class Auditing:
+class AuditLog:
     """Writes what was refused."""
 
-    def __init__(self, store: Store, keys: AuditKeys, clock: Clock, *, sampler: Sampler | None = None) -> None:
-        self._store = store
-        self._keys = keys
+    def __init__(self, entries: AuditEntries, clock: Clock, *, sampler: Sampler | None = None) -> None:
+        self._entries = entries
         self._clock = clock
         self._sampler = sampler or Sampler()
-        self._waiting: list[Note] = []
+        self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -71,41 +51,25 @@ class Auditing:
             return False
         return True
 
-    def note(self, refused: Refused) -> None:
+    def note(self, entry: Entry) -> None:
         """Take note of a refusal that there is room for."""
-        self._waiting.append(
-            Note(
-                time=self._clock.now(),
-                kind=refused.kind,
-                actor=refused.actor,
-                organization=refused.organization,
-                method=refused.method,
-                peer=refused.peer,
-                request_id=refused.request_id,
-                outcome=refused.outcome,
-                document=json.dumps({"detail": refused.detail}) if refused.detail else "",
-            )
-        )
+        self._waiting.append(entry)
         self._wake.set()
 
     async def flush(self, *, last: bool = False) -> None:
         """Write what waits; what was left out only once a minute, and when it is the last time."""
-        notes, self._waiting = self._waiting, []
+        entries, self._waiting = self._waiting, []
         left_out = self._sampler.left_out() if last else self._sampler.left_out_by(self._clock.boot())
         if left_out:
-            notes.append(Note(time=self._clock.now(), kind=EntryKind.LEFT_OUT, document=json.dumps({"left_out": left_out})))
-        if not notes:
+            entries.append(Entry(time=self._clock.now(), kind=EntryKind.LEFT_OUT, document=json.dumps({"left_out": left_out})))
+        if not entries:
             return
-
-        def write(connection: sa.Connection) -> None:
-            rows.append(connection, self._keys, notes)
-
         try:
-            await self._store.write_aside(write)
+            await self._entries.append(entries)
         except Exception:  # noqa: BLE001 - whatever it was, those who are refused are refused all the same
-            _log.exception("%d entries could not be written to the audit log", len(notes))
-            for note in notes:
-                self._sampler.leave_out(note.kind, note.outcome)
+            _log.exception("%d entries could not be written to the audit log", len(entries))
+            for entry in entries:
+                self._sampler.leave_out(EntryKind(entry.kind), entry.outcome)
 
     async def _write_now_and_then(self) -> None:
         while True:

@@ -93,6 +93,16 @@ class Receipt:
     acknowledged_count: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PointStatus:
+    """An enforcement point as operators see it. `lease_age` in nanoseconds; None when this authority granted it none."""
+
+    member: Member
+    connected: bool
+    lease_age: int | None
+    owed: tuple[Revision, ...]
+
+
 @dataclass(slots=True)
 class Barrier:
     """One change on its way to being enforced. It `ends` whatever the members do; who was silent is dropped at `drops`."""

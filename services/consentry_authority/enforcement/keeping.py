@@ -1,34 +1,28 @@
 """What has ended, written down: receipts of barriers, and members that are no more.
 
-In pieces, and in a lane of its own: no lease waits for more than one of them, and whoever makes many receipts, or makes others
-wait for writes, makes no receipt wait for more than a few.
+In pieces: no lease waits for more than one of them, and whoever makes many receipts, or makes others wait for writes, makes no
+receipt wait for more than a few.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Final, TypeVar
-
-import sqlalchemy as sa
+from typing import Final
 
 from consentry_authority.enforcement.barriers import Barrier, Member, point_name
-from consentry_authority.storage.enforcement import members as rows
-from consentry_authority.storage.store import Store
+from consentry_authority.enforcement.flows import DropMembers, Flow, KeepReceipts
 
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
-_LANE: Final = "receipts"
 _BARRIERS_AT_ONCE, _POINTS_AT_ONCE = 50, 500
-_MEMBERS_AT_ONCE = 400
-_NAMED = 3
+_MEMBERS_AT_ONCE: Final = 400
+_NAMED: Final = 3
 
 
-async def keep_receipts(store: Store, barriers: Sequence[Barrier], kept: Callable[[Barrier], None]) -> None:
+def keep_receipts(barriers: Sequence[Barrier], kept: Callable[[Barrier], None]) -> Flow[None]:
     """Write their receipts, and call `kept` for each. One that cannot be written is pending until the next start."""
     for piece in _pieces(barriers):
         try:
-            await _write(store, partial(rows.close_receipts, barriers=piece))
+            yield KeepReceipts(piece)
         except Exception:  # noqa: BLE001 - the change is enforced; its receipt is written after the next start
             _log.exception("receipts could not be kept")
             for barrier in piece:
@@ -37,22 +31,17 @@ async def keep_receipts(store: Store, barriers: Sequence[Barrier], kept: Callabl
             kept(barrier)
 
 
-async def drop(store: Store, expired: Sequence[Member]) -> None:
+def drop(expired: Sequence[Member]) -> Flow[None]:
     """Drop members that are still as they were read. One line in the log for all of them."""
     dropped = 0
     for start in range(0, len(expired), _MEMBERS_AT_ONCE):
-        piece = expired[start : start + _MEMBERS_AT_ONCE]
         try:
-            dropped += await _write(store, partial(rows.expire, expired=piece))
+            dropped += yield DropMembers(expired[start : start + _MEMBERS_AT_ONCE])
         except Exception:  # noqa: BLE001 - they stay, and are dropped with the next barrier, or the next look
             _log.exception("members could not be dropped")
     if dropped:
         some = ", ".join(point_name(member.incarnation) for member in expired[:_NAMED])
         _log.warning("enforcement points fell silent, and their leases have ended: %d, among them %s", dropped, some)
-
-
-async def _write(store: Store, change: Callable[[sa.Connection], _T]) -> _T:
-    return await store.write_aside(change, urgent=True, lane=_LANE)
 
 
 def _pieces(barriers: Sequence[Barrier]) -> Iterator[Sequence[Barrier]]:

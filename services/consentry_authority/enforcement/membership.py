@@ -7,37 +7,27 @@ renews as fast as it can has one piece of work waiting, whatever it asks for.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import sqlalchemy as sa
-
-from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.enforcement.limits import Fleets, Newcomers
-from consentry_authority.storage.enforcement import members as rows
-from consentry_authority.storage.logs import accesses
-from consentry_authority.storage.store import Store
-from consentry_core.protocol.follow import Revision
+from consentry_authority.enforcement.ports import EnforcementRecords, MemberChange
 from consentry_core.values.clock import Clock
-from consentry_core.values.errors import ConsentryError
 
 _AT_ONCE = 50  # in one transaction: some milliseconds
 _GATHERED = 0.025  # seconds from one write of a token to its next: each waits for the disk, however little it holds
 
-_Change = Callable[[sa.Connection], None]
-
 
 class _Asked(NamedTuple):
-    change: _Change
+    change: MemberChange
     done: "asyncio.Future[None]"
 
 
 class Membership:
-    """The rows of the members."""
+    """Writes the rows of the members."""
 
-    def __init__(self, store: Store, clock: Clock, fleets: Fleets, newcomers: Newcomers) -> None:
-        self._store = store
+    def __init__(self, records: EnforcementRecords, clock: Clock, fleets: Fleets, newcomers: Newcomers) -> None:
+        self._records = records
         self._clock = clock
         self._fleets = fleets
         self._newcomers = newcomers
@@ -48,28 +38,9 @@ class Membership:
         """Let what is under way finish."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def claim(self, speaker: Speaker) -> None:
-        """A token speaks for an incarnation. PermissionDenied when that is another's, ResourceExhausted for one too many."""
-        wall, admit = self._clock.now(), self._admit(speaker)
-        await self._write(speaker.token, lambda connection: accesses.claim(connection, speaker, wall, admit=admit))
-
-    async def grant(self, speaker: Speaker, applied: Revision | None) -> None:
-        """A lease is about to be granted. See `claim`."""
-        wall, admit, most = self._clock.now(), self._admit(speaker), self._fleets.most_rows
-        await self._write(
-            speaker.token, lambda connection: rows.grant(connection, speaker, applied, wall, most=most, admit=admit)
-        )
-
-    async def leave(self, speaker: Speaker) -> None:
-        """A member has given its lease back."""
-        wall = self._clock.now()
-        await self._write(speaker.token, lambda connection: rows.leave(connection, speaker.incarnation, wall))
-
-    def _admit(self, speaker: Speaker) -> Callable[[], None]:
-        return partial(self._newcomers.admit, speaker.token, self._clock.boot())
-
-    async def _write(self, token: str, change: _Change) -> None:
-        asked = _Asked(change, asyncio.get_running_loop().create_future())
+    async def write(self, change: MemberChange) -> None:
+        """Make a change, together with others of its token. What it was refused with is raised."""
+        token, asked = change.speaker.token, _Asked(change, asyncio.get_running_loop().create_future())
         if token in self._asked:
             self._asked[token].append(asked)
         else:
@@ -83,8 +54,11 @@ class Membership:
         asked = self._asked[token]
         while asked:
             piece = [asked.popleft() for _ in range(min(_AT_ONCE, len(asked)))]
+            outcomes: list[Exception | None]
             try:
-                outcomes = await self._store.write_aside(partial(_all, piece), urgent=True, lane=token)
+                admit = partial(self._newcomers.admit, token, self._clock.boot())
+                changes = [each.change for each in piece]
+                outcomes = list(await self._records.change_members(changes, token, most=self._fleets.most_rows, admit=admit))
             except Exception as error:  # noqa: BLE001 - it is theirs who asked
                 outcomes = [error] * len(piece)
             for each, outcome in zip(piece, outcomes, strict=True):
@@ -95,16 +69,3 @@ class Membership:
                     each.done.exception()  # with nobody waiting it would be reported as never retrieved
             await asyncio.sleep(_GATHERED)
         del self._asked[token]
-
-
-def _all(piece: list[_Asked], connection: sa.Connection) -> list[Exception | None]:
-    """Make all of these changes; what is refused is undone, and the others are made."""
-    outcomes: list[Exception | None] = []
-    for asked in piece:
-        try:
-            with connection.begin_nested():
-                asked.change(connection)
-            outcomes.append(None)
-        except ConsentryError as refusal:
-            outcomes.append(refusal)
-    return outcomes

@@ -10,25 +10,11 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
+from consentry_authority.commands.ports import Commit
 from consentry_core.protocol.follow import Revision
 
 _MOST_SUBJECTS = 10_000
-
-
-class Commit(Protocol):
-    """A change that was committed. `subjects` are the credentials and standings that it touched."""
-
-    @property
-    def revision(self) -> Revision:
-        """Its place in the history."""
-        ...
-
-    @property
-    def subjects(self) -> frozenset[str]:
-        """By name."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ from functools import partial
 from typing import Final
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
-from consentry_authority.admission.current import CurrentFacts, UntilTouched
+from consentry_authority.admission.current import UntilTouched
 from consentry_authority.admission.gate import calling
-from consentry_authority.admission.quotas import KeyQuotas
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.coverage.list_covered_customers import (
     STEP,
@@ -23,6 +22,7 @@ from consentry_authority.commands.coverage.watch_coverage import CoverageEvent, 
 from consentry_authority.commands.coverage.work import CoverageWork
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
+from consentry_authority.rpc.shared import Shared
 from consentry_core.protocol.follow import Revision
 from consentry_core.protocol.follow_wire import data_classes_to_wire
 from consentry_core.protocol.times import to_timestamp
@@ -30,40 +30,30 @@ from consentry_core.rpc.server.heartbeats import heartbeat_interval
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.rpc.server.turning_away import TurningAway
 from consentry_core.values import names
-from consentry_core.values.clock import SECOND, BootTime, Clock
+from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import ResourceExhausted, denied
-from consentry_core.values.paging import PageTokens, page_size
+from consentry_core.values.paging import page_size
 from consentry_rule import CustomerId, Deny, Instant, Key, KeyKind, Reason, Secret, Standing, next_end, opened_classes
 
 _PIECE: Final = 32  # events that one watch tells in its turn
 
 
 class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
-    def __init__(
-        self,
-        *,
-        current: CurrentFacts,
-        work: CoverageWork,
-        watches: CoverageWatches,
-        page_tokens: PageTokens,
-        clock: Clock,
-        quotas: KeyQuotas,
-    ) -> None:
-        self._current = current
-        self._listed: UntilTouched[str, Sequence[CustomerId]] = current.until_touched()
+    def __init__(self, shared: Shared, work: CoverageWork, watches: CoverageWatches) -> None:
+        self._current = shared.current
+        self._listed: UntilTouched[str, Sequence[CustomerId]] = shared.current.until_touched()
         self._work = work
         self._watches = watches
-        self._page_tokens = page_tokens
-        self._clock = clock
-        self._quotas = quotas
+        self._page_tokens = shared.page_tokens
+        self._clock = shared.clock
+        self._quotas = shared.quotas
         self._turning_away = TurningAway(per_second=50.0, longest=20.0)
 
     async def ListCoveredCustomers(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.ListCoveredCustomersRequest, context: Context
     ) -> coverage_pb2.ListCoveredCustomersResponse:
-        """See the proto."""
         name = calling().credential
         try:
             with await self._quotas.counting(context), self._work.listing(name):
@@ -104,7 +94,6 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
     async def WatchCoverage(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.WatchCoverageRequest, context: Context
     ) -> AsyncIterator[coverage_pb2.WatchCoverageResponse]:
-        """See the proto."""
         actor, after = calling(), None
         if request.after_revision:
             after = Revision.parse(request.after_revision, "after_revision")

@@ -22,34 +22,30 @@ from consentry_authority.commands.records import CustomerRecord, PartnerRecord
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import customer_id, own_customer, own_partner, partner_id
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.receipts import Receipts, check_timeout
+from consentry_authority.rpc.receipts import check_timeout
+from consentry_authority.rpc.shared import Shared
 from consentry_authority.rpc.wire import (
     connection_to_wire,
     customer_to_wire,
     partner_to_wire,
     subscription_from_wire,
 )
-from consentry_authority.storage.history import wanted
-from consentry_authority.storage.store import Store
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
-from consentry_core.values.clock import Clock
 from consentry_core.values.errors import InvalidArgument
-from consentry_core.values.paging import PageTokens
 from consentry_rule import CustomerId, PartnerId
 
 
 class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
-    def __init__(self, store: Store, page_tokens: PageTokens, clock: Clock, receipts: Receipts) -> None:
-        self._store = store
-        self._page_tokens = page_tokens
-        self._clock = clock
-        self._receipts = receipts
+    def __init__(self, shared: Shared) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._clock = shared.clock
+        self._receipts = shared.receipts
 
     async def CreatePartner(self, request: pb.CreatePartnerRequest, context: Context) -> pb.CreatePartnerResponse:
-        """See the proto."""
         partner = PartnerId(names.organization_id(request.partner_id, "partner_id"))
         display_name, asked = request.partner.display_name, asked_once(request)
 
@@ -65,20 +61,17 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         return pb.CreatePartnerResponse(partner=partner_to_wire(created))
 
     async def GetPartner(self, request: pb.GetPartnerRequest, context: Context) -> pb.GetPartnerResponse:
-        """See the proto."""
         partner = partner_id(request.name, "name")
         found = await self._store.read(lambda view: get_partner(view, partner))
         return pb.GetPartnerResponse(partner=partner_to_wire(found))
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
-        """See the proto."""
         asked = asked_page(self._page_tokens, request)
         page = await self._store.read(lambda view: list_partners(view, after=asked.after, limit=asked.limit))
         partners, token = asked.fill(page, partner_to_wire)
         return pb.ListPartnersResponse(partners=partners, next_page_token=token)
 
     async def CreateCustomer(self, request: pb.CreateCustomerRequest, context: Context) -> pb.CreateCustomerResponse:
-        """See the proto."""
         customer = CustomerId(names.organization_id(request.customer_id, "customer_id"))
         subscription = None
         if request.customer.HasField("subscription"):
@@ -97,13 +90,11 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         return pb.CreateCustomerResponse(customer=customer_to_wire(created, self._clock.now()))
 
     async def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
-        """See the proto."""
         customer = customer_id(request.name, "name")
         found = await self._store.read(lambda view: get_customer(view, customer))
         return pb.GetCustomerResponse(customer=customer_to_wire(found, self._clock.now()))
 
     async def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:
-        """See the proto."""
         asked = asked_page(self._page_tokens, request)
         page = await self._store.read(lambda view: list_customers(view, after=asked.after, limit=asked.limit))
         now = self._clock.now()
@@ -111,14 +102,12 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         return pb.ListCustomersResponse(customers=customers, next_page_token=token)
 
     async def SetSubscription(self, request: pb.SetSubscriptionRequest, context: Context) -> pb.SetSubscriptionResponse:
-        """See the proto."""
         customer = customer_id(request.customer, "customer")
         subscription = subscription_from_wire(request.subscription, "subscription")
         check_timeout(request)
         committed = await self._store.write(
             lambda transaction: set_subscription(transaction, customer, subscription),
             origin=origin(),
-            wanted=wanted.subscription(customer),
         )
         return pb.SetSubscriptionResponse(
             customer=customer_to_wire(committed.value, self._clock.now()),
@@ -128,13 +117,11 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     async def CancelSubscription(
         self, request: pb.CancelSubscriptionRequest, context: Context
     ) -> pb.CancelSubscriptionResponse:
-        """See the proto."""
         customer = customer_id(request.customer, "customer")
         check_timeout(request)
         committed = await self._store.write(
             lambda transaction: cancel_subscription(transaction, customer),
             origin=origin(),
-            wanted=wanted.subscription(customer),
         )
         return pb.CancelSubscriptionResponse(
             customer=customer_to_wire(committed.value, self._clock.now()),
@@ -142,7 +129,6 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         )
 
     async def ConnectCustomer(self, request: pb.ConnectCustomerRequest, context: Context) -> pb.ConnectCustomerResponse:
-        """See the proto."""
         partner = partner_id(request.partner, "partner")
         customer = customer_id(request.customer, "customer")
         committed = await self._store.write(
@@ -153,19 +139,16 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     async def DisconnectCustomer(
         self, request: pb.DisconnectCustomerRequest, context: Context
     ) -> pb.DisconnectCustomerResponse:
-        """See the proto."""
         partner = partner_id(request.partner, "partner")
         customer = customer_id(request.customer, "customer")
         check_timeout(request)
         committed = await self._store.write(
             lambda transaction: disconnect_customer(transaction, partner, customer),
             origin=origin(),
-            wanted=wanted.disconnected(customer, partner),
         )
         return pb.DisconnectCustomerResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
-        """See the proto."""
         partner, customer = _side(request.parent)
         asked = asked_page(self._page_tokens, request, request.parent)
         page = await self._store.read(

@@ -7,32 +7,25 @@ from functools import partial
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_authority.access_log.log import AccessLog
 from consentry_authority.admission.authentication import Authenticator
-from consentry_authority.admission.current import CurrentFacts, UntilTouched
+from consentry_authority.admission.current import UntilTouched
 from consentry_authority.admission.gate import calling, host_of
-from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential
 from consentry_authority.commands.pages import page_of
 from consentry_authority.commands.reach import within_reach
-from consentry_authority.enforcement.barriers import point_name
-from consentry_authority.enforcement.enforcing import Enforcing, PointStatus
-from consentry_authority.enforcement.news import News
-from consentry_authority.enforcement.proving import Prover
-from consentry_authority.rpc.accesses import report_from_wire, require_reach
+from consentry_authority.enforcement.barriers import PointStatus, point_name
+from consentry_authority.rpc.access_log import report_from_wire, require_reach
 from consentry_authority.rpc.following import Streams
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import receipt_to_wire
-from consentry_authority.storage.store import Store
+from consentry_authority.rpc.shared import Shared
 from consentry_core.callers.identity import Identity
 from consentry_core.protocol.follow import Revision
 from consentry_core.protocol.follow_wire import revision_to_wire
 from consentry_core.protocol.times import to_duration, to_timestamp
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.server.open_call import Context
-from consentry_core.values.clock import Clock
-from consentry_core.values.encoding import RandomBytes
 from consentry_core.values.errors import NotFound, Unauthenticated
-from consentry_core.values.paging import PageTokens
 from consentry_core.values.text import plain
 from consentry_rule import Token
 
@@ -42,40 +35,23 @@ _OWED_TOLD = 20
 
 
 class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        page_tokens: PageTokens,
-        authenticator: Authenticator,
-        news: News,
-        enforcing: Enforcing,
-        access_log: AccessLog,
-        current: CurrentFacts,
-        last_uses: LastUses,
-        clock: Clock,
-        prover: Prover,
-        random: RandomBytes,
-    ) -> None:
-        self._prover = prover
-        self._current = current
-        self._verified: UntilTouched[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = current.until_touched()
+    def __init__(self, shared: Shared, streams: Streams, authenticator: Authenticator, access_log: AccessLog) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._current = shared.current
+        self._verified: UntilTouched[tuple[str, str], enforcement_pb2.VerifyCredentialResponse] = shared.current.until_touched()
         """By service and secret. It tells the head, so it follows from the whole state."""
-        self._page_tokens = page_tokens
-        self._store = store
+        self._streams = streams
+        self._enforcement = streams.enforcement
+        self._prover = streams.prover
         self._authenticator = authenticator
-        self._streams = Streams(
-            store=store, news=news, enforcing=enforcing, last_uses=last_uses, clock=clock, prover=prover, random=random
-        )
-        self._enforcing = enforcing
         self._access_log = access_log
 
     async def VerifyCredential(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.VerifyCredentialRequest, context: Context
     ) -> enforcement_pb2.VerifyCredentialResponse:
-        """See the proto."""
         service, secret = calling().credential, request.secret
         plain(request.peer, "peer", _LONGEST_PEER)
         identity = self._authenticator.recall(secret)
@@ -116,7 +92,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def Follow(  # noqa: N802 - the proto's name
         self, request_iterator: AsyncIterator[enforcement_pb2.FollowRequest], context: Context
     ) -> AsyncIterator[enforcement_pb2.FollowResponse]:
-        """See the proto."""
         token = partial(self._token, calling().credential)
         async with contextlib.aclosing(self._streams.follow(request_iterator, token)) as answers:
             async for said in answers:
@@ -125,7 +100,6 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def ReportAccesses(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.ReportAccessesRequest, context: Context
     ) -> enforcement_pb2.ReportAccessesResponse:
-        """See the proto."""
         service = calling().credential
         self._access_log.admit(service, len(request.counts))
         report = report_from_wire(request)
@@ -137,10 +111,9 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def GetEnforcement(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.GetEnforcementRequest, context: Context
     ) -> enforcement_pb2.GetEnforcementResponse:
-        """See the proto."""
         revision = Revision.parse(request.revision, "revision")
         head = await self._store.read(lambda view: view.facts.head())
-        found = await self._enforcing.receipt(revision) if revision.epoch == head.epoch else None
+        found = await self._enforcement.receipt(revision) if revision.epoch == head.epoch else None
         if found is None:
             if calling().operates:
                 raise NotFound("there is no change of this revision, or it is kept no longer")
@@ -152,9 +125,8 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
     async def ListEnforcementPoints(  # noqa: N802 - the proto's name
         self, request: enforcement_pb2.ListEnforcementPointsRequest, context: Context
     ) -> enforcement_pb2.ListEnforcementPointsResponse:
-        """See the proto."""
         asked = asked_page(self._page_tokens, request)
-        points = [point for point in await self._enforcing.points() if point.member.incarnation > asked.after]
+        points = [point for point in await self._enforcement.points() if point.member.incarnation > asked.after]
         page = page_of(points, asked.limit, lambda point: point.member.incarnation)
         told, token = asked.fill(page, _status_to_wire)
         return enforcement_pb2.ListEnforcementPointsResponse(enforcement_points=told, next_page_token=token)

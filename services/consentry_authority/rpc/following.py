@@ -25,26 +25,22 @@ from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.enforcement.dating import Dating
-from consentry_authority.enforcement.enforcing import Enforcing
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
-from consentry_authority.storage.store import Store
+from consentry_authority.enforcement.runner import EnforcementRunner
+from consentry_authority.rpc.shared import Shared
 from consentry_core.protocol.follow import (
     NAMES_AT_ONCE,
-    Acknowledgement,
-    Farewell,
     FromAuthority,
-    FromGuard,
-    Hello,
     Renewal,
+    Revision,
     Uses,
 )
 from consentry_core.protocol.follow_pieces import split
 from consentry_core.protocol.follow_wire import from_request, to_response
 from consentry_core.rpc.server.open_call import current_call
-from consentry_core.values.clock import BootTime, Clock
-from consentry_core.values.encoding import RandomBytes
+from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_rule import Key, Secret, Token
 
@@ -57,24 +53,13 @@ _TURNED_AWAY_AFTER, _MOST_TURNED_AWAY = 20.0, 4_000  # seconds; streams of one t
 class Streams:
     """All of them."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        news: News,
-        enforcing: Enforcing,
-        last_uses: LastUses,
-        clock: Clock,
-        prover: Prover,
-        random: RandomBytes,
-    ) -> None:
-        self.store = store
+    def __init__(self, shared: Shared, enforcement: EnforcementRunner, news: News, last_uses: LastUses, prover: Prover) -> None:
         self.news = news
-        self.enforcing = enforcing
+        self.enforcement = enforcement
         self.last_uses = last_uses
-        self.clock = clock
+        self.clock = shared.clock
         self.prover = prover
-        self.dating = Dating(clock, random)
+        self.dating = Dating(shared.clock, shared.random)
         self._turned_away: Counter[str] = Counter()
         self._shares: WeakValueDictionary[str, _Share] = WeakValueDictionary()
 
@@ -110,7 +95,7 @@ class Streams:
     async def _admitted(
         self, requests: AsyncIterator[enforcement_pb2.FollowRequest], token: Callable[[], Awaitable[Token]], name: str
     ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
-        fleets = self.enforcing.fleets
+        fleets = self.enforcement.fleets
         fleets.open_stream(name)
         with contextlib.ExitStack() as closing:
             closing.callback(fleets.close_stream, name)
@@ -154,7 +139,7 @@ class _Stream:
         self._secret: Secret | None = None
         self._news = news
         self._closing = closing
-        self._following = Following(partial(within_reach, token))
+        self.following = Following(partial(within_reach, token))
         self._proved = Proved(streams.prover, caller.credential, token)
         self._inbox: asyncio.Queue[enforcement_pb2.FollowRequest] = asyncio.Queue(_INBOX)
         self._share = streams.share(caller.credential)
@@ -169,7 +154,7 @@ class _Stream:
     ) -> AsyncGenerator[enforcement_pb2.FollowResponse, None]:
         """Until the guard has said all that it had to say, and has been answered."""
         listening = asyncio.create_task(_listen(requests, self._inbox, self._news))
-        following, news = self._following, self._news
+        following, news, enforcement = self.following, self._news, self._streams.enforcement
         try:
             while True:
                 await news.wait()
@@ -180,7 +165,7 @@ class _Stream:
                 if following.gone:
                     return
                 if following.hello is not None:
-                    for said in await self._turn(Speaker(following.hello.incarnation, following.hello.service, self._name)):
+                    for said in await enforcement.turn(self):
                         async with self._share.step():
                             wire = to_response(self._streams.dating(said, self._asked))
                         for piece in split(wire):
@@ -196,93 +181,70 @@ class _Stream:
                 await listening
 
     @property
+    def speaker(self) -> Speaker:
+        """Who speaks on it, once it has said hello."""
+        hello = self.following.hello
+        assert hello is not None  # noqa: S101 - nothing else is taken before it
+        return Speaker(hello.incarnation, hello.service, self._name)
+
+    @property
     def _name(self) -> str:
         return self._caller.credential
 
     async def _take_some(self) -> None:
         """Take what was said, as far as it has room and its token's other streams have had their turns."""
         for _ in range(_INBOX):
-            if self._inbox.empty() or self._following.gone or self._following.full:
+            if self._inbox.empty() or self.following.gone or self.following.full:
                 return
             async with self._share.step():
                 message = from_request(self._inbox.get_nowait())
                 if isinstance(message, Renewal):
                     self._asked = self._streams.clock.boot()
-                self._following.received(message)
+                self.following.received(message)
                 self._proved.received(message)  # before a turn answers it
                 self._count()
-            await self._taken(message)
+            if isinstance(message, Uses):
+                self._streams.last_uses.told(message.uses, self._streams.clock.now())
+            await self._streams.enforcement.taken(self, message)
 
     def _count(self) -> None:
         """What it follows counts for its token."""
-        more = len(self._following) - self._counted
+        more = len(self.following) - self._counted
         if more:
-            self._streams.enforcing.fleets.follow(self._name, more)
+            self._streams.enforcement.fleets.follow(self._name, more)
             self._counted += more
 
-    async def _taken(self, message: FromGuard) -> None:
-        """Let the barriers know what a guard said."""
-        assert self._following.hello is not None  # noqa: S101 - nothing else is taken before it
-        enforcing, hello = self._streams.enforcing, self._following.hello
-        speaker = Speaker(hello.incarnation, hello.service, self._name)
-        match message:
-            case Hello():
-                self._closing.callback(await enforcing.connected(speaker, self._replaced))
-            case Acknowledgement():
-                enforcing.acknowledged(speaker.incarnation, message.revision)
-            case Farewell():
-                await enforcing.left(speaker)
-            case Uses():
-                self._streams.last_uses.told(message.uses, self._streams.clock.now())
-            case _:
-                pass
-
-    async def _turn(self, speaker: Speaker) -> Sequence[FromAuthority]:
-        """What is to be said now."""
-        following = self._following
-        wait = self._streams.enforcing.lease_wait(speaker.incarnation) if following.asks_for_a_lease else 0.0
-        if wait:
-            self._wake_in(wait)
-        grant = following.asks_for_a_lease and not wait
-        if not grant and not following.owes_snapshots:
-            passed = self._passed()
-            if passed is not None:
-                return passed
-        if grant:
-            # The member's row first, then the head that the lease names: whoever commits in between finds it.
-            await self._streams.enforcing.granting(speaker)
-        return await self._streams.store.read(partial(self._read, grant=grant))
-
-    def _passed(self) -> Sequence[FromAuthority] | None:
-        """What is to be said of commits that do not concern it; None when it has to be read what is."""
-        told = self._following.told
-        since = None if told is None else self._streams.news.since(told)
-        if since is None or self._secret is None or self._name in since.subjects or self._following.concerned(since.subjects):
-            return None
-        # Of the token nothing has changed; but its end may have come.
+    def concerned(self, subjects: frozenset[str]) -> bool:
+        """Whether its own token has been touched, or was never looked at. Raises when the token's end has come."""
+        if self._secret is None or self._name in subjects:
+            return True
         require_usable(self._token, self._secret, self._caller.address, self._streams.clock.now())
-        return self._following.passed(since.head)
+        return False
 
-    def _read(self, view: View, *, grant: bool) -> Sequence[FromAuthority]:
-        # The service's own token is a grant too: a deleted one follows nothing any more.
+    def read(self, view: View, *, committed: Revision | None, grant: bool) -> Sequence[FromAuthority]:
+        """What its next turn says. The service's own token is a grant too: a deleted one follows nothing any more."""
         caller = self._caller
         self._token, self._secret = usable_credential(
             view.facts.credential(caller.credential), caller.secret_id, caller.address, view.now
         )
-        return list(self._following.turn(view, grant=grant))
+        return list(self.following.turn(view, committed=committed, grant=grant))
 
-    def _wake_in(self, seconds: float) -> None:
+    def wake_in(self, duration: int) -> None:
+        """Give it a turn after so many nanoseconds."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._news.set)
+        self._timer = asyncio.get_running_loop().call_later(duration / SECOND, self._news.set)
 
-    def _replaced(self) -> None:
+    def replaced(self) -> None:
+        """Another stream of its incarnation has taken its place: end it."""
         self._call.end(Unavailable("this incarnation has opened another stream, which goes on", reason="FOLLOWED_ANEW"))
 
     def _let_go(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._streams.enforcing.fleets.follow(self._name, -self._counted)
+        if self.following.hello is not None:
+            self._streams.enforcement.coordinator.closed(self)
+        self._streams.enforcement.fleets.follow(self._name, -self._counted)
 
 
 async def _listen(

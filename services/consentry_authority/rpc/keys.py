@@ -22,7 +22,8 @@ from consentry_authority.commands.records import KeyRecord
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_key, own_partner
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.receipts import Receipts, check_timeout
+from consentry_authority.rpc.receipts import check_timeout
+from consentry_authority.rpc.shared import Shared
 from consentry_authority.rpc.wire import (
     customers_from_wire,
     key_to_wire,
@@ -31,43 +32,29 @@ from consentry_authority.rpc.wire import (
     quota_from_wire,
 )
 from consentry_authority.secrets.format import KEY_PREFIXES
-from consentry_authority.storage.history import wanted
-from consentry_authority.storage.store import Store
 from consentry_core.protocol.times import from_duration
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
-from consentry_core.values.clock import Clock
-from consentry_core.values.encoding import RandomBytes, new_public_id
-from consentry_core.values.paging import PageTokens, page_size
+from consentry_core.values.encoding import new_public_id
+from consentry_core.values.paging import page_size
 from consentry_rule import KeyId
 
 _DEFAULT_LISTED = 1_000
 
 
 class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        page_tokens: PageTokens,
-        clock: Clock,
-        secret_maker: SecretMaker,
-        random: RandomBytes,
-        receipts: Receipts,
-        most: int,
-    ) -> None:
-        self._most = most
-        self._store = store
-        self._page_tokens = page_tokens
-        self._clock = clock
+    def __init__(self, shared: Shared, secret_maker: SecretMaker, *, most: int) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._clock = shared.clock
+        self._receipts = shared.receipts
+        self._random = shared.random
         self._secret_maker = secret_maker
-        self._random = random
-        self._receipts = receipts
+        self._most = most
 
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
-        """See the proto."""
         partner = own_partner(request.parent, "parent")
         actor = calling()
         check_length(request.key.customers)
@@ -100,7 +87,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def GetKey(self, request: pb.GetKeyRequest, context: Context) -> pb.GetKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         question = f"GetKey {request.name}"
         limit = page_size(request.customers_page_size, default=_DEFAULT_LISTED, maximum=MOST_TOLD)
@@ -115,7 +101,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return response
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
-        """See the proto."""
         partner = own_partner(request.parent, "parent")
         show_invalid = request.show_invalid
         asked = asked_page(self._page_tokens, request, request.parent, str(show_invalid))
@@ -127,7 +112,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.ListKeysResponse(keys=keys, next_page_token=token)
 
     async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Context) -> pb.UpdateKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.key.name, "key.name")
         check_length(request.key.customers)
         update = KeyUpdate(
@@ -144,7 +128,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         committed = await self._store.write(
             lambda transaction: update_key(transaction, partner, key, update, etag=request.key.etag),
             origin=origin(),
-            wanted=wanted.key(partner, key, update.paths),
         )
         return pb.UpdateKeyResponse(
             key=key_to_wire(committed.value, self._clock.now()),
@@ -152,13 +135,11 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def DisableKey(self, request: pb.DisableKeyRequest, context: Context) -> pb.DisableKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         check_timeout(request)
         committed = await self._store.write(
             lambda transaction: disable_key(transaction, partner, key, etag=request.etag),
             origin=origin(),
-            wanted=wanted.key(partner, key, ["disabled"]),
         )
         return pb.DisableKeyResponse(
             key=key_to_wire(committed.value, self._clock.now()),
@@ -166,7 +147,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def EnableKey(self, request: pb.EnableKeyRequest, context: Context) -> pb.EnableKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         committed = await self._store.write(
             lambda transaction: enable_key(transaction, partner, key, etag=request.etag), origin=origin()
@@ -174,7 +154,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.EnableKeyResponse(key=key_to_wire(committed.value, self._clock.now()))
 
     async def DeleteKey(self, request: pb.DeleteKeyRequest, context: Context) -> pb.DeleteKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         check_timeout(request)
         committed = await self._store.write(
@@ -183,7 +162,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.DeleteKeyResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
-        """See the proto."""
         partner, key = own_key(request.name, "name")
         overlap, etag = from_duration(request.overlap), request.etag
         check_overlap(overlap)
@@ -197,10 +175,10 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
                 transaction,
                 asked,
                 lambda: rotate_key(transaction, partner, key, secret, overlap, etag=etag),
-                lambda _: get_key(transaction, partner, key),
+                lambda _: transaction.keys.rotated(get_key(transaction, partner, key)),
             )
 
-        committed = await self._store.write(rotate, origin=origin(), wanted=wanted.key(partner, key, ["secrets"]))
+        committed = await self._store.write(rotate, origin=origin())
         rotated, again = committed.value
         return pb.RotateKeyResponse(
             key=key_to_wire(rotated, self._clock.now()),
@@ -210,7 +188,6 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def RevokeSecret(self, request: pb.RevokeSecretRequest, context: Context) -> pb.RevokeSecretResponse:
-        """See the proto."""
         actor = calling()
         check_timeout(request)
         committed = await self._store.write(lambda transaction: revoke_secret(transaction, actor), origin=origin())
@@ -221,12 +198,10 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         )
 
     async def SetRehearsal(self, request: pb.SetRehearsalRequest, context: Context) -> pb.SetRehearsalResponse:
-        """See the proto."""
         partner, rehearsing = own_partner(request.partner, "partner"), request.rehearsing
         check_timeout(request)
         committed = await self._store.write(
             lambda transaction: set_rehearsal(transaction, partner, rehearsing=rehearsing),
             origin=origin(),
-            wanted=wanted.rehearsal(partner),
         )
         return pb.SetRehearsalResponse(rehearsing=rehearsing, enforcement=await self._receipts.of(committed, request, context))

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import enforcement_pb2
+from consentry_authority.commands.ports import Committed
 from consentry_authority.enforcement.barriers import Point, PointState, Receipt, point_name
-from consentry_authority.enforcement.enforcing import Enforcing
-from consentry_authority.storage.store import Committed
+from consentry_authority.enforcement.runner import EnforcementRunner
 from consentry_core.protocol.times import from_duration, optional_timestamp, to_timestamp
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values.clock import SECOND
@@ -35,8 +35,8 @@ class _Request(Protocol):
 class Receipts:
     """Answers with receipts."""
 
-    def __init__(self, enforcing: Enforcing) -> None:
-        self._enforcing = enforcing
+    def __init__(self, enforcement: EnforcementRunner) -> None:
+        self._enforcement = enforcement
 
     async def of(self, committed: Committed[Any], request: _Request, context: Context) -> enforcement_pb2.Enforcement:
         """The receipt of what a call has changed, or of what has brought about what it wanted before it came.
@@ -45,17 +45,17 @@ class Receipts:
         """
         if not committed.own:
             return enforcement_pb2.Enforcement(state=enforcement_pb2.Enforcement.STATE_ENFORCED)
-        receipt = await self._enforcing.enforce(committed, _patience(request, context))
+        receipt = await self._enforcement.enforce(committed, _patience(request, context))
         return receipt_to_wire(receipt)
 
     async def last(self, epoch: str, *subjects: str) -> enforcement_pb2.Enforcement | None:
         """The receipt of the last change that took something away from these subjects; None when none did."""
-        receipt = await self._enforcing.last(epoch, subjects)
+        receipt = await self._enforcement.last(epoch, subjects)
         return None if receipt is None else receipt_to_wire(receipt)
 
     async def kept(self, epoch: str, numbers: Sequence[int]) -> Mapping[int, enforcement_pb2.Enforcement]:
         """The receipts of those of these changes that took something away."""
-        found = await self._enforcing.receipts(epoch, numbers)
+        found = await self._enforcement.receipts(epoch, numbers)
         return {number: receipt_to_wire(receipt) for number, receipt in found.items()}
 
 
@@ -77,7 +77,7 @@ def _patience(request: _Request, context: Context) -> float | None:
 
 
 def receipt_to_wire(receipt: Receipt) -> enforcement_pb2.Enforcement:
-    """See `Receipt`."""
+    """As a message: ENFORCED with the time of it, or PENDING."""
     state = enforcement_pb2.Enforcement.STATE_PENDING
     if receipt.enforce_time is not None:
         state = enforcement_pb2.Enforcement.STATE_ENFORCED

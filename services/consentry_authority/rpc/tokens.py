@@ -5,7 +5,6 @@ from consentry.authority.v1 import tokens_pb2 as pb
 from consentry.authority.v1 import tokens_pb2_grpc
 from consentry_authority.admission.authentication import SecretMaker
 from consentry_authority.admission.gate import calling, origin
-from consentry_authority.admission.quotas import KeyQuotas
 from consentry_authority.commands.actor import require_own
 from consentry_authority.commands.once import once
 from consentry_authority.commands.ports import Transaction
@@ -17,7 +16,8 @@ from consentry_authority.commands.tokens.list_tokens import list_tokens
 from consentry_authority.commands.tokens.who_am_i import who_am_i
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.receipts import Receipts, check_timeout
+from consentry_authority.rpc.receipts import check_timeout
+from consentry_authority.rpc.shared import Shared
 from consentry_authority.rpc.wire import (
     ROLE_TO_WIRE,
     optional_instant,
@@ -25,40 +25,27 @@ from consentry_authority.rpc.wire import (
     token_to_wire,
 )
 from consentry_authority.secrets.format import TOKEN_PREFIX
-from consentry_authority.storage.store import Store
 from consentry_core.callers.policy import ROLE_OF_CALLER
 from consentry_core.protocol.times import optional_timestamp
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
-from consentry_core.values.encoding import RandomBytes, new_public_id
+from consentry_core.values.encoding import new_public_id
 from consentry_core.values.errors import InvalidArgument
-from consentry_core.values.paging import PageTokens
 
 
 class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
-    """See the proto."""
+    """Answers the calls of the service; the proto says what each does."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        page_tokens: PageTokens,
-        secret_maker: SecretMaker,
-        random: RandomBytes,
-        receipts: Receipts,
-        quotas: KeyQuotas,
-        most: int,
-    ) -> None:
-        self._most = most
-        self._quotas = quotas
-        self._store = store
-        self._page_tokens = page_tokens
+    def __init__(self, shared: Shared, secret_maker: SecretMaker, *, most: int) -> None:
+        self._store = shared.store
+        self._page_tokens = shared.page_tokens
+        self._random = shared.random
+        self._receipts = shared.receipts
+        self._quotas = shared.quotas
         self._secret_maker = secret_maker
-        self._random = random
-        self._receipts = receipts
+        self._most = most
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
-        """See the proto."""
         _check_organization(request.organization)
         for index, name in enumerate(request.partners):
             names.PARTNER.parse(name, f"partners[{index}]")
@@ -87,7 +74,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         return pb.CreateTokenResponse(token=token_to_wire(created), secret="" if again else text, secret_already_shown=again)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
-        """See the proto."""
         organization = request.organization
         _check_organization(organization)
         require_own(calling(), organization)
@@ -99,7 +85,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         return pb.ListTokensResponse(tokens=tokens, next_page_token=token)
 
     async def DeleteToken(self, request: pb.DeleteTokenRequest, context: Context) -> pb.DeleteTokenResponse:
-        """See the proto."""
         (token,) = names.TOKEN.parse(request.name, "name")
         actor = calling()
         check_timeout(request)
@@ -107,7 +92,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         return pb.DeleteTokenResponse(enforcement=await self._receipts.of(committed, request, context))
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
-        """See the proto."""
         actor = calling()
         with await self._quotas.counting(context):
             expire_time = await self._store.read(lambda view: who_am_i(view, actor))

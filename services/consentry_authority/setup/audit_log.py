@@ -3,7 +3,6 @@
 Verifying reads the database as it is, also while an authority runs on it, and changes nothing.
 """
 
-import contextlib
 import itertools
 import json
 import os
@@ -12,17 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-import sqlalchemy as sa
-
 from consentry_authority.audit.chain import FIRST_DIGEST, AuditKeys, Entry, Head, Sealed, verify
 from consentry_authority.secrets.key_file import make_keys, read_keys
 from consentry_authority.settings import AuthoritySettings
-from consentry_authority.storage.backup import head_of
-from consentry_authority.storage.logs import audit as rows
+from consentry_authority.storage.logs.audit_reader import AuditReader, remove_exported
 from consentry_authority.storage.logs.audited_state import AuditedState
-from consentry_authority.storage.opening import open_existing
 from consentry_core.process.settings import SettingError
-from consentry_core.sql.database import Database
 from consentry_core.sql.kept_head import behind, noted
 from consentry_core.values.clock import SECOND, Clock, SystemClock
 from consentry_core.values.encoding import RandomBytes
@@ -43,10 +37,8 @@ def read_or_make_audit_keys(settings: AuthoritySettings, random: RandomBytes) ->
     return read_audit_keys(settings)
 
 
-def check_keys_fit(engine: sa.Engine, settings: AuthoritySettings, keys: AuditKeys) -> None:
-    """SettingError when the log was written with a key that is not in the file: what came now would not be of one chain."""
-    with engine.connect() as connection, connection.begin():
-        last = next(rows.entries(connection, after=rows.head(connection).number - 1), None)
+def check_keys_fit(last: Sealed | None, settings: AuthoritySettings, keys: AuditKeys) -> None:
+    """SettingError when the log's last entry was written with a key that is not in the file: what came now would not fit."""
     if last is not None and not keys.knows(last.key_id):
         raise SettingError(
             f"the audit log's last entry was sealed with key {last.key_id}, which is not in {settings.audit_keys_file}; "
@@ -62,16 +54,16 @@ def problems(settings: AuthoritySettings, heads: Sequence[Head], files: Sequence
     """
     keys = read_audit_keys(settings)
     before = noted(settings.database_file)
-    with _reading(settings) as connection:
-        head, base = rows.head(connection), rows.base(connection)
-        told = behind(settings.database_file, head_of(connection), before)
+    with AuditReader.opened(settings.database_file) as log:
+        head, base = log.head(), log.base()
+        told = behind(settings.database_file, log.history_head(), before)
         if files:
             base = Head(0, FIRST_DIGEST)
         last, state = base.number, AuditedState(whole=base.number == 0)
 
         def counted() -> Iterator[Sealed]:
             nonlocal last
-            for sealed in _all_entries(files, connection):
+            for sealed in _all_entries(files, log):
                 last = sealed.entry.number
                 state.take(sealed.entry)
                 yield sealed
@@ -80,9 +72,9 @@ def problems(settings: AuthoritySettings, heads: Sequence[Head], files: Sequence
         found += verify(keys, counted(), [head, *heads] if head.number else heads, base)
         if last > head.number:
             found.append(f"the log ends with entry {last}, and the database says {head.number}: entries were added")
-        found += [f"change {number} of the history has no entry" for number in rows.unwritten_changes(connection)]
-        found += [f"entry {number} is not where its customers look for it" for number in rows.misfiled(connection)]
-        found += state.differences(connection)
+        found += [f"change {number} of the history has no entry" for number in log.unwritten_changes()]
+        found += [f"entry {number} is not where its customers look for it" for number in log.misfiled()]
+        found += log.differences(state)
     return head, found
 
 
@@ -95,13 +87,13 @@ def export(
     chain does not fit: nothing is removed.
     """
     now, keys = (clock or SystemClock()).now(), read_audit_keys(settings)
-    with _reading(settings) as connection:
-        base = rows.base(connection)
-        last = rows.last_before(connection, Instant(now - older_than * _DAY + 1))
+    with AuditReader.opened(settings.database_file) as log:
+        base = log.base()
+        last = log.last_before(Instant(now - older_than * _DAY + 1))
         if last is None:
             return None
         with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as written:
-            for sealed in itertools.takewhile(lambda each: each.entry.number <= last.number, rows.entries(connection)):
+            for sealed in itertools.takewhile(lambda each: each.entry.number <= last.number, log.entries()):
                 written.write(json.dumps(asdict(sealed)) + "\n")
             written.flush()
             os.fsync(written.fileno())
@@ -110,14 +102,7 @@ def export(
     if found:
         raise SettingError(f"{file} does not fit the chain, and nothing was removed: {found[0]}")
     if remove:
-        engine = open_existing(settings.database_file)
-        database = Database(engine)
-        try:
-            database.write_now(lambda connection: rows.begin_after(connection, keys, last, now))
-            while database.write_now(rows.remove_exported):
-                pass
-        finally:
-            database.close()
+        remove_exported(settings.database_file, keys, last, now)
     return last
 
 
@@ -132,31 +117,21 @@ def read_exported(file: Path) -> Iterator[Sealed]:
                 raise SettingError(f"{file} holds no entries of an audit log; `consentry audit export` writes them") from error
 
 
-def _all_entries(files: Sequence[Path], connection: sa.Connection) -> Iterator[Sealed]:
+def _all_entries(files: Sequence[Path], log: AuditReader) -> Iterator[Sealed]:
     last = 0
     for sealed in itertools.chain.from_iterable(map(read_exported, files)):
         last = sealed.entry.number
         yield sealed
-    yield from rows.entries(connection, after=last)
+    yield from log.entries(after=last)
 
 
 def export_head(settings: AuthoritySettings) -> Head:
     """The log's end."""
-    with _reading(settings) as connection:
-        return rows.head(connection)
+    with AuditReader.opened(settings.database_file) as log:
+        return log.head()
 
 
 def entries(settings: AuthoritySettings, *, after: int) -> Iterator[Sealed]:
     """The log, those after a number."""
-    with _reading(settings) as connection:
-        yield from rows.entries(connection, after=after)
-
-
-@contextlib.contextmanager
-def _reading(settings: AuthoritySettings) -> Iterator[sa.Connection]:
-    engine = open_existing(settings.database_file, copy=True)
-    try:
-        with engine.connect() as connection, connection.begin():
-            yield connection
-    finally:
-        engine.dispose()
+    with AuditReader.opened(settings.database_file) as log:
+        yield from log.entries(after=after)

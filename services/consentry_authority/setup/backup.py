@@ -4,6 +4,7 @@ from consentry_authority.settings import AuthoritySettings
 from consentry_authority.setup.audit_log import check_keys_fit, read_audit_keys
 from consentry_authority.setup.first_start import read_checksum_keys
 from consentry_authority.storage.backup import mark_copy
+from consentry_authority.storage.logs.audit_reader import last_entry
 from consentry_authority.storage.opening import check_checksum_keys, open_existing
 from consentry_core.process.files import read_text
 from consentry_core.sql.backups import Backup
@@ -14,7 +15,7 @@ def back_up(settings: AuthoritySettings, backup: Backup, time: str) -> None:
     checksum_keys, audit_keys = read_checksum_keys(settings), read_audit_keys(settings)
     engine = open_existing(settings.database_file)
     try:
-        check_keys_fit(engine, settings, audit_keys)
+        check_keys_fit(last_entry(engine), settings, audit_keys)
         with engine.connect() as connection, connection.begin() as looked_at:
             check_checksum_keys(connection, checksum_keys.marks())
             looked_at.rollback()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consentry_authority.admission.authentication import SecretMaker
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Origin, Transaction
 from consentry_authority.commands.records import TokenRecord
 from consentry_authority.secrets.format import TOKEN_PREFIX, ChecksumKeys
 from consentry_authority.secrets.hashing import Passwords
@@ -42,7 +42,7 @@ from consentry_authority.storage.opening import (
     refuse_behind,
 )
 from consentry_authority.storage.schema.migrations import migrate
-from consentry_authority.storage.store import Origin, Store
+from consentry_authority.storage.store import SqlStore
 from consentry_core.process.files import read_credential, read_text
 from consentry_core.process.folders import FolderLock
 from consentry_core.process.settings import SettingError
@@ -98,7 +98,7 @@ def initialize(settings: AuthoritySettings, *, clock: Clock | None = None, rando
         migrate(engine)
         refuse_behind(engine, settings.database_file, head)
         database = Database(engine)
-        store = Store(database, clock, audit_keys)
+        store = SqlStore(database, clock, audit_keys)
         opened.callback(store.close)
         passwords = Passwords(settings.cost, random)
         opened.callback(passwords.close)

@@ -4,16 +4,12 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
-import sqlalchemy as sa
-
-from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.storage.history import retention as removals
 from consentry_authority.storage.history.retention import Removal
 from consentry_authority.storage.repositories.requests import KEPT as REQUESTS_KEPT
-from consentry_authority.storage.store import Store
+from consentry_authority.storage.store import SqlStore
 from consentry_core.values.clock import SECOND, Clock
 from consentry_core.values.errors import Unavailable
 from consentry_rule import Instant
@@ -36,8 +32,7 @@ class Kept:
 class Retention:
     """The one who removes."""
 
-    def __init__(self, store: Store, clock: Clock, audit_keys: AuditKeys, kept: Kept) -> None:
-        self._audit_keys = audit_keys
+    def __init__(self, store: SqlStore, clock: Clock, kept: Kept) -> None:
         self._store = store
         self._clock = clock
         days = (
@@ -68,7 +63,7 @@ class Retention:
         total = 0
         for removal, kept in self._kept:
             before = Instant(self._clock.now() - kept)
-            while found := await self._store.write_aside(partial(_remove, removal, before, self._audit_keys)):
+            while found := await self._store.remove(removal, before):
                 total += found
                 await asyncio.sleep(between)
         return total
@@ -85,7 +80,3 @@ class Retention:
                 continue
             if removed:
                 _log.info("removed what is kept no longer rows=%d", removed)
-
-
-def _remove(removal: Removal, before: Instant, audit_keys: AuditKeys, connection: sa.Connection) -> int:
-    return removal(connection, before, audit_keys)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from consentry_authority.storage.logs import audit as audit_rows
+from consentry_authority.storage.logs import audit_log
 from consentry_authority.storage.schema import tables as t
 from consentry_core.sql.kept_head import Head
 
@@ -19,7 +19,7 @@ def mark_copy(file: Path, time: str) -> dict[str, Any]:
         with engine.begin() as connection:
             connection.execute(sa.delete(t.settings).where(t.settings.c.name == _BACKUP_TIME))
             connection.execute(sa.insert(t.settings).values(name=_BACKUP_TIME, value=time))
-            head, audit_head = head_of(connection), audit_rows.head(connection)
+            head, audit_head = head_of(connection), audit_log.head(connection)
     finally:
         engine.dispose()
     log = {"number": audit_head.number, "digest": audit_head.digest}

@@ -7,12 +7,12 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from consentry_authority.audit.chain import AuditKeys, EntryKind
+from consentry_authority.audit.chain import AuditKeys, Entry, EntryKind
 from consentry_authority.setup.data_folder import check_own
 from consentry_authority.storage.backup import copied_at, head_of, unmark
-from consentry_authority.storage.enforcement.members import EVERYTHING, open_receipt
-from consentry_authority.storage.history import wanted
-from consentry_authority.storage.logs.audit import Note, append
+from consentry_authority.storage.enforcement.receipts import EVERYTHING, open_receipt
+from consentry_authority.storage.history import marks
+from consentry_authority.storage.logs.audit_log import append
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.migrations import is_current, migrate
 from consentry_core.process.settings import SettingError
@@ -80,12 +80,12 @@ def begin_new_epoch(file: Path, audit_keys: AuditKeys, random: RandomBytes, now:
             began = sa.update(t.revision).values(epoch=new_public_id(random), number=t.revision.c.number + 1)
             number = connection.execute(began.returning(t.revision.c.number)).scalar_one()
             open_receipt(connection, number, now, "", [EVERYTHING])
-            wanted.begin_anew(connection, number)
+            marks.begin_anew(connection, number)
             former = f"before-{new_public_id(random)}"
             row = {"incarnation": former, "service": "served before the restore", "join_time": now, "leases": 0}
             connection.execute(sa.insert(t.members).values(row))
-            note = Note(time=now, kind=EntryKind.CHANGE, method="consentry restored", outcome="OK", document="{}")
-            append(connection, audit_keys, [note])
+            entry = Entry(time=now, kind=EntryKind.CHANGE, method="consentry restored", outcome="OK", document="{}")
+            append(connection, audit_keys, [entry])
             unmark(connection)
             head = head_of(connection)
         with contextlib.closing(KeptHead(file)) as kept_head:

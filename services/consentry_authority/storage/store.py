@@ -1,59 +1,36 @@
-"""The store: runs use cases in transactions, and questions in snapshots."""
+"""The store on SQL: runs use cases in transactions, and questions in snapshots."""
 
 import asyncio
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys
-from consentry_authority.commands import ports
 from consentry_authority.commands.change_limits import ChangeLimits
-from consentry_authority.storage.enforcement import members as enforcement
+from consentry_authority.commands.ports import NOBODY, Committed, Origin, Transaction, View
+from consentry_authority.storage.commits import OwnCommits
+from consentry_authority.storage.enforcement import receipts
+from consentry_authority.storage.history import marks
 from consentry_authority.storage.history import place as history
-from consentry_authority.storage.history.place import Origin, Touched
-from consentry_authority.storage.history.wanted import Wanted, number_of
-from consentry_authority.storage.logs import audit
-from consentry_authority.storage.repositories import credentials
+from consentry_authority.storage.history.place import Touched
+from consentry_authority.storage.history.retention import Removal
+from consentry_authority.storage.logs.audit_log import append
+from consentry_authority.storage.logs.audited_changes import entries_of
+from consentry_authority.storage.logs.customer_history import SqlAudit
+from consentry_authority.storage.repositories import secrets
 from consentry_authority.storage.repositories.credentials import SqlKeys, SqlTokens
 from consentry_authority.storage.repositories.facts import SqlFacts
 from consentry_authority.storage.repositories.key_lists import KeyLists
 from consentry_authority.storage.repositories.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
 from consentry_authority.storage.repositories.requests import SqlRequests
-from consentry_core.protocol.follow import Revision
 from consentry_core.sql.database import Database
 from consentry_core.sql.kept_head import Head, KeptHead
 from consentry_core.values.clock import Clock
 from consentry_rule import Instant
 
-__all__ = ["Committed", "Origin", "Store"]
-
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
-_NOBODY = Origin()
-
-
-@dataclass(frozen=True, slots=True)
-class Committed(Generic[_T]):
-    """What a use case returned, and its place in the history.
-
-    For one that changed nothing (`changed` False): the place of the change that has brought about what was wanted; without such
-    a change, or a call that does not say what it wants, the head, which is somebody else's (`own` False). `narrowing`: that
-    change took access away, and is to be enforced, or has been. `subjects`: the names of everything that was touched.
-    `listed`: how many customers were on the lists that had to be looked at.
-    """
-
-    value: _T
-    revision: Revision
-    commit_time: Instant
-    changed: bool
-    narrowing: bool = False
-    subjects: frozenset[str] = frozenset()
-    """The credentials and standings that it has touched, if it changed something."""
-    own: bool = True
-    listed: int = 0
 
 
 class SqlTransaction:
@@ -70,7 +47,7 @@ class SqlTransaction:
         self.consents = SqlConsents(connection, self.touched)
         self.keys = SqlKeys(connection, self.touched, lists, now)
         self.tokens = SqlTokens(connection, self.touched, now)
-        self.audit = audit.SqlAudit(connection, now)
+        self.audit = SqlAudit(connection, now)
         self.requests = SqlRequests(connection, now)
         self._connection = connection
 
@@ -80,15 +57,13 @@ class SqlTransaction:
         return self.touched.lists.length()
 
     def kill_secret(self, credential: str, secret_id: str) -> str | None:
-        """See `ports.Transaction.kill_secret`."""
-        return credentials.kill_secret(self._connection, self.touched, credential, secret_id, self.now)
+        return secrets.kill_secret(self._connection, self.touched, credential, secret_id, self.now)
 
     def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
-        """See `ports.Transaction.rehash`."""
-        credentials.rehash(self._connection, secret_id, old_hash, new_hash)
+        secrets.rehash(self._connection, secret_id, old_hash, new_hash)
 
 
-class Store:
+class SqlStore:
     """What the authority knows. Reads side by side, writes one after the other, each with its entry in the audit log.
 
     Those who ask take turns, so that one that asks as fast as it can holds up nobody else: `asking` says who asks now. Each
@@ -103,6 +78,7 @@ class Store:
         *,
         asking: Callable[[], str] = lambda: "",
         limits: ChangeLimits | None = None,
+        commits: OwnCommits | None = None,
         kept_head: KeptHead | None = None,
     ) -> None:
         self._limits = limits or ChangeLimits(clock)
@@ -111,34 +87,30 @@ class Store:
         self._database = database
         self._clock = clock
         self._audit_keys = audit_keys
-        self._listeners: list[Callable[[Committed[Any]], None]] = []
+        self._commits = commits or OwnCommits()
         self._writes: set[asyncio.Task[object]] = set()
 
-    async def write(
-        self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY, wanted: Wanted | None = None
-    ) -> Committed[_T]:
+    async def write(self, use_case: Callable[[Transaction], _T], *, origin: Origin = NOBODY) -> Committed[_T]:
         """Run a use case: all that it changed is committed, or, when it raises, nothing.
 
         So are its place in the history and its entry in the audit log: what cannot be written there is not done.
-        A caller that is cancelled does not stop it, and does not keep the listeners from hearing of it. `wanted` is what it
-        wants to be so; see `Committed`.
+        A caller that is cancelled does not stop it, and does not keep the listeners from hearing of it.
         """
-        write = asyncio.create_task(self._write(use_case, origin, wanted))
+        write = asyncio.create_task(self._write(use_case, origin))
         self._writes.add(write)
         write.add_done_callback(self._written)
         return await asyncio.shield(write)
 
-    async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
+    async def _write(self, use_case: Callable[[Transaction], _T], origin: Origin) -> Committed[_T]:
         any_change = await self._limits.turn(origin.organization, origin.actor, origin.method)
         committed = await self._database.write(
-            lambda connection: self._run(connection, use_case, origin, wanted, any_change=any_change),
+            lambda connection: self._run(connection, use_case, origin, any_change=any_change),
             lane=self.lane,
             committed=self._note,
         )
         self._limits.made(origin.organization, committed.listed)
         if committed.changed:
-            for listener in self._listeners:
-                listener(committed)
+            self._commits.committed(committed)
         return committed
 
     def _written(self, write: asyncio.Task[object]) -> None:
@@ -146,13 +118,9 @@ class Store:
         if not write.cancelled():
             write.exception()  # whoever waits raises it; with nobody waiting it would be reported as never retrieved
 
-    def write_now(
-        self, use_case: Callable[[ports.Transaction], _T], *, origin: Origin = _NOBODY, wanted: Wanted | None = None
-    ) -> Committed[_T]:
+    def write_now(self, use_case: Callable[[Transaction], _T], *, origin: Origin = NOBODY) -> Committed[_T]:
         """`write` in the calling thread, for programs without an event loop. Nobody listens."""
-        return self._database.write_now(
-            lambda connection: self._run(connection, use_case, origin, wanted), committed=self._note
-        )
+        return self._database.write_now(lambda connection: self._run(connection, use_case, origin), committed=self._note)
 
     def _note(self, committed: Committed[Any]) -> None:
         if self._kept_head is not None and committed.changed:
@@ -161,27 +129,25 @@ class Store:
     def _run(
         self,
         connection: sa.Connection,
-        use_case: Callable[[ports.Transaction], _T],
+        use_case: Callable[[Transaction], _T],
         origin: Origin,
-        wanted: Wanted | None,
         *,
         any_change: bool = True,
     ) -> Committed[_T]:
+        history.lock(connection)
         transaction = SqlTransaction(connection, self._clock.now())
         value = use_case(transaction)
         differences = transaction.touched.differences()
-        recorded = history.record(
-            connection, transaction.touched, differences, self._clock, origin, receipted=wanted is not None
-        )
+        recorded = history.record(connection, transaction.touched, differences, self._clock, origin)
         if not any_change and differences and not (recorded is not None and recorded.withdrawing):
             raise self._limits.exceeded(origin.organization)
-        audit.append_changes(connection, self._audit_keys, differences, origin, recorded=recorded, now=transaction.now)
+        append(connection, self._audit_keys, entries_of(differences, origin, recorded=recorded, now=transaction.now))
         head = transaction.facts.head()
         if recorded is None:
-            number = None if wanted is None else number_of(connection, wanted)
+            number = marks.number_of(connection, transaction.touched.found)
             place = head if number is None else replace(head, number=number)
             commit_time = transaction.facts.exact_commit_time(place.number)
-            narrowing = number is not None and enforcement.receipt(connection, place) is not None
+            narrowing = number is not None and receipts.receipt(connection, place) is not None
             own = number is not None and (narrowing or commit_time is not None)
             return Committed(value, place, commit_time or transaction.now, changed=False, narrowing=narrowing, own=own)
         return Committed(
@@ -194,7 +160,7 @@ class Store:
             listed=transaction.listed,
         )
 
-    async def read(self, question: Callable[[ports.View], _T], *, lane: str | None = None) -> _T:
+    async def read(self, question: Callable[[View], _T], *, lane: str | None = None) -> _T:
         """The answer to a question, all of it from one snapshot. `lane`: in whose turn, if not in that of who asks now."""
         return await self._database.read(
             lambda connection: question(SqlTransaction(connection, self._clock.now())),
@@ -217,9 +183,9 @@ class Store:
         """Read what is no part of the history."""
         return await self._database.read(question, lane=self.lane)
 
-    def on_commit(self, listener: Callable[["Committed[Any]"], None]) -> None:
-        """Call `listener` with every change, on the event loop, after it was committed. It must not block."""
-        self._listeners.append(listener)
+    async def remove(self, removal: Removal, before: Instant) -> int:
+        """Let a piece of what is older than an instant go; how many rows that were."""
+        return await self.write_aside(lambda connection: removal(connection, before, self._audit_keys))
 
     def close(self) -> None:
         """Let what has begun finish, then close the database."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from consentry_authority.commands import checks
+from consentry_authority.commands.consents.get_consent import get_consent
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import ConsentRecord
 from consentry_authority.commands.states import State, consent_state
@@ -53,6 +54,13 @@ def grant_consent(transaction: Transaction, customer: CustomerId, partner: Partn
         purpose=grant.purpose,
     )
     if before is not None and active and consent == replace(before, grant_time=now):
-        return before
+        consent = before
+    transaction.consents.save(consent)
+    return consent
+
+
+def granted_before(transaction: Transaction, customer: CustomerId, partner: PartnerId) -> ConsentRecord:
+    """The consent as it is now, for a grant that is sent again: whatever has become of it stays as it is."""
+    consent = get_consent(transaction, customer, partner)
     transaction.consents.save(consent)
     return consent

@@ -13,5 +13,5 @@ def revoke_consent(transaction: Transaction, customer: CustomerId, partner: Part
     consent = get_consent(transaction, customer, partner)
     if consent.revoke_time is None:
         consent = replace(consent, revoke_time=transaction.now)
-        transaction.consents.save(consent)
+    transaction.consents.save(consent)
     return consent

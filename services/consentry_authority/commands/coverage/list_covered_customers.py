@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from consentry_authority.commands.ports import Facts
+from consentry_authority.commands.ports import ReadFacts
 from consentry_core.protocol.follow import Revision
 from consentry_core.values import names
 from consentry_core.values.errors import OutOfRange, Unavailable
@@ -25,7 +25,7 @@ def covered_among(key: Key, standings: Sequence[Standing], now: Instant) -> list
 
 
 def step_of_standings(
-    facts: Facts, key: Key, listed: Sequence[CustomerId], *, after: str, limit: int = STEP
+    facts: ReadFacts, key: Key, listed: Sequence[CustomerId], *, after: str, limit: int = STEP
 ) -> tuple[Sequence[Standing], str]:
     """The next standings that the key could cover, and where to go on (empty at the end). The rule decides which it does.
 
@@ -43,7 +43,7 @@ def step_of_standings(
 
 
 def step_of_changed(
-    facts: Facts, key: Key, since: tuple[int, Instant], now: Instant, *, after: str
+    facts: ReadFacts, key: Key, since: tuple[int, Instant], now: Instant, *, after: str
 ) -> tuple[Sequence[Standing], str]:
     """Likewise, only those that may have stood otherwise after a change, of this number and committed then."""
     if key.kind is KeyKind.DEMO:

@@ -16,14 +16,12 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from consentry_authority.admission.current import CurrentFacts
 from consentry_authority.commands.coverage.list_covered_customers import STEP, customer_of, listed_customers, step_of_standings
 from consentry_authority.commands.coverage.watch_coverage import CoverageView, Marks, Seen
 from consentry_authority.commands.coverage.work import CoverageWork
-from consentry_authority.commands.ports import View
-from consentry_authority.storage.store import Committed, Store
+from consentry_authority.commands.ports import Commit, Commits, Current, View
 from consentry_core.pacing.waking import Bell, Waking
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime, Clock
@@ -72,7 +70,7 @@ class CoverageWatches:
     """All of them. `most_customers`: that one partner's keys may watch together; 0: any number."""
 
     def __init__(
-        self, store: Store, current: CurrentFacts, work: CoverageWork, clock: Clock, *, most_customers: int = 0
+        self, commits: Commits, current: Current, work: CoverageWork, clock: Clock, *, most_customers: int = 0
     ) -> None:
         self._current = current
         self._work = work
@@ -81,7 +79,7 @@ class CoverageWatches:
         self._watched: dict[str, Watched] = {}
         self._kept: Counter[str] = Counter()  # customers in all views, by organisation
         self._waking = Waking()
-        store.on_commit(self._committed)
+        commits.subscribe(self)
 
     @contextlib.asynccontextmanager
     async def watching(self, name: str, key: Key) -> AsyncIterator[tuple[Watched, Bell]]:
@@ -134,7 +132,7 @@ class CoverageWatches:
             watched.failed = error
         except Exception:  # noqa: BLE001 - whatever it was, nobody may wait for ever for who looks no more
             _log.exception("coverage is watched no longer key=%s", watched.name)
-            watched.failed = Unavailable("the watch was lost; watch again after the last revision", reason="WATCH_LOST")
+            watched.failed = _lost()
         watched.ready.set()
         self._ring(watched)
 
@@ -211,11 +209,12 @@ class CoverageWatches:
 
     # Commits
 
-    def _committed(self, committed: Committed[Any]) -> None:
+    def committed(self, commit: Commit) -> None:
+        """Something was committed: look at what it has touched."""
         if not self._watched:
             return
         by_partner: defaultdict[str, set[CustomerId]] = defaultdict(set)
-        for subject in committed.subjects:
+        for subject in commit.subjects:
             found = customer_of(subject)
             if found is not None:
                 by_partner[found[1]].add(found[0])
@@ -223,17 +222,30 @@ class CoverageWatches:
         for watched in self._watched.values():
             touched = watched.concerned(by_partner.get(watched.partner, ()))
             watched.touched.update(touched)
-            watched.key_touched |= watched.name in committed.subjects or _DEMO in touched
+            watched.key_touched |= watched.name in commit.subjects or _DEMO in touched
             if watched.key_touched or watched.touched or (not watched.busy and self._ends_are_due(watched.view)):
                 watched.bell.ring()
-            elif not watched.busy and watched.view.revision.number < committed.revision.number:
-                watched.view.advance(committed.revision, (), 0)
+            elif not watched.busy and watched.view.revision.number < commit.revision.number:
+                watched.view.advance(commit.revision, (), 0)
             if now - watched.rung_at >= HEARTBEAT * SECOND:
                 self._ring(watched)  # also when others' changes come all the time
+
+    def missed(self) -> None:
+        """Something may have been committed elsewhere: whoever watches begins anew after what it was told last."""
+        for watched in self._watched.values():
+            if watched.looking is not None:
+                watched.looking.cancel()
+            watched.failed = _lost()
+            watched.ready.set()
+            self._ring(watched)
 
     def _ring(self, watched: Watched) -> None:
         watched.rung_at = self._clock.boot()
         self._waking.ring(watched.bells)
+
+
+def _lost() -> Unavailable:
+    return Unavailable("the watch was lost; watch again after the last revision", reason="WATCH_LOST")
 
 
 def _first_look(marks: Marks, listed: Sequence[CustomerId], after: str, view: View) -> tuple[Sequence[Seen], str]:

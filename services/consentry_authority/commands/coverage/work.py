@@ -12,8 +12,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final, TypeVar
 
-from consentry_authority.commands.ports import View
-from consentry_authority.storage.store import Store
+from consentry_authority.commands.ports import Store, View
 from consentry_core.values.errors import ResourceExhausted
 
 _T = TypeVar("_T")

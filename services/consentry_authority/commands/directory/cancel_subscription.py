@@ -17,8 +17,7 @@ def cancel_subscription(transaction: Transaction, customer: CustomerId) -> Custo
         raise FailedPrecondition(
             message, violations=[Violation(record.name, message)], reason=Reason.SUBSCRIPTION_MISSING.value
         )
-    if record.subscription.cancel_time is not None:
-        return record
-    record = replace(record, subscription=replace(record.subscription, cancel_time=transaction.now))
+    if record.subscription.cancel_time is None:
+        record = replace(record, subscription=replace(record.subscription, cancel_time=transaction.now))
     transaction.customers.save(record)
     return record

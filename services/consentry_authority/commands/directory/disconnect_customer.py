@@ -20,6 +20,7 @@ def disconnect_customer(transaction: Transaction, partner: PartnerId, customer: 
             "list connections to see who is"
         )
     if not connection.connected:
+        transaction.connections.save(connection)
         return
     transaction.connections.save(replace(connection, disconnect_time=transaction.now))
     consent = transaction.consents.get(customer, partner)

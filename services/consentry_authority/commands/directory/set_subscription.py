@@ -13,8 +13,6 @@ def set_subscription(transaction: Transaction, customer: CustomerId, subscriptio
     """The customer with its new subscription. One that was cancelled comes back to life."""
     record = get_real_customer(transaction, customer)
     checks.future(subscription.expire_time, transaction.now, "subscription.expire_time")
-    if record.subscription == subscription:
-        return record
     record = replace(record, subscription=subscription)
     transaction.customers.save(record)
     return record

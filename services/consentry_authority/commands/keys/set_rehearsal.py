@@ -9,6 +9,4 @@ from consentry_rule import PartnerId
 
 def set_rehearsal(transaction: Transaction, partner: PartnerId, *, rehearsing: bool) -> None:
     """Take the demo customer from the partner's demo keys, or give it back."""
-    record = get_partner(transaction, partner)
-    if record.rehearsing is not rehearsing:
-        transaction.partners.save(replace(record, rehearsing=rehearsing))
+    transaction.partners.save(replace(get_partner(transaction, partner), rehearsing=rehearsing))

@@ -1,13 +1,13 @@
 """Change what a key is called, when it ends, which customers it covers, where, from where and how much it can be used."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from consentry_authority.commands import checks
 from consentry_authority.commands.keys import key_terms
 from consentry_authority.commands.keys.get_key import get_key
 from consentry_authority.commands.keys.key_customers import check_list, require_valid
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import KeyChanges, Transaction
 from consentry_authority.commands.records import KeyRecord
 from consentry_core.values.errors import InvalidArgument
 from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, PartnerId, Quota
@@ -35,28 +35,31 @@ class KeyUpdate:
 
 def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update: KeyUpdate, *, etag: str = "") -> KeyRecord:
     """The changed key. Customers that are new on its list must be valid now; those that were on it may stay as they are."""
-    _check_paths(update.paths)
-    before = after = get_key(transaction, partner, key, etag=etag)
-    if "display_name" in update.paths:
-        after = replace(after, display_name=checks.display_name(update.display_name, "key.display_name"))
-    if "expire_time" in update.paths and update.expire_time != before.expire_time:
-        after = replace(after, expire_time=checks.future(update.expire_time, transaction.now, "key.expire_time"))
-    if "customers" in update.paths:
-        after = replace(after, customers=check_list(before.kind, update.customers))
-        require_valid(transaction, partner, after.customers - before.customers)
-    if "allowed_networks" in update.paths:
-        after = replace(after, networks=key_terms.networks(update.networks, "key.allowed_networks"))
-    if "audiences" in update.paths:
-        after = replace(after, audiences=key_terms.audiences(update.audiences, "key.audiences"))
-    after = replace(
-        after,
-        labels=key_terms.labels(_labels(dict(before.labels), update), "key.labels"),
-        quota=key_terms.quota(_quota(before.quota, update), "key.quota"),
-    )
-    if after == before:
-        return before
-    transaction.keys.save(after)
-    return replace(after, version=after.version + 1)
+    paths = update.paths
+    _check_paths(paths)
+    record = get_key(transaction, partner, key, etag=etag)
+    wanted: KeyChanges = {}
+    if "display_name" in paths:
+        wanted["display_name"] = checks.display_name(update.display_name, "key.display_name")
+    if "expire_time" in paths:
+        wanted["expire_time"] = update.expire_time
+        if update.expire_time != record.expire_time:
+            checks.future(update.expire_time, transaction.now, "key.expire_time")
+    if "customers" in paths:
+        wanted["customers"] = check_list(record.kind, update.customers)
+        require_valid(transaction, partner, wanted["customers"] - record.customers)
+    if "allowed_networks" in paths:
+        wanted["networks"] = key_terms.networks(update.networks, "key.allowed_networks")
+    if "audiences" in paths:
+        wanted["audiences"] = key_terms.audiences(update.audiences, "key.audiences")
+    if any(path.split(".")[0] == "labels" for path in paths):
+        wanted["labels"] = key_terms.labels(_labels(dict(record.labels), update), "key.labels")
+    quota = key_terms.quota(_quota(record.quota, update), "key.quota")
+    if paths & {"quota", "quota.calls_per_minute"}:
+        wanted["calls_per_minute"] = quota.calls_per_minute
+    if paths & {"quota", "quota.open_streams"}:
+        wanted["open_streams"] = quota.open_streams
+    return transaction.keys.change(record, **wanted)
 
 
 def _labels(before: Mapping[str, str], update: KeyUpdate) -> Mapping[str, str]:

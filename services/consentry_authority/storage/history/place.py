@@ -2,11 +2,11 @@
 
 Repositories touch what they are about to save, before they do; use cases know nothing of it. When the use case has returned:
 
-1. Nothing touched: no number, unless something has changed and the call is to be answered with a receipt: no receipt is of
-   somebody else's change. A call that says what it wants to be so is answered about the change that has brought it about
-   (`storage.wanted`), so that a repeated call gets the answer again that it got before; any other about the head.
-2. The single row of `revision` is updated. Whoever updates it next waits until this transaction is over, so numbers are
-   committed in their order.
+1. The single row of `revision` is locked first, before anything is read that decides. So writers queue, whichever process they
+   are in, none decides on what another is changing, and numbers are committed in their order.
+2. Nothing touched: no number, unless a subscription has changed: no receipt is of somebody else's change. A call that found
+   what it wanted to be so is answered about the change that has brought that about (`marks`), so that a repeated call gets the
+   answer again that it got before; one that wanted nothing about the head.
 3. A line per touched subject is written with that number.
 4. If any subject was narrowed (`consentry_rule.narrowing`), the change is a barrier: it gets a receipt, to be filled in when it
    has been enforced. No use case says so; no use case can forget to. A subject that was narrowed before, and of which that is
@@ -19,14 +19,16 @@ Repositories touch what they are about to save, before they do; use cases know n
 6. Every field that differs is marked by the number, for calls that come to find it so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import sqlalchemy as sa
 
-from consentry_authority.storage.enforcement.members import open_receipt, pending_subjects
-from consentry_authority.storage.history import wanted
+from consentry_authority.commands.ports import Origin
+from consentry_authority.storage.enforcement.receipts import open_receipt, pending_subjects
+from consentry_authority.storage.history import marks as field_marks
 from consentry_authority.storage.history.descriptions import Description, describe
 from consentry_authority.storage.repositories.facts import SqlFacts
 from consentry_authority.storage.repositories.key_lists import KeyLists
@@ -38,17 +40,6 @@ from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing,
 from consentry_rule.narrowing import narrows_credential, narrows_standing
 
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who did something, by which method, from where, under which request id; for the readers of history and audit log."""
-
-    actor: str = ""
-    method: str = ""
-    organization: str = ""
-    peer: str = ""
-    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +72,9 @@ class Touched:
         self.credentials: dict[str, Key | Token | None] = {}
         self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
         self.rehearsals: dict[PartnerId, bool] = {}
+        self.subscriptions: set[str] = set()
+        self.found: defaultdict[str, set[str]] = defaultdict(set)
+        """What was saved as it was already: fields of resources, as `descriptions` has them."""
 
     def organization(self, name: str) -> None:
         """A partner or customer is about to change, or to be added. No decision is made of that by itself."""
@@ -102,6 +96,12 @@ class Touched:
         if (partner, customer) not in self.standings:
             self.standings[partner, customer] = self._facts.standing(partner, customer)
 
+    def subscription(self, customer: CustomerId, partners: Iterable[PartnerId]) -> None:
+        """A customer's subscription is about to change, and so how it stands towards these partners."""
+        self.subscriptions.add(names.CUSTOMER.format(customer))
+        for partner in partners:
+            self.standing(partner, customer)
+
     def rehearsal(self, partner: PartnerId, rehearsing: bool) -> None:
         """A partner begins or ends a rehearsal; `rehearsing` is how it was before. So the demo customer stands otherwise."""
         self.rehearsals.setdefault(partner, rehearsing)
@@ -122,20 +122,22 @@ class Touched:
         return sorted({*self.credentials, *standings})
 
 
+def lock(connection: sa.Connection) -> None:
+    """Begin a transaction that writes history: wait for every other one that does, in this process or another.
+
+    On SQLite the transaction holds the write lock already (`BEGIN IMMEDIATE`), and `FOR UPDATE` says nothing there.
+    """
+    connection.execute(sa.select(t.revision.c.number).with_for_update())
+
+
 def record(
-    connection: sa.Connection,
-    touched: Touched,
-    differences: Differences,
-    clock: Clock,
-    origin: Origin,
-    *,
-    receipted: bool = False,
+    connection: sa.Connection, touched: Touched, differences: Differences, clock: Clock, origin: Origin
 ) -> Recorded | None:
     """Write the transaction's place in the history: None when nothing was touched.
 
-    A change that nobody's access depends on has a place only when it is `receipted`: what has changed stands in its line then.
+    A change of a subscription has a place even when nobody's access depends on it yet: in its line stands the customer then.
     """
-    subjects = touched.subjects() or (sorted(differences) if receipted else [])
+    subjects = touched.subjects() or sorted(touched.subscriptions)
     if not subjects:
         return None
     connection.execute(sa.update(t.revision).values(number=t.revision.c.number + 1))
@@ -230,6 +232,6 @@ def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, nu
 def _mark_fields(connection: sa.Connection, differences: Differences, number: int) -> None:
     for name, (before, after) in differences.items():
         if before is None:
-            wanted.mark_created(connection, name, number)
+            field_marks.mark_created(connection, name, number)
         else:
-            wanted.mark(connection, name, before, after or {}, number)
+            field_marks.mark(connection, name, before, after or {}, number)

@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 
 import sqlalchemy as sa
 
-from consentry_authority.audit.chain import AuditKeys, EntryKind
-from consentry_authority.storage.logs.audit import Note, append
+from consentry_authority.audit.chain import AuditKeys, Entry, EntryKind
+from consentry_authority.storage.logs.audit_log import append
 from consentry_authority.storage.schema import tables as t
 from consentry_core.values import names
 from consentry_rule import Instant
@@ -89,8 +89,8 @@ def _forget(connection: sa.Connection, credentials: Sequence[str], before: Insta
     if not credentials:
         return
     document = json.dumps({name: {"before": None, "after": None} for name in credentials})
-    note = Note(time=before, kind=EntryKind.CHANGE, method="retention", outcome="OK", document=document)
-    append(connection, audit_keys, [note])
+    entry = Entry(time=before, kind=EntryKind.CHANGE, method="retention", outcome="OK", document=document)
+    append(connection, audit_keys, [entry])
     connection.execute(sa.delete(t.secrets).where(t.secrets.c.credential.in_(credentials)))
     connection.execute(sa.delete(t.field_numbers).where(t.field_numbers.c.resource.in_(credentials)))
 

@@ -1,16 +1,18 @@
-"""Keys, tokens and their secrets."""
+"""Keys and tokens."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 
 from consentry_authority.commands.keys.key_customers import MOST_TOLD_IN_PAGES
-from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
+from consentry_authority.commands.ports import KeyChanges
+from consentry_authority.commands.records import KeyRecord, SecretRecord, TokenRecord
 from consentry_authority.storage.history.place import Touched
 from consentry_authority.storage.repositories.key_lists import KeyLists
+from consentry_authority.storage.repositories.secrets import KnownSecrets, add_secret, kill_secrets, secrets_of
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import (
     instant,
@@ -22,13 +24,12 @@ from consentry_authority.storage.schema.rows import (
     words,
     words_text,
 )
-from consentry_core.values import names
 from consentry_core.values.errors import Aborted
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId, TokenRole
 
 
 class SqlKeys:
-    """See `ports.Keys`."""
+    """The port `Keys`, on SQL."""
 
     def __init__(self, connection: sa.Connection, touched: Touched, lists: KeyLists, now: Instant) -> None:
         self._lists = lists
@@ -37,16 +38,14 @@ class SqlKeys:
         self._now = now
 
     def get(self, partner: PartnerId, key: KeyId) -> KeyRecord | None:
-        """See `ports.ReadKeys.get`."""
         query = sa.select(t.keys).where(_is(partner, key), t.keys.c.delete_time.is_(None))
         found = [_key(row) for row in self._connection.execute(query)]
         if not found:
             return None
-        secrets = _secrets(self._connection, [found[0].name], self._now)
+        secrets = secrets_of(self._connection, [found[0].name], self._now)
         return _with_secrets(replace(found[0], customers=self._lists.of(partner, key)), secrets[found[0].name])
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
-        """See `ports.ReadKeys.page`."""
         return self._read(
             sa.select(t.keys)
             .where(t.keys.c.partner == partner, t.keys.c.id > after, t.keys.c.delete_time.is_(None))
@@ -55,12 +54,10 @@ class SqlKeys:
         )
 
     def count(self, partner: PartnerId) -> int:
-        """See `ports.Keys.count`."""
         query = sa.select(sa.func.count()).where(t.keys.c.partner == partner, t.keys.c.delete_time.is_(None))
         return int(self._connection.execute(query).scalar_one())
 
     def add(self, key: KeyRecord, secret: SecretRecord) -> None:
-        """See `ports.Keys.add`."""
         self._touched.credential(key.name)
         self._connection.execute(
             sa.insert(t.keys).values(
@@ -74,28 +71,38 @@ class SqlKeys:
             )
         )
         self._lists.change(key.partner, key.id, key.customers)
-        _add_secret(self._connection, key.name, secret, self._now)
+        add_secret(self._connection, key.name, secret, self._now)
 
-    def save(self, key: KeyRecord) -> None:
-        """See `ports.Keys.save`. Counts the version up; Aborted when it is not the one that was read."""
-        self._save_row(key)
-        self._lists.change(key.partner, key.id, key.customers)
+    def change(self, key: KeyRecord, **fields: Unpack[KeyChanges]) -> KeyRecord:
+        """Counts the version up; Aborted when it is not the one that was read."""
+        quota: dict[str, Any] = {name: value for name, value in fields.items() if name in ("calls_per_minute", "open_streams")}
+        others: dict[str, Any] = {name: value for name, value in fields.items() if name not in quota}
+        changed = replace(key, quota=replace(key.quota, **quota), **others)
+        if changed == key:
+            self._touched.found[key.name].update(fields)
+            return key
+        self._save_row(changed)
+        self._lists.change(key.partner, key.id, changed.customers)
+        return replace(changed, version=key.version + 1)
+
+    def rotated(self, key: KeyRecord) -> KeyRecord:
+        self._touched.found[key.name].add("secrets")
+        return key
 
     def delete(self, key: KeyRecord) -> None:
-        """See `ports.Keys.delete`."""
         self._touched.credential(key.name)
         self._connection.execute(sa.update(t.keys).where(_is(key.partner, key.id)).values(delete_time=self._now))
-        _kill_secrets(self._connection, key.name, self._now)
+        kill_secrets(self._connection, key.name, self._now)
 
     def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
-        """See `ports.Keys.rotate`. Counts the version up."""
+        """Counts the version up."""
         self._save_row(key)
         former = key.secrets[0] if key.secrets and until is not None else None
-        _kill_secrets(self._connection, key.name, self._now, spared=former.id if former else "")
+        kill_secrets(self._connection, key.name, self._now, spared=former.id if former else "")
         if former is not None and until is not None:
             end = until if former.expire_time is None else min(until, former.expire_time)
             self._connection.execute(sa.update(t.secrets).where(t.secrets.c.id == former.id).values(expire_time=end))
-        _add_secret(self._connection, key.name, secret, self._now)
+        add_secret(self._connection, key.name, secret, self._now)
 
     def _save_row(self, key: KeyRecord) -> None:
         self._touched.credential(key.name)
@@ -118,7 +125,7 @@ class SqlKeys:
                 told.add(key)
                 room -= length
         customers = self._customers(sorted(told), keys[0].partner)
-        secrets = _secrets(self._connection, [key.name for key in keys], self._now)
+        secrets = secrets_of(self._connection, [key.name for key in keys], self._now)
         return [
             _with_secrets(
                 replace(
@@ -149,7 +156,7 @@ class SqlKeys:
 
 
 class SqlTokens:
-    """See `ports.Tokens`."""
+    """The port `Tokens`, on SQL."""
 
     def __init__(self, connection: sa.Connection, touched: Touched, now: Instant) -> None:
         self._connection = connection
@@ -157,25 +164,21 @@ class SqlTokens:
         self._now = now
 
     def get(self, token: str) -> TokenRecord | None:
-        """See `ports.ReadTokens.get`."""
         found = self._read(sa.select(t.tokens).where(t.tokens.c.id == token))
         return found[0] if found else None
 
     def page(self, organization: str | None, *, after: str, limit: int) -> Sequence[TokenRecord]:
-        """See `ports.ReadTokens.page`."""
         query = sa.select(t.tokens).where(t.tokens.c.id > after, t.tokens.c.delete_time.is_(None))
         if organization is not None:
             query = query.where(t.tokens.c.organization == organization)
         return self._read(query.order_by(t.tokens.c.id).limit(limit))
 
     def count(self, organization: str) -> int:
-        """See `ports.Tokens.count`."""
         columns = t.tokens.c
         query = sa.select(sa.func.count()).where(columns.organization == organization, columns.delete_time.is_(None))
         return int(self._connection.execute(query).scalar_one())
 
     def add(self, token: TokenRecord, secret: SecretRecord) -> None:
-        """See `ports.Tokens.add`."""
         self._touched.credential(token.name)
         self._connection.execute(
             sa.insert(t.tokens).values(
@@ -190,108 +193,22 @@ class SqlTokens:
                 partners=words_text(token.partners),
             )
         )
-        _add_secret(self._connection, token.name, secret, self._now)
+        add_secret(self._connection, token.name, secret, self._now)
 
     def delete(self, token: TokenRecord) -> None:
-        """See `ports.Tokens.delete`."""
         self._touched.credential(token.name)
         self._connection.execute(sa.update(t.tokens).where(t.tokens.c.id == token.id).values(delete_time=self._now))
-        _kill_secrets(self._connection, token.name, self._now)
+        kill_secrets(self._connection, token.name, self._now)
 
     def _read(self, query: sa.Select[Any]) -> list[TokenRecord]:
         tokens = [_token(row) for row in self._connection.execute(query)]
-        secrets = _secrets(self._connection, [token.name for token in tokens], self._now)
+        secrets = secrets_of(self._connection, [token.name for token in tokens], self._now)
         return [
             replace(token, hint=secrets[token.name].hint, last_use_time=secrets[token.name].last_use_time) for token in tokens
         ]
 
 
-def kill_secret(connection: sa.Connection, touched: Touched, credential: str, secret_id: str, now: Instant) -> str | None:
-    """See `ports.Transaction.kill_secret`. A key's version is counted up."""
-    live = (t.secrets.c.id == secret_id, t.secrets.c.credential == credential, t.secrets.c.argon2_hash.is_not(None))
-    hint: str | None = connection.scalar(sa.select(t.secrets.c.hint).where(*live))
-    if hint is None:
-        return None
-    touched.credential(credential)
-    connection.execute(sa.update(t.secrets).where(*live).values(argon2_hash=None, kill_time=now))
-    if names.KEY.matches(credential):
-        partner, key = names.KEY.parse(credential, "credential")
-        connection.execute(sa.update(t.keys).where(_is(PartnerId(partner), KeyId(key))).values(version=t.keys.c.version + 1))
-    return hint
-
-
-def rehash(connection: sa.Connection, secret_id: str, old_hash: str, new_hash: str) -> None:
-    """See `ports.Transaction.rehash`."""
-    connection.execute(
-        sa.update(t.secrets)
-        .where(t.secrets.c.id == secret_id, t.secrets.c.argon2_hash == old_hash)
-        .values(argon2_hash=new_hash)
-    )
-
-
-def mark_used(connection: sa.Connection, uses: Sequence[tuple[str, Instant]]) -> None:
-    """These secrets, by id, were in use at these times; times before the one that is kept change nothing."""
-    columns = t.secrets.c
-    at: sa.BindParameter[int] = sa.bindparam("at")
-    later = sa.or_(columns.last_use_time.is_(None), columns.last_use_time < at)
-    connection.execute(
-        sa.update(t.secrets).where(columns.id == sa.bindparam("secret_id"), later).values(last_use_time=at),
-        [{"secret_id": secret_id, "at": used} for secret_id, used in uses],
-    )
-
-
-def _add_secret(connection: sa.Connection, credential: str, secret: SecretRecord, now: Instant) -> None:
-    connection.execute(
-        sa.insert(t.secrets).values(
-            id=secret.id,
-            credential=credential,
-            argon2_hash=secret.argon2_hash,
-            hint=secret.hint,
-            create_time=now,
-            expire_time=secret.expire_time,
-            checksum_key=secret.checksum_key or None,
-        )
-    )
-
-
-def _kill_secrets(connection: sa.Connection, credential: str, now: Instant, *, spared: str = "") -> None:
-    """All of a credential's secrets but one."""
-    columns = t.secrets.c
-    killed = (columns.credential == credential, columns.id != spared, columns.argon2_hash.is_not(None))
-    connection.execute(sa.update(t.secrets).where(*killed).values(argon2_hash=None, kill_time=now))
-
-
-@dataclass(slots=True)
-class _Secrets:
-    """What is told of one credential's secrets: the live ones, newest first, and the last use of any."""
-
-    live: tuple[LiveSecret, ...] = ()
-    last_use_time: Instant | None = None
-
-    @property
-    def hint(self) -> str:
-        return self.live[0].hint if self.live else ""
-
-
-def _secrets(connection: sa.Connection, credentials: Sequence[str], now: Instant) -> Mapping[str, _Secrets]:
-    columns = t.secrets.c
-    # A secret that has an end was rotated out: the other one is newer, whatever a clock that was set back says of the two.
-    query = (
-        sa.select(t.secrets)
-        .where(columns.credential.in_(credentials))
-        .order_by(columns.expire_time.is_not(None), columns.create_time.desc(), columns.id)
-    )
-    found: defaultdict[str, _Secrets] = defaultdict(_Secrets)
-    for row in connection.execute(query) if credentials else ():
-        secrets, used = found[row.credential], instant(row.last_use_time)
-        if used is not None:
-            secrets.last_use_time = max(used, secrets.last_use_time or used)
-        if row.argon2_hash is not None and (row.expire_time is None or row.expire_time > now):
-            secrets.live += (LiveSecret(row.id, row.hint, Instant(row.create_time), instant(row.expire_time), used),)
-    return found
-
-
-def _with_secrets(key: KeyRecord, secrets: _Secrets) -> KeyRecord:
+def _with_secrets(key: KeyRecord, secrets: KnownSecrets) -> KeyRecord:
     return replace(key, hint=secrets.hint, secrets=secrets.live, last_use_time=secrets.last_use_time)
 
 

@@ -65,19 +65,18 @@ _TOKEN_COLUMNS = tuple(t.tokens.c[name] for name in ("role", "organization", "ex
 
 
 class SqlFacts:
-    """See `ports.Facts`."""
+    """The port `ReadFacts`, on SQL."""
 
     def __init__(self, connection: sa.Connection, lists: KeyLists | None = None) -> None:
         self._connection = connection
         self._lists = lists or KeyLists(connection)
 
     def head(self) -> Revision:
-        """See `ports.Facts.head`."""
         row = self._connection.execute(sa.select(t.revision.c.epoch, t.revision.c.number)).one()
         return Revision(row.epoch, row.number)
 
     def changes_after(self, number: int) -> Iterator[Change]:
-        """See `ports.Facts.changes_after`. Walks the primary key of `changes`."""
+        """Walks the primary key of `changes`."""
         columns = t.changes.c
         query = sa.select(columns.number, columns.commit_time, columns.subject).order_by(columns.number, columns.subject)
         after = (number + 1, "")  # before every line of the next number: no subject is empty
@@ -91,7 +90,6 @@ class SqlFacts:
             after = (page[-1].number, page[-1].subject)
 
     def commit_time_of(self, number: int) -> Instant | None:
-        """See `ports.Facts.commit_time_of`."""
         return instant(
             self._connection.scalar(
                 sa.select(t.changes.c.commit_time)
@@ -106,7 +104,7 @@ class SqlFacts:
         return instant(self._connection.scalar(sa.select(t.changes.c.commit_time).where(t.changes.c.number == number).limit(1)))
 
     def credential(self, name: str, *, numbered: bool = True) -> Key | Token | None:
-        """See `ports.Facts.credential`. Not `numbered`: without the numbers of a key's list, which decide nothing."""
+        """Not `numbered`: without the numbers of a key's list, which decide nothing."""
         if names.KEY.matches(name):
             partner, key = names.KEY.parse(name, "name")
             return self._key(name, PartnerId(partner), key, numbered=numbered)
@@ -115,25 +113,23 @@ class SqlFacts:
         return None
 
     def secret(self, secret_id: str) -> StoredSecret | None:
-        """See `ports.Facts.secret`."""
         row = self._connection.execute(
             sa.select(t.secrets.c.credential, t.secrets.c.argon2_hash).where(t.secrets.c.id == secret_id)
         ).one_or_none()
         return None if row is None else StoredSecret(row.credential, row.argon2_hash)
 
     def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
-        """See `ports.Facts.standing`."""
         return self.standings_to(partner, [customer])[0]
 
     def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
-        """See `ports.Facts.standings_of`. Walks the primary key of `connections`, so a page costs what it holds."""
+        """Walks the primary key of `connections`, so a page costs what it holds."""
         query = _STANDINGS.where(t.connections.c.partner == partner, t.connections.c.customer > (after or ""))
         return [_standing(row) for row in self._connection.execute(query.order_by(t.connections.c.customer).limit(limit))]
 
     def standings_changed(
         self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
     ) -> Sequence[Standing]:
-        """See `ports.Facts.standings_changed`. Walks the primary key of `connections`."""
+        """Walks the primary key of `connections`."""
         number, time = since
         columns = t.connections.c
         ends = (t.consents.c.expire_time, t.customers.c.subscription_expire_time)
@@ -147,11 +143,10 @@ class SqlFacts:
         return [_standing(row) for row in self._connection.execute(query.order_by(columns.customer).limit(limit))]
 
     def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
-        """See `ports.Facts.standings_to`."""
         return self.standings_between([(partner, customer) for customer in customers])
 
     def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
-        """See `ports.Facts.standings_between`. A query for each partner, or each customer, whichever are fewer.
+        """A query for each partner, or each customer, whichever are fewer.
 
         SQLite has no index search for a list of pairs: asked for pairs it reads the whole table.
         """
@@ -173,7 +168,6 @@ class SqlFacts:
         return [found.get(between) or Standing(*between) for between in pairs]
 
     def demo_standing(self, partner: PartnerId) -> Standing:
-        """See `ports.Facts.demo_standing`."""
         columns = t.partners.c
         query = sa.select(columns.demo_opened_number, columns.demo_closed_number).where(columns.id == partner)
         row = self._connection.execute(query).one_or_none()

@@ -21,30 +21,27 @@ from consentry_rule import CustomerId, Instant, KeyKind, PartnerId
 
 
 class SqlPartners:
-    """See `ports.Partners`."""
+    """The port `Partners`, on SQL."""
 
     def __init__(self, connection: sa.Connection, touched: Touched) -> None:
         self._connection = connection
         self._touched = touched
 
     def get(self, partner: PartnerId) -> PartnerRecord | None:
-        """See `ports.ReadPartners.get`."""
         row = self._connection.execute(sa.select(t.partners).where(t.partners.c.id == partner)).one_or_none()
         return None if row is None else _partner(row)
 
     def page(self, *, after: str, limit: int) -> Sequence[PartnerRecord]:
-        """See `ports.ReadPartners.page`."""
         query = sa.select(t.partners).where(t.partners.c.id > after).order_by(t.partners.c.id).limit(limit)
         return [_partner(row) for row in self._connection.execute(query)]
 
     def demo_keys(self, partner: PartnerId) -> tuple[str, ...]:
-        """See `ports.ReadPartners.demo_keys`."""
         demo = (t.keys.c.partner == partner, t.keys.c.kind == KeyKind.DEMO.value, t.keys.c.delete_time.is_(None))
         found = self._connection.scalars(sa.select(t.keys.c.id).where(*demo).order_by(t.keys.c.id))
         return tuple(names.KEY.format(partner, key) for key in found)
 
     def add(self, partner: PartnerRecord) -> None:
-        """See `ports.Partners.add`. Touches nothing that decisions are made of: nobody has a key yet."""
+        """Touches nothing that decisions are made of: nobody has a key yet."""
         self._touched.organization(partner.name)
         self._connection.execute(
             sa.insert(t.partners).values(
@@ -56,9 +53,12 @@ class SqlPartners:
         )
 
     def save(self, partner: PartnerRecord) -> None:
-        """See `ports.Partners.save`. A rehearsal touches the partner's demo keys and how the demo customer stands to it."""
-        self._touched.organization(partner.name)
+        """A rehearsal touches the partner's demo keys and how the demo customer stands to it."""
         before = self.get(partner.id)
+        if before == partner:
+            self._touched.found[partner.name].add("rehearsing")
+            return
+        self._touched.organization(partner.name)
         if before is not None and before.rehearsing != partner.rehearsing:
             self._touched.rehearsal(partner.id, before.rehearsing)
             for key in self.demo_keys(partner.id):
@@ -71,24 +71,22 @@ class SqlPartners:
 
 
 class SqlCustomers:
-    """See `ports.Customers`."""
+    """The port `Customers`, on SQL."""
 
     def __init__(self, connection: sa.Connection, touched: Touched) -> None:
         self._connection = connection
         self._touched = touched
 
     def get(self, customer: CustomerId) -> CustomerRecord | None:
-        """See `ports.ReadCustomers.get`."""
         row = self._connection.execute(sa.select(t.customers).where(t.customers.c.id == customer)).one_or_none()
         return None if row is None else _customer(row)
 
     def page(self, *, after: str, limit: int) -> Sequence[CustomerRecord]:
-        """See `ports.ReadCustomers.page`."""
         query = sa.select(t.customers).where(t.customers.c.id > after).order_by(t.customers.c.id).limit(limit)
         return [_customer(row) for row in self._connection.execute(query)]
 
     def add(self, customer: CustomerRecord) -> None:
-        """See `ports.Customers.add`. Touches nothing that decisions are made of: nobody is connected yet."""
+        """Touches nothing that decisions are made of: nobody is connected yet."""
         self._touched.organization(customer.name)
         self._connection.execute(
             sa.insert(t.customers).values(
@@ -97,34 +95,34 @@ class SqlCustomers:
         )
 
     def save(self, customer: CustomerRecord) -> None:
-        """See `ports.Customers.save`. A change of subscription touches how the customer stands towards every partner."""
-        self._touched.organization(customer.name)
+        """A change of subscription touches how the customer stands towards every partner."""
         before = self.get(customer.id)
+        if before == customer:
+            self._touched.found[customer.name].update(("plan", "subscription_expire_time", "subscription_cancel_time"))
+            return
+        self._touched.organization(customer.name)
         if before is not None and before.subscription != customer.subscription:
             partners = sa.select(t.connections.c.partner).where(t.connections.c.customer == customer.id)
-            for partner in self._connection.scalars(partners).all():
-                self._touched.standing(PartnerId(partner), customer.id)
+            self._touched.subscription(customer.id, map(PartnerId, self._connection.scalars(partners).all()))
         self._connection.execute(
             sa.update(t.customers).where(t.customers.c.id == customer.id).values(**_customer_values(customer))
         )
 
 
 class SqlConnections:
-    """See `ports.Connections`."""
+    """The port `Connections`, on SQL."""
 
     def __init__(self, connection: sa.Connection, touched: Touched) -> None:
         self._connection = connection
         self._touched = touched
 
     def get(self, partner: PartnerId, customer: CustomerId) -> ConnectionRecord | None:
-        """See `ports.ReadConnections.get`."""
         row = self._connection.execute(sa.select(t.connections).where(_between(partner, customer))).one_or_none()
         return None if row is None else _connection(row)
 
     def page(
         self, *, partner: PartnerId | None, customer: CustomerId | None, after: tuple[str, str], limit: int
     ) -> Sequence[ConnectionRecord]:
-        """See `ports.ReadConnections.page`."""
         columns = t.connections.c
         query = sa.select(t.connections).where(
             columns.disconnect_time.is_(None), sa.tuple_(columns.partner, columns.customer) > sa.tuple_(*after)
@@ -137,10 +135,13 @@ class SqlConnections:
         return [_connection(row) for row in self._connection.execute(query)]
 
     def save(self, connection: ConnectionRecord) -> None:
-        """See `ports.Connections.save`."""
+        before = self.get(connection.partner, connection.customer)
+        if before == connection:
+            self._touched.found[names.CONSENT.format(connection.customer, connection.partner)].add("disconnect_time")
+            return
         self._touched.relation(connection.partner, connection.customer)
         values = {"connect_time": connection.connect_time, "disconnect_time": connection.disconnect_time}
-        if self.get(connection.partner, connection.customer) is None:
+        if before is None:
             statement: sa.Executable = sa.insert(t.connections).values(
                 partner=connection.partner,
                 customer=connection.customer,
@@ -155,21 +156,19 @@ class SqlConnections:
 
 
 class SqlConsents:
-    """See `ports.Consents`."""
+    """The port `Consents`, on SQL."""
 
     def __init__(self, connection: sa.Connection, touched: Touched) -> None:
         self._connection = connection
         self._touched = touched
 
     def get(self, customer: CustomerId, partner: PartnerId) -> ConsentRecord | None:
-        """See `ports.ReadConsents.get`."""
         row = self._connection.execute(
             sa.select(t.consents).where(t.consents.c.customer == customer, t.consents.c.partner == partner)
         ).one_or_none()
         return None if row is None else _consent(row)
 
     def page(self, customer: CustomerId, *, after: str, limit: int) -> Sequence[ConsentRecord]:
-        """See `ports.ReadConsents.page`."""
         query = (
             sa.select(t.consents)
             .where(t.consents.c.customer == customer, t.consents.c.partner > after)
@@ -179,7 +178,10 @@ class SqlConsents:
         return [_consent(row) for row in self._connection.execute(query)]
 
     def save(self, consent: ConsentRecord) -> None:
-        """See `ports.Consents.save`."""
+        before = self.get(consent.customer, consent.partner)
+        if before == consent:
+            self._touched.found[consent.name].add("consent")
+            return
         self._touched.relation(consent.partner, consent.customer)
         values = {
             "grant_time": consent.grant_time,
@@ -189,7 +191,7 @@ class SqlConsents:
             "purpose": consent.purpose,
             "revoke_time": consent.revoke_time,
         }
-        if self.get(consent.customer, consent.partner) is None:
+        if before is None:
             statement: sa.Executable = sa.insert(t.consents).values(
                 customer=consent.customer, partner=consent.partner, **values
             )

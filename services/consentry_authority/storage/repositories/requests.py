@@ -14,14 +14,13 @@ KEPT: Final = 2 * 24 * 3600 * SECOND
 
 
 class SqlRequests:
-    """See `ports.Requests`."""
+    """The port `Requests`, on SQL."""
 
     def __init__(self, connection: sa.Connection, now: Instant) -> None:
         self._connection = connection
         self._now = now
 
     def get(self, caller: str, request_id: str) -> CarriedOut | None:
-        """See `ports.Requests.get`."""
         columns = t.requests.c
         row = self._connection.execute(
             sa.select(t.requests).where(
@@ -31,7 +30,7 @@ class SqlRequests:
         return None if row is None else CarriedOut(row.fingerprint, row.resource)
 
     def keep(self, caller: str, request_id: str, carried_out: CarriedOut) -> None:
-        """See `ports.Requests.keep`. One that was kept under the same id is too old to count, or this would not be called."""
+        """One that was kept under the same id is too old to count, or this would not be called."""
         columns = t.requests.c
         self._connection.execute(sa.delete(t.requests).where(columns.caller == caller, columns.id == request_id))
         self._connection.execute(

@@ -1,26 +1,19 @@
 """What decisions are made of, read back from the tables."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
 
-from consentry_authority.commands.directory.list_connections import list_connections
 from consentry_authority.commands.records import ConnectionRecord
-from consentry_core.sql.database import open_sqlite
 from consentry_core.values import names
 from consentry_rule import Allow, CustomerId, Key, Standing, valid
-from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
+from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[StoreUnderTest]:
-    with open_store(tmp_path) as kept:
-        kept.partner(ACME)
-        kept.partner(OTHER)
-        yield kept
+def kept(opened_store: StoreUnderTest) -> StoreUnderTest:
+    opened_store.partner(ACME)
+    opened_store.partner(OTHER)
+    return opened_store
 
 
 def test_nothing_to_do_with_each_other_is_an_empty_standing(kept: StoreUnderTest) -> None:
@@ -75,33 +68,3 @@ def test_an_id_is_never_used_again(kept: StoreUnderTest) -> None:
 @pytest.mark.parametrize("name", ["", "partners/acme", "tokens/none", "partners/acme/keys/none", "x" * 1000])
 def test_what_is_no_credential_is_none(kept: StoreUnderTest, name: str) -> None:
     assert kept.ask(lambda tx: tx.facts.credential(name)) is None
-
-
-def test_nothing_reads_all_connections_to_answer_about_some(kept: StoreUnderTest, tmp_path: Path) -> None:
-    for customer in (NORTH, SOUTH):
-        kept.valid_customer(customer, ACME)
-    asked: list[tuple[str, Any]] = []
-
-    def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        asked.append((statement, parameters))
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", listen)
-    try:
-        kept.ask(lambda tx: tx.facts.standing(ACME, NORTH))
-        kept.ask(lambda tx: tx.facts.standings_of(ACME, after=NORTH, limit=5))
-        kept.ask(lambda tx: tx.facts.standings_to(ACME, [NORTH, SOUTH]))
-        kept.ask(lambda tx: tx.facts.standings_between([(ACME, NORTH), (OTHER, NORTH)]))
-        kept.ask(lambda tx: list_connections(tx, partner=ACME, customer=None, after="", limit=5))
-        kept.ask(lambda tx: list_connections(tx, partner=None, customer=NORTH, after="", limit=5))
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", listen)
-    engine = open_sqlite(tmp_path / "authority.db")
-    with engine.connect() as connection:
-        plans = {
-            statement: [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            for statement, parameters in asked
-            if statement.startswith("SELECT")
-        }
-    engine.dispose()
-    assert any("SEARCH connections" in step for steps in plans.values() for step in steps)
-    assert [step for steps in plans.values() for step in steps if step.startswith("SCAN c")] == []

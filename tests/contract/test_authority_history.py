@@ -2,14 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Commit, Origin, Transaction
 from consentry_authority.commands.records import (
     ConnectionRecord,
     ConsentRecord,
@@ -19,18 +18,15 @@ from consentry_authority.commands.records import (
     SubscriptionRecord,
 )
 from consentry_authority.storage.schema import tables
-from consentry_authority.storage.store import Origin
-from consentry_core.sql.database import open_sqlite
 from consentry_rule import CustomerId, Deny, Key, KeyId, KeyKind, PartnerId, Reason, Standing, valid
-from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
+from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[StoreUnderTest]:
-    with open_store(tmp_path) as kept:
-        kept.partner(ACME)
-        kept.partner(OTHER)
-        yield kept
+def kept(opened_store: StoreUnderTest) -> StoreUnderTest:
+    opened_store.partner(ACME)
+    opened_store.partner(OTHER)
+    return opened_store
 
 
 def connection(tx: Transaction, customer: CustomerId = NORTH) -> ConnectionRecord:
@@ -121,13 +117,11 @@ class TestNumbers:
         assert head(kept) == before
         assert not standing(kept).connected
 
-    def test_who_did_it_is_kept(self, kept: StoreUnderTest, tmp_path: Path) -> None:
+    def test_who_did_it_is_kept(self, kept: StoreUnderTest) -> None:
         kept.customer(NORTH)
         kept.store.write_now(lambda tx: tx.connections.save(connection(tx)), origin=Origin("tokens/t", "/a/B"))
-        engine = open_sqlite(tmp_path / "authority.db")
-        with engine.connect() as reader:
-            row = reader.execute(sa.select(tables.changes.c.actor, tables.changes.c.method)).one()
-        engine.dispose()
+        told = sa.select(tables.changes.c.actor, tables.changes.c.method)
+        row = kept.store._database.write_now(lambda connection: connection.execute(told).one())
         assert tuple(row) == ("tokens/t", "/a/B")
 
 
@@ -169,7 +163,7 @@ class TestSubjects:
         kept.key(ACME, "k1")
         key = kept.ask(lambda tx: tx.keys.get(ACME, KeyId("k1")))
         assert key is not None
-        kept.do(lambda tx: tx.keys.save(replace(key, disabled=True)))
+        kept.do(lambda tx: tx.keys.change(key, disabled=True))
         kept.do(lambda tx: tx.keys.delete(key))
         assert subjects(kept, before) == ["partners/acme/keys/k1"] * 3
 
@@ -277,7 +271,7 @@ class TestListings:
             for customers in lists:
                 key = tx.keys.get(ACME, KeyId("spec"))
                 assert key is not None
-                tx.keys.save(replace(key, customers=frozenset(customers)))
+                tx.keys.change(key, customers=frozenset(customers))
 
         return kept.do(save).revision.number
 
@@ -323,7 +317,7 @@ class TestListings:
         def disable(tx: Transaction) -> None:
             key = tx.keys.get(ACME, KeyId("spec"))
             assert key is not None
-            tx.keys.save(replace(key, disabled=True))
+            tx.keys.change(key, disabled=True)
 
         listed.do(disable)
         assert self.key(listed) == replace(before, disabled=True)
@@ -356,13 +350,23 @@ def test_changes_are_read_to_their_end(kept: StoreUnderTest) -> None:
     assert kept.ask(lambda tx: [change.number for change in tx.facts.changes_after(first)]) == [last]
 
 
+class Hearing:
+    """Who hears of commits."""
+
+    def __init__(self, committed: Callable[[Commit], None]) -> None:
+        self.committed = committed
+
+    def missed(self) -> None:
+        """Nothing is missed by who listens to the only process."""
+
+
 class TestListeners:
     """Who hears of a commit."""
 
     async def test_they_hear_of_every_change_on_the_event_loop(self, kept: StoreUnderTest) -> None:
         kept.customer(NORTH)
         heard: list[tuple[int, int]] = []
-        kept.store.on_commit(lambda committed: heard.append((committed.revision.number, threading.get_ident())))
+        kept.storage.commits.subscribe(Hearing(lambda commit: heard.append((commit.revision.number, threading.get_ident()))))
         committed = await kept.store.write(lambda tx: tx.connections.save(connection(tx)))
         await kept.store.write(lambda tx: tx.partners.get(ACME))
         assert heard == [(committed.revision.number, threading.get_ident())]
@@ -370,7 +374,7 @@ class TestListeners:
     async def test_they_hear_of_a_change_whose_caller_has_gone(self, kept: StoreUnderTest) -> None:
         kept.customer(NORTH)
         began, go_on, heard = threading.Event(), threading.Event(), asyncio.Event()
-        kept.store.on_commit(lambda _committed: heard.set())
+        kept.storage.commits.subscribe(Hearing(lambda _commit: heard.set()))
 
         def slow(tx: Transaction) -> None:
             began.set()

@@ -1,12 +1,13 @@
-"""What use cases need from the outside, as protocols. `storage` implements them.
+"""What use cases look at and change, a port for each kind. Looking and changing are apart.
 
-Looking and changing are apart: a `View` has no way to change anything. Nothing here draws a revision or writes history: a
-`Transaction` does that by itself for whatever was saved through it, so no use case can forget it.
+Nothing here draws a revision or writes history: a `Transaction` does that by itself for whatever was saved through it. A use
+case saves what it wants to be so, whether it is so already or not. What is saved as it was changes nothing, and the call is
+answered about the change that made it so.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 
 from consentry_authority.audit.chain import Entry
 from consentry_authority.commands.records import (
@@ -18,29 +19,7 @@ from consentry_authority.commands.records import (
     SecretRecord,
     TokenRecord,
 )
-from consentry_core.protocol.follow import Revision
-from consentry_rule import CustomerId, Instant, Key, KeyId, PartnerId, Standing, Token
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of the history: at `number`, something about `subject` changed.
-
-    `subject` is a credential (`partners/p/keys/k`, `tokens/t`) or a standing (`customers/c/consents/p`). One change of the
-    state can be several lines with one number.
-    """
-
-    number: int
-    commit_time: Instant
-    subject: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSecret:
-    """A secret that was issued once. `argon2_hash` None: it is dead, and no secret matches it any more."""
-
-    credential: str
-    argon2_hash: str | None
+from consentry_rule import CustomerId, Instant, KeyId, Network, PartnerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,59 +28,6 @@ class CarriedOut:
 
     fingerprint: str
     resource: str
-
-
-class Facts(Protocol):
-    """What decisions are made of, joined and never filtered by validity: that is the rule's business."""
-
-    def head(self) -> Revision:
-        """The last committed change."""
-        ...
-
-    def changes_after(self, number: int) -> Iterator[Change]:
-        """What changed after a number, all of it, ordered by it. Read in pages: only what the asker keeps is kept."""
-        ...
-
-    def commit_time_of(self, number: int) -> Instant | None:
-        """When the latest change at or before a number was committed; None when there is none."""
-        ...
-
-    def credential(self, name: str) -> Key | Token | None:
-        """A key or token with its live secrets; None for one that is deleted or never was."""
-        ...
-
-    def secret(self, secret_id: str) -> StoredSecret | None:
-        """A secret by its public id; None for one that never was."""
-        ...
-
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
-        """How a customer stands towards a partner; an empty, unconnected standing when the two have nothing to do."""
-        ...
-
-    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
-        """The standings towards a partner, disconnected ones too, ordered by customer, those after `after`."""
-        ...
-
-    def standings_changed(
-        self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
-    ) -> Sequence[Standing]:
-        """Likewise, only those that may have stood otherwise after a change, of this number and committed then.
-
-        A mark of theirs is newer, or an end has come since: too many perhaps, never too few. The rule decides what has changed.
-        """
-        ...
-
-    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
-        """The standings of these customers towards a partner, in the order given, as `standing` has them."""
-        ...
-
-    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
-        """The standings of these pairs, in the order given, as `standing` has them."""
-        ...
-
-    def demo_standing(self, partner: PartnerId) -> Standing:
-        """The demo customer's standing towards a partner."""
-        ...
 
 
 class ReadPartners(Protocol):
@@ -198,6 +124,20 @@ class Consents(ReadConsents, Protocol):
         ...
 
 
+class KeyChanges(TypedDict, total=False):
+    """What can be changed of a key."""
+
+    display_name: str
+    expire_time: Instant | None
+    customers: frozenset[CustomerId]
+    disabled: bool
+    labels: tuple[tuple[str, str], ...]
+    networks: tuple[Network, ...]
+    audiences: frozenset[str]
+    calls_per_minute: int
+    open_streams: int
+
+
 class ReadKeys(Protocol):
     """Keys that are not deleted, to look at."""
 
@@ -221,12 +161,16 @@ class Keys(ReadKeys, Protocol):
         """Keep a new one with its first secret."""
         ...
 
-    def save(self, key: KeyRecord) -> None:
-        """Keep a changed one."""
+    def change(self, key: KeyRecord, **fields: Unpack[KeyChanges]) -> KeyRecord:
+        """Let these fields of one that was read be so, and the others be as they are; the key as it is then."""
         ...
 
     def delete(self, key: KeyRecord) -> None:
         """End it for good. Its id is never used again, its secrets are dead."""
+        ...
+
+    def rotated(self, key: KeyRecord) -> KeyRecord:
+        """The key, as the rotation that is asked for has left it already."""
         ...
 
     def rotate(self, key: KeyRecord, secret: SecretRecord, until: Instant | None) -> None:
@@ -262,6 +206,18 @@ class Tokens(ReadTokens, Protocol):
         ...
 
 
+class Requests(Protocol):
+    """Requests that had an id, by who chose it: kept for a day at least."""
+
+    def get(self, caller: str, request_id: str) -> CarriedOut | None:
+        """What came of a request."""
+        ...
+
+    def keep(self, caller: str, request_id: str, carried_out: CarriedOut) -> None:
+        """Keep what came of one."""
+        ...
+
+
 class Place(NamedTuple):
     """Where something stands in a customer's history: in the order of time, then of the audit log.
 
@@ -289,109 +245,9 @@ class ReadAudit(Protocol):
         ...
 
 
-class Requests(Protocol):
-    """Requests that had an id, by who chose it: kept for a day at least."""
+class SecretsInUse(Protocol):
+    """Where it is kept when secrets were last used: in batches, apart from every transaction."""
 
-    def get(self, caller: str, request_id: str) -> CarriedOut | None:
-        """What came of a request."""
-        ...
-
-    def keep(self, caller: str, request_id: str, carried_out: CarriedOut) -> None:
-        """Keep what came of one."""
-        ...
-
-
-class View(Protocol):
-    """One snapshot of everything."""
-
-    @property
-    def now(self) -> Instant:
-        """The moment of the question."""
-        ...
-
-    @property
-    def facts(self) -> Facts:
-        """What decisions are made of."""
-        ...
-
-    @property
-    def partners(self) -> ReadPartners:
-        """The partners."""
-        ...
-
-    @property
-    def customers(self) -> ReadCustomers:
-        """The customers."""
-        ...
-
-    @property
-    def connections(self) -> ReadConnections:
-        """The connections."""
-        ...
-
-    @property
-    def consents(self) -> ReadConsents:
-        """The consents."""
-        ...
-
-    @property
-    def keys(self) -> ReadKeys:
-        """The keys."""
-        ...
-
-    @property
-    def tokens(self) -> ReadTokens:
-        """The tokens."""
-        ...
-
-    @property
-    def audit(self) -> ReadAudit:
-        """The audit log."""
-        ...
-
-
-class Transaction(View, Protocol):
-    """A unit of work: all of it is committed, with its place in the history, or none of it."""
-
-    @property
-    def partners(self) -> Partners:
-        """The partners."""
-        ...
-
-    @property
-    def customers(self) -> Customers:
-        """The customers."""
-        ...
-
-    @property
-    def connections(self) -> Connections:
-        """The connections."""
-        ...
-
-    @property
-    def consents(self) -> Consents:
-        """The consents."""
-        ...
-
-    @property
-    def keys(self) -> Keys:
-        """The keys."""
-        ...
-
-    @property
-    def tokens(self) -> Tokens:
-        """The tokens."""
-        ...
-
-    @property
-    def requests(self) -> Requests:
-        """The requests that had an id."""
-        ...
-
-    def kill_secret(self, credential: str, secret_id: str) -> str | None:
-        """No secret matches it any more. Its hint; None when it was dead before."""
-        ...
-
-    def rehash(self, secret_id: str, old_hash: str, new_hash: str) -> None:
-        """Keep a secret under a hash of another cost, if it still has the old one. Changes nothing that anybody decides by."""
+    async def mark_used(self, uses: Sequence[tuple[str, Instant]]) -> None:
+        """These secrets, by id, were in use at these times; times before the one that is kept change nothing."""
         ...
