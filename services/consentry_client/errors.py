@@ -32,6 +32,7 @@ from grpc_status import rpc_status
 
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.values.errors import Violation
+from consentry_core.values.text import shown
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -135,7 +136,7 @@ def failure_of(error: grpc.RpcError) -> CallFailed:
     status: grpc.StatusCode = error.code()
     info = error_info(error)
     return EXCEPTION_OF.get(status, UnexpectedFailure)(
-        _printable(error.details() or ""),
+        shown(error.details() or ""),
         status=status,
         reason=info.reason,
         metadata=dict(info.metadata),
@@ -222,20 +223,15 @@ def with_words(failure: CallFailed, words: str) -> CallFailed:
     )
 
 
-def _printable(text: str) -> str:
-    """The text on one line, with escapes for what a terminal would obey: whoever is on the way can write a status."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
 def _violations(error: grpc.RpcError) -> Iterator[Violation]:
     bad_request, precondition = error_details_pb2.BadRequest(), error_details_pb2.PreconditionFailure()
     for detail in _details(error):
         if detail.Unpack(bad_request):
             for violation in bad_request.field_violations:
-                yield Violation(_printable(violation.field), _printable(violation.description))
+                yield Violation(shown(violation.field), shown(violation.description))
         elif detail.Unpack(precondition):
             for failure in precondition.violations:
-                yield Violation(_printable(failure.subject), _printable(failure.description))
+                yield Violation(shown(failure.subject), shown(failure.description))
 
 
 def _details(error: grpc.RpcError) -> Sequence[PackedMessage]:

@@ -118,7 +118,7 @@ class Parts:
             settings.gateway,
             outbox,
             clock=clock,
-            jitter=random.Random(random_bytes(8)),  # noqa: S311 - spreads reconnects
+            random=random.Random(random_bytes(8)).random,  # noqa: S311 - spreads reconnects
             on_refused=lambda about: self.pipeline.refused(about),  # noqa: PLW0108 - it is made below
             on_new_epoch=lambda: self.pipeline.forgotten(),  # noqa: PLW0108 - likewise
         )

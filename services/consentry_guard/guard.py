@@ -24,7 +24,7 @@ from typing import Any
 
 from consentry_core.callers.identity import Identity, IdentityMemory
 from consentry_core.callers.policy import Policies, caller_kind, require_allowed
-from consentry_core.pacing.returning import return_after
+from consentry_core.pacing.backoff import return_after
 from consentry_core.pacing.waking import Waking
 from consentry_core.process.tls import ClientTls
 from consentry_core.process.transport import require_private

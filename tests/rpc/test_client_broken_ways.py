@@ -25,7 +25,6 @@ from consentry_client import (
     Unauthenticated,
     Unavailable,
     UnexpectedFailure,
-    backoff,
     resuming,
 )
 from consentry_core.pacing.silence import LOOKS, Silence
@@ -108,7 +107,7 @@ def over(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes back does so at once."""
-    monkeypatch.setattr(backoff, "_LONGEST_STEP", 0.01)
+    monkeypatch.setattr(resuming, "_LONGEST_WAIT", 0.01)
 
 
 @pytest.fixture

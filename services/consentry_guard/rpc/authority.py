@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import random as _random
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -12,6 +12,7 @@ import grpc
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_core.callers.identity import Identity
+from consentry_core.pacing.backoff import Backoff
 from consentry_core.pacing.begun import Begun
 from consentry_core.pacing.silence import Silence
 from consentry_core.process.tls import ClientTls
@@ -168,11 +169,12 @@ class Authority:
             raise Unavailable(f"{error.code().name}: {error.details()}") from None
 
     async def _stay_connected(self, channel: grpc.aio.Channel) -> None:
-        backoff = 0.05
+        backoff = Backoff(random.random, first=0.05, longest=_LONGEST_BACKOFF)
         while True:
+            asked = None
             try:
                 await self._converse(channel)
-                backoff = 0.05
+                backoff.succeeded()
             except grpc.aio.AioRpcError as error:
                 if error_info(error).reason == NOT_VERIFIED:
                     _log.warning("the authority does not know its proofs again; all callers are verified anew")
@@ -181,7 +183,7 @@ class Authority:
                     _complain(error)
                 if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                     # It says when there may be room again: asking before would only cost both.
-                    backoff = max(backoff, retry_after(error) or _LONGEST_BACKOFF)
+                    asked = retry_after(error) or _LONGEST_BACKOFF
             except FellSilent:
                 _log.warning("the authority has not answered a renewal for %g s; connecting anew", self._patience)
                 # An authority that is only slow is not helped by everybody who asks for everything again.
@@ -192,9 +194,7 @@ class Authority:
                 _log.exception("the conversation with the authority broke down; beginning anew")
             finally:
                 self._follower.disconnected()
-            # Jitter, or all guards come back in the instant in which the authority does.
-            await asyncio.sleep(backoff * _random.uniform(0.5, 1.5))  # noqa: S311
-            backoff = min(backoff * 2, _LONGEST_BACKOFF)  # the next time
+            await asyncio.sleep(backoff.failed(asked))
 
     async def _converse(self, channel: grpc.aio.Channel) -> None:
         follow = enforcement_pb2_grpc.EnforcementServiceStub(channel).Follow

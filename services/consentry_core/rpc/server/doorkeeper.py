@@ -5,7 +5,7 @@ import math
 from collections import Counter
 
 from consentry_core.callers.policy import PUBLIC_METHODS
-from consentry_core.pacing.returning import return_after
+from consentry_core.pacing.backoff import return_after
 from consentry_core.rpc.server.crowding import Crowding
 from consentry_core.rpc.server.gate import Gate
 from consentry_core.rpc.server.open_call import Later, OpenCall
