@@ -65,17 +65,22 @@ check: $(SETUP) $(GENERATOR)/.installed ## format, lint, types, import rules, pr
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
 	$(BIN)/buf format --diff --exit-code protos
-	$(MAKE) --no-print-directory gen OUT=build/gen
+	$(MAKE) --no-print-directory gen OUT=build/gen CLIENT=build/gen
 	diff -r --exclude=__pycache__ --exclude=py.typed build/gen/consentry gen/consentry
+	for file in sync sync_calls; do diff build/gen/$$file.py services/consentry_client/$$file.py || exit 1; done
 
 OUT ?= gen
-gen: $(GENERATOR)/.installed ## generate code from the protos
+CLIENT ?= services/consentry_client
+gen: $(SETUP) $(GENERATOR)/.installed ## generate code from the protos, and the client without asyncio from the one with
 	rm -rf $(OUT)/consentry
 	mkdir -p $(OUT)/consentry
 	PATH="$(CURDIR)/$(GENERATOR)/bin:$$PATH" $(GENERATOR)/bin/python -m grpc_tools.protoc -I protos \
 		--python_out=$(OUT) --grpc_python_out=$(OUT) --mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) \
 		$(PROTOS:protos/%=%)
 	touch $(OUT)/consentry/py.typed
+	$(BIN)/python services/sync_client.py $(CLIENT)
+	$(BIN)/ruff check --quiet --select I,UP028 --fix --unsafe-fixes $(CLIENT)/sync.py $(CLIENT)/sync_calls.py
+	$(BIN)/ruff format --quiet $(CLIENT)/sync.py $(CLIENT)/sync_calls.py
 
 # A place of its own: the generator is older than what the services run on, so that older clients can use what it writes.
 $(GENERATOR)/.installed: protos/generator.txt

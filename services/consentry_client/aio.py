@@ -1,4 +1,4 @@
-"""The client for asyncio. The same as `consentry_client.sync`, method by method."""
+"""The client for asyncio."""
 
 import random
 from collections.abc import AsyncIterator, Iterable
@@ -18,7 +18,6 @@ from consentry.devices.v1 import (
 )
 from consentry_client.accesses import Access, UnreportedInterval, accesses_of
 from consentry_client.aio_calls import AsyncCalls
-from consentry_client.backoff import Random
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.events import Event
 from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
@@ -33,11 +32,10 @@ from consentry_client.requests import (
     simulate_request,
 )
 from consentry_client.resuming import CoverageWatch, FeedWatch
+from consentry_core.pacing.backoff import Random
 from consentry_core.process.tls import ClientTls
 from consentry_rule import DataClass
 
-_A = TypeVar("_A")
-_Q = TypeVar("_Q")
 _S = TypeVar("_S")
 
 
@@ -49,7 +47,7 @@ class AsyncClient(AsyncCalls):
     seconds for every call that is not a stream, and for each message of an answer that comes in several. `tls`: the files of
     certificates, read again when they change; without, the way is plaintext, and an address beyond the loopback interface a
     ValueError unless `plaintext` allows it.
-    Every method raises `CallFailed`.
+    For one event loop. Every method raises `CallFailed`.
     """
 
     def __init__(
@@ -90,7 +88,7 @@ class AsyncClient(AsyncCalls):
         heartbeat_interval: timedelta | None = None,
         patience: float | None = None,
     ) -> AsyncIterator[CoverageEvent]:
-        """What the key covers, then every change of it. Comes back by itself; see `watch`."""
+        """What the key covers, then every change of it. Comes back by itself, as `watch` does."""
         watch = CoverageWatch(
             self._random, after_revision=after_revision, heartbeat_interval=heartbeat_interval, patience=patience
         )
@@ -160,7 +158,8 @@ class AsyncClient(AsyncCalls):
     async def alarm(self, name: str) -> alarms_pb2.Alarm:
         """One alarm as it is now."""
         stub = _given(self._alarms, "devices")
-        return (await self._ask(stub.GetAlarm, alarms_pb2.GetAlarmRequest(name=name))).alarm
+        answer = await self._ask(stub.GetAlarm, alarms_pb2.GetAlarmRequest(name=name))
+        return answer.alarm
 
     async def alarm_events(self, alarm: str) -> AsyncIterator[alarms_pb2.AlarmEvent]:
         """Everything that happened to one alarm, oldest first."""
@@ -204,7 +203,7 @@ class AsyncClient(AsyncCalls):
         devices: Iterable[str] = (),
         sensors: Iterable[str] = (),
     ) -> AsyncIterator[DeviceSteps | HistoryGap]:
-        """What each sensor's readings come to per step of time; see `history`. `aggregates` empty: all of them."""
+        """What the readings of `history` come to per step of time, for each sensor. `aggregates` empty: all of them."""
         stub = _given(self._telemetry, "devices")
         request = in_steps(history_request(customer, start, end, devices, sensors), step, aggregates)
         return self._told(stub.QueryHistory, request, steps_of)
