@@ -13,20 +13,20 @@ from consentry_authority.access_log.reports import HOUR, PATIENCE, AccessCount, 
 from consentry_authority.audit.chain import AuditKeys
 from consentry_authority.audit.refused_calls import RefusedCalls
 from consentry_authority.commands.pages import Page, page_of
-from consentry_authority.enforcement.limits import Allowance, Newcomers
+from consentry_authority.enforcement.limits import Newcomers
 from consentry_authority.storage.logs import accesses as rows
 from consentry_authority.storage.logs import audit
 from consentry_authority.storage.repositories.facts import SqlFacts
 from consentry_authority.storage.store import Store
+from consentry_core.pacing.bucket import Buckets, Rate
 from consentry_core.values.clock import SECOND, Clock
 from consentry_core.values.errors import ResourceExhausted, Unavailable
 from consentry_rule import CustomerId, Instant, Token
 
 _DAY = 86_400 * SECOND
-_HOUR_IN_SECONDS = 3_600
-_WORK_AT_ONCE, _WORK_A_SECOND = 10_000, 2_500  # of which a count is 1
+_WORK = Rate(10_000, 2_500)  # of which a count is 1
 _WORK_OF_A_REPORT = 25
-_ROWS_AT_ONCE, _ROWS_AN_HOUR = 200_000, 200_000
+_ROWS = Rate(200_000, 200_000 / 3_600)
 
 
 class AccessLog:
@@ -34,8 +34,7 @@ class AccessLog:
 
     def __init__(self, store: Store, clock: Clock, audit_keys: AuditKeys, *, kept_days: int, newcomers: Newcomers) -> None:
         self._newcomers = newcomers
-        self._work = Allowance(_WORK_AT_ONCE, _WORK_A_SECOND * _HOUR_IN_SECONDS)
-        self._rows = Allowance(_ROWS_AT_ONCE, _ROWS_AN_HOUR)
+        self._work, self._rows = Buckets(), Buckets()
         self._audit_keys = audit_keys
         self._refused = RefusedCalls(clock)
         self._store = store
@@ -46,14 +45,15 @@ class AccessLog:
     def admit(self, service: str, counts: int) -> None:
         """ResourceExhausted when this service's token has reported so much that a report of so many counts has to wait."""
         now = self._clock.boot()
-        wait = max(self._work.wait(service, now), self._rows.wait(service, now))
+        work = self._work.of(service, _WORK, now)
+        wait = max(work.wait(now, 1), self._rows.of(service, _ROWS, now).wait(now, 1))
         if wait:
             raise ResourceExhausted(
                 "this token reports more accesses than can be written down; keep the report, and send it again",
                 retry_after=wait,
                 reason="REPORTS_EXCEEDED",
             )
-        self._work.take(service, _WORK_OF_A_REPORT + counts, now)
+        work.take(_WORK_OF_A_REPORT + counts, now)
 
     async def take(self, report: AccessReport, service: str, token: Token) -> None:
         """Keep a report that came with this service's token; what comes again is counted once.
@@ -81,7 +81,8 @@ class AccessLog:
                 rows.forget_before(connection, Instant(now - self._kept), now)
             return new or 0
 
-        self._rows.take(service, await self._store.write_aside(write), boot)
+        written = await self._store.write_aside(write)
+        self._rows.of(service, _ROWS, boot).take(written, boot)
         if clean:
             self._cleaned = now
 
