@@ -1,7 +1,9 @@
 """A process that forks leaves gRPC's threads behind: in its child, what the parent has opened would be waited for for ever.
 
 Nor can the child open anything of its own: gRPC, once used, hangs or aborts there. Only without asyncio, and when it was told
-so before it was first used (GRPC_ENABLE_FORK_SUPPORT), it begins anew in the child.
+so before it was first used (GRPC_ENABLE_FORK_SUPPORT), it begins anew in the child. With asyncio the same setting does harm:
+gRPC starts the threads of its event engine again in the child, on what the fork has left of their state, and in one process of
+four on a busy machine they crash it, also when the child only counts to a number and exits.
 """
 
 import os

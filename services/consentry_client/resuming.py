@@ -34,9 +34,10 @@ from consentry_client.errors import (
     no_more_came,
     with_words,
 )
-from consentry_client.events import Event, Heartbeat, Synced, data_classes_to_wire, event_of
+from consentry_client.events import Event, Heartbeat, Synced, event_of
 from consentry_client.requests import names
 from consentry_core.pacing.backoff import Backoff, Random
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_rule import DataClass
 
 Question = TypeVar("Question")

@@ -6,7 +6,7 @@ from consentry_authority.access_log.reports import HOUR, LONGEST_SPAN, AccessCou
 from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.rpc.refused_calls import left_out_from_wire, refused_calls_from_wire
 from consentry_authority.rpc.wire import optional_instant
-from consentry_core.protocol.follow_wire import DATA_CLASS_TO_WIRE, data_classes_from_wire
+from consentry_core.protocol.data_classes import DATA_CLASS_TO_WIRE, data_classes_from_wire
 from consentry_core.protocol.times import from_timestamp, optional_timestamp, to_timestamp
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument, PermissionDenied

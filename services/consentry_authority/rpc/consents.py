@@ -22,7 +22,7 @@ from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import consent_to_wire, optional_instant
 from consentry_authority.storage.history import wanted
 from consentry_authority.storage.store import Store
-from consentry_core.protocol.follow_wire import data_classes_from_wire
+from consentry_core.protocol.data_classes import data_classes_from_wire
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
 from consentry_core.values.clock import Clock

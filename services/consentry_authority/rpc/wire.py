@@ -20,7 +20,7 @@ from consentry_authority.commands.records import (
     TokenRecord,
 )
 from consentry_authority.commands.states import State, consent_state, key_state, subscription_state
-from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_core.protocol.times import from_timestamp, optional_timestamp, to_timestamp
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument

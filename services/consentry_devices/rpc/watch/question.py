@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from consentry.devices.v1 import feed_pb2
-from consentry_core.protocol.follow_wire import data_classes_from_wire
+from consentry_core.protocol.data_classes import data_classes_from_wire
 from consentry_core.protocol.times import from_duration
 from consentry_core.rpc.server.heartbeats import heartbeat_interval
 from consentry_core.values import names
