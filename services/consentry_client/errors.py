@@ -32,6 +32,7 @@ from grpc_status import rpc_status
 
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.values.errors import Violation
+from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import shown
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -163,7 +164,7 @@ def broken_on_the_way(failure: CallFailed) -> bool:
 
 def closed() -> Cancelled:
     """What a call gets whose client was closed."""
-    return Cancelled("the client is closed; open a new one", status=grpc.StatusCode.CANCELLED, reason="CLIENT_CLOSED")
+    return Cancelled("the client is closed; open a new one", status=grpc.StatusCode.CANCELLED, reason=ErrorReason.CLIENT_CLOSED)
 
 
 def forked(advice: str) -> Cancelled:
@@ -171,13 +172,13 @@ def forked(advice: str) -> Cancelled:
     return Cancelled(
         f"this process was forked after the client was opened, and gRPC's threads stayed behind; {advice}",
         status=grpc.StatusCode.CANCELLED,
-        reason="PROCESS_FORKED",
+        reason=ErrorReason.PROCESS_FORKED,
     )
 
 
 def ended_early() -> Unavailable:
     """What a stream counts as that ended well before it was asked to: somebody between here and there has cut it."""
-    return Unavailable("the stream ended", status=grpc.StatusCode.UNAVAILABLE, reason="STREAM_ENDED")
+    return Unavailable("the stream ended", status=grpc.StatusCode.UNAVAILABLE, reason=ErrorReason.STREAM_ENDED)
 
 
 def fell_silent(seconds: float) -> Unavailable:
@@ -185,7 +186,7 @@ def fell_silent(seconds: float) -> Unavailable:
     return Unavailable(
         f"nothing came for {seconds:g} s, though the service sends heartbeats: the connection is as good as gone",
         status=grpc.StatusCode.UNAVAILABLE,
-        reason="STREAM_SILENT",
+        reason=ErrorReason.STREAM_SILENT,
     )
 
 
@@ -199,7 +200,7 @@ def no_more_came(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"nothing more of the answer came for {seconds:g} s: leave what came of it aside, and ask again",
         status=grpc.StatusCode.DEADLINE_EXCEEDED,
-        reason="STREAM_SILENT",
+        reason=ErrorReason.STREAM_SILENT,
     )
 
 
@@ -208,7 +209,7 @@ def cut_off(failure: CallFailed) -> CallFailed:
     if not broken_on_the_way(failure):
         return failure
     words = "the answer is not complete: leave what came of it aside, and ask again"
-    return Unavailable(f"{failure.message}; {words}", status=grpc.StatusCode.UNAVAILABLE, reason="ANSWER_CUT_OFF")
+    return Unavailable(f"{failure.message}; {words}", status=grpc.StatusCode.UNAVAILABLE, reason=ErrorReason.ANSWER_CUT_OFF)
 
 
 def with_words(failure: CallFailed, words: str) -> CallFailed:

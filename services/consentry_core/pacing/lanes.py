@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 _T = TypeVar("_T")
 _PIECE = 2_000_000  # nanoseconds
@@ -136,7 +137,7 @@ class Places:
             raise ResourceExhausted(
                 f"{self._most_waiting} of your calls wait for {self._what} already; ask less at a time, or a little later",
                 retry_after=_RETRY,
-                reason="TOO_MANY_AT_ONCE",
+                reason=ErrorReason.TOO_MANY_AT_ONCE,
                 metadata={"most": str(self._most_waiting)},
             )
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from consentry.authority.v1 import data_class_pb2
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import DataClass
 
 DATA_CLASS_TO_WIRE = {data_class: data_class_pb2.DataClass.Value(f"DATA_CLASS_{data_class.name}") for data_class in DataClass}
@@ -27,7 +28,7 @@ def data_classes_from_wire(classes: Iterable[data_class_pb2.DataClass.ValueType]
     named = set(classes)  # of which there are few, however often a message names them
     if not named <= DATA_CLASS_FROM_WIRE.keys():
         known = ", ".join(data_class_pb2.DataClass.Name(wire) for wire in sorted(DATA_CLASS_FROM_WIRE))
-        raise InvalidArgument(field, f"must be one of {known}", reason="DATA_CLASS_INVALID")
+        raise InvalidArgument(field, f"must be one of {known}", reason=ErrorReason.DATA_CLASS_INVALID)
     return frozenset(DATA_CLASS_FROM_WIRE[data_class] for data_class in named)
 
 

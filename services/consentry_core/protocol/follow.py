@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from consentry_core.values.clock import BootTime
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Instant, Key, Standing, Token
 
 
@@ -28,7 +29,7 @@ class Revision:
         """Read the text form. InvalidArgument, naming `field`, for anything else."""
         epoch, dot, number = text.partition(".")
         if not (epoch and dot and number.isascii() and number.isdigit() and len(number) < 20):
-            raise InvalidArgument(field, "must be a revision from an earlier answer", reason="REVISION_INVALID")
+            raise InvalidArgument(field, "must be a revision from an earlier answer", reason=ErrorReason.REVISION_INVALID)
         return cls(epoch, int(number))
 
 

@@ -10,6 +10,7 @@ from consentry_core.callers.policy import Caller, Policies
 from consentry_core.process.tls import Pem, ServerTls
 from consentry_core.rpc.server.open_call import Context, OpenCall
 from consentry_core.values.errors import PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 
 _ANY = "*"
 _is_label = re.compile(r"[A-Za-z0-9_-]+").fullmatch
@@ -65,13 +66,13 @@ class RequiredCertificates:
             raise PermissionDenied(
                 "this method takes a client certificate; connect to the address that asks for one (--mutual-listen, if it is "
                 "set) with the certificate and key of a client",
-                reason="CERTIFICATE_MISSING",
+                reason=ErrorReason.CERTIFICATE_MISSING,
             )
         if _ANY not in self._names and not any(self._listed(name) for name in names):
             raise PermissionDenied(
                 f"the client certificate's names ({', '.join(names)[:200]}) are not among those that may call this method; "
                 f"have one of them added to {self._flag}, or use another certificate",
-                reason="CERTIFICATE_NOT_ALLOWED",
+                reason=ErrorReason.CERTIFICATE_NOT_ALLOWED,
             )
 
     def _listed(self, name: str) -> bool:

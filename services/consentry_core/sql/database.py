@@ -18,6 +18,7 @@ from consentry_core.process.lifecycle import check_writable
 from consentry_core.process.settings import SettingError
 from consentry_core.sql.backups import refuse_foreign_wal
 from consentry_core.values.errors import Unavailable
+from consentry_core.values.reasons import ErrorReason
 
 __all__ = [
     "PRAGMAS",
@@ -112,7 +113,7 @@ class Database:
             raise Unavailable(
                 "the service cannot use its database at this moment; try again a little later",
                 retry_after=2.0,
-                reason="STORE_UNAVAILABLE",
+                reason=ErrorReason.STORE_UNAVAILABLE,
             ) from error
 
     def _in_snapshot(self, question: Callable[[sa.Connection], _T]) -> _T:

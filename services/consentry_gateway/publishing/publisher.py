@@ -32,6 +32,7 @@ from consentry_core.rpc.client.listening import FellSilent, listening
 from consentry_core.rpc.client.renewed import connection_of, leave
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.values.clock import SECOND, Clock
+from consentry_core.values.reasons import ErrorReason
 from consentry_gateway.outbox.outbox import Draft, Outbox, Pending
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ _LATE = 60 * SECOND
 _SILENCE = 30.0
 _LONGEST_SILENCE = 8 * _SILENCE  # a service that is only slow gets through some time
 # The service and we do not mean the same by a number.
-_NUMBERING_LOST = frozenset({"FRAME_OUT_OF_ORDER", "FRAME_CONFLICT"})
+_NUMBERING_LOST = frozenset({ErrorReason.FRAME_OUT_OF_ORDER, ErrorReason.FRAME_CONFLICT})
 
 
 class Publisher:

@@ -27,6 +27,7 @@ from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.server.wakeups import take_all_at_once
 from consentry_core.values.clock import BootTime, Clock
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_guard.follow.follower import Applied, Follower, HistoryWentBack
 from consentry_guard.reports.files import Report
 from consentry_guard.rpc.report_wire import report_to_wire
@@ -47,19 +48,9 @@ _SILENCE = (
 _LONGEST_SILENCE = 2 * LEASE_SECONDS
 _AGED = "max connection age"  # in the words of gRPC
 
-SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
-"""The reason by which the authority says that the secret in question does not count, and not the asking service's own."""
-
-NOT_VERIFIED = "NOT_VERIFIED"
-"""The reason by which the authority says that it does not know its own proof: it was made with a key that it has no more."""
-
-NOT_YOUR_INCARNATION = "NOT_YOUR_INCARNATION"
-"""The reason by which the authority says that another token speaks for the incarnation."""
-
-KEY_OUT_OF_REACH = "KEY_OUT_OF_REACH"
-"""The reason by which the authority says that a report is of keys that this token does not reach."""
-
-_NEVER = frozenset({NOT_YOUR_INCARNATION, KEY_OUT_OF_REACH})  # what is refused for these is refused again
+_NEVER = frozenset(
+    {ErrorReason.NOT_YOUR_INCARNATION, ErrorReason.KEY_OUT_OF_REACH}
+)  # what is refused for these is refused again
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +133,13 @@ class Authority:
         try:
             answer = await stub.VerifyCredential(request, metadata=self._metadata, timeout=_VERIFY_TIMEOUT)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED and error_info(error).reason == SECRET_INVALID:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED and error_info(error).reason == ErrorReason.SECRET_INVALID:
                 raise invalid() from None
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 raise ResourceExhausted(
                     "too many credentials are being verified; try again later",
                     retry_after=retry_after(error) or 1.0,
-                    reason="VERIFICATION_BUSY",
+                    reason=ErrorReason.VERIFICATION_BUSY,
                 ) from None
             _complain(error)
             raise _out_of_reach() from None
@@ -176,7 +167,7 @@ class Authority:
                 await self._converse(channel)
                 backoff.succeeded()
             except grpc.aio.AioRpcError as error:
-                if error_info(error).reason == NOT_VERIFIED:
+                if error_info(error).reason == ErrorReason.NOT_VERIFIED:
                     _log.warning("the authority does not know its proofs again; all callers are verified anew")
                     self._disowned()
                 else:
@@ -281,7 +272,8 @@ class Authority:
 
 def _out_of_reach() -> Unavailable:
     return Unavailable(
-        "the authority is out of reach, and this credential is not known here; try again", reason="AUTHORITY_UNREACHABLE"
+        "the authority is out of reach, and this credential is not known here; try again",
+        reason=ErrorReason.AUTHORITY_UNREACHABLE,
     )
 
 

@@ -10,6 +10,7 @@ from consentry_core.rpc.server.crowding import Crowding
 from consentry_core.rpc.server.gate import Gate
 from consentry_core.rpc.server.open_call import Later, OpenCall
 from consentry_core.values.errors import ConsentryError, ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 
 MAX_METADATA_BYTES = 8 * 1024
 _METADATA_OF_NOBODY = 8 * MAX_METADATA_BYTES
@@ -40,7 +41,9 @@ class Doorkeeper:
         if size > MAX_METADATA_BYTES:  # gRPC refuses it too, and hands it on all the same
             if size > _METADATA_OF_NOBODY:
                 self.crowding.crowded(call)
-            raise ResourceExhausted("the call's metadata is larger than 8 KiB; send less", reason="METADATA_TOO_LARGE")
+            raise ResourceExhausted(
+                "the call's metadata is larger than 8 KiB; send less", reason=ErrorReason.METADATA_TOO_LARGE
+            )
         if self.draining:
             raise draining()
         if call.method not in PUBLIC_METHODS:
@@ -56,7 +59,7 @@ class Doorkeeper:
             raise ResourceExhausted(
                 "there are too many open streams of methods that take no credential; close yours, or call Health.Check instead",
                 retry_after=_PUBLIC_RETRY,
-                reason="PUBLIC_STREAMS_EXCEEDED",
+                reason=ErrorReason.PUBLIC_STREAMS_EXCEEDED,
             )
         self._public[call] = connection
         self._by_connection[connection] += 1
@@ -82,5 +85,5 @@ def draining(calls: int = 1) -> ConsentryError:
     return Unavailable(
         "the service is going down; open the call again, elsewhere or a little later",
         retry_after=return_after(calls),
-        reason="DRAINING",
+        reason=ErrorReason.DRAINING,
     )

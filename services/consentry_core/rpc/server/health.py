@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from consentry_core.values.errors import NotFound
+from consentry_core.values.reasons import ErrorReason
 
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -32,7 +33,7 @@ class Health(HealthServicer):
         """See `grpc.health.v1`. NotFound for a service that is not here."""
         status = self._server_status.get(request.service)
         if status is None:
-            raise NotFound("there is no such service here; Health.List names them", reason="SERVICE_UNKNOWN")
+            raise NotFound("there is no such service here; Health.List names them", reason=ErrorReason.SERVICE_UNKNOWN)
         return health_pb2.HealthCheckResponse(status=status)
 
     async def List(self, _request: Any, _context: Any) -> Any:  # noqa: N802

@@ -11,6 +11,7 @@ from consentry_core.pacing.bucket import Buckets, Rate
 from consentry_core.rpc.server.open_call import OpenCall
 from consentry_core.values.clock import BootTime
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Quota
 
 _STREAMS_RETRY = 5.0  # nobody knows when one of the open ones ends
@@ -34,7 +35,7 @@ class Quotas:
             raise ResourceExhausted(
                 f"the key has {most} streams open here, as many as it may; close one, or have its quota of open streams raised",
                 retry_after=_STREAMS_RETRY,
-                reason="OPEN_STREAMS_EXCEEDED",
+                reason=ErrorReason.OPEN_STREAMS_EXCEEDED,
                 metadata={"quota": str(most)},
             )
         if quota.calls_per_minute:
@@ -61,7 +62,7 @@ class Quotas:
             raise ResourceExhausted(
                 f"the key may make {per_minute} calls a minute here; come back a little later, or have the quota raised",
                 retry_after=calls.wait(now, 1),
-                reason="CALLS_PER_MINUTE_EXCEEDED",
+                reason=ErrorReason.CALLS_PER_MINUTE_EXCEEDED,
                 metadata={"quota": str(per_minute)},
             )
         return int(calls.left(now))
