@@ -58,11 +58,12 @@ $(FUZZER)/.installed: pyproject.toml services/constraints.txt
 test-fast: $(SETUP) ## the tests that take milliseconds each
 	$(BIN)/python -m pytest -m 'not slow' tests
 
-check: $(SETUP) $(GENERATOR)/.installed ## format, lint, types, import rules, protos, generated code
+check: $(SETUP) $(GENERATOR)/.installed ## format, lint, types, import rules, dead code, protos, generated code
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/buf lint protos
 	$(BIN)/buf format --diff --exit-code protos
 	$(MAKE) --no-print-directory gen OUT=build/gen CLIENT=build/gen

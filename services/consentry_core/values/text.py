@@ -55,11 +55,6 @@ def plain(text: str, field: str, longest: int, *, reason: str = ErrorReason.TEXT
     return text
 
 
-def is_plain(text: str) -> bool:
-    """Whether it holds nothing that `plain` refuses, however long it is."""
-    return _NOT_PLAIN.search(text) is None
-
-
 def cleaned(text: str) -> str:
     """The text with U+FFFD in the place of each character that `plain` would refuse."""
     return _NOT_PLAIN.sub(REPLACEMENT, text)
