@@ -6,12 +6,11 @@ takes turns (`turns`).
 
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from consentry_core.pacing.turns import Turns
 from consentry_core.process.lifecycle import check_writable
@@ -25,11 +24,9 @@ __all__ = [
     "Database",
     "Lane",
     "check_writable",
-    "insert_missing",
     "one_lane",
     "open_sqlite",
     "refuse_newer",
-    "upsert",
 ]
 
 _T = TypeVar("_T")
@@ -52,7 +49,6 @@ _PASSING = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-_LARGEST_SUM = 2**62
 _PRIMARY_CODE = 0xFF  # the rest of an error code tells more exactly what
 
 
@@ -135,38 +131,6 @@ def refuse_newer(found: Iterable[str], known: Iterable[str], file: object) -> No
             f"the database {file} has a newer schema ({', '.join(unknown)}) than this version of the program knows; "
             "run the version that made it, or a newer one, or put back a backup that this one made"
         )
-
-
-def upsert(
-    connection: sa.Connection,
-    table: sa.Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    added: Collection[str],
-    largest: Collection[str],
-) -> None:
-    """Insert rows; to one that is there already the columns `added` are added, and of `largest` the larger one is kept.
-
-    Sums end at 2**62: what databases do with more than fits into 64 bits differs, and none of it is wanted.
-    """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(table)
-    values: dict[str, sa.ColumnElement[Any]] = {
-        name: sa.case(
-            (table.c[name] > _LARGEST_SUM - new.excluded[name], sa.literal(_LARGEST_SUM, sa.BigInteger)),
-            else_=table.c[name] + new.excluded[name],
-        )
-        for name in added
-    }
-    values |= {name: sa.case((new.excluded[name] > table.c[name], new.excluded[name]), else_=table.c[name]) for name in largest}
-    connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
-
-
-def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert those of these rows that are not there, by their key: how many those are."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
-    return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:

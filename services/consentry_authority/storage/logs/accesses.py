@@ -16,7 +16,7 @@ from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import instant
 from consentry_core.protocol.follow import LEASE_SECONDS
-from consentry_core.sql.database import insert_missing, upsert
+from consentry_core.sql.inserting import accumulate, add_new
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import PermissionDenied
 from consentry_core.values.reasons import ErrorReason
@@ -227,8 +227,8 @@ def _count(connection: sa.Connection, report: AccessReport) -> int:
     ]
     if not rows:
         return 0
-    new = insert_missing(connection, t.accesses, [row | dict.fromkeys(_NUMBERS, 0) for row in rows])
-    upsert(connection, t.accesses, rows, added=_ADDED, largest=("devices",))
+    new = add_new(connection, t.accesses, [row | dict.fromkeys(_NUMBERS, 0) for row in rows])
+    accumulate(connection, t.accesses, rows, added=_ADDED, largest=("devices",))
     return new
 
 
