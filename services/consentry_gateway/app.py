@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from consentry_core.process import logs
-from consentry_core.process.files import Kept
+from consentry_core.process.files import LastUsable
 from consentry_core.process.lifecycle import signals, until_signalled
 from consentry_core.rpc.client.channels import open_channel
 from consentry_core.values.clock import SECOND, Clock, SystemClock
@@ -114,7 +114,7 @@ class Parts:
         self.channel = open_channel(settings.devices, tls)
         self.publisher = Publisher(
             self.channel,
-            Kept(settings.own_token),
+            LastUsable(settings.own_token),
             settings.gateway,
             outbox,
             clock=clock,

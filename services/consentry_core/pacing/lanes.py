@@ -1,4 +1,4 @@
-"""Waiting in lanes, and what a lane waits for on the event loop: its next step (`LoopTurns`) or a place to work at (`Places`).
+"""Waiting in lanes, and what a lane waits for on the event loop: its next step (`LoopTurns`) or a place to work at (`Slots`).
 
 Lanes take turns, in order within each. Whoever has a thousand things waiting in a lane makes its own lane wait, and every other
 one for a single thing. (`turns` does the same for threads.)
@@ -105,7 +105,7 @@ class Pace:
         return time.perf_counter_ns() > self._until
 
 
-class Places:
+class Slots:
     """So many may be at work at the same time, and so many of one lane. The others wait, so many of a lane.
 
     `what` says what they do there, in words for whoever is refused.

@@ -84,7 +84,7 @@ def read_credential(file: Path, *, own: bool = False) -> str:
     return text
 
 
-class Kept:
+class LastUsable:
     """What was read last and could be used, read anew at every call. What cannot be used is told to the log, once."""
 
     def __init__(self, read: Callable[[], str]) -> None:

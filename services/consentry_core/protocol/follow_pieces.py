@@ -60,7 +60,7 @@ def _units(facts: _Response.Facts) -> Iterator[_Credential]:
             yield _Credential(name=credential.name, unlisted=credential.unlisted[start : start + _AT_ONCE])
 
 
-class Joining:
+class Reassembly:
     """Puts the messages of one stream together again."""
 
     def __init__(self) -> None:

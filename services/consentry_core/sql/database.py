@@ -31,7 +31,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 Lane = Callable[[], str]
-"""The lane of whoever asks at this moment; see `Turns`."""
+"""Tells the lane of whoever asks at this moment: lanes take turns."""
 
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
 """How each connection to an SQLite file is set up."""
@@ -69,7 +69,7 @@ class Database:
         self._readers = Turns("database-read", threads=readers)
 
     async def read(self, question: Callable[[sa.Connection], _T], *, lane: str = "") -> _T:
-        """The answer to a question, all of it from one snapshot of the database. Lanes take turns; see `Turns`."""
+        """The answer to a question, all of it from one snapshot of the database. Lanes take turns."""
         return await self._off_the_loop(self._readers.run(lambda: self._in_snapshot(question), lane=lane))
 
     async def write(
@@ -83,7 +83,7 @@ class Database:
         """Make a change: committed when `change` returns, undone when it raises. `committed` is then told what it returned.
 
         Once it has begun it runs to its end, also when the caller is cancelled: a caller that goes away must not leave the
-        question open whether its change was made. Changes of one lane are made in their order; see `Turns`.
+        question open whether its change was made. Changes of one lane are made in their order, and lanes take turns.
         """
         return await self._off_the_loop(
             self._writer.run(lambda: self.write_now(change, committed=committed), lane=lane, urgent=urgent)

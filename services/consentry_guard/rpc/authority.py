@@ -17,7 +17,7 @@ from consentry_core.pacing.begun import Begun
 from consentry_core.pacing.silence import Silence
 from consentry_core.process.tls import ClientTls
 from consentry_core.protocol.follow import LEASE_SECONDS, FromGuard, Lease, Revision
-from consentry_core.protocol.follow_pieces import Joining
+from consentry_core.protocol.follow_pieces import Reassembly
 from consentry_core.protocol.follow_wire import from_response, revision_from_wire, to_request
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client.channels import bearer, open_channel
@@ -191,7 +191,7 @@ class Authority:
         follow = enforcement_pb2_grpc.EnforcementServiceStub(channel).Follow
         self._outgoing = asyncio.Queue()
         self._silence = silence = Silence()
-        connection, joining = connection_of(follow), Joining()
+        connection, joining = connection_of(follow), Reassembly()
         call: _FollowCall = follow(metadata=self._metadata)
         tasks: list[asyncio.Task[None]] = []
         try:

@@ -34,7 +34,7 @@ class Doorkeeper:
         self._by_connection: Counter[str] = Counter()
 
     def admit(self, call: OpenCall) -> Later:
-        """See `Gate.admit`. Registered first, so that a drain between admission and answer is not missed."""
+        """Let a call in, if its size, the drain and the gate do. It is registered first, so that no drain misses it."""
         self.calls.add(call)
         self.last_came = asyncio.get_running_loop().time()
         size = sum(len(name) + len(value) for name, value in call.metadata)
@@ -65,12 +65,12 @@ class Doorkeeper:
         self._by_connection[connection] += 1
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
-        """See `Gate.refused`."""
+        """Tell the gate of a refusal, unless the method is anybody's."""
         if call.method not in PUBLIC_METHODS:
             self._gate.refused(call, error)
 
     def release(self, call: OpenCall) -> None:
-        """See `Gate.release`."""
+        """A call is over: what it held is free again."""
         self.calls.discard(call)
         if call.method not in PUBLIC_METHODS:
             self._gate.release(call)

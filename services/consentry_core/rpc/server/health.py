@@ -30,14 +30,14 @@ class Health(HealthServicer):
         self._changing: asyncio.Lock = asyncio.Lock()
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802
-        """See `grpc.health.v1`. NotFound for a service that is not here."""
+        """Whether the service can do its work now. NotFound for one that is not here."""
         status = self._server_status.get(request.service)
         if status is None:
             raise NotFound("there is no such service here; Health.List names them", reason=ErrorReason.SERVICE_UNKNOWN)
         return health_pb2.HealthCheckResponse(status=status)
 
     async def List(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        """See `grpc.health.v1`."""
+        """The same of every service."""
         statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._server_status.items()}
         return _messages.HealthListResponse(statuses=statuses)
 

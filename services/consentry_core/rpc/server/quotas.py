@@ -17,7 +17,7 @@ from consentry_rule import Quota
 _STREAMS_RETRY = 5.0  # nobody knows when one of the open ones ends
 
 
-class Quotas:
+class QuotaMeter:
     """What is left of each key's quota. `streams_per_key` is for keys whose quota says nothing of streams; 0: any number."""
 
     def __init__(self, *, streams_per_key: int = 0) -> None:
