@@ -77,11 +77,11 @@ class InvalidArgument(CallFailed):
 
 
 class NotFound(CallFailed):
-    """Not there."""
+    """The resource does not exist."""
 
 
 class AlreadyExists(CallFailed):
-    """There already."""
+    """The resource exists already."""
 
 
 class FailedPrecondition(CallFailed):
@@ -89,23 +89,23 @@ class FailedPrecondition(CallFailed):
 
 
 class Aborted(CallFailed):
-    """Somebody else was first."""
+    """Somebody else changed the resource first."""
 
 
 class OutOfRange(CallFailed):
-    """Asked for what is no longer kept, or never was in this store."""
+    """The caller asked for something that is no longer kept, or never was in this store."""
 
 
 class Unavailable(CallFailed):
-    """Out of reach."""
+    """The service cannot be reached, or cannot answer now."""
 
 
 class ResourceExhausted(CallFailed):
-    """Too fast, or too much."""
+    """The caller asks too often, or for too much."""
 
 
 class DeadlineExceeded(CallFailed):
-    """No answer in time."""
+    """The answer did not come in time."""
 
 
 class Cancelled(CallFailed):
@@ -113,7 +113,7 @@ class Cancelled(CallFailed):
 
 
 class UnexpectedFailure(CallFailed):
-    """Anything else."""
+    """Any other failure."""
 
 
 EXCEPTION_OF: Mapping[grpc.StatusCode, type[CallFailed]] = {
@@ -158,17 +158,17 @@ _BROKEN = frozenset(
 
 
 def broken_on_the_way(failure: CallFailed) -> bool:
-    """Whether somebody between here and the service, or the transport, tells of a way that broke."""
+    """Whether the transport or a proxy says so, and not the service: the connection broke."""
     return not failure.reason and failure.status in _BROKEN
 
 
 def closed() -> Cancelled:
-    """What a call gets whose client was closed."""
+    """The failure of a call when its client is closed."""
     return Cancelled("the client is closed; open a new one", status=grpc.StatusCode.CANCELLED, reason=ErrorReason.CLIENT_CLOSED)
 
 
 def forked(advice: str) -> Cancelled:
-    """What a call gets in a process that was forked from the one that opened the client."""
+    """The failure of a call in a process that was forked from the one that opened the client."""
     return Cancelled(
         f"this process was forked after the client was opened, and gRPC's threads stayed behind; {advice}",
         status=grpc.StatusCode.CANCELLED,
@@ -177,12 +177,12 @@ def forked(advice: str) -> Cancelled:
 
 
 def ended_early() -> Unavailable:
-    """What a stream counts as that ended well before it was asked to: somebody between here and there has cut it."""
+    """The failure of a stream that ended without an error before it was complete: somebody on the way has cut it."""
     return Unavailable("the stream ended", status=grpc.StatusCode.UNAVAILABLE, reason=ErrorReason.STREAM_ENDED)
 
 
 def fell_silent(seconds: float) -> Unavailable:
-    """What a stream counts as on which nothing comes any more, not even heartbeats."""
+    """The failure of a stream on which nothing comes any more, not even heartbeats."""
     return Unavailable(
         f"nothing came for {seconds:g} s, though the service sends heartbeats: the connection is as good as gone",
         status=grpc.StatusCode.UNAVAILABLE,
@@ -191,12 +191,12 @@ def fell_silent(seconds: float) -> Unavailable:
 
 
 def cancelled() -> Cancelled:
-    """What a call counts as that was cancelled here while somebody waited for it."""
+    """The failure of a call that was cancelled here while somebody waited for it."""
     return Cancelled("the call was cancelled", status=grpc.StatusCode.CANCELLED)
 
 
 def no_more_came(seconds: float) -> DeadlineExceeded:
-    """What an answer of several messages counts as when the next one does not come."""
+    """The failure of an answer of several messages when the next one does not come."""
     return DeadlineExceeded(
         f"nothing more of the answer came for {seconds:g} s: leave what came of it aside, and ask again",
         status=grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -205,7 +205,7 @@ def no_more_came(seconds: float) -> DeadlineExceeded:
 
 
 def cut_off(failure: CallFailed) -> CallFailed:
-    """What an answer of several messages counts as that broke before its end. It is not asked again: part of it was told."""
+    """The failure of an answer that broke before its end. It is not asked for again: part of it was handed over."""
     if not broken_on_the_way(failure):
         return failure
     words = "the answer is not complete: leave what came of it aside, and ask again"

@@ -82,7 +82,7 @@ class CustomerAdded:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRemoved:
-    """Nothing of a customer follows from here on: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ..."""
+    """The feed tells nothing more of a customer from here on: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ..."""
 
     cursor: str
     customer: str
@@ -111,7 +111,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something is missing here.
+    """Data is missing at this point of the feed.
 
     `cause`: `NOT_COVERED` meanwhile, `NOT_KEPT` any longer, or `GATEWAY_LOST`, and then `gateway` says by which.
     `data_classes`: what may be missing; none: any. Of the times from `start_time_unix_nano` on, up to and without

@@ -1,4 +1,4 @@
-"""Watches that come back: where one stands, and when to open it again. No I/O, so both clients share it.
+"""Watches that come back: the position of each, and when to open it again. No I/O, so both clients share it.
 
 1. Before each opening, `request` says what to ask for: the first time what the caller asked, later the same after the newest
    position (cursor or revision).
@@ -71,7 +71,7 @@ class Watch(ABC, Generic[Question, Message, Told]):
 
     @abstractmethod
     def request(self) -> Question:
-        """What to open the stream with, now."""
+        """The question to open the stream with now."""
 
     @abstractmethod
     def _take(self, message: Message) -> tuple[Told | None, bool]:
@@ -168,7 +168,7 @@ class Answer(Watch[Question, Message, Message]):
 
     @property
     def silence(self) -> float:
-        """Seconds without a message after which the answer counts as given up."""
+        """Seconds without a message after which the answer is given up."""
         return self._timeout
 
     def silent(self) -> CallFailed:

@@ -44,10 +44,10 @@ class Client(Calls):
     """A partner's access, with one API key; or a customer's look at what became of its data, with an administrator's token.
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
-    (interceptors); either can be left out by who does not need it. `secret`: the key's or the token's. `timeout`:
+    (interceptors); leave out the one that you do not need. `secret`: the key's or the token's. `timeout`:
     seconds for every call that is not a stream, and for each message of an answer that comes in several. `tls`: the files of
-    certificates, read again when they change; without, the way is plaintext, and an address beyond the loopback interface a
-    ValueError unless `plaintext` allows it.
+    certificates, read again when they change; without `tls` the connection is plaintext, and an address beyond the
+    loopback interface is a ValueError unless `plaintext` allows it.
     Safe to use from several threads. Every method raises `CallFailed`.
     """
 
@@ -110,7 +110,7 @@ class Client(Calls):
     def accesses(
         self, customer: str, start: Time | None = None, end: Time | None = None, *, reader: str = ""
     ) -> Iterator[Access | UnreportedInterval]:
-        """What each key read of the customer's data, by hour and class, newest first; first of all, when nobody reported.
+        """What each key read of the customer's data, by hour and class, newest first, behind the times that nobody reported on.
 
         Of the hours that end after `start` and begin before `end`. `reader`: only what this partner's keys read, or this key.
         """
@@ -181,7 +181,7 @@ class Client(Calls):
         devices: Iterable[str] = (),
         sensors: Iterable[str] = (),
     ) -> Iterator[DeviceReadings | HistoryGap]:
-        """The readings from `start` on, up to and without `end` (None: up to now); first of all, what of them is missing."""
+        """The readings from `start` on, up to and without `end` (None: up to now); before them, what is missing."""
         stub = _given(self._telemetry, "devices")
         request = history_request(customer, start, end, devices, sensors)
         return self._told(stub.QueryHistory, request, readings_of)
@@ -203,7 +203,7 @@ class Client(Calls):
         return self._told(stub.QueryHistory, request, steps_of)
 
     def simulate(self, measurements_per_second: int = 1_000, sensor_count: int = 100) -> Iterator[DeviceReadings]:
-        """Made-up readings at that rate until it is left, to try a program with: they are nobody's."""
+        """Made-up readings at that rate, for ever, to try a program with: they belong to nobody."""
         stub = _given(self._telemetry, "devices")
         request = simulate_request(measurements_per_second, sensor_count)
         return self._told(stub.SimulateTelemetry, request, lambda message: map(DeviceReadings, message.telemetry))

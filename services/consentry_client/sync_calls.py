@@ -59,9 +59,10 @@ class Calls:
 
     @property
     def quota_left(self) -> QuotaLeft | None:
-        """What was left of the key's quota where it was last told, as each that counts counts by itself; None: nobody has told.
+        """What was left of the key's quota at the service that answered last; None while no answer told of one.
 
-        Told by the answer of every call, and by the end of every stream as of its beginning; refused ones too.
+        Each service counts by itself. The answer of every call tells it, refused calls too; the end of a stream tells what was
+        left when it began.
         """
         return self._quota_left
 
@@ -136,7 +137,7 @@ class Calls:
     def _told(
         self, method: "grpc.UnaryStreamMultiCallable[_Q, _A]", request: _Q, of: Callable[[_A], Iterator[Told]]
     ) -> Iterator[Told]:
-        """What the messages of an answer hold."""
+        """The parts of an answer, message by message."""
         answer: Answer[_Q, _A] = Answer(self._random, request, self._timeout, time.monotonic)
         with closing(self._watch(method, answer)) as messages:
             for message in messages:
@@ -171,7 +172,7 @@ class Calls:
             raise closed()
 
     def _hear(self, metadata: Any) -> None:
-        """A call is over, well or not: take in what it told beside its answer."""
+        """A call is over, with an answer or a failure: take in the metadata behind it."""
         self._quota_left = quota_left_of(metadata) or self._quota_left
 
     def _refuse_if_closed(self) -> None:

@@ -33,7 +33,7 @@ class Lanes(Generic[_T]):
         return bool(self._lanes)
 
     def add(self, lane: str, item: _T) -> None:
-        """It waits behind the others of its lane."""
+        """Let the item wait behind the others of its lane."""
         self._lanes.setdefault(lane, deque()).append(item)
 
     def waiting(self, lane: str) -> int:
@@ -55,7 +55,7 @@ class Lanes(Generic[_T]):
 
 
 class LoopTurns:
-    """Work on the event loop, piece by piece: in each step of the loop one piece of all that want to go on.
+    """Work on the event loop in pieces: each step of the loop does one piece of one of those that wait.
 
     Whatever else the loop has to do is done between two pieces. A thousand that have work for two milliseconds each would
     otherwise be one step of two seconds.
@@ -106,7 +106,7 @@ class Pace:
 
 
 class Slots:
-    """So many may be at work at the same time, and so many of one lane. The others wait, so many of a lane.
+    """At most `in_all` are at work at the same time, and `per_lane` of one lane. The others wait, at most `waiting` of a lane.
 
     `what` says what they do there, in words for whoever is refused.
     """

@@ -21,7 +21,7 @@ class Revision:
     number: int
 
     def __str__(self) -> str:
-        """The text form that clients see: opaque to them, compared by nobody but us."""
+        """The text form that clients see: opaque to them, only we compare it."""
         return f"{self.epoch}.{self.number}"
 
     @classmethod
@@ -117,7 +117,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Authority: what is so at `revision`.
+    """Authority: the state of credentials and standings at `revision`.
 
     A change (`interest` 0) covers everything that was asked for before; a snapshot is a piece of one interest's first answer.
     With `more`, pieces of the same change or snapshot follow, and it has not been told whole.

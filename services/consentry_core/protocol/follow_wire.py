@@ -45,17 +45,17 @@ from consentry_rule import (
 
 
 def revision_to_wire(revision: Revision) -> enforcement_pb2.Revision:
-    """As a message."""
+    """The message for a revision."""
     return enforcement_pb2.Revision(epoch=revision.epoch, number=revision.number)
 
 
 def revision_from_wire(revision: enforcement_pb2.Revision) -> Revision:
-    """As a value."""
+    """The revision in a message."""
     return Revision(revision.epoch, revision.number)
 
 
 def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
-    """What a guard says."""
+    """The request for a message of a guard."""
     request = enforcement_pb2.FollowRequest()
     match message:
         case Hello():
@@ -83,7 +83,7 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
 
 
 def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
-    """What a guard said. InvalidArgument when it said nothing known."""
+    """The message of a guard in a request. InvalidArgument when it is of no known kind."""
     match request.WhichOneof("message"):
         case "hello":
             return Hello(request.hello.incarnation, request.hello.service)
@@ -114,7 +114,7 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
 
 
 def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:
-    """What the authority says."""
+    """The response for a message of the authority."""
     if isinstance(message, Lease):
         return enforcement_pb2.FollowResponse(
             lease=enforcement_pb2.FollowResponse.Lease(
@@ -139,7 +139,7 @@ def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:
 
 
 def from_response(response: enforcement_pb2.FollowResponse) -> FromAuthority | None:
-    """What the authority said; None for something newer than this guard."""
+    """The message of the authority in a response; None for a kind that is newer than this guard."""
     match response.WhichOneof("message"):
         case "lease":
             lease = response.lease

@@ -41,5 +41,5 @@ def to_duration(nanoseconds: int) -> Duration:
 
 
 def from_duration(duration: Duration) -> int:
-    """Nanoseconds."""
+    """The duration in nanoseconds."""
     return int(duration.seconds) * _NANOS + duration.nanos

@@ -17,7 +17,7 @@ _is_label = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 
 def server_credentials(tls: ServerTls, *, demand: bool) -> grpc.ServerCredentials:
-    """What to serve with; `demand`: clients must show a certificate. SettingError when the files cannot be used.
+    """The credentials of a server; `demand`: clients must show a certificate. SettingError when the files cannot be used.
 
     At every handshake the files are looked at, and those that were replaced are read again. A connection that is there keeps
     what it began with until it ends.
@@ -40,7 +40,7 @@ def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
 
 
 def channel_credentials(pem: Pem) -> grpc.ChannelCredentials:
-    """What to connect with."""
+    """The credentials of a channel."""
     return grpc.ssl_channel_credentials(pem.ca, pem.key, pem.certificate)
 
 
@@ -85,7 +85,7 @@ NO_CERTIFICATES = RequiredCertificates({}, Caller.SERVICE, (), flag="")
 
 
 def certificate_names(context: Context) -> Sequence[str] | None:
-    """What the client's certificate names it; None when it has shown none."""
+    """The names in the client's certificate; None when it has shown none."""
     told = context.auth_context()
     if not told or "x509_pem_cert" not in told:
         return None

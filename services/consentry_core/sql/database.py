@@ -53,7 +53,7 @@ _PRIMARY_CODE = 0xFF  # the rest of an error code tells more exactly what
 
 
 def one_lane() -> str:
-    """The same lane for all."""
+    """Puts everybody into the same lane."""
     return ""
 
 

@@ -102,7 +102,7 @@ class NotFound(ConsentryError):
 
 
 class AlreadyExists(ConsentryError):
-    """There already."""
+    """The resource exists already."""
 
     default_reason = ErrorReason.ALREADY_EXISTS
 
@@ -125,7 +125,7 @@ class FailedPrecondition(ConsentryError):
 
 
 class Aborted(ConsentryError):
-    """Somebody else was first: read again, then try again."""
+    """Somebody else changed it first: read again, then try again."""
 
     default_reason = ErrorReason.ETAG_MISMATCH
 
@@ -137,7 +137,7 @@ class OutOfRange(ConsentryError):
 
 
 class _ComeBack(ConsentryError):
-    """Will pass by itself; `retry_after` in seconds."""
+    """A refusal that passes by itself; `retry_after` in seconds."""
 
     def __init__(
         self,
@@ -152,13 +152,13 @@ class _ComeBack(ConsentryError):
 
 
 class Unavailable(_ComeBack):
-    """Come back later."""
+    """Not now: the caller may come back later."""
 
     default_reason = ErrorReason.UNAVAILABLE
 
 
 class ResourceExhausted(_ComeBack):
-    """Come back slower."""
+    """Too much: the caller may come back, and ask less."""
 
     default_reason = ErrorReason.RESOURCE_EXHAUSTED
 

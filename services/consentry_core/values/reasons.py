@@ -11,13 +11,13 @@ _NOWHERE, _ABORTED, _LATER, _SLOWER = "NOT_FOUND", "ABORTED", "UNAVAILABLE", "RE
 
 
 class ErrorReason(StrEnum):
-    """A reason. `status` is what it comes with, empty for what a client finds by itself; `meaning` is for us."""
+    """A reason. `status` is the gRPC status that carries it, empty for one that a client of ours finds by itself."""
 
     status: str
     meaning: str
 
     def __new__(cls, reason: str, status: str, meaning: str) -> "ErrorReason":
-        """The reason is its text."""
+        """Make a member whose value is the reason alone."""
         member = str.__new__(cls, reason)
         member._value_, member.status, member.meaning = reason, status, meaning
         return member

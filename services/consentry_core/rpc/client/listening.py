@@ -9,7 +9,7 @@ from consentry_core.pacing.silence import LOOKS, Silence
 
 
 class FellSilent(Exception):
-    """Nothing came for too long."""
+    """No message came for longer than the limit."""
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ def _nothing(call: OpenCall) -> None:
 
 @dataclass(frozen=True)
 class Room:
-    """What calls may take that nobody is known to make, or that have not sent what they are about."""
+    """The room for calls whose caller is not known yet, or whose request has not come."""
 
     turning_away: TurningAway = field(default_factory=TurningAway)
     first_messages: FirstMessages = field(default_factory=FirstMessages)

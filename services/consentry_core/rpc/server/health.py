@@ -1,4 +1,4 @@
-"""Health checks, with all of their methods: grpcio's servicer has no `List`, and refuses in no words.
+"""Health checks with all of their methods: grpcio's servicer has no `List`, and its refusals have no message.
 
 A service serves while everything that it needs works. `Serving` puts that together: each cause says for itself whether it does.
 """
@@ -42,7 +42,7 @@ class Health(HealthServicer):
         return _messages.HealthListResponse(statuses=statuses)
 
     async def set_working(self, cause: str, yes: bool, services: Sequence[str] = ()) -> None:
-        """Whether what is called `cause` works, for these services (none named: for all) and so for the whole.
+        """Note whether what is called `cause` works, for these services (none named: for all) and so for the whole.
 
         A service serves while nothing that it needs is missing.
         """
@@ -59,6 +59,6 @@ class Health(HealthServicer):
 
 
 def add_health(server: Any, health: Health) -> str:
-    """Serve it; its full name."""
+    """Add the health service to a server; its full name."""
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return str(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)

@@ -1,4 +1,4 @@
-"""How fast those are turned away who bring no credential that counts.
+"""How fast callers without a valid credential are refused.
 
 Looking at a credential is cheap, but a call is not: a client that tries secrets as fast as it gets answers takes the event loop
 from those whose calls come after its own. So it gets them slowly. Refusals leave at a set pace, however many wait for theirs;
@@ -33,7 +33,7 @@ class TurningAway:
         self._over = False
 
     def delay(self, now: float) -> float:
-        """Seconds until the turn of a refusal that is ready now."""
+        """Seconds until a refusal that is ready now may leave."""
         at = BootTime(round(now * SECOND))
         room = self._bucket.left(at) + self._longest * self._per_second
         return self._bucket.take(min(1.0, room), at)
