@@ -21,6 +21,7 @@ from consentry_authority.storage.store import Store
 from consentry_core.pacing.bucket import Buckets, Rate
 from consentry_core.values.clock import SECOND, Clock
 from consentry_core.values.errors import ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, Instant, Token
 
 _DAY = 86_400 * SECOND
@@ -51,7 +52,7 @@ class AccessLog:
             raise ResourceExhausted(
                 "this token reports more accesses than can be written down; keep the report, and send it again",
                 retry_after=wait,
-                reason="REPORTS_EXCEEDED",
+                reason=ErrorReason.REPORTS_EXCEEDED,
             )
         work.take(_WORK_OF_A_REPORT + counts, now)
 
@@ -67,7 +68,9 @@ class AccessLog:
         """
         now, boot = self._clock.now(), self._clock.boot()
         if report.end > now + PATIENCE:
-            raise Unavailable("the report ends later than it is here; send it again then", reason="REPORT_OF_THE_FUTURE")
+            raise Unavailable(
+                "the report ends later than it is here; send it again then", reason=ErrorReason.REPORT_OF_THE_FUTURE
+            )
         clean = now - self._cleaned >= HOUR
 
         def write(connection: sa.Connection) -> int:

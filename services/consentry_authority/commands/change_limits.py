@@ -17,6 +17,7 @@ from typing import Final
 from consentry_core.pacing.bucket import Bucket, Buckets, Rate
 from consentry_core.values.clock import BootTime, Clock
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 WITHDRAWALS: Final = frozenset(
     f"/consentry.authority.v1.{method}"
@@ -67,7 +68,7 @@ class ChangeLimits:
             f"your organisation has changed as much as it may for now; come back in {max(wait, 1):.0f} s. Withdrawing access "
             "is never limited: revoke, disable, delete",
             retry_after=max(wait, 1.0),
-            reason="CHANGES_EXCEEDED",
+            reason=ErrorReason.CHANGES_EXCEEDED,
         )
 
     def _bucket(self, organization: str, now: BootTime) -> Bucket:

@@ -11,6 +11,7 @@ from consentry_core.pacing.bucket import Buckets, Rate
 from consentry_core.protocol.follow import LEASE_SECONDS
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 PACE = LEASE_SECONDS * SECOND // 4
 """How long after one lease an incarnation is granted the next. Guards ask every third of a lease."""
@@ -69,7 +70,7 @@ class Newcomers:
                 "too many runs of services were started with this token in a short time; give each service a token of its own, "
                 "and see why they start so often",
                 retry_after=started.wait(now, 1),
-                reason="INCARNATIONS_EXCEEDED",
+                reason=ErrorReason.INCARNATIONS_EXCEEDED,
             )
 
 
@@ -114,7 +115,7 @@ class Fleets:
             raise ResourceExhausted(
                 f"the token's streams follow {most} names, as many as they may; forget those that nobody asks for",
                 retry_after=_RETRY,
-                reason="INTERESTS_EXCEEDED",
+                reason=ErrorReason.INTERESTS_EXCEEDED,
             )
         _less(self._names, token, -names)
 
@@ -129,7 +130,7 @@ def _exceeded(what: str) -> ResourceExhausted:
     return ResourceExhausted(
         f"this token has {what}, as many as it may; give other services their own tokens, or have --members-per-token raised",
         retry_after=_RETRY,
-        reason="MEMBERS_EXCEEDED",
+        reason=ErrorReason.MEMBERS_EXCEEDED,
     )
 
 

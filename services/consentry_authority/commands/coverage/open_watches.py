@@ -28,6 +28,7 @@ from consentry_core.pacing.waking import Bell, Waking
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime, Clock
 from consentry_core.values.errors import ConsentryError, ResourceExhausted, Unavailable, denied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, Deny, Key, KeyKind, Reason, usable
 
 _log = logging.getLogger(__name__)
@@ -134,7 +135,9 @@ class CoverageWatches:
             watched.failed = error
         except Exception:  # noqa: BLE001 - whatever it was, nobody may wait for ever for who looks no more
             _log.exception("coverage is watched no longer key=%s", watched.name)
-            watched.failed = Unavailable("the watch was lost; watch again after the last revision", reason="WATCH_LOST")
+            watched.failed = Unavailable(
+                "the watch was lost; watch again after the last revision", reason=ErrorReason.WATCH_LOST
+            )
         watched.ready.set()
         self._ring(watched)
 
@@ -153,7 +156,7 @@ class CoverageWatches:
                     f"your organisation's keys would watch more than {self._most:,} customers together, as many as they may; "
                     "watch with one key for all your programs, or with keys that cover fewer customers",
                     retry_after=60.0,
-                    reason="WATCHED_CUSTOMERS_EXCEEDED",
+                    reason=ErrorReason.WATCHED_CUSTOMERS_EXCEEDED,
                 )
             more = bool(after)
 
