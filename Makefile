@@ -66,27 +66,33 @@ $(FUZZER)/.installed: pyproject.toml services/constraints.txt
 test-fast: $(SETUP) ## the tests that take milliseconds each
 	$(BIN)/python -m pytest -m 'not slow' tests
 
-check: $(SETUP) $(GENERATOR)/.installed ## format, lint, types, import rules, protos, generated code
+check: $(SETUP) $(GENERATOR)/.installed ## format, lint, types, import rules, dead code, protos, generated code
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/buf lint protos
 	$(BIN)/buf format --diff --exit-code protos
-	$(MAKE) --no-print-directory gen OUT=build/gen
+	$(MAKE) --no-print-directory gen OUT=build/gen CLIENT=build/gen
 	diff -r --exclude=__pycache__ --exclude=py.typed build/gen/consentry gen/consentry
+	for file in sync sync_calls; do diff build/gen/$$file.py services/consentry_client/$$file.py || exit 1; done
 
 pictures: $(SETUP) $(BROWSER) ## the README's pictures, from a real browser
 	PYTHONPATH=tests $(BIN)/python -m pictures .github/pictures
 
 OUT ?= gen
-gen: $(GENERATOR)/.installed ## generate code from the protos
+CLIENT ?= services/consentry_client
+gen: $(SETUP) $(GENERATOR)/.installed ## generate code from the protos, and the client without asyncio from the one with
 	rm -rf $(OUT)/consentry
 	mkdir -p $(OUT)/consentry
 	PATH="$(CURDIR)/$(GENERATOR)/bin:$$PATH" $(GENERATOR)/bin/python -m grpc_tools.protoc -I protos \
 		--python_out=$(OUT) --grpc_python_out=$(OUT) --mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) \
 		$(PROTOS:protos/%=%)
 	touch $(OUT)/consentry/py.typed
+	$(BIN)/python services/sync_client.py $(CLIENT)
+	$(BIN)/ruff check --quiet --select I,UP028 --fix --unsafe-fixes $(CLIENT)/sync.py $(CLIENT)/sync_calls.py
+	$(BIN)/ruff format --quiet $(CLIENT)/sync.py $(CLIENT)/sync_calls.py
 
 # A place of its own: the generator is older than what the services run on, so that older clients can use what it writes.
 $(GENERATOR)/.installed: protos/generator.txt

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from consentry.authority.v1 import consent_pb2
-from consentry_client.events import data_classes_of
+from consentry_core.protocol.data_classes import known_data_classes
 from consentry_rule import DataClass
 
 
@@ -49,7 +49,7 @@ def accesses_of(page: consent_pb2.ListAccessesResponse) -> Iterator[Access | Unr
 def _access_of(message: consent_pb2.Access) -> Access:
     return Access(
         key=message.key,
-        data_class=next(iter(data_classes_of([message.data_class])), None),
+        data_class=next(iter(known_data_classes([message.data_class])), None),
         hour=message.hour.ToDatetime(UTC),
         messages=message.messages,
         readings=message.readings,

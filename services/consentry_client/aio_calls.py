@@ -1,25 +1,24 @@
-"""How the client for asyncio calls: who it is, errors as `CallFailed`, pages, streams that are left, watches that come back."""
+"""How the client for asyncio calls: errors as `CallFailed`, pages, streams, watches that come back."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 
-from consentry_client.backoff import Random
-from consentry_client.errors import CallFailed, cancelled, closed, ended_early, failure_of
+from consentry_client import aio_way as way
+from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.forking import Process
 from consentry_client.protecting import credential, protected
 from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Answer, Attempts, Message, Question, Told, Watch
 from consentry_core.callers.quota_left import QuotaLeft, quota_left_of
+from consentry_core.pacing.backoff import Random
 from consentry_core.pacing.silence import Silence
 from consentry_core.process.tls import ClientTls
-from consentry_core.rpc.client.channels import bearer, open_channel
-from consentry_core.rpc.client.listening import FellSilent, listening
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.client.renewed import connection_of, leave
 
 _A = TypeVar("_A")
@@ -31,14 +30,14 @@ class AsyncCalls:
 
     def __init__(self, secret: str, timeout: float, random: Random, tls: ClientTls | None, *, plaintext: bool) -> None:
         self._random = random
-        self._process = Process(asyncio=True)
+        self._process = Process(asyncio=way.ASYNCIO)
         self._tls = tls
         self._plaintext = plaintext
         self._metadata = bearer(credential(secret))
         self._timeout = timeout
-        self._own: list[grpc.aio.Channel] = []
-        self._calls: set[grpc.aio.Call] = set()
-        self._closed = asyncio.Event()
+        self._own: list[way.Channel] = []
+        self._calls: set[Any] = set()
+        self._closed = way.Flag()
         self._quota_left: QuotaLeft | None = None
 
     async def __aenter__(self) -> Self:
@@ -61,21 +60,17 @@ class AsyncCalls:
 
     @property
     def quota_left(self) -> QuotaLeft | None:
-        """What was left of the key's quota where it was last told, as each that counts counts by itself; None: nobody has told.
+        """What was left of the key's quota at the service that answered last; None while no answer told of one.
 
-        Told by the answer of every call, and by the end of every stream as of its beginning; refused ones too.
+        Each service counts by itself. The answer of every call tells it, refused calls too; the end of a stream tells what was
+        left when it began.
         """
         return self._quota_left
 
-    def _channel(self, target: str | grpc.aio.Channel | None) -> grpc.aio.Channel | None:
+    def _channel(self, target: str | way.Channel | None) -> way.Channel | None:
         if not isinstance(target, str):
             return target
-        tls = protected(target, self._tls, plaintext=self._plaintext)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise RuntimeError("open an AsyncClient within the event loop that uses it: async with AsyncClient(...)") from None
-        channel = open_channel(target, tls)
+        channel = way.open_channel(target, protected(target, self._tls, plaintext=self._plaintext))
         self._own.append(channel)
         return channel
 
@@ -91,11 +86,10 @@ class AsyncCalls:
 
     async def _ask_once(self, method: "grpc.aio.UnaryUnaryMultiCallable[_Q, _A]", request: _Q, seconds: float) -> _A:
         self._refuse_if_closed()
-        with self._failures():
-            call = method(request, metadata=self._metadata, timeout=seconds)
-            answer = await call
-            self._hear(await call.trailing_metadata())
-            return answer
+        async with self._failures():
+            answer, metadata = await way.ask(method, request, self._metadata, seconds)
+        self._hear(metadata)
+        return answer
 
     async def _pages(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT
@@ -109,43 +103,44 @@ class AsyncCalls:
 
     @asynccontextmanager
     async def _open(
-        self, method: "grpc.aio.UnaryStreamMultiCallable[_Q, _A]", request: _Q, silence: Silence
+        self, method: "grpc.aio.UnaryStreamMultiCallable[_Q, _A]", request: _Q, silence: Silence, limit: float
     ) -> "AsyncIterator[_Messages[_A]]":
-        """A stream, cancelled when it is left: gRPC does not collect calls that were abandoned."""
+        """A stream, cancelled when it is left: gRPC does not collect calls that were abandoned.
+
+        It is cancelled too when the next message is waited for longer than `limit` seconds; then `silence` has noticed it.
+        """
         self._refuse_if_closed()
-        call: Any = method(request, metadata=self._metadata)
-        self._calls.add(call)
-        try:
-            with self._failures():
-                yield _Messages(call, silence, self._process)
+        async with self._failures():
+            call: Any = method(request, metadata=self._metadata)
+            self._calls.add(call)
+            try:
+                self._refuse_if_closed()  # closed by another thread before the call was one of those to end
+                async with way.looked_after(call, silence, limit):
+                    yield _Messages(call, silence, self._process)
                 if call.done():
                     self._hear(await call.trailing_metadata())
-        finally:
-            if self._process.is_this:
-                self._calls.discard(call)
-                call.cancel()
+            finally:
+                if self._process.is_this:
+                    self._calls.discard(call)
+                    call.cancel()
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _failures(self) -> AsyncIterator[None]:
         try:
             yield
         except grpc.RpcError as error:
             self._hear(error.trailing_metadata())
             self._refuse_if_closed()
             raise failure_of(error) from error
-        except FellSilent:
-            raise cancelled() from None
-        except asyncio.CancelledError:
-            # Either the caller's task was cancelled, or `close` cancelled the call under it.
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
+        except way.INTERRUPTED:
+            if not way.callers_own():
                 self._refuse_if_closed()
             raise
 
     async def _told(
         self, method: "grpc.aio.UnaryStreamMultiCallable[_Q, _A]", request: _Q, of: Callable[[_A], Iterator[Told]]
     ) -> AsyncIterator[Told]:
-        """What the messages of an answer hold."""
+        """The parts of an answer, message by message."""
         answer: Answer[_Q, _A] = Answer(self._random, request, self._timeout, time.monotonic)
         async with aclosing(self._watch(method, answer)) as messages:
             async for message in messages:
@@ -154,11 +149,11 @@ class AsyncCalls:
 
     async def _watch(
         self, method: "grpc.aio.UnaryStreamMultiCallable[Question, Message]", watch: Watch[Question, Message, Told]
-    ) -> AsyncGenerator[Told, None]:
+    ) -> AsyncGenerator[Told]:
         while True:
             connection, silence = connection_of(method), Silence()
             try:
-                async with self._open(method, watch.request(), silence) as messages, messages.looked_after(watch.silence):
+                async with self._open(method, watch.request(), silence, watch.silence) as messages:
                     async for message in messages:
                         event = watch.receive(message)
                         if event is not None:
@@ -177,15 +172,11 @@ class AsyncCalls:
             await self._pause(wait)
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closed.wait()
-        except TimeoutError:
-            return
-        raise closed()
+        if await way.is_set_within(self._closed, seconds):
+            raise closed()
 
     def _hear(self, metadata: Any) -> None:
-        """A call is over, well or not: take in what it told beside its answer."""
+        """A call is over, with an answer or a failure: take in the metadata behind it."""
         self._quota_left = quota_left_of(metadata) or self._quota_left
 
     def _refuse_if_closed(self) -> None:
@@ -198,7 +189,6 @@ class _Messages(AsyncIterator[_A]):
     """The messages of a call. Its silence counts while the next one is waited for."""
 
     def __init__(self, call: Any, silence: Silence, process: Process) -> None:
-        self._call = call
         self._messages = call.__aiter__()
         self._silence = silence
         self._process = process
@@ -209,7 +199,3 @@ class _Messages(AsyncIterator[_A]):
         message: _A = await self._messages.__anext__()
         self._silence.heard()
         return message
-
-    def looked_after(self, limit: float) -> AbstractAsyncContextManager[None]:
-        """Cancel the call when it is silent for so many seconds."""
-        return listening(self._call, self._silence, limit)

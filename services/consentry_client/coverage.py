@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import TypeAlias
 
 from consentry.authority.v1 import coverage_pb2
-from consentry_client.events import data_classes_of, data_classes_to_wire
 from consentry_client.readings import datetime_of
 from consentry_client.requests import timestamp
+from consentry_core.protocol.data_classes import data_classes_to_wire, known_data_classes
 from consentry_rule import DataClass
 
 
@@ -62,7 +62,7 @@ CoverageEvent: TypeAlias = Covered | Uncovered | CoverageSynced | CoverageHeartb
 
 def covered_customer_of(message: coverage_pb2.CoveredCustomer) -> CoveredCustomer:
     """A line of the coverage list."""
-    return CoveredCustomer(message.name, data_classes_of(message.data_classes))
+    return CoveredCustomer(message.name, known_data_classes(message.data_classes))
 
 
 def coverage_event_of(message: coverage_pb2.WatchCoverageResponse) -> CoverageEvent | None:
@@ -70,7 +70,7 @@ def coverage_event_of(message: coverage_pb2.WatchCoverageResponse) -> CoverageEv
     revision = message.revision
     match message.WhichOneof("event"):
         case "covered":
-            return Covered(revision, message.covered.customer, data_classes_of(message.covered.data_classes))
+            return Covered(revision, message.covered.customer, known_data_classes(message.covered.data_classes))
         case "uncovered":
             return Uncovered(revision, message.uncovered.customer, message.uncovered.reason)
         case "synced":

@@ -32,6 +32,8 @@ from grpc_status import rpc_status
 
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.values.errors import Violation
+from consentry_core.values.reasons import ErrorReason
+from consentry_core.values.text import shown
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -75,11 +77,11 @@ class InvalidArgument(CallFailed):
 
 
 class NotFound(CallFailed):
-    """Not there."""
+    """The resource does not exist."""
 
 
 class AlreadyExists(CallFailed):
-    """There already."""
+    """The resource exists already."""
 
 
 class FailedPrecondition(CallFailed):
@@ -87,23 +89,23 @@ class FailedPrecondition(CallFailed):
 
 
 class Aborted(CallFailed):
-    """Somebody else was first."""
+    """Somebody else changed the resource first."""
 
 
 class OutOfRange(CallFailed):
-    """Asked for what is no longer kept, or never was in this store."""
+    """The caller asked for something that is no longer kept, or never was in this store."""
 
 
 class Unavailable(CallFailed):
-    """Out of reach."""
+    """The service cannot be reached, or cannot answer now."""
 
 
 class ResourceExhausted(CallFailed):
-    """Too fast, or too much."""
+    """The caller asks too often, or for too much."""
 
 
 class DeadlineExceeded(CallFailed):
-    """No answer in time."""
+    """The answer did not come in time."""
 
 
 class Cancelled(CallFailed):
@@ -111,7 +113,7 @@ class Cancelled(CallFailed):
 
 
 class UnexpectedFailure(CallFailed):
-    """Anything else."""
+    """Any other failure."""
 
 
 EXCEPTION_OF: Mapping[grpc.StatusCode, type[CallFailed]] = {
@@ -135,7 +137,7 @@ def failure_of(error: grpc.RpcError) -> CallFailed:
     status: grpc.StatusCode = error.code()
     info = error_info(error)
     return EXCEPTION_OF.get(status, UnexpectedFailure)(
-        _printable(error.details() or ""),
+        shown(error.details() or ""),
         status=status,
         reason=info.reason,
         metadata=dict(info.metadata),
@@ -156,58 +158,58 @@ _BROKEN = frozenset(
 
 
 def broken_on_the_way(failure: CallFailed) -> bool:
-    """Whether somebody between here and the service, or the transport, tells of a way that broke."""
+    """Whether the transport or a proxy says so, and not the service: the connection broke."""
     return not failure.reason and failure.status in _BROKEN
 
 
 def closed() -> Cancelled:
-    """What a call gets whose client was closed."""
-    return Cancelled("the client is closed; open a new one", status=grpc.StatusCode.CANCELLED, reason="CLIENT_CLOSED")
+    """The failure of a call when its client is closed."""
+    return Cancelled("the client is closed; open a new one", status=grpc.StatusCode.CANCELLED, reason=ErrorReason.CLIENT_CLOSED)
 
 
 def forked(advice: str) -> Cancelled:
-    """What a call gets in a process that was forked from the one that opened the client."""
+    """The failure of a call in a process that was forked from the one that opened the client."""
     return Cancelled(
         f"this process was forked after the client was opened, and gRPC's threads stayed behind; {advice}",
         status=grpc.StatusCode.CANCELLED,
-        reason="PROCESS_FORKED",
+        reason=ErrorReason.PROCESS_FORKED,
     )
 
 
 def ended_early() -> Unavailable:
-    """What a stream counts as that ended well before it was asked to: somebody between here and there has cut it."""
-    return Unavailable("the stream ended", status=grpc.StatusCode.UNAVAILABLE, reason="STREAM_ENDED")
+    """The failure of a stream that ended without an error before it was complete: somebody on the way has cut it."""
+    return Unavailable("the stream ended", status=grpc.StatusCode.UNAVAILABLE, reason=ErrorReason.STREAM_ENDED)
 
 
 def fell_silent(seconds: float) -> Unavailable:
-    """What a stream counts as on which nothing comes any more, not even heartbeats."""
+    """The failure of a stream on which nothing comes any more, not even heartbeats."""
     return Unavailable(
         f"nothing came for {seconds:g} s, though the service sends heartbeats: the connection is as good as gone",
         status=grpc.StatusCode.UNAVAILABLE,
-        reason="STREAM_SILENT",
+        reason=ErrorReason.STREAM_SILENT,
     )
 
 
 def cancelled() -> Cancelled:
-    """What a call counts as that was cancelled here while somebody waited for it."""
+    """The failure of a call that was cancelled here while somebody waited for it."""
     return Cancelled("the call was cancelled", status=grpc.StatusCode.CANCELLED)
 
 
 def no_more_came(seconds: float) -> DeadlineExceeded:
-    """What an answer of several messages counts as when the next one does not come."""
+    """The failure of an answer of several messages when the next one does not come."""
     return DeadlineExceeded(
         f"nothing more of the answer came for {seconds:g} s: leave what came of it aside, and ask again",
         status=grpc.StatusCode.DEADLINE_EXCEEDED,
-        reason="STREAM_SILENT",
+        reason=ErrorReason.STREAM_SILENT,
     )
 
 
 def cut_off(failure: CallFailed) -> CallFailed:
-    """What an answer of several messages counts as that broke before its end. It is not asked again: part of it was told."""
+    """The failure of an answer that broke before its end. It is not asked for again: part of it was handed over."""
     if not broken_on_the_way(failure):
         return failure
     words = "the answer is not complete: leave what came of it aside, and ask again"
-    return Unavailable(f"{failure.message}; {words}", status=grpc.StatusCode.UNAVAILABLE, reason="ANSWER_CUT_OFF")
+    return Unavailable(f"{failure.message}; {words}", status=grpc.StatusCode.UNAVAILABLE, reason=ErrorReason.ANSWER_CUT_OFF)
 
 
 def with_words(failure: CallFailed, words: str) -> CallFailed:
@@ -222,20 +224,15 @@ def with_words(failure: CallFailed, words: str) -> CallFailed:
     )
 
 
-def _printable(text: str) -> str:
-    """The text on one line, with escapes for what a terminal would obey: whoever is on the way can write a status."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
 def _violations(error: grpc.RpcError) -> Iterator[Violation]:
     bad_request, precondition = error_details_pb2.BadRequest(), error_details_pb2.PreconditionFailure()
     for detail in _details(error):
         if detail.Unpack(bad_request):
             for violation in bad_request.field_violations:
-                yield Violation(_printable(violation.field), _printable(violation.description))
+                yield Violation(shown(violation.field), shown(violation.description))
         elif detail.Unpack(precondition):
             for failure in precondition.violations:
-                yield Violation(_printable(failure.subject), _printable(failure.description))
+                yield Violation(shown(failure.subject), shown(failure.description))
 
 
 def _details(error: grpc.RpcError) -> Sequence[PackedMessage]:

@@ -1,21 +1,19 @@
 """What a watch of the feed tells. Every event carries the `cursor` to go on after."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2
 from consentry_client.readings import DeviceReadings, Reading, datetime_of
 from consentry_client.requests import timestamp
+from consentry_core.protocol.data_classes import data_classes_to_wire, known_data_classes
 from consentry_rule import DataClass
 
 _NANOS = 10**9
-_TO_WIRE = {data_class: data_class_pb2.DataClass.Value(f"DATA_CLASS_{data_class.name}") for data_class in DataClass}
-_FROM_WIRE = {wire: data_class for data_class, wire in _TO_WIRE.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class CustomerAdded:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRemoved:
-    """Nothing of a customer follows from here on: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ..."""
+    """The feed tells nothing more of a customer from here on: `CONSENT_REVOKED`, `SUBSCRIPTION_EXPIRED`, ..."""
 
     cursor: str
     customer: str
@@ -113,7 +111,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something is missing here.
+    """Data is missing at this point of the feed.
 
     `cause`: `NOT_COVERED` meanwhile, `NOT_KEPT` any longer, or `GATEWAY_LOST`, and then `gateway` says by which.
     `data_classes`: what may be missing; none: any. Of the times from `start_time_unix_nano` on, up to and without
@@ -155,7 +153,7 @@ def event_of(message: feed_pb2.WatchResponse) -> Event | None:
             return AlarmChange(cursor, message.alarm_change)
         case "customer_added":
             added = message.customer_added
-            return CustomerAdded(cursor, added.customer, data_classes_of(added.data_classes))
+            return CustomerAdded(cursor, added.customer, known_data_classes(added.data_classes))
         case "customer_removed":
             return CustomerRemoved(cursor, message.customer_removed.customer, message.customer_removed.reason)
         case "synced":
@@ -201,7 +199,7 @@ def gap_of(message: gap_pb2.Gap, cursor: str = "") -> Gap:
         cursor,
         message.customer,
         _cause(message.cause),
-        data_classes_of(message.data_classes),
+        known_data_classes(message.data_classes),
         _unix_nano(message.start_time) if message.HasField("start_time") else None,
         _unix_nano(message.end_time) if message.HasField("end_time") else None,
         message.gateway,
@@ -221,16 +219,6 @@ def _gap_message(gap: Gap) -> gap_pb2.Gap:
 
 def _unix_nano(time: Timestamp) -> int:
     return time.seconds * _NANOS + time.nanos
-
-
-def data_classes_of(wire: Iterable[data_class_pb2.DataClass.ValueType]) -> frozenset[DataClass]:
-    """Classes of data; those that this client does not know are left out."""
-    return frozenset(_FROM_WIRE[data_class] for data_class in wire if data_class in _FROM_WIRE)
-
-
-def data_classes_to_wire(data_classes: Iterable[DataClass]) -> list[data_class_pb2.DataClass.ValueType]:
-    """Classes of data on the wire, ordered."""
-    return sorted(_TO_WIRE[data_class] for data_class in data_classes)
 
 
 def _cause(cause: gap_pb2.Gap.Cause.ValueType) -> str:

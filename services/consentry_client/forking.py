@@ -1,7 +1,9 @@
-"""A process that forks leaves gRPC's threads behind: in its child, what the parent has opened would be waited for for ever.
+"""A process that forks leaves gRPC's threads behind: its child would wait for ever for what the parent has opened.
 
 Nor can the child open anything of its own: gRPC, once used, hangs or aborts there. Only without asyncio, and when it was told
-so before it was first used (GRPC_ENABLE_FORK_SUPPORT), it begins anew in the child.
+so before it was first used (GRPC_ENABLE_FORK_SUPPORT), it begins anew in the child. With asyncio the same setting does harm:
+gRPC starts the threads of its event engine again in the child, on what the fork has left of their state, and in one process of
+four on a busy machine they crash it, also when the child only counts to a number and exits.
 """
 
 import os
@@ -26,7 +28,7 @@ class Process:
 
     @property
     def is_this(self) -> bool:
-        """Whether it is this one. In another, nothing of gRPC's may be touched, not even to end it."""
+        """Whether this process opened the client. Another one may touch nothing of gRPC's, not even to close it."""
         return os.getpid() == self._number
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""What a question about the past is answered with: tables of readings or of steps, and gaps."""
+"""Answers about the past: tables of readings or of steps, and gaps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _NANOS = 10**9
 
 
 class Aggregate(Enum):
-    """What to say of a step."""
+    """What can be computed of the readings in a step."""
 
     MIN = telemetry_pb2.QueryHistoryRequest.AGGREGATE_MIN
     MAX = telemetry_pb2.QueryHistoryRequest.AGGREGATE_MAX
@@ -25,7 +25,7 @@ class Aggregate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryGap:
-    """Something of the range is missing. Comes before everything else.
+    """Part of the range is missing. Comes before everything else.
 
     `cause`: `NOT_KEPT` (older than what the service keeps), `GATEWAY_LOST` (by the gateway of that id), ... From
     `start_unix_nano` on, up to and without `end_unix_nano`; None where that is not known.

@@ -1,4 +1,4 @@
-"""Secrets go over the network protected, or not at all."""
+"""Checks before a secret is sent: the connection is protected, and the secret can be one."""
 
 from consentry_core.process.tls import ClientTls, on_loopback
 

@@ -1,4 +1,4 @@
-"""Watches that come back: where one stands, and when to open it again. No I/O, so both clients share it.
+"""Watches that come back: the position of each, and when to open it again. No I/O, so both clients share it.
 
 1. Before each opening, `request` says what to ask for: the first time what the caller asked, later the same after the newest
    position (cursor or revision).
@@ -23,7 +23,6 @@ from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import coverage_pb2
 from consentry.devices.v1 import feed_pb2
-from consentry_client.backoff import Backoff, Random
 from consentry_client.coverage import CoverageEvent, CoverageHeartbeat, CoverageSynced, coverage_event_of
 from consentry_client.errors import (
     CallFailed,
@@ -35,8 +34,10 @@ from consentry_client.errors import (
     no_more_came,
     with_words,
 )
-from consentry_client.events import Event, Heartbeat, Synced, data_classes_to_wire, event_of
+from consentry_client.events import Event, Heartbeat, Synced, event_of
 from consentry_client.requests import names
+from consentry_core.pacing.backoff import Backoff, Random
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_rule import DataClass
 
 Question = TypeVar("Question")
@@ -45,6 +46,7 @@ Told = TypeVar("Told")
 _W = feed_pb2.WatchRequest
 _MOST_BREAKS = 10  # some 40 s of waiting
 _MOST_ATTEMPTS = 3
+_LONGEST_WAIT = 10.0
 _MISSED = 3
 _LONGER = 16
 HEARTBEAT = 15.0
@@ -59,7 +61,7 @@ class Watch(ABC, Generic[Question, Message, Told]):
     """Whether it is complete when its stream ends well."""
 
     def __init__(self, random: Random, *, patience: float | None, heartbeat_interval: timedelta | None = None) -> None:
-        self._backoff = Backoff(random)
+        self._backoff = Backoff(random, longest=_LONGEST_WAIT)
         self._patience = patience
         # One below a second is refused by the service, in its own words.
         self._heartbeat = HEARTBEAT if heartbeat_interval is None else max(heartbeat_interval.total_seconds(), 1.0)
@@ -69,7 +71,7 @@ class Watch(ABC, Generic[Question, Message, Told]):
 
     @abstractmethod
     def request(self) -> Question:
-        """What to open the stream with, now."""
+        """The question to open the stream with now."""
 
     @abstractmethod
     def _take(self, message: Message) -> tuple[Told | None, bool]:
@@ -126,7 +128,7 @@ class Attempts:
     """The attempts at one question that changes nothing. All that they take is within `timeout` seconds."""
 
     def __init__(self, random: Random, timeout: float, now: Callable[[], float]) -> None:
-        self._backoff = Backoff(random)
+        self._backoff = Backoff(random, longest=_LONGEST_WAIT)
         self._now = now
         self._until = now() + timeout
         self._made = 0
@@ -161,20 +163,20 @@ class Answer(Watch[Question, Message, Message]):
         self._begun = False
 
     def request(self) -> Question:
-        """See `Watch.request`."""
+        """The question to open the stream with."""
         return self._question
 
     @property
     def silence(self) -> float:
-        """See `Watch.silence`."""
+        """Seconds without a message after which the answer is given up."""
         return self._timeout
 
     def silent(self) -> CallFailed:
-        """See `Watch.silent`."""
+        """The failure of an answer whose next message did not come in time."""
         return no_more_came(self._timeout)
 
     def lost(self, failure: CallFailed) -> float:
-        """See `Watch.lost`."""
+        """Seconds to wait before asking again. Raises when something has come already, or that is of no use."""
         return self._attempts.failed(cut_off(failure) if self._begun else failure)
 
     def _take(self, message: Message) -> tuple[Message, bool]:
@@ -225,7 +227,7 @@ class FeedWatch(Watch[feed_pb2.WatchRequest, feed_pb2.WatchResponse, Event]):
         )
 
     def request(self) -> feed_pb2.WatchRequest:
-        """See `Watch.request`."""
+        """The question to open the stream with."""
         request = feed_pb2.WatchRequest()
         request.CopyFrom(self._start)
         if self._cursor is not None:
@@ -266,7 +268,7 @@ class CoverageWatch(Watch[coverage_pb2.WatchCoverageRequest, coverage_pb2.WatchC
         self._interval = _duration(heartbeat_interval)
 
     def request(self) -> coverage_pb2.WatchCoverageRequest:
-        """See `Watch.request`."""
+        """The question to open the stream with."""
         return coverage_pb2.WatchCoverageRequest(after_revision=self._revision, heartbeat_interval=self._interval)
 
     def _take(self, message: coverage_pb2.WatchCoverageResponse) -> tuple[CoverageEvent | None, bool]:

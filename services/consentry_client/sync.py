@@ -1,4 +1,5 @@
-"""The client for programs without an event loop. The same as `consentry_client.aio`, method by method."""
+# Written from aio.py by `make gen`: change that one.
+"""The client for programs without an event loop."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,6 @@ from consentry.devices.v1 import (
     telemetry_pb2_grpc,
 )
 from consentry_client.accesses import Access, UnreportedInterval, accesses_of
-from consentry_client.backoff import Random
 from consentry_client.coverage import CoverageEvent, CoveredCustomer, covered_customer_of
 from consentry_client.events import Event
 from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, readings_of, steps_of
@@ -33,11 +33,10 @@ from consentry_client.requests import (
 )
 from consentry_client.resuming import CoverageWatch, FeedWatch
 from consentry_client.sync_calls import Calls
+from consentry_core.pacing.backoff import Random
 from consentry_core.process.tls import ClientTls
 from consentry_rule import DataClass
 
-_A = TypeVar("_A")
-_Q = TypeVar("_Q")
 _S = TypeVar("_S")
 
 
@@ -45,10 +44,10 @@ class Client(Calls):
     """A partner's access, with one API key; or a customer's look at what became of its data, with an administrator's token.
 
     `authority` and `devices`: the services' addresses (`host:port`), or channels that the caller has opened and closes itself
-    (interceptors); either can be left out by who does not need it. `secret`: the key's or the token's. `timeout`:
+    (interceptors); leave out the one that you do not need. `secret`: the key's or the token's. `timeout`:
     seconds for every call that is not a stream, and for each message of an answer that comes in several. `tls`: the files of
-    certificates, read again when they change; without, the way is plaintext, and an address beyond the loopback interface a
-    ValueError unless `plaintext` allows it.
+    certificates, read again when they change; without `tls` the connection is plaintext, and an address beyond the
+    loopback interface is a ValueError unless `plaintext` allows it.
     Safe to use from several threads. Every method raises `CallFailed`.
     """
 
@@ -80,7 +79,8 @@ class Client(Calls):
         """The customers that the key covers now, by name."""
         stub = _given(self._coverage, "authority")
         for page in self._pages(stub.ListCoveredCustomers, coverage_pb2.ListCoveredCustomersRequest()):
-            yield from map(covered_customer_of, page.customers)
+            for customer in page.customers:
+                yield covered_customer_of(customer)
 
     def watch_coverage(
         self,
@@ -89,7 +89,7 @@ class Client(Calls):
         heartbeat_interval: timedelta | None = None,
         patience: float | None = None,
     ) -> Iterator[CoverageEvent]:
-        """What the key covers, then every change of it. Comes back by itself; see `watch`."""
+        """What the key covers, then every change of it. Comes back by itself, as `watch` does."""
         watch = CoverageWatch(
             self._random, after_revision=after_revision, heartbeat_interval=heartbeat_interval, patience=patience
         )
@@ -110,7 +110,7 @@ class Client(Calls):
     def accesses(
         self, customer: str, start: Time | None = None, end: Time | None = None, *, reader: str = ""
     ) -> Iterator[Access | UnreportedInterval]:
-        """What each key read of the customer's data, by hour and class, newest first; first of all, when nobody reported.
+        """What each key read of the customer's data, by hour and class, newest first, behind the times that nobody reported on.
 
         Of the hours that end after `start` and begin before `end`. `reader`: only what this partner's keys read, or this key.
         """
@@ -146,13 +146,15 @@ class Client(Calls):
     def alarms(self, customer: str, *, active_only: bool = False) -> Iterator[alarms_pb2.Alarm]:
         """The alarms of `customers/{customer}`, by name."""
         stub = _given(self._alarms, "devices")
-        for page in self._pages(stub.ListAlarms, alarms_pb2.ListAlarmsRequest(parent=customer, active_only=active_only)):
+        request = alarms_pb2.ListAlarmsRequest(parent=customer, active_only=active_only)
+        for page in self._pages(stub.ListAlarms, request):
             yield from page.alarms
 
     def alarm(self, name: str) -> alarms_pb2.Alarm:
         """One alarm as it is now."""
         stub = _given(self._alarms, "devices")
-        return self._ask(stub.GetAlarm, alarms_pb2.GetAlarmRequest(name=name)).alarm
+        answer = self._ask(stub.GetAlarm, alarms_pb2.GetAlarmRequest(name=name))
+        return answer.alarm
 
     def alarm_events(self, alarm: str) -> Iterator[alarms_pb2.AlarmEvent]:
         """Everything that happened to one alarm, oldest first."""
@@ -179,7 +181,7 @@ class Client(Calls):
         devices: Iterable[str] = (),
         sensors: Iterable[str] = (),
     ) -> Iterator[DeviceReadings | HistoryGap]:
-        """The readings from `start` on, up to and without `end` (None: up to now); first of all, what of them is missing."""
+        """The readings from `start` on, up to and without `end` (None: up to now); before them, what is missing."""
         stub = _given(self._telemetry, "devices")
         request = history_request(customer, start, end, devices, sensors)
         return self._told(stub.QueryHistory, request, readings_of)
@@ -195,13 +197,13 @@ class Client(Calls):
         devices: Iterable[str] = (),
         sensors: Iterable[str] = (),
     ) -> Iterator[DeviceSteps | HistoryGap]:
-        """What each sensor's readings come to per step of time; see `history`. `aggregates` empty: all of them."""
+        """What the readings of `history` come to per step of time, for each sensor. `aggregates` empty: all of them."""
         stub = _given(self._telemetry, "devices")
         request = in_steps(history_request(customer, start, end, devices, sensors), step, aggregates)
         return self._told(stub.QueryHistory, request, steps_of)
 
     def simulate(self, measurements_per_second: int = 1_000, sensor_count: int = 100) -> Iterator[DeviceReadings]:
-        """Made-up readings at that rate until it is left, to try a program with: they are nobody's."""
+        """Made-up readings at that rate, for ever, to try a program with: they belong to nobody."""
         stub = _given(self._telemetry, "devices")
         request = simulate_request(measurements_per_second, sensor_count)
         return self._told(stub.SimulateTelemetry, request, lambda message: map(DeviceReadings, message.telemetry))

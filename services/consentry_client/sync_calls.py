@@ -1,24 +1,25 @@
-"""How the client without an event loop calls. The same as `consentry_client.aio_calls`."""
+# Written from aio_calls.py by `make gen`: change that one.
+"""How the client for programs without an event loop calls: errors as `CallFailed`, pages, streams, watches that come back."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 
-from consentry_client.backoff import Random
+from consentry_client import sync_way as way
 from consentry_client.errors import CallFailed, closed, ended_early, failure_of
 from consentry_client.forking import Process
 from consentry_client.protecting import credential, protected
 from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Answer, Attempts, Message, Question, Told, Watch
 from consentry_core.callers.quota_left import QuotaLeft, quota_left_of
-from consentry_core.pacing.silence import LOOKS, Silence
+from consentry_core.pacing.backoff import Random
+from consentry_core.pacing.silence import Silence
 from consentry_core.process.tls import ClientTls
-from consentry_core.rpc.client.channels import bearer, open_sync_channel
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.client.renewed import connection_of, leave
 
 _A = TypeVar("_A")
@@ -26,18 +27,18 @@ _Q = TypeVar("_Q")
 
 
 class Calls:
-    """See `AsyncCalls`."""
+    """One credential's calls. `close` ends what is open."""
 
     def __init__(self, secret: str, timeout: float, random: Random, tls: ClientTls | None, *, plaintext: bool) -> None:
         self._random = random
-        self._process = Process(asyncio=False)
+        self._process = Process(asyncio=way.ASYNCIO)
         self._tls = tls
         self._plaintext = plaintext
         self._metadata = bearer(credential(secret))
         self._timeout = timeout
-        self._own: list[grpc.Channel] = []
+        self._own: list[way.Channel] = []
         self._calls: set[Any] = set()
-        self._closed = threading.Event()
+        self._closed = way.Flag()
         self._quota_left: QuotaLeft | None = None
 
     def __enter__(self) -> Self:
@@ -58,16 +59,17 @@ class Calls:
 
     @property
     def quota_left(self) -> QuotaLeft | None:
-        """What was left of the key's quota where it was last told, as each that counts counts by itself; None: nobody has told.
+        """What was left of the key's quota at the service that answered last; None while no answer told of one.
 
-        Told by the answer of every call, and by the end of every stream as of its beginning; refused ones too.
+        Each service counts by itself. The answer of every call tells it, refused calls too; the end of a stream tells what was
+        left when it began.
         """
         return self._quota_left
 
-    def _channel(self, target: str | grpc.Channel | None) -> grpc.Channel | None:
+    def _channel(self, target: str | way.Channel | None) -> way.Channel | None:
         if not isinstance(target, str):
             return target
-        channel = open_sync_channel(target, protected(target, self._tls, plaintext=self._plaintext))
+        channel = way.open_channel(target, protected(target, self._tls, plaintext=self._plaintext))
         self._own.append(channel)
         return channel
 
@@ -81,18 +83,11 @@ class Calls:
                 wait = attempts.failed(failure)
             self._pause(wait)
 
-    def _ask_once(self, method: "grpc.UnaryUnaryMultiCallable[_Q, _A]", request: _Q, timeout: float) -> _A:
+    def _ask_once(self, method: "grpc.UnaryUnaryMultiCallable[_Q, _A]", request: _Q, seconds: float) -> _A:
         self._refuse_if_closed()
-        try:
-            answer, call = method.with_call(request, metadata=self._metadata, timeout=timeout)
-        except grpc.RpcError as error:
-            self._hear(error)
-            self._refuse_if_closed()
-            raise failure_of(error) from error
-        except ValueError:  # what gRPC says when the channel is closed just now, by another thread
-            self._refuse_if_closed()
-            raise
-        self._hear(call)
+        with self._failures():
+            answer, metadata = way.ask(method, request, self._metadata, seconds)
+        self._hear(metadata)
         return answer
 
     def _pages(self, method: "grpc.UnaryUnaryMultiCallable[PageRequestT, PageT]", request: PageRequestT) -> Iterator[PageT]:
@@ -105,41 +100,56 @@ class Calls:
 
     @contextmanager
     def _open(
-        self, method: "grpc.UnaryStreamMultiCallable[_Q, _A]", request: _Q, silence: Silence
+        self, method: "grpc.UnaryStreamMultiCallable[_Q, _A]", request: _Q, silence: Silence, limit: float
     ) -> "Iterator[_Messages[_A]]":
-        """A stream, cancelled when it is left: an abandoned call would stay open."""
+        """A stream, cancelled when it is left: gRPC does not collect calls that were abandoned.
+
+        It is cancelled too when the next message is waited for longer than `limit` seconds; then `silence` has noticed it.
+        """
         self._refuse_if_closed()
-        call: Any = method(request, metadata=self._metadata)
-        self._calls.add(call)
+        with self._failures():
+            call: Any = method(request, metadata=self._metadata)
+            self._calls.add(call)
+            try:
+                self._refuse_if_closed()  # closed by another thread before the call was one of those to end
+                with way.looked_after(call, silence, limit):
+                    yield _Messages(call, silence, self._process)
+                if call.done():
+                    self._hear(call.trailing_metadata())
+            finally:
+                if self._process.is_this:
+                    self._calls.discard(call)
+                    call.cancel()
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
         try:
-            self._refuse_if_closed()
-            yield _Messages(call, silence, self._process)
-            if call.done():
-                self._hear(call)
+            yield
         except grpc.RpcError as error:
-            self._hear(error)
+            self._hear(error.trailing_metadata())
             self._refuse_if_closed()
             raise failure_of(error) from error
-        finally:
-            if self._process.is_this:
-                self._calls.discard(call)
-                call.cancel()
+        except way.INTERRUPTED:
+            if not way.callers_own():
+                self._refuse_if_closed()
+            raise
 
     def _told(
         self, method: "grpc.UnaryStreamMultiCallable[_Q, _A]", request: _Q, of: Callable[[_A], Iterator[Told]]
     ) -> Iterator[Told]:
-        """What the messages of an answer hold."""
+        """The parts of an answer, message by message."""
         answer: Answer[_Q, _A] = Answer(self._random, request, self._timeout, time.monotonic)
-        for message in self._watch(method, answer):
-            yield from of(message)
+        with closing(self._watch(method, answer)) as messages:
+            for message in messages:
+                yield from of(message)
 
     def _watch(
         self, method: "grpc.UnaryStreamMultiCallable[Question, Message]", watch: Watch[Question, Message, Told]
-    ) -> Iterator[Told]:
+    ) -> Generator[Told]:
         while True:
             connection, silence = connection_of(method), Silence()
             try:
-                with self._open(method, watch.request(), silence) as messages, messages.looked_after(watch.silence):
+                with self._open(method, watch.request(), silence, watch.silence) as messages:
                     for message in messages:
                         event = watch.receive(message)
                         if event is not None:
@@ -158,12 +168,12 @@ class Calls:
             self._pause(wait)
 
     def _pause(self, seconds: float) -> None:
-        if self._closed.wait(seconds):
+        if way.is_set_within(self._closed, seconds):
             raise closed()
 
-    def _hear(self, call: Any) -> None:
-        """A call is over, well or not: take in what it told beside its answer."""
-        self._quota_left = quota_left_of(call.trailing_metadata()) or self._quota_left
+    def _hear(self, metadata: Any) -> None:
+        """A call is over, with an answer or a failure: take in the metadata behind it."""
+        self._quota_left = quota_left_of(metadata) or self._quota_left
 
     def _refuse_if_closed(self) -> None:
         self._process.check()
@@ -175,30 +185,13 @@ class _Messages(Iterator[_A]):
     """The messages of a call. Its silence counts while the next one is waited for."""
 
     def __init__(self, call: Any, silence: Silence, process: Process) -> None:
-        self._call = call
+        self._messages = call.__iter__()
         self._silence = silence
         self._process = process
 
     def __next__(self) -> _A:
         self._process.check()
         self._silence.waiting = True
-        message: _A = next(self._call)
+        message: _A = self._messages.__next__()
         self._silence.heard()
         return message
-
-    @contextmanager
-    def looked_after(self, limit: float) -> Iterator[None]:
-        """Cancel the call when it is silent for so many seconds. Another thread does, as this one waits in `next`."""
-        over, call, silence = threading.Event(), self._call, self._silence
-
-        def look() -> None:
-            while not over.wait(limit / LOOKS):
-                if silence.look():
-                    call.cancel()
-                    return
-
-        threading.Thread(target=look, name="consentry-silence", daemon=True).start()
-        try:
-            yield
-        finally:
-            over.set()

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from consentry_core.process import logs
-from consentry_core.process.files import Kept
+from consentry_core.process.files import LastUsable
 from consentry_core.process.lifecycle import signals, until_signalled
 from consentry_core.rpc.client.channels import open_channel
 from consentry_core.values.clock import SECOND, Clock, SystemClock
@@ -114,11 +114,11 @@ class Parts:
         self.channel = open_channel(settings.devices, tls)
         self.publisher = Publisher(
             self.channel,
-            Kept(settings.own_token),
+            LastUsable(settings.own_token),
             settings.gateway,
             outbox,
             clock=clock,
-            jitter=random.Random(random_bytes(8)),  # noqa: S311 - spreads reconnects
+            random=random.Random(random_bytes(8)).random,  # noqa: S311 - spreads reconnects
             on_refused=lambda about: self.pipeline.refused(about),  # noqa: PLW0108 - it is made below
             on_new_epoch=lambda: self.pipeline.forgotten(),  # noqa: PLW0108 - likewise
         )

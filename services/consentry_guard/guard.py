@@ -24,7 +24,7 @@ from typing import Any
 
 from consentry_core.callers.identity import Identity, IdentityMemory
 from consentry_core.callers.policy import Policies, caller_kind, require_allowed
-from consentry_core.pacing.returning import return_after
+from consentry_core.pacing.backoff import return_after
 from consentry_core.pacing.waking import Waking
 from consentry_core.process.tls import ClientTls
 from consentry_core.process.transport import require_private
@@ -34,7 +34,7 @@ from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
 from consentry_core.rpc.server.open_call import Later, OpenCall, current_call
 from consentry_core.rpc.server.peers import Peers
-from consentry_core.rpc.server.quotas import Quotas
+from consentry_core.rpc.server.quotas import QuotaMeter
 from consentry_core.values.clock import SECOND, BootTime, Clock, SystemClock
 from consentry_core.values.encoding import RandomBytes, base32
 from consentry_core.values.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable
@@ -117,7 +117,7 @@ class Guard:
             require_private(target, plaintext=plaintext, instead="TLS to the authority (tls=...)")
         self._certificates = certificates
         self._peers = Peers(trusted_proxies)
-        self._quotas = Quotas(streams_per_key=streams_per_key)
+        self._quotas = QuotaMeter(streams_per_key=streams_per_key)
         self._clock = clock or SystemClock()
         self._policies = policies
         self._scopes = scopes

@@ -8,9 +8,9 @@ import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from consentry_core.values.text import is_plain
 from support.calls import METHODS
 from support.requests import OUTPUT_ONLY, TEXTS, good
+from support.texts import is_plain
 from support.world import World
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

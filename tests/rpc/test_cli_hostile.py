@@ -21,9 +21,9 @@ from grpc_status import rpc_status
 
 from consentry_cli import params
 from consentry_cli.cli import cli
-from consentry_core.values.text import is_plain
 from support.calls import METHODS
 from support.cli import consentry
+from support.texts import is_plain
 
 HOSTILE = "old\x1b[2J\x1b]0;title\x07\u202egnp\n2026-11-30 forged\r\u2028\x9b1m"
 SERVICES = Path(__file__).parents[2] / "services"

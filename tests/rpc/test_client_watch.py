@@ -28,7 +28,7 @@ from consentry_client import (
     Unavailable,
     Uncovered,
     UnexpectedFailure,
-    backoff,
+    resuming,
 )
 from consentry_core.rpc.client.channels import open_channel, open_sync_channel
 from consentry_core.values import errors
@@ -109,7 +109,7 @@ def over(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes back does so at once."""
-    monkeypatch.setattr(backoff, "_LONGEST_STEP", 0.01)
+    monkeypatch.setattr(resuming, "_LONGEST_WAIT", 0.01)
 
 
 def heartbeat(cursor: str) -> feed_pb2.WatchResponse:

@@ -74,7 +74,7 @@ async def test_no_end_of_the_way_ends_the_publishing(tmp_path: Path) -> None:
 async def publishing(folder: Path, address: str, silence: float) -> AsyncIterator[Publisher]:
     channel = open_channel(address)
     publisher = Publisher(
-        channel, lambda: "ct_secret", "gateway", Outbox(folder, RANDOM.randbytes), clock=SystemClock(), jitter=RANDOM,
+        channel, lambda: "ct_secret", "gateway", Outbox(folder, RANDOM.randbytes), clock=SystemClock(), random=RANDOM.random,
         on_refused=lambda _: None, on_new_epoch=lambda: None, longest_wait=0.01, silence=silence,
     )  # fmt: skip
     task = asyncio.create_task(publisher.run())

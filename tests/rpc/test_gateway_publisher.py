@@ -80,7 +80,7 @@ async def publishing(
         "gateway",
         outbox,
         clock=clock or FakeClock(),
-        jitter=RANDOM,
+        random=RANDOM.random,
         on_refused=running.refused.append,
         on_new_epoch=running.begun_new_epoch,
         longest_wait=0.1,

@@ -82,7 +82,7 @@ async def count(*, address: str, token_file: Path, folder: Path, customer: str, 
             "counting",
             outbox,
             clock=SystemClock(),
-            jitter=random.Random(),  # noqa: S311 - spreads reconnects
+            random=random.random,
             on_refused=_refused,
             on_new_epoch=_renumbered,
             longest_wait=0.5,

@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys, Entry, EntryKind, Head, Sealed, verify
-from consentry_authority.audit.sampling import Budget, Sampler
+from consentry_authority.audit.sampling import Sampler
 from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
 from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
 from consentry_authority.commands.ports import Origin
 from consentry_authority.storage.logs import audit_log as rows
+from consentry_core.pacing.bucket import Rate
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import FailedPrecondition
 from consentry_rule import KeyKind
@@ -205,7 +206,7 @@ def test_an_entry_that_is_hidden_from_its_customer_is_found(store: StoreUnderTes
 
 
 def test_a_flood_from_one_source_leaves_room_for_others_and_is_counted() -> None:
-    sampler = Sampler(per_kind=Budget(50, 1.0), per_source=Budget(5, 0.1))
+    sampler = Sampler(per_kind=Rate(50, 1.0), per_source=Rate(5, 0.1))
     now = BootTime(0)
     taken = sum(sampler.takes(EntryKind.FAILURE, "ipv4:192.0.2.1", "CREDENTIAL_INVALID", now) for _ in range(10_000))
     assert taken == 5
@@ -217,7 +218,7 @@ def test_a_flood_from_one_source_leaves_room_for_others_and_is_counted() -> None
 
 
 def test_a_flood_from_everywhere_is_bounded_and_does_not_hide_refusals() -> None:
-    sampler = Sampler(per_kind=Budget(50, 1.0), per_source=Budget(5, 0.1))
+    sampler = Sampler(per_kind=Rate(50, 1.0), per_source=Rate(5, 0.1))
     taken = sum(sampler.takes(EntryKind.FAILURE, f"source {n}", "CREDENTIAL_INVALID", BootTime(0)) for n in range(20_000))
     assert taken == 50
     assert sampler.takes(EntryKind.REFUSAL, "tokens/x", "NOT_YOUR_ORGANIZATION", BootTime(0))

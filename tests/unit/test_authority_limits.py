@@ -11,7 +11,7 @@ from consentry_authority.commands.ports import Committed
 from consentry_authority.enforcement.barriers import BOUND, MOST_POINTS, Barriers, Member, PointState, Speaker, point_name
 from consentry_authority.enforcement.following import INTERESTS_OWED, NAMES_OWED, Following
 from consentry_authority.enforcement.keeping import _pieces, drop
-from consentry_authority.enforcement.limits import PACE, Allowance, Fleets, Newcomers, Renewals
+from consentry_authority.enforcement.limits import PACE, Fleets, Newcomers, Renewals
 from consentry_authority.enforcement.news import News, Since
 from consentry_authority.enforcement.runner import EnforcementRunner
 from consentry_authority.storage.enforcement import members as rows
@@ -51,17 +51,6 @@ def _granted(renewals: Renewals, incarnation: str, now: BootTime) -> bool:
         return False
     renewals.granted(incarnation, now)
     return True
-
-
-def test_an_allowance_is_each_tokens_own_and_fills_steadily() -> None:
-    allowance = Allowance(10, 3_600)
-    allowance.take("a", 12, NOW)
-    assert allowance.wait("a", NOW) == pytest.approx(3)
-    assert allowance.wait("b", NOW) == 0
-    assert allowance.wait("a", BootTime(NOW + 3 * SECOND)) == 0
-    assert allowance.wait("a", BootTime(NOW + 1_000 * SECOND)) == 0
-    allowance.take("a", 11, NOW)
-    assert allowance.wait("a", BootTime(NOW + 1_000 * SECOND)) > 0, "no more gathers than what can be taken at once"
 
 
 def test_a_token_has_so_much_open_and_what_is_over_makes_room() -> None:

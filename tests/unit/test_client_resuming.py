@@ -8,7 +8,6 @@ import pytest
 from consentry.authority.v1 import coverage_pb2, data_class_pb2
 from consentry.devices.v1 import feed_pb2
 from consentry_client import DataClass, Heartbeat, Synced
-from consentry_client.backoff import Backoff
 from consentry_client.errors import (
     EXCEPTION_OF,
     CallFailed,
@@ -20,6 +19,7 @@ from consentry_client.errors import (
 )
 from consentry_client.requests import history_request, latest_request
 from consentry_client.resuming import Answer, Attempts, CoverageWatch, FeedWatch
+from consentry_core.pacing.backoff import Backoff
 from consentry_core.pacing.silence import Silence
 from consentry_core.rpc.errors import STATUS_OF
 

@@ -10,7 +10,7 @@ import pytest
 
 from consentry_authority.secrets.key_file import read_keys
 from consentry_cli.commands.audit import _head
-from consentry_core.process.files import MOST_BYTES, Kept, read_credential
+from consentry_core.process.files import MOST_BYTES, LastUsable, read_credential
 from consentry_core.process.settings import SettingError
 from consentry_core.process.tls import PemFiles
 from consentry_core.values.encoding import base64url
@@ -101,7 +101,7 @@ def test_keys_may_end_their_lines_as_on_windows(tmp_path: Path) -> None:
 def test_a_running_program_goes_on_with_what_it_had_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "token"
     file.write_text("ct_first\n")
-    kept = Kept(lambda: read_credential(file))
+    kept = LastUsable(lambda: read_credential(file))
     with caplog.at_level(logging.ERROR):
         for content in (b"", b"", *(content for content, _ in SPOILT.values())):
             file.write_bytes(content)
@@ -116,4 +116,4 @@ def test_a_running_program_goes_on_with_what_it_had_and_says_so_once(tmp_path: P
 
 def test_what_a_program_cannot_begin_with_it_does_not_begin_with(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="cannot read the token file"):
-        Kept(lambda: read_credential(tmp_path / "none"))
+        LastUsable(lambda: read_credential(tmp_path / "none"))

@@ -6,7 +6,7 @@ import pytest
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
 from consentry_core.protocol.follow import Credential, Facts, Revision
-from consentry_core.protocol.follow_pieces import Joining, split
+from consentry_core.protocol.follow_pieces import Reassembly, split
 from consentry_core.protocol.follow_wire import from_response, to_response
 from consentry_rule import (
     Consent,
@@ -135,7 +135,7 @@ def test_facts_that_are_too_large_come_in_pieces_and_are_one(listed: int, unlist
         credentials=(Credential(KEY, large), Credential("partners/acme/keys/small", LISTED), Credential("tokens/t", None)),
         standings=tuple(replace(CONSENTED, customer=customer) for customer in customers[:standings]),
     )
-    small, joining, found = Facts(Revision("e1", 13)), Joining(), list[Facts]()
+    small, joining, found = Facts(Revision("e1", 13)), Reassembly(), list[Facts]()
     for said in (small, facts, small):
         pieces = list(split(to_response(said)))
         assert all(piece.ByteSize() <= 1 << 20 for piece in pieces)

@@ -2,9 +2,9 @@
 
 from consentry_core.protocol.refused_call import RefusedCall
 from consentry_core.values.clock import SECOND
-from consentry_core.values.text import is_plain
 from consentry_guard.reports.refusals import Refusals
 from consentry_rule import Instant
+from support.texts import is_plain
 
 KEY = "partners/acme/keys/k1"
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from consentry_core.pacing.lanes import LoopTurns, Pace, Places
+from consentry_core.pacing.lanes import LoopTurns, Pace, Slots
 from consentry_core.values.errors import ResourceExhausted
 
 
@@ -46,7 +46,7 @@ async def test_a_piece_of_work_is_over_after_a_while(monkeypatch: pytest.MonkeyP
 
 
 async def test_so_many_are_at_work_and_so_many_of_a_lane() -> None:
-    places, order = Places("a test", in_all=3, per_lane=2, waiting=10), list[str]()
+    places, order = Slots("a test", in_all=3, per_lane=2, waiting=10), list[str]()
 
     async def work(name: str, over: asyncio.Event) -> None:
         async with places.taken(name[0]):
@@ -68,7 +68,7 @@ async def test_so_many_are_at_work_and_so_many_of_a_lane() -> None:
 
 
 async def test_too_many_of_one_lane_are_refused_and_others_wait() -> None:
-    places = Places("a test", in_all=1, per_lane=1, waiting=2)
+    places = Slots("a test", in_all=1, per_lane=1, waiting=2)
 
     async def work(lane: str) -> None:
         async with places.taken(lane):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from consentry_authority.secrets.format import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
-from consentry_core.rpc.server.refusing import refusal_of, refuse
+from consentry_core.rpc.server.refusing import refuse, status_of
 from consentry_core.values.errors import NotFound
 from support.leaks import Leaks
 
@@ -74,5 +74,5 @@ async def test_a_secret_in_a_log_line_or_a_refusal_is_found(watched: Leaks) -> N
     secret = KEYS.make(TOKEN_PREFIX, secrets.token_bytes).text
     logging.getLogger("consentry_core").warning("what is %s?", secret)
     with pytest.raises(_EndedError):
-        await refuse(_Context(), refusal_of(NotFound(f"there is no {random_part(secret)}")), answers_once=True)  # type: ignore[arg-type]
+        await refuse(_Context(), status_of(NotFound(f"there is no {random_part(secret)}")), answers_once=True)  # type: ignore[arg-type]
     assert watched.take() == ["a line of consentry_core", "a refusal: NotFound"]

@@ -7,7 +7,8 @@ import pytest
 
 from consentry_core.process.logs import FORM, Formatter
 from consentry_core.values.errors import InvalidArgument
-from consentry_core.values.text import REPLACEMENT, cleaned, is_plain, plain, shown
+from consentry_core.values.text import REPLACEMENT, cleaned, plain, shown
+from support.texts import is_plain
 
 SHAPELESS = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 WRITTEN_WITH = {"\u200c", "\u200d"}  # joiner and non-joiner

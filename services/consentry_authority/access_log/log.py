@@ -11,16 +11,17 @@ from consentry_authority.access_log.ports import Accesses, Forget
 from consentry_authority.access_log.reports import HOUR, PATIENCE, AccessCount, AccessReport, Period, Unreported
 from consentry_authority.audit.refused_calls import RefusedCalls
 from consentry_authority.commands.pages import Page, page_of
-from consentry_authority.enforcement.limits import Allowance, Newcomers
+from consentry_authority.enforcement.limits import Newcomers
+from consentry_core.pacing.bucket import Buckets, Rate
 from consentry_core.values.clock import SECOND, Clock
 from consentry_core.values.errors import ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, Instant, Token
 
 _DAY = 86_400 * SECOND
-_HOUR_IN_SECONDS = 3_600
-_WORK_AT_ONCE, _WORK_A_SECOND = 10_000, 2_500  # of which a count is 1
+_WORK = Rate(10_000, 2_500)  # of which a count is 1
 _WORK_OF_A_REPORT = 25
-_ROWS_AT_ONCE, _ROWS_AN_HOUR = 200_000, 200_000
+_ROWS = Rate(200_000, 200_000 / 3_600)
 
 
 class AccessLog:
@@ -28,8 +29,7 @@ class AccessLog:
 
     def __init__(self, accesses: Accesses, clock: Clock, *, kept_days: int, newcomers: Newcomers) -> None:
         self._newcomers = newcomers
-        self._work = Allowance(_WORK_AT_ONCE, _WORK_A_SECOND * _HOUR_IN_SECONDS)
-        self._rows = Allowance(_ROWS_AT_ONCE, _ROWS_AN_HOUR)
+        self._work, self._rows = Buckets(), Buckets()
         self._refused = RefusedCalls(clock)
         self._accesses = accesses
         self._clock = clock
@@ -39,14 +39,15 @@ class AccessLog:
     def admit(self, service: str, counts: int) -> None:
         """ResourceExhausted when this service's token has reported so much that a report of so many counts has to wait."""
         now = self._clock.boot()
-        wait = max(self._work.wait(service, now), self._rows.wait(service, now))
+        work = self._work.of(service, _WORK, now)
+        wait = max(work.wait(now, 1), self._rows.of(service, _ROWS, now).wait(now, 1))
         if wait:
             raise ResourceExhausted(
                 "this token reports more accesses than can be written down; keep the report, and send it again",
                 retry_after=wait,
-                reason="REPORTS_EXCEEDED",
+                reason=ErrorReason.REPORTS_EXCEEDED,
             )
-        self._work.take(service, _WORK_OF_A_REPORT + counts, now)
+        work.take(_WORK_OF_A_REPORT + counts, now)
 
     async def take(self, report: AccessReport, service: str, token: Token) -> None:
         """Keep a report that came with this service's token; what comes again is counted once.
@@ -60,7 +61,9 @@ class AccessLog:
         """
         now, boot = self._clock.now(), self._clock.boot()
         if report.end > now + PATIENCE:
-            raise Unavailable("the report ends later than it is here; send it again then", reason="REPORT_OF_THE_FUTURE")
+            raise Unavailable(
+                "the report ends later than it is here; send it again then", reason=ErrorReason.REPORT_OF_THE_FUTURE
+            )
         forget = Forget(Instant(now - self._kept), now) if now - self._cleaned >= HOUR else None
         new = await self._accesses.keep(
             report,
@@ -69,7 +72,7 @@ class AccessLog:
             entries=partial(self._refused.entries, service, token, report.refused, report.left_out),
             forget=forget,
         )
-        self._rows.take(service, new, boot)
+        self._rows.of(service, _ROWS, boot).take(new, boot)
         if forget is not None:
             self._cleaned = now
 

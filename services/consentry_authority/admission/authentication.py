@@ -13,6 +13,7 @@ from consentry_core.callers.identity import Identity, IdentityMemory
 from consentry_core.rpc.bearer import invalid
 from consentry_core.values.encoding import RandomBytes
 from consentry_core.values.errors import ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Allow, usable
 
 _log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Authenticator:
             raise ResourceExhausted(
                 "this credential is being verified in several versions; try again with the right one",
                 retry_after=1.0,
-                reason="VERIFICATION_BUSY",
+                reason=ErrorReason.VERIFICATION_BUSY,
             )
         self._of_id[public_id] += 1
         proving = self._proving[secret] = asyncio.create_task(self._prove(public_id, secret))

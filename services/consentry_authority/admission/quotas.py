@@ -10,7 +10,7 @@ from consentry_authority.admission.current import CurrentFacts
 from consentry_authority.admission.gate import calling
 from consentry_core.callers.policy import Caller
 from consentry_core.rpc.server.open_call import Context, current_call
-from consentry_core.rpc.server.quotas import Quotas
+from consentry_core.rpc.server.quotas import QuotaMeter
 from consentry_core.values.clock import Clock
 from consentry_rule import NO_QUOTA, Key, Quota
 
@@ -21,7 +21,7 @@ class KeyQuotas:
     def __init__(self, current: CurrentFacts, clock: Clock, *, streams_per_key: int) -> None:
         self._current = current
         self._clock = clock
-        self._quotas = Quotas(streams_per_key=streams_per_key)
+        self._quotas = QuotaMeter(streams_per_key=streams_per_key)
 
     async def counting(self, context: Context) -> contextlib.AbstractContextManager[None]:
         """Count the call while it is answered, if a key calls. ResourceExhausted, on entering, when it is beyond the quota."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from consentry_core.callers.identity import Identity
 from consentry_core.callers.policy import Caller
 from consentry_core.values.errors import PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Address, Instant
 
 SIGNED_IN = "identities/"
@@ -53,4 +54,6 @@ def require_own(actor: Actor, organization: str) -> None:
 
 def not_yours() -> PermissionDenied:
     """The one answer about everything that belongs to others, or to nobody."""
-    return PermissionDenied("this is not your organisation's; name a resource of your own", reason="NOT_YOUR_ORGANIZATION")
+    return PermissionDenied(
+        "this is not your organisation's; name a resource of your own", reason=ErrorReason.NOT_YOUR_ORGANIZATION
+    )

@@ -12,11 +12,12 @@ Operators act for nobody in particular, and are not limited. Kept in memory: a r
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
-from consentry_core.values.clock import SECOND, BootTime, Clock
+from consentry_core.pacing.bucket import Bucket, Buckets, Rate
+from consentry_core.values.clock import BootTime, Clock
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 WITHDRAWALS: Final = frozenset(
     f"/consentry.authority.v1.{method}"
@@ -31,13 +32,6 @@ WITHDRAWALS: Final = frozenset(
     )
 )
 _LISTED_FOR_ONE = 1_000  # customers on the lists that a change has to look at, for as much as one change
-_MOST = 10_000  # organisations and credentials that are remembered: those that were full, or idle, are forgotten
-
-
-@dataclass(slots=True)
-class _Bucket:
-    left: float
-    filled: BootTime
 
 
 class ChangeLimits:
@@ -47,50 +41,35 @@ class ChangeLimits:
         self._clock = clock
         self._burst = burst
         self._per_second = per_second
-        self._buckets: dict[str, _Bucket] = {}
-        self._paced: dict[str, BootTime] = {}  # by credential, when its next change may be made
+        self._organizations = Buckets()
+        self._credentials = Buckets()
 
     async def turn(self, organization: str, credential: str, method: str) -> bool:
         """Wait until a change may be made; whether any may, or only one that takes access away."""
         if not self._burst or not organization or method in WITHDRAWALS:
             return True
-        bucket = self._bucket(organization)
-        if bucket.left >= 1:
-            bucket.left -= 1
-            return True
         now = self._clock.boot()
-        turn = max(self._paced.get(credential, now), now)
-        if len(self._paced) >= _MOST:
-            self._paced = {each: at for each, at in self._paced.items() if at > now}
-        self._paced[credential] = BootTime(turn + round(SECOND / self._per_second))
-        await asyncio.sleep((turn - now) / SECOND)
+        if self._bucket(organization, now).take_one(now):
+            return True
+        await asyncio.sleep(self._credentials.of(credential, Rate(1, self._per_second), now).take(1, now))
         return False
 
     def made(self, organization: str, listed: int) -> None:
         """A change was made that had to look at so many customers on lists."""
         if self._burst and organization:
-            self._bucket(organization).left -= listed // _LISTED_FOR_ONE
+            now = self._clock.boot()
+            self._bucket(organization, now).take(listed // _LISTED_FOR_ONE, now)
 
     def exceeded(self, organization: str) -> ResourceExhausted:
         """Why a change is not made."""
-        wait = max(1 - self._bucket(organization).left, 0.0) / self._per_second
+        now = self._clock.boot()
+        wait = self._bucket(organization, now).wait(now, 1)
         return ResourceExhausted(
             f"your organisation has changed as much as it may for now; come back in {max(wait, 1):.0f} s. Withdrawing access "
             "is never limited: revoke, disable, delete",
             retry_after=max(wait, 1.0),
-            reason="CHANGES_EXCEEDED",
+            reason=ErrorReason.CHANGES_EXCEEDED,
         )
 
-    def _bucket(self, organization: str) -> _Bucket:
-        now = self._clock.boot()
-        bucket = self._buckets.get(organization)
-        if bucket is None:
-            if len(self._buckets) >= _MOST:
-                self._buckets = {name: each for name, each in self._buckets.items() if self._fill(each, now).left < self._burst}
-            bucket = self._buckets[organization] = _Bucket(self._burst, now)
-        return self._fill(bucket, now)
-
-    def _fill(self, bucket: _Bucket, now: BootTime) -> _Bucket:
-        bucket.left = min(self._burst, bucket.left + (now - bucket.filled) / SECOND * self._per_second)
-        bucket.filled = now
-        return bucket
+    def _bucket(self, organization: str, now: BootTime) -> Bucket:
+        return self._organizations.of(organization, Rate(self._burst, self._per_second), now)

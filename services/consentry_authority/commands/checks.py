@@ -1,6 +1,7 @@
 """What free texts and ends must be like."""
 
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
 from consentry_rule import Instant
 
@@ -21,5 +22,5 @@ def purpose(text: str, field: str) -> str:
 def future(end: Instant | None, now: Instant, field: str) -> Instant | None:
     """An end that is still to come, or none."""
     if end is not None and end <= now:
-        raise InvalidArgument(field, "must lie in the future; leave it out for no end", reason="TIME_NOT_IN_FUTURE")
+        raise InvalidArgument(field, "must lie in the future; leave it out for no end", reason=ErrorReason.TIME_NOT_IN_FUTURE)
     return end

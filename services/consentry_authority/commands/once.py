@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from consentry_authority.commands.ports import CarriedOut, Transaction
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,6 @@ def once(transaction: Transaction, asked: Asked | None, make: Callable[[], _N], 
         raise InvalidArgument(
             "request_id",
             "was sent with another request before; choose a new one, or send that request as it was",
-            reason="REQUEST_ID_REUSED",
+            reason=ErrorReason.REQUEST_ID_REUSED,
         )
     return find(before.resource), True

@@ -31,6 +31,7 @@ from consentry_core.protocol.follow import (
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
 from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
 
@@ -126,7 +127,7 @@ class Following:
             raise ResourceExhausted(
                 f"a stream can follow {NAMES_PER_STREAM} names; forget those that nobody asks for",
                 retry_after=5.0,
-                reason="INTERESTS_EXCEEDED",
+                reason=ErrorReason.INTERESTS_EXCEEDED,
             )
         self._partners.update(PartnerId(_only(name)) for name in interest.names if _is_partner(name))
         self._owed.append(_Snapshot(interest.number, deque(dict.fromkeys(interest.names))))
@@ -192,13 +193,13 @@ class Following:
         head = view.facts.head()
         if self.told is not None and self.told.epoch != head.epoch:
             # What was told is of another history, and cannot be compared with this one: the guard learns all anew.
-            raise Unavailable("the authority's history was replaced; follow anew", reason="HISTORY_REPLACED")
+            raise Unavailable("the authority's history was replaced; follow anew", reason=ErrorReason.HISTORY_REPLACED)
         self._behind = self.told is not None and head.number < self.told.number
         if self._behind:
             return ()  # a replica that lags behind what this stream has been told: what it shows is old
         if self.told is not None and head.number - self.told.number > FARTHEST_BEHIND:
             raise Unavailable(
-                "too much has changed since this stream took what it was told; follow anew", reason="TOO_FAR_BEHIND"
+                "too much has changed since this stream took what it was told; follow anew", reason=ErrorReason.TOO_FAR_BEHIND
             )
         said: list[FromAuthority] = list(self._changes(view, head))
         self.told = head
@@ -276,7 +277,9 @@ def _check_names(followed: Iterable[str], field: str) -> None:
     for index, name in enumerate(followed):
         if _followable(name) is None:
             raise InvalidArgument(
-                f"{field}[{index}]", "must be the name of a key, a token, a consent or a partner", reason="NAME_INVALID"
+                f"{field}[{index}]",
+                "must be the name of a key, a token, a consent or a partner",
+                reason=ErrorReason.NAME_INVALID,
             )
 
 

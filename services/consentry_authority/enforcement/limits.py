@@ -6,11 +6,12 @@ the time to come back; nothing that was granted is taken away, and no other toke
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
+from consentry_core.pacing.bucket import Buckets, Rate
 from consentry_core.protocol.follow import LEASE_SECONDS
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 PACE = LEASE_SECONDS * SECOND // 4
 """How long after one lease an incarnation is granted the next. Guards ask every third of a lease."""
@@ -18,6 +19,7 @@ PACE = LEASE_SECONDS * SECOND // 4
 MEMBERS_PER_TOKEN = 200
 _SPARE = 2  # as many again may stand for a moment, of runs that were killed and connections that nobody knows to be dead
 _NAMES_PER_MEMBER = 2_500  # on the average; some hundred bytes each
+_HOUR = 3_600.0  # seconds
 _RETRY = 5.0  # nobody knows when one of them ends
 _REMEMBERED = 10_000
 
@@ -49,34 +51,6 @@ class Renewals:
         return self._granted.get(incarnation)
 
 
-@dataclass(slots=True)
-class _Level:
-    left: float
-    filled: BootTime
-
-
-class Allowance:
-    """So much `at_once`, and so much an hour, for each token. What is taken may go below nothing once, and is paid off."""
-
-    def __init__(self, at_once: float, an_hour: float) -> None:
-        self._at_once = at_once
-        self._a_nanosecond = an_hour / (3_600 * SECOND)
-        self._levels: dict[str, _Level] = {}  # as many as there are tokens, which operators issue
-
-    def wait(self, token: str, now: BootTime) -> float:
-        """Seconds until there is something left; 0.0 when there is."""
-        level = self._levels.get(token)
-        if level is None:
-            return 0.0
-        level.left = min(level.left + (now - level.filled) * self._a_nanosecond, self._at_once)
-        level.filled = now
-        return 0.0 if level.left >= 1 else (1 - level.left) / self._a_nanosecond / SECOND
-
-    def take(self, token: str, amount: float, now: BootTime) -> None:
-        """So much is used."""
-        self._levels.setdefault(token, _Level(self._at_once, now)).left -= amount
-
-
 class Newcomers:
     """Incarnations that nobody has heard of before: what is written of each is kept for as long as accesses are.
 
@@ -85,19 +59,19 @@ class Newcomers:
     """
 
     def __init__(self, members: int) -> None:
-        self._allowance = Allowance(_SPARE * members, 3 * members)
+        self._rate = Rate(_SPARE * members, 3 * members / _HOUR)
+        self._started = Buckets()
 
     def admit(self, token: str, now: BootTime) -> None:
         """ResourceExhausted when there were too many."""
-        wait = self._allowance.wait(token, now)
-        if wait:
+        started = self._started.of(token, self._rate, now)
+        if not started.take_one(now):
             raise ResourceExhausted(
                 "too many runs of services were started with this token in a short time; give each service a token of its own, "
                 "and see why they start so often",
-                retry_after=wait,
-                reason="INCARNATIONS_EXCEEDED",
+                retry_after=started.wait(now, 1),
+                reason=ErrorReason.INCARNATIONS_EXCEEDED,
             )
-        self._allowance.take(token, 1, now)
 
 
 class Fleets:
@@ -141,7 +115,7 @@ class Fleets:
             raise ResourceExhausted(
                 f"the token's streams follow {most} names, as many as they may; forget those that nobody asks for",
                 retry_after=_RETRY,
-                reason="INTERESTS_EXCEEDED",
+                reason=ErrorReason.INTERESTS_EXCEEDED,
             )
         _less(self._names, token, -names)
 
@@ -156,7 +130,7 @@ def _exceeded(what: str) -> ResourceExhausted:
     return ResourceExhausted(
         f"this token has {what}, as many as it may; give other services their own tokens, or have --members-per-token raised",
         retry_after=_RETRY,
-        reason="MEMBERS_EXCEEDED",
+        reason=ErrorReason.MEMBERS_EXCEEDED,
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from consentry_core.protocol.follow import FromGuard, Interest, Proofs
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument, PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Token
 
 _TAG_BYTES = 16
@@ -62,7 +63,9 @@ class Proved:
         for index, (credential, proof) in enumerate(message.proofs):
             if not names.KEY.matches(credential) and not names.TOKEN.matches(credential):
                 raise InvalidArgument(
-                    f"proofs.proofs[{index}].credential", "must be the name of a key or a token", reason="NAME_INVALID"
+                    f"proofs.proofs[{index}].credential",
+                    "must be the name of a key or a token",
+                    reason=ErrorReason.NAME_INVALID,
                 )
             if not self._prover.holds(self._service, credential, proof):
                 raise _not_verified()
@@ -84,5 +87,5 @@ def _not_verified() -> PermissionDenied:
     return PermissionDenied(
         "a service can follow only what it has verified with its own token; verify the credential, or one of the partner's "
         "keys, and show the proof first",
-        reason="NOT_VERIFIED",  # the same as consentry_guard.rpc.authority.NOT_VERIFIED
+        reason=ErrorReason.NOT_VERIFIED,
     )

@@ -6,10 +6,11 @@ from consentry_authority.access_log.reports import HOUR, LONGEST_SPAN, AccessCou
 from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.rpc.refused_calls import left_out_from_wire, refused_calls_from_wire
 from consentry_authority.rpc.wire import optional_instant
-from consentry_core.protocol.follow_wire import DATA_CLASS_TO_WIRE, data_classes_from_wire
+from consentry_core.protocol.data_classes import DATA_CLASS_TO_WIRE, data_classes_from_wire
 from consentry_core.protocol.times import from_timestamp, optional_timestamp, to_timestamp
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument, PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
 from consentry_rule import CustomerId, Instant, Token
 
@@ -32,18 +33,20 @@ def report_from_wire(request: enforcement_pb2.ReportAccessesRequest) -> AccessRe
         raise InvalidArgument("number", "must count up from 1")
     if len(request.counts) > MOST_COUNTS:
         raise InvalidArgument(
-            "counts", f"must be at most {MOST_COUNTS}; report the rest under the next number", reason="TOO_MANY"
+            "counts", f"must be at most {MOST_COUNTS}; report the rest under the next number", reason=ErrorReason.TOO_MANY
         )
     start, end = _time(request, "start_time"), _time(request, "end_time")
     if end < start:
-        raise InvalidArgument("end_time", "must not be before start_time", reason="TIME_INVALID")
+        raise InvalidArgument("end_time", "must not be before start_time", reason=ErrorReason.TIME_INVALID)
     if end - start > LONGEST_SPAN:
-        raise InvalidArgument("start_time", "must not be more than 31 days before end_time", reason="TIME_INVALID")
+        raise InvalidArgument("start_time", "must not be more than 31 days before end_time", reason=ErrorReason.TIME_INVALID)
     counts = tuple(_count_from_wire(count, f"counts[{index}]") for index, count in enumerate(request.counts))
     for index, count in enumerate(counts):
         if not start - start % HOUR <= count.hour <= end:
             raise InvalidArgument(
-                f"counts[{index}].hour", "must be an hour of the time from start_time to end_time", reason="TIME_INVALID"
+                f"counts[{index}].hour",
+                "must be an hour of the time from start_time to end_time",
+                reason=ErrorReason.TIME_INVALID,
             )
     return AccessReport(
         request.incarnation,
@@ -68,14 +71,14 @@ def require_reach(report: AccessReport, service: Token) -> None:
         if names.PARTNER.format(names.KEY.parse(key, "key")[0]) not in service.partners:
             raise PermissionDenied(
                 "this token is limited to partners; report the keys of no others",
-                reason="KEY_OUT_OF_REACH",  # the same as consentry_guard.rpc.authority.KEY_OUT_OF_REACH
+                reason=ErrorReason.KEY_OUT_OF_REACH,
             )
 
 
 def _time(request: enforcement_pb2.ReportAccessesRequest, field: str) -> Instant:
     time = optional_instant(request, field, field)
     if time is None:
-        raise InvalidArgument(field, "is required", reason="TIME_MISSING")
+        raise InvalidArgument(field, "is required", reason=ErrorReason.TIME_MISSING)
     return time
 
 
@@ -105,7 +108,9 @@ def reader_from_wire(reader: str) -> str:
     if names.PARTNER.matches(reader):
         return f"{reader}/keys/"
     raise InvalidArgument(
-        "reader", f"must be of the form {names.KEY.pattern} or {names.PARTNER.pattern}, or empty", reason="NAME_INVALID"
+        "reader",
+        f"must be of the form {names.KEY.pattern} or {names.PARTNER.pattern}, or empty",
+        reason=ErrorReason.NAME_INVALID,
     )
 
 

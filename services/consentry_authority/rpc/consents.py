@@ -21,7 +21,7 @@ from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import check_timeout
 from consentry_authority.rpc.shared import Shared
 from consentry_authority.rpc.wire import consent_to_wire, optional_instant
-from consentry_core.protocol.follow_wire import data_classes_from_wire
+from consentry_core.protocol.data_classes import data_classes_from_wire
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
 

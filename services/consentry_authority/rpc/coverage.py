@@ -23,8 +23,8 @@ from consentry_authority.commands.coverage.work import CoverageWork
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.rpc.shared import Shared
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_core.protocol.follow import Revision
-from consentry_core.protocol.follow_wire import data_classes_to_wire
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.server.heartbeats import heartbeat_interval
 from consentry_core.rpc.server.open_call import Context

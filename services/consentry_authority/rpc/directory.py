@@ -33,6 +33,7 @@ from consentry_authority.rpc.wire import (
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, PartnerId
 
 
@@ -169,5 +170,5 @@ def _side(parent: str) -> tuple[PartnerId | None, CustomerId | None]:
     if names.CUSTOMER.matches(parent):
         return None, own_customer(parent, "parent")
     raise InvalidArgument(
-        "parent", f"must be of the form {names.PARTNER.pattern} or {names.CUSTOMER.pattern}", reason="NAME_INVALID"
+        "parent", f"must be of the form {names.PARTNER.pattern} or {names.CUSTOMER.pattern}", reason=ErrorReason.NAME_INVALID
     )

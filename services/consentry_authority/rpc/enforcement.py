@@ -26,10 +26,10 @@ from consentry_core.protocol.times import to_duration, to_timestamp
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.server.open_call import Context
 from consentry_core.values.errors import NotFound, Unauthenticated
+from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
 from consentry_rule import Token
 
-SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
 _LONGEST_PEER = 200
 _OWED_TOLD = 20
 
@@ -139,7 +139,7 @@ def _secret_invalid(service: str, peer: str, detail: str) -> Unauthenticated:
     of a guard leaves room in the audit log for the failures of others there.
     """
     refusal = invalid(f"{detail}, shown by {peer}" if peer else detail)
-    refusal.reason, refusal.source = SECRET_INVALID, f"{service} {host_of(peer)}"
+    refusal.reason, refusal.source = ErrorReason.SECRET_INVALID, f"{service} {host_of(peer)}"
     return refusal
 
 

@@ -7,7 +7,7 @@ from consentry.authority.v1 import enforcement_pb2
 from consentry_authority.audit.chain import EntryKind
 from consentry_authority.commands.consents.list_consent_events import ConsentEvent, EventKind
 from consentry_authority.rpc.wire import PLAN_TO_WIRE, ROLE_TO_WIRE
-from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_core.protocol.times import optional_timestamp, to_timestamp
 from consentry_core.values import names
 

@@ -42,6 +42,7 @@ from consentry_core.protocol.follow_wire import from_request, to_response
 from consentry_core.rpc.server.open_call import current_call
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Key, Secret, Token
 
 _INBOX: Final = 4  # messages
@@ -237,7 +238,9 @@ class _Stream:
 
     def replaced(self) -> None:
         """Another stream of its incarnation has taken its place: end it."""
-        self._call.end(Unavailable("this incarnation has opened another stream, which goes on", reason="FOLLOWED_ANEW"))
+        self._call.end(
+            Unavailable("this incarnation has opened another stream, which goes on", reason=ErrorReason.FOLLOWED_ANEW)
+        )
 
     def _let_go(self) -> None:
         if self._timer is not None:
@@ -266,6 +269,8 @@ def _require_small(request: enforcement_pb2.FollowRequest) -> None:
     """InvalidArgument for a message that is too large to be taken in one step."""
     said = (request.interest.names, request.forget.names, request.uses.uses, request.proofs.proofs)
     if any(len(names) > NAMES_AT_ONCE for names in said):
-        raise InvalidArgument("message", f"must hold at most {NAMES_AT_ONCE}; say the rest in the next one", reason="TOO_MANY")
+        raise InvalidArgument(
+            "message", f"must hold at most {NAMES_AT_ONCE}; say the rest in the next one", reason=ErrorReason.TOO_MANY
+        )
     if request.ByteSize() > _LONGEST_MESSAGE:
-        raise InvalidArgument("message", f"must have at most {_LONGEST_MESSAGE} bytes", reason="MESSAGE_TOO_LARGE")
+        raise InvalidArgument("message", f"must have at most {_LONGEST_MESSAGE} bytes", reason=ErrorReason.MESSAGE_TOO_LARGE)

@@ -11,6 +11,7 @@ from consentry_authority.admission.gate import calling
 from consentry_authority.commands.once import Asked
 from consentry_core.rpc.server.open_call import current_call
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 
 _is_request_id = re.compile(r"[A-Za-z0-9._:-]{1,100}").fullmatch
 
@@ -26,7 +27,9 @@ def asked_once(request: Message) -> Asked | None:
         return None
     if _is_request_id(message.request_id) is None:
         raise InvalidArgument(
-            "request_id", "must be 1 to 100 letters, digits, '.', '_', ':' and '-'; a UUID will do", reason="REQUEST_ID_INVALID"
+            "request_id",
+            "must be 1 to 100 letters, digits, '.', '_', ':' and '-'; a UUID will do",
+            reason=ErrorReason.REQUEST_ID_INVALID,
         )
     actor = calling()
     asked: Any = copy.deepcopy(message)

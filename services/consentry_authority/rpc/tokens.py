@@ -31,6 +31,7 @@ from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
 from consentry_core.values.encoding import new_public_id
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 
 
 class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
@@ -109,5 +110,5 @@ def _check_organization(name: str) -> None:
         raise InvalidArgument(
             "organization",
             f"must be of the form {names.PARTNER.pattern} or {names.CUSTOMER.pattern}, or empty",
-            reason="NAME_INVALID",
+            reason=ErrorReason.NAME_INVALID,
         )

@@ -20,10 +20,11 @@ from consentry_authority.commands.records import (
     TokenRecord,
 )
 from consentry_authority.commands.states import State, consent_state, key_state, subscription_state
-from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_core.protocol.times import from_timestamp, optional_timestamp, to_timestamp
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import NO_QUOTA, CustomerId, Deny, Instant, KeyKind, Quota, TokenRole
 
 _Subscription, _Consent, _Key, _Token = directory_pb2.Subscription, consent_pb2.Consent, keys_pb2.Key, tokens_pb2.Token
@@ -106,7 +107,7 @@ def subscription_from_wire(message: directory_pb2.Subscription, field: str) -> S
     """What was bought. InvalidArgument when no plan is named."""
     plan = _PLAN_FROM_WIRE.get(message.plan)
     if plan is None:
-        raise InvalidArgument(f"{field}.plan", "must be PLAN_TRIAL or PLAN_PAID", reason="PLAN_REQUIRED")
+        raise InvalidArgument(f"{field}.plan", "must be PLAN_TRIAL or PLAN_PAID", reason=ErrorReason.PLAN_REQUIRED)
     return SubscriptionRecord(plan, optional_instant(message, "expire_time", f"{field}.expire_time"))
 
 
@@ -205,7 +206,9 @@ def kind_from_wire(kind: keys_pb2.Key.Kind.ValueType, field: str) -> KeyKind:
     """The kind. InvalidArgument when none is named."""
     found = _KIND_FROM_WIRE.get(kind)
     if found is None:
-        raise InvalidArgument(field, "must be KIND_DEMO, KIND_ALL_CUSTOMERS or KIND_SPECIFIC_CUSTOMERS", reason="KIND_REQUIRED")
+        raise InvalidArgument(
+            field, "must be KIND_DEMO, KIND_ALL_CUSTOMERS or KIND_SPECIFIC_CUSTOMERS", reason=ErrorReason.KIND_REQUIRED
+        )
     return found
 
 

@@ -23,6 +23,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from consentry_authority.secrets.cost import Cost
 from consentry_core.values.encoding import RandomBytes, base32
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 __all__ = ["Cost", "Passwords"]
 
@@ -92,7 +93,7 @@ class _Share:
             raise ResourceExhausted(
                 "too many credentials are being verified at this moment; try again",
                 retry_after=1.0,
-                reason="ARGON2_POOL_FULL",
+                reason=ErrorReason.ARGON2_POOL_FULL,
             )
         self._places -= 1
         running = asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -25,7 +25,8 @@ from consentry_client import (
     Synced,
     Telemetry,
 )
-from consentry_client.events import data_classes_of, message_of
+from consentry_client.events import message_of
+from consentry_core.protocol.data_classes import known_data_classes
 
 
 @click.command(cls=Command)
@@ -69,7 +70,7 @@ def watch(
     with Client(devices=call.channel, secret=call.secret) as client, following("--after-cursor") as follow:
         for event in client.watch(
             customers,
-            data_classes_of(data_classes),
+            known_data_classes(data_classes),
             after_cursor,
             until_synced,
             devices=devices,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from consentry_core.values.errors import PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Key, Token, TokenRole
 
 
@@ -50,7 +51,7 @@ def require_allowed(policies: Policies, method: str, kind: Caller) -> None:
     if kind not in allowed:
         raise PermissionDenied(
             f"this method is not for {kind.value}; it takes " + " or ".join(sorted(each.value for each in allowed)),
-            reason="CALLER_NOT_ALLOWED",
+            reason=ErrorReason.CALLER_NOT_ALLOWED,
         )
 
 

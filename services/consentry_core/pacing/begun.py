@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 class Begun(Generic[_T]):
-    """Makes the first step of a coroutine at once. Await it, once, for the rest; what the first step raised is raised then."""
+    """Makes the first step of a coroutine at once. Await it, once, for the rest; an error of the first step is raised then."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, _T]) -> None:
         self._coroutine = coroutine

@@ -1,4 +1,4 @@
-"""Waiting in lanes, and what a lane waits for on the event loop: its next step (`LoopTurns`) or a place to work at (`Places`).
+"""Waiting in lanes, and what a lane waits for on the event loop: its next step (`LoopTurns`) or a place to work at (`Slots`).
 
 Lanes take turns, in order within each. Whoever has a thousand things waiting in a lane makes its own lane wait, and every other
 one for a single thing. (`turns` does the same for threads.)
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 _T = TypeVar("_T")
 _PIECE = 2_000_000  # nanoseconds
@@ -32,7 +33,7 @@ class Lanes(Generic[_T]):
         return bool(self._lanes)
 
     def add(self, lane: str, item: _T) -> None:
-        """It waits behind the others of its lane."""
+        """Let the item wait behind the others of its lane."""
         self._lanes.setdefault(lane, deque()).append(item)
 
     def waiting(self, lane: str) -> int:
@@ -54,7 +55,7 @@ class Lanes(Generic[_T]):
 
 
 class LoopTurns:
-    """Work on the event loop, piece by piece: in each step of the loop one piece of all that want to go on.
+    """Work on the event loop in pieces: each step of the loop does one piece of one of those that wait.
 
     Whatever else the loop has to do is done between two pieces. A thousand that have work for two milliseconds each would
     otherwise be one step of two seconds.
@@ -104,8 +105,8 @@ class Pace:
         return time.perf_counter_ns() > self._until
 
 
-class Places:
-    """So many may be at work at the same time, and so many of one lane. The others wait, so many of a lane.
+class Slots:
+    """At most `in_all` are at work at the same time, and `per_lane` of one lane. The others wait, at most `waiting` of a lane.
 
     `what` says what they do there, in words for whoever is refused.
     """
@@ -136,7 +137,7 @@ class Places:
             raise ResourceExhausted(
                 f"{self._most_waiting} of your calls wait for {self._what} already; ask less at a time, or a little later",
                 retry_after=_RETRY,
-                reason="TOO_MANY_AT_ONCE",
+                reason=ErrorReason.TOO_MANY_AT_ONCE,
                 metadata={"most": str(self._most_waiting)},
             )
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

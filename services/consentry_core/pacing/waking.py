@@ -15,7 +15,7 @@ SLICE = 8
 
 
 class Rung(Protocol):
-    """Something that is rung, by whoever has a reason; `owed` is for `Waking`."""
+    """Something that can be rung. `owed` belongs to `Waking`."""
 
     owed: bool
     """Whether a `Waking` is going to ring it: so that none waits in line twice."""
@@ -26,7 +26,7 @@ class Rung(Protocol):
 
 
 class Bell:
-    """Something to wait for. Whoever likes may ring it; one waits."""
+    """Something to wait for: anybody may ring it, and one task waits."""
 
     __slots__ = ("_rung", "_waiter", "owed")
 

@@ -84,8 +84,8 @@ def read_credential(file: Path, *, own: bool = False) -> str:
     return text
 
 
-class Kept:
-    """What was read last and could be used, read anew at every call. What cannot be used is told to the log, once."""
+class LastUsable:
+    """Reads a file anew at every call, and gives the last content that could be used. What cannot be used is logged, once."""
 
     def __init__(self, read: Callable[[], str]) -> None:
         self._read = read
@@ -93,7 +93,7 @@ class Kept:
         self._told = ""
 
     def __call__(self) -> str:
-        """What stands there now; what stood there before when that cannot be used."""
+        """The content now, or the former one when that cannot be used."""
         try:
             self._value, self._told = self._read(), ""
         except SettingError as error:

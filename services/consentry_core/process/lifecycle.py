@@ -32,7 +32,7 @@ def check_writable(folder: Path) -> None:
 
 
 def settle() -> None:
-    """What is in memory now stays for as long as the process does: the garbage collector need not look at it again.
+    """Keep what is in memory now from the garbage collector: it stays for as long as the process does.
 
     Called once a service serves. A full collection stopped everything for 85 to 120 ms with a thousand streams open, several
     times a minute, and a barrier with it. What a call leaves behind is freed without the collector (`OpenCall.close`), so that

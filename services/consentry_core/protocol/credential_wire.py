@@ -25,7 +25,7 @@ _KIND_FROM_WIRE = {wire: kind for kind, wire in _KIND_TO_WIRE.items()}
 
 
 def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFacts:
-    """As a message."""
+    """The message that tells of a credential."""
     facts = credential.facts
     if facts is None or facts.deleted:
         return enforcement_pb2.CredentialFacts(name=credential.name)
@@ -56,7 +56,7 @@ def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFact
 
 
 def credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
-    """As a value."""
+    """The credential that a message tells of."""
     kind = _KIND_FROM_WIRE.get(wire.kind)
     expire_time = optional_instant(wire, "expire_time")
     secrets = tuple(Secret(secret.id, optional_instant(secret, "expire_time")) for secret in wire.secrets)

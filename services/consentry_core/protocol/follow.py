@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from consentry_core.values.clock import BootTime
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Instant, Key, Standing, Token
 
 
@@ -20,7 +21,7 @@ class Revision:
     number: int
 
     def __str__(self) -> str:
-        """The text form that clients see: opaque to them, compared by nobody but us."""
+        """The text form that clients see: opaque to them, only we compare it."""
         return f"{self.epoch}.{self.number}"
 
     @classmethod
@@ -28,7 +29,7 @@ class Revision:
         """Read the text form. InvalidArgument, naming `field`, for anything else."""
         epoch, dot, number = text.partition(".")
         if not (epoch and dot and number.isascii() and number.isdigit() and len(number) < 20):
-            raise InvalidArgument(field, "must be a revision from an earlier answer", reason="REVISION_INVALID")
+            raise InvalidArgument(field, "must be a revision from an earlier answer", reason=ErrorReason.REVISION_INVALID)
         return cls(epoch, int(number))
 
 
@@ -116,7 +117,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Authority: what is so at `revision`.
+    """Authority: the state of credentials and standings at `revision`.
 
     A change (`interest` 0) covers everything that was asked for before; a snapshot is a piece of one interest's first answer.
     With `more`, pieces of the same change or snapshot follow, and it has not been told whole.

@@ -60,14 +60,14 @@ def _units(facts: _Response.Facts) -> Iterator[_Credential]:
             yield _Credential(name=credential.name, unlisted=credential.unlisted[start : start + _AT_ONCE])
 
 
-class Joining:
+class Reassembly:
     """Puts the messages of one stream together again."""
 
     def __init__(self) -> None:
         self._begun: _Response | None = None
 
     def take(self, response: _Response) -> _Response | None:
-        """The next message; what it is the end of, or None when there is more to come."""
+        """Take the next message: the whole that it completes, or None when more of it is to come."""
         begun = self._begun
         if begun is None:
             self._begun = response if response.facts.continues else None

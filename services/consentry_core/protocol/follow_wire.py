@@ -1,11 +1,13 @@
 """The messages of `consentry_core.protocol.follow` on the wire: converters in pairs, used by both sides."""
 
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from functools import lru_cache
-
-from consentry.authority.v1 import data_class_pb2, enforcement_pb2
+from consentry.authority.v1 import enforcement_pb2
 from consentry_core.protocol.credential_wire import credential_from_wire, credential_to_wire
+from consentry_core.protocol.data_classes import (
+    DATA_CLASS_FROM_WIRE,
+    DATA_CLASS_TO_WIRE,
+    data_classes_to_wire,
+    known_data_classes,
+)
 from consentry_core.protocol.follow import (
     Acknowledgement,
     Facts,
@@ -35,53 +37,25 @@ from consentry_core.values.errors import InvalidArgument
 from consentry_rule import (
     Consent,
     CustomerId,
-    DataClass,
     Instant,
     PartnerId,
     Standing,
     Subscription,
 )
 
-DATA_CLASS_TO_WIRE: Mapping[DataClass, data_class_pb2.DataClass.ValueType] = {
-    DataClass.INVENTORY: data_class_pb2.DATA_CLASS_INVENTORY,
-    DataClass.TELEMETRY: data_class_pb2.DATA_CLASS_TELEMETRY,
-    DataClass.ALARMS: data_class_pb2.DATA_CLASS_ALARMS,
-}
-_DATA_CLASS_FROM_WIRE = {wire: data_class for data_class, wire in DATA_CLASS_TO_WIRE.items()}
-
-
-def data_classes_to_wire(classes: AbstractSet[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
-    """The classes, ordered."""
-    return _data_classes_to_wire(frozenset(classes))
-
-
-@lru_cache(maxsize=64)
-def _data_classes_to_wire(classes: frozenset[DataClass]) -> tuple[data_class_pb2.DataClass.ValueType, ...]:
-    """Asked for each of a partner's customers, and there are not many different answers."""
-    return tuple(sorted(DATA_CLASS_TO_WIRE[data_class] for data_class in classes))
-
-
-def data_classes_from_wire(classes: Iterable[data_class_pb2.DataClass.ValueType], field: str) -> frozenset[DataClass]:
-    """The classes. InvalidArgument for one that is none."""
-    named = set(classes)  # of which there are few, however often a message names them
-    if not named <= _DATA_CLASS_FROM_WIRE.keys():
-        known = ", ".join(data_class_pb2.DataClass.Name(wire) for wire in sorted(_DATA_CLASS_FROM_WIRE))
-        raise InvalidArgument(field, f"must be one of {known}", reason="DATA_CLASS_INVALID")
-    return frozenset(_DATA_CLASS_FROM_WIRE[data_class] for data_class in named)
-
 
 def revision_to_wire(revision: Revision) -> enforcement_pb2.Revision:
-    """As a message."""
+    """The message for a revision."""
     return enforcement_pb2.Revision(epoch=revision.epoch, number=revision.number)
 
 
 def revision_from_wire(revision: enforcement_pb2.Revision) -> Revision:
-    """As a value."""
+    """The revision in a message."""
     return Revision(revision.epoch, revision.number)
 
 
 def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
-    """What a guard says."""
+    """The request for a message of a guard."""
     request = enforcement_pb2.FollowRequest()
     match message:
         case Hello():
@@ -109,7 +83,7 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
 
 
 def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
-    """What a guard said. InvalidArgument when it said nothing known."""
+    """The message of a guard in a request. InvalidArgument when it is of no known kind."""
     match request.WhichOneof("message"):
         case "hello":
             return Hello(request.hello.incarnation, request.hello.service)
@@ -140,7 +114,7 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
 
 
 def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:
-    """What the authority says."""
+    """The response for a message of the authority."""
     if isinstance(message, Lease):
         return enforcement_pb2.FollowResponse(
             lease=enforcement_pb2.FollowResponse.Lease(
@@ -165,7 +139,7 @@ def to_response(message: FromAuthority) -> enforcement_pb2.FollowResponse:
 
 
 def from_response(response: enforcement_pb2.FollowResponse) -> FromAuthority | None:
-    """What the authority said; None for something newer than this guard."""
+    """The message of the authority in a response; None for a kind that is newer than this guard."""
     match response.WhichOneof("message"):
         case "lease":
             lease = response.lease
@@ -234,9 +208,9 @@ def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
         opened_number=wire.opened_number,
         closed_number=wire.closed_number,
         class_numbers=tuple(
-            (_DATA_CLASS_FROM_WIRE[each.data_class], each.number)
+            (DATA_CLASS_FROM_WIRE[each.data_class], each.number)
             for each in wire.class_numbers
-            if each.data_class in _DATA_CLASS_FROM_WIRE
+            if each.data_class in DATA_CLASS_FROM_WIRE
         ),
     )
 
@@ -246,7 +220,7 @@ def _consent_from_wire(wire: enforcement_pb2.Standing.ConsentFacts) -> Consent |
 
     None for a consent to such classes alone: in a `Consent`, no classes would mean all of them.
     """
-    known = frozenset(_DATA_CLASS_FROM_WIRE[each] for each in wire.data_classes if each in _DATA_CLASS_FROM_WIRE)
+    known = known_data_classes(wire.data_classes)
     if wire.data_classes and not known:
         return None
     return Consent(

@@ -5,6 +5,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Instant
 
 _NANOS = 10**9
@@ -24,7 +25,7 @@ def optional_timestamp(instant: Instant | None) -> Timestamp | None:
 def from_timestamp(timestamp: Timestamp, field: str) -> Instant:
     """The instant. InvalidArgument when it is not a time between 1970 and 9999."""
     if not (_EARLIEST <= timestamp.seconds <= _LATEST and 0 <= timestamp.nanos < _NANOS):
-        raise InvalidArgument(field, "must be a time between the years 1970 and 9999", reason="TIME_INVALID")
+        raise InvalidArgument(field, "must be a time between the years 1970 and 9999", reason=ErrorReason.TIME_INVALID)
     # Within 64 bits of nanoseconds, which is what is stored: up to the year 2262. Later is as good as that.
     return Instant(min(timestamp.seconds * _NANOS + timestamp.nanos, 2**63 - 1))
 
@@ -40,5 +41,5 @@ def to_duration(nanoseconds: int) -> Duration:
 
 
 def from_duration(duration: Duration) -> int:
-    """Nanoseconds."""
+    """The duration in nanoseconds."""
     return int(duration.seconds) * _NANOS + duration.nanos

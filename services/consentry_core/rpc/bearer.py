@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from consentry_core.values.errors import Unauthenticated
+from consentry_core.values.reasons import ErrorReason
 
 _LONGEST = 200  # ours have about 100 characters; nothing longer is worth a look
 
@@ -11,7 +12,9 @@ def bearer_secret(metadata: Iterable[tuple[str, str | bytes]], *, longest: int =
     """The secret. Unauthenticated when there is none, more than one, or one that nobody can have been given."""
     values = [value for key, value in metadata if key == "authorization"]
     if not values:
-        raise Unauthenticated("no credential; send metadata `authorization: Bearer <secret>`", reason="CREDENTIAL_MISSING")
+        raise Unauthenticated(
+            "no credential; send metadata `authorization: Bearer <secret>`", reason=ErrorReason.CREDENTIAL_MISSING
+        )
     if len(values) > 1:
         raise Unauthenticated("more than one credential; send exactly one `authorization`")
     value = values[0]

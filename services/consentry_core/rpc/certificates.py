@@ -10,13 +10,14 @@ from consentry_core.callers.policy import Caller, Policies
 from consentry_core.process.tls import Pem, ServerTls
 from consentry_core.rpc.server.open_call import Context, OpenCall
 from consentry_core.values.errors import PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 
 _ANY = "*"
 _is_label = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 
 def server_credentials(tls: ServerTls, *, demand: bool) -> grpc.ServerCredentials:
-    """What to serve with; `demand`: clients must show a certificate. SettingError when the files cannot be used.
+    """The credentials of a server; `demand`: clients must show a certificate. SettingError when the files cannot be used.
 
     At every handshake the files are looked at, and those that were replaced are read again. A connection that is there keeps
     what it began with until it ends.
@@ -39,7 +40,7 @@ def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
 
 
 def channel_credentials(pem: Pem) -> grpc.ChannelCredentials:
-    """What to connect with."""
+    """The credentials of a channel."""
     return grpc.ssl_channel_credentials(pem.ca, pem.key, pem.certificate)
 
 
@@ -65,13 +66,13 @@ class RequiredCertificates:
             raise PermissionDenied(
                 "this method takes a client certificate; connect to the address that asks for one (--mutual-listen, if it is "
                 "set) with the certificate and key of a client",
-                reason="CERTIFICATE_MISSING",
+                reason=ErrorReason.CERTIFICATE_MISSING,
             )
         if _ANY not in self._names and not any(self._listed(name) for name in names):
             raise PermissionDenied(
                 f"the client certificate's names ({', '.join(names)[:200]}) are not among those that may call this method; "
                 f"have one of them added to {self._flag}, or use another certificate",
-                reason="CERTIFICATE_NOT_ALLOWED",
+                reason=ErrorReason.CERTIFICATE_NOT_ALLOWED,
             )
 
     def _listed(self, name: str) -> bool:
@@ -84,7 +85,7 @@ NO_CERTIFICATES = RequiredCertificates({}, Caller.SERVICE, (), flag="")
 
 
 def certificate_names(context: Context) -> Sequence[str] | None:
-    """What the client's certificate names it; None when it has shown none."""
+    """The names in the client's certificate; None when it has shown none."""
     told = context.auth_context()
     if not told or "x509_pem_cert" not in told:
         return None

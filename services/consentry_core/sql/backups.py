@@ -48,12 +48,12 @@ class Backup:
         return target
 
     def file(self, name: str, content: str) -> None:
-        """A file with this content."""
+        """Add a file with this content."""
         self._new(name).write_text(content, encoding="utf-8")
         self.describe(name, {"kind": "keys"})
 
     def describe(self, name: str, facts: Mapping[str, Any]) -> None:
-        """What the manifest is to say of a file."""
+        """Add what the manifest says of a file."""
         self._files[name] = dict(facts)
 
     def finish(self) -> None:

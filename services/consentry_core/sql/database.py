@@ -6,12 +6,11 @@ takes turns (`turns`).
 
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from consentry_core.pacing.turns import Turns
 from consentry_core.process.lifecycle import check_writable
@@ -19,22 +18,21 @@ from consentry_core.process.settings import SettingError
 from consentry_core.sql.backups import refuse_foreign_wal
 from consentry_core.sql.postgres import is_passing
 from consentry_core.values.errors import Unavailable
+from consentry_core.values.reasons import ErrorReason
 
 __all__ = [
     "PRAGMAS",
     "Database",
     "Lane",
     "check_writable",
-    "insert_missing",
     "one_lane",
     "open_sqlite",
     "refuse_newer",
-    "upsert",
 ]
 
 _T = TypeVar("_T")
 Lane = Callable[[], str]
-"""The lane of whoever asks at this moment; see `Turns`."""
+"""Tells the lane of whoever asks at this moment: lanes take turns."""
 
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
 """How each connection to an SQLite file is set up."""
@@ -52,12 +50,11 @@ _PASSING = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-_LARGEST_SUM = 2**62
 _PRIMARY_CODE = 0xFF  # the rest of an error code tells more exactly what
 
 
 def one_lane() -> str:
-    """The same lane for all."""
+    """Puts everybody into the same lane."""
     return ""
 
 
@@ -73,7 +70,7 @@ class Database:
         self._readers = Turns("database-read", threads=readers)
 
     async def read(self, question: Callable[[sa.Connection], _T], *, lane: str = "") -> _T:
-        """The answer to a question, all of it from one snapshot of the database. Lanes take turns; see `Turns`."""
+        """The answer to a question, all of it from one snapshot of the database. Lanes take turns."""
         return await self._off_the_loop(self._readers.run(lambda: self._in_snapshot(question), lane=lane))
 
     async def write(
@@ -87,7 +84,7 @@ class Database:
         """Make a change: committed when `change` returns, undone when it raises. `committed` is then told what it returned.
 
         Once it has begun it runs to its end, also when the caller is cancelled: a caller that goes away must not leave the
-        question open whether its change was made. Changes of one lane are made in their order; see `Turns`.
+        question open whether its change was made. Changes of one lane are made in their order, and lanes take turns.
         """
         return await self._off_the_loop(
             self._writer.run(lambda: self.write_now(change, committed=committed), lane=lane, urgent=urgent)
@@ -112,7 +109,7 @@ class Database:
             raise Unavailable(
                 "the service cannot use its database at this moment; try again a little later",
                 retry_after=2.0,
-                reason="STORE_UNAVAILABLE",
+                reason=ErrorReason.STORE_UNAVAILABLE,
             ) from error
 
     def _in_snapshot(self, question: Callable[[sa.Connection], _T]) -> _T:
@@ -139,38 +136,6 @@ def refuse_newer(found: Iterable[str], known: Iterable[str], file: object) -> No
             f"the database {file} has a newer schema ({', '.join(unknown)}) than this version of the program knows; "
             "run the version that made it, or a newer one, or put back a backup that this one made"
         )
-
-
-def upsert(
-    connection: sa.Connection,
-    table: sa.Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    added: Collection[str],
-    largest: Collection[str],
-) -> None:
-    """Insert rows; to one that is there already the columns `added` are added, and of `largest` the larger one is kept.
-
-    Sums end at 2**62: what databases do with more than fits into 64 bits differs, and none of it is wanted.
-    """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(table)
-    values: dict[str, sa.ColumnElement[Any]] = {
-        name: sa.case(
-            (table.c[name] > _LARGEST_SUM - new.excluded[name], sa.literal(_LARGEST_SUM, sa.BigInteger)),
-            else_=table.c[name] + new.excluded[name],
-        )
-        for name in added
-    }
-    values |= {name: sa.case((new.excluded[name] > table.c[name], new.excluded[name]), else_=table.c[name]) for name in largest}
-    connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values), rows)
-
-
-def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert those of these rows that are not there, by their key: how many those are."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
-    return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def open_sqlite(path: Path, pragmas: Sequence[str] = ()) -> sa.Engine:

@@ -61,12 +61,12 @@ class KeptHead:
             self._fails = True
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Close the file; the note stays."""
         os.close(self._descriptor)
 
 
 def head_file(database: Path) -> Path:
-    """Where the note of a database lies."""
+    """The file with the note of a database."""
     return database.with_suffix(".head")
 
 

@@ -34,16 +34,16 @@ class SystemClock:
         self._latest = Instant(0)
 
     def now(self) -> Instant:
-        """See `Clock.now`."""
+        """The time of day, held back from going backwards."""
         self._latest = max(self._latest, Instant(time.time_ns()))
         return self._latest
 
     def boot(self) -> BootTime:
-        """See `Clock.boot`. CLOCK_BOOTTIME where there is one: CLOCK_MONOTONIC stops in system suspend."""
+        """The time since the machine started. CLOCK_BOOTTIME where there is one: CLOCK_MONOTONIC stops in system suspend."""
         return BootTime(time.clock_gettime_ns(_BOOT_CLOCK))
 
     def wall(self) -> Instant:
-        """See `Clock.wall`."""
+        """The time of day as it is set."""
         return Instant(time.time_ns())
 
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Deny, Reason
 
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
@@ -39,7 +40,7 @@ class Violation:
 class ConsentryError(Exception):
     """A refusal. `reason` is stable (`google.rpc.ErrorInfo.reason`), the message is for people."""
 
-    default_reason = "ERROR"
+    default_reason: ErrorReason
 
     def __init__(self, message: str, *, reason: str | None = None, metadata: Mapping[str, str] = _NO_METADATA) -> None:
         super().__init__(message)
@@ -55,7 +56,7 @@ class Unauthenticated(ConsentryError):
     client makes them, where that is not who calls.
     """
 
-    default_reason = "CREDENTIAL_INVALID"
+    default_reason = ErrorReason.CREDENTIAL_INVALID
     source = ""
 
     def __init__(
@@ -73,13 +74,13 @@ class Unauthenticated(ConsentryError):
 class PermissionDenied(ConsentryError):
     """The credential counts, and does not reach this far."""
 
-    default_reason = "PERMISSION_DENIED"
+    default_reason = ErrorReason.PERMISSION_DENIED
 
 
 class InvalidArgument(ConsentryError):
     """The request can never succeed as it is."""
 
-    default_reason = "INVALID_ARGUMENT"
+    default_reason = ErrorReason.INVALID_ARGUMENT
 
     def __init__(
         self,
@@ -97,19 +98,19 @@ class InvalidArgument(ConsentryError):
 class NotFound(ConsentryError):
     """Not there, said only to one who may know."""
 
-    default_reason = "NOT_FOUND"
+    default_reason = ErrorReason.NOT_FOUND
 
 
 class AlreadyExists(ConsentryError):
-    """There already."""
+    """The resource exists already."""
 
-    default_reason = "ALREADY_EXISTS"
+    default_reason = ErrorReason.ALREADY_EXISTS
 
 
 class FailedPrecondition(ConsentryError):
     """The state does not allow it. `violations` names what would have to change: a subject's name and what to do about it."""
 
-    default_reason = "FAILED_PRECONDITION"
+    default_reason = ErrorReason.FAILED_PRECONDITION
 
     def __init__(
         self,
@@ -124,19 +125,19 @@ class FailedPrecondition(ConsentryError):
 
 
 class Aborted(ConsentryError):
-    """Somebody else was first: read again, then try again."""
+    """Somebody else changed it first: read again, then try again."""
 
-    default_reason = "ETAG_MISMATCH"
+    default_reason = ErrorReason.ETAG_MISMATCH
 
 
 class OutOfRange(ConsentryError):
     """Asked for what is no longer kept, or never was in this store."""
 
-    default_reason = "RESYNC_REQUIRED"
+    default_reason = ErrorReason.RESYNC_REQUIRED
 
 
 class _ComeBack(ConsentryError):
-    """Will pass by itself; `retry_after` in seconds."""
+    """A refusal that passes by itself; `retry_after` in seconds."""
 
     def __init__(
         self,
@@ -151,19 +152,16 @@ class _ComeBack(ConsentryError):
 
 
 class Unavailable(_ComeBack):
-    """Come back later."""
+    """Not now: the caller may come back later."""
 
-    default_reason = "UNAVAILABLE"
+    default_reason = ErrorReason.UNAVAILABLE
 
 
 class ResourceExhausted(_ComeBack):
-    """Come back slower."""
+    """Too much: the caller may come back, and ask less."""
 
-    default_reason = "RESOURCE_EXHAUSTED"
+    default_reason = ErrorReason.RESOURCE_EXHAUSTED
 
-
-# What a partner is told about a customer that it has nothing to do with, existing or not: always the same.
-NOT_COVERED = "NOT_COVERED"
 
 _WHAT_TO_DO = {
     Reason.KEY_DISABLED: "the credential is disabled; its organisation's administrator can enable it",
@@ -193,12 +191,12 @@ def denied(denial: Deny, *, subject: str = "", may_know: bool = True) -> Unauthe
     if denial.reason is Reason.KEY_DELETED:
         return Unauthenticated("the credential is not valid")
     if denial.reason is Reason.KEY_EXPIRED:
-        return Unauthenticated("the credential has reached its end; use another one", reason="CREDENTIAL_EXPIRED")
+        return Unauthenticated("the credential has reached its end; use another one", reason=ErrorReason.CREDENTIAL_EXPIRED)
     metadata = {"customer": subject} if subject else {}
     if not may_know:
         return PermissionDenied(
             "the key does not cover this customer; list what it covers with CoverageService.ListCoveredCustomers",
-            reason=NOT_COVERED,
+            reason=ErrorReason.NOT_COVERED,
             metadata=metadata,
         )
     return PermissionDenied(_WHAT_TO_DO[denial.reason], reason=denial.reason.value, metadata=metadata)

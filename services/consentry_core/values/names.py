@@ -7,6 +7,7 @@ customers/{c}/locations/{l}   customers/{c}/devices/{d}   customers/{c}/devices/
 import re
 
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 
 _ORGANIZATION_ID = r"[a-z][a-z0-9-]{1,38}[a-z0-9]"
 _RESOURCE_ID = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
@@ -39,7 +40,9 @@ class NamePattern:
         """The ids in a name, in their order. InvalidArgument, naming `field`, when it is not such a name."""
         found = self._match(name)
         if found is None:
-            raise InvalidArgument(field, f"must be of the form {self.pattern}{self._wrong_in(name)}", reason="NAME_INVALID")
+            raise InvalidArgument(
+                field, f"must be of the form {self.pattern}{self._wrong_in(name)}", reason=ErrorReason.NAME_INVALID
+            )
         return found.groups()
 
     def _wrong_in(self, name: str) -> str:
@@ -90,12 +93,12 @@ DEMO_CUSTOMER = "demo"
 def organization_id(text: str, field: str) -> str:
     """A new partner's or customer's id, checked."""
     if _is_organization_id(text) is None:
-        raise InvalidArgument(field, f"must be {_rule(text, organization=True)}", reason="NAME_INVALID")
+        raise InvalidArgument(field, f"must be {_rule(text, organization=True)}", reason=ErrorReason.NAME_INVALID)
     return text
 
 
 def resource_id(text: str, field: str) -> str:
     """A new resource's id, checked."""
     if _is_resource_id(text) is None:
-        raise InvalidArgument(field, f"must be {_rule(text, organization=False)}", reason="NAME_INVALID")
+        raise InvalidArgument(field, f"must be {_rule(text, organization=False)}", reason=ErrorReason.NAME_INVALID)
     return text

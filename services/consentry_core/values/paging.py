@@ -5,6 +5,7 @@ import hmac
 
 from consentry_core.values.encoding import base64url, from_base64url
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 
 _TAG_BYTES = 16
 
@@ -12,7 +13,7 @@ _TAG_BYTES = 16
 def page_size(requested: int, *, default: int = 100, maximum: int = 1000) -> int:
     """How many to return: 0 means `default`, more than `maximum` means `maximum`, fewer than 0 is refused."""
     if requested < 0:
-        raise InvalidArgument("page_size", "must not be below 0; 0 asks for the default", reason="PAGE_SIZE_INVALID")
+        raise InvalidArgument("page_size", "must not be below 0; 0 asks for the default", reason=ErrorReason.PAGE_SIZE_INVALID)
     return min(requested or default, maximum)
 
 
@@ -36,7 +37,7 @@ class PageTokens:
             raise InvalidArgument(
                 "page_token",
                 "must be the next_page_token of an answer to the same question; start again without one",
-                reason="PAGE_TOKEN_INVALID",
+                reason=ErrorReason.PAGE_TOKEN_INVALID,
             )
         return data[_TAG_BYTES:].decode()
 

@@ -18,6 +18,7 @@ The list is written out: what Python's tables say of a character changes with it
 import re
 
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -37,7 +38,7 @@ _NOT_PLAIN = re.compile(
 )
 
 
-def plain(text: str, field: str, longest: int, *, reason: str = "TEXT_TOO_LONG") -> str:
+def plain(text: str, field: str, longest: int, *, reason: str = ErrorReason.TEXT_TOO_LONG) -> str:
     """A text from outside, checked. InvalidArgument, naming `field`, when it is too long or holds what is not plain."""
     if len(text) > longest:
         raise InvalidArgument(field, f"must have at most {longest} characters; it has {len(text)}", reason=reason)
@@ -49,14 +50,9 @@ def plain(text: str, field: str, longest: int, *, reason: str = "TEXT_TOO_LONG")
             field,
             f"must be one line of plain text; character {found.start() + 1} is U+{ord(found[0]):04X}, "
             "a control, a mark of direction or another that cannot be seen",
-            reason="TEXT_NOT_PLAIN",
+            reason=ErrorReason.TEXT_NOT_PLAIN,
         )
     return text
-
-
-def is_plain(text: str) -> bool:
-    """Whether it holds nothing that `plain` refuses, however long it is."""
-    return _NOT_PLAIN.search(text) is None
 
 
 def cleaned(text: str) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.names import resource_id
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.blocks.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_TELEMETRY
 from consentry_devices.blocks.wire import delimited
 from consentry_devices.domain.limits import (
@@ -82,13 +83,15 @@ def read_telemetry(payload: bytes) -> tuple[str, Table]:
 def check(table: Table, now: Instant, field: str = "block") -> None:
     """Refuse what must not be stored, naming `field`. Whether the sensors are known is for those who know the inventory."""
     if len(table) == 0:
-        raise InvalidArgument(field, "holds no reading; leave the block out", reason="BLOCK_EMPTY")
+        raise InvalidArgument(field, "holds no reading; leave the block out", reason=ErrorReason.BLOCK_EMPTY)
     check_count(len(table), field, READINGS_PER_BLOCK)
     check_sensors(table.sensors, f"{field}.sensors")
     if len(table.indexes) and int(table.indexes.max()) >= len(table.sensors):
         raise _out_of_range(f"{field}.sensor_indexes")
     if not np.isfinite(table.values).all():
-        raise InvalidArgument(f"{field}.values", "must be finite; leave absent readings out", reason="VALUE_NOT_FINITE")
+        raise InvalidArgument(
+            f"{field}.values", "must be finite; leave absent readings out", reason=ErrorReason.VALUE_NOT_FINITE
+        )
     for index, text in enumerate(table.texts):
         if text.sensor >= len(table.sensors):
             raise _out_of_range(f"{field}.texts[{index}].sensor_index")
@@ -103,7 +106,7 @@ def check_sensors(sensors: Sequence[str], field: str = "block.sensors") -> None:
     for index, sensor in enumerate(sensors):
         resource_id(sensor, f"{field}[{index}]")
     if len(set(sensors)) < len(sensors):
-        raise InvalidArgument(field, "must name each sensor once", reason="SENSOR_TWICE")
+        raise InvalidArgument(field, "must name each sensor once", reason=ErrorReason.SENSOR_TWICE)
 
 
 def write(table: Table) -> bytes:
@@ -234,7 +237,7 @@ def _table(block: Any, field: str = "block") -> Table:
             field,
             f"sensor_indexes, times_unix_nano and values must have the same length; they have {len(indexes)}, {len(times)}, "
             f"{len(values)}",
-            reason="COLUMNS_UNEQUAL",
+            reason=ErrorReason.COLUMNS_UNEQUAL,
         )
     texts = tuple(Text(text.sensor_index, text.time_unix_nano, text.text) for text in block.texts)
     return Table(tuple(block.sensors), indexes, times, values, texts)
@@ -253,4 +256,4 @@ def _block(table: Table) -> Any:
 
 
 def _out_of_range(field: str) -> InvalidArgument:
-    return InvalidArgument(field, "must be below the number of sensors", reason="SENSOR_INDEX_OUT_OF_RANGE")
+    return InvalidArgument(field, "must be below the number of sensors", reason=ErrorReason.SENSOR_INDEX_OUT_OF_RANGE)

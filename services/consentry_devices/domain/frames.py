@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.domain.alarms import Alarm, AlarmEvent, EventKind, cleared, events
 from consentry_devices.domain.inventory import Inventory, InventoryChange
 from consentry_devices.domain.inventory_draft import InventoryDraft
@@ -130,7 +131,7 @@ def check_number(number: int, last: int) -> bool:
         raise InvalidArgument(
             "frame.number",
             f"must be {last + 1}, the one after the last that was committed; send what is missing first",
-            reason="FRAME_OUT_OF_ORDER",
+            reason=ErrorReason.FRAME_OUT_OF_ORDER,
             metadata={"expected_number": str(last + 1)},
         )
     return True
@@ -142,7 +143,7 @@ def check_same(digest: bytes, stored: bytes | None) -> None:
         raise InvalidArgument(
             "frame.number",
             "was committed with other content; a gateway that lost its memory begins a new epoch",
-            reason="FRAME_CONFLICT",
+            reason=ErrorReason.FRAME_CONFLICT,
         )
 
 
@@ -184,7 +185,7 @@ def _alarm_events(frame: Frame, draft: InventoryDraft, known: KnownAlarms) -> It
         if newest is not None and newest.alarm.device != alarm.device:
             raise InvalidArgument(
                 f"frame.alarms[{index}].device", "must stay the alarm's device; give another condition another name",
-                reason="ALARM_OF_OTHER_DEVICE",
+                reason=ErrorReason.ALARM_OF_OTHER_DEVICE,
             )  # fmt: skip
         for event in events(newest, alarm, frame.said_time):
             told[alarm.id] = event

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.domain.inventory import Device, Inventory, InventoryChange, Location, Sensor, SensorKey, size_of
 from consentry_devices.domain.limits import (
     DEVICES_OF_CUSTOMER,
@@ -203,7 +204,7 @@ def _check_parents(thing: _Nested, things: _Things[str, _Nested], at: str) -> No
             raise _unknown(at, "parent")
         if parent == thing.id or depth > NESTING:
             raise InvalidArgument(
-                at, f"must not lead back to the thing itself, nor nest deeper than {NESTING}", reason="PARENT_INVALID"
+                at, f"must not lead back to the thing itself, nor nest deeper than {NESTING}", reason=ErrorReason.PARENT_INVALID
             )
         parent = above.parent
 
@@ -221,17 +222,19 @@ def _check_not_told(told: InventoryChange) -> None:
         raise InvalidArgument(
             f"{_AT}.{field}[{index}]",
             "must not be told of in the same frame; to make it anew, tell of it in the next one",
-            reason="TOLD_AND_DELETED",
+            reason=ErrorReason.TOLD_AND_DELETED,
         )
 
 
 def _unknown(at: str, what: str) -> InvalidArgument:
     return InvalidArgument(
-        at, f"the {what} is not known; tell of it in the inventory of this frame or one before", reason="UNKNOWN_REFERENCE"
+        at,
+        f"the {what} is not known; tell of it in the inventory of this frame or one before",
+        reason=ErrorReason.UNKNOWN_REFERENCE,
     )
 
 
 def _not_empty(at: str, holds: str) -> InvalidArgument:
     return InvalidArgument(
-        at, f"still holds the {holds}; delete or move that in the same frame or one before", reason="NOT_EMPTY"
+        at, f"still holds the {holds}; delete or move that in the same frame or one before", reason=ErrorReason.NOT_EMPTY
     )

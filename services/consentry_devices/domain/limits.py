@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
 from consentry_rule import Instant
 
@@ -30,7 +31,9 @@ def check_time(time: int, field: str, now: Instant) -> Instant:
     """The time, if it is believed."""
     if not EARLIEST_TIME <= time <= now + AHEAD:
         raise InvalidArgument(
-            field, "must be between the year 2000 and 5 minutes from now; check the gateway's clock", reason="TIME_INVALID"
+            field,
+            "must be between the year 2000 and 5 minutes from now; check the gateway's clock",
+            reason=ErrorReason.TIME_INVALID,
         )
     return Instant(time)
 
@@ -46,7 +49,7 @@ def check_growth(count: int, before: int, field: str, *, most: int, what: str) -
         raise InvalidArgument(
             field,
             f"would make {count} {what} of this customer, where {most} may be; delete first what is not used any more",
-            reason="CUSTOMER_FULL",
+            reason=ErrorReason.CUSTOMER_FULL,
             metadata={"most": str(most)},
         )
 
@@ -54,4 +57,4 @@ def check_growth(count: int, before: int, field: str, *, most: int, what: str) -
 def check_count(count: int, field: str, most: int) -> None:
     """Refuse more than `most`."""
     if count > most:
-        raise InvalidArgument(field, f"must hold at most {most}; send the rest in another frame", reason="TOO_MANY")
+        raise InvalidArgument(field, f"must hold at most {most}; send the rest in another frame", reason=ErrorReason.TOO_MANY)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from consentry_core.values.encoding import base64url, from_base64url
 from consentry_core.values.errors import InvalidArgument, OutOfRange
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.log.entries import Entry, Kind
 from consentry_rule import Instant
 
@@ -267,4 +268,4 @@ def laid_over(one: bytes, other: bytes) -> bytes:
 
 
 def _invalid(description: str) -> InvalidArgument:
-    return InvalidArgument("after_cursor", description, reason="CURSOR_INVALID")
+    return InvalidArgument("after_cursor", description, reason=ErrorReason.CURSOR_INVALID)

@@ -7,7 +7,8 @@ frame is too large, and on average nobody gets more than the rate. Nothing is re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.pacing.bucket import Bucket, Rate
+from consentry_core.values.clock import BootTime
 from consentry_devices.domain.frames import Frame
 
 BURST = 10
@@ -30,35 +31,6 @@ class Quotas:
 
 
 UNLIMITED = Quotas(Rates(0, 0), Rates(0, 0))
-
-
-class Bucket:
-    """What is left of one rate; full at first."""
-
-    __slots__ = ("_at", "_left", "_rate")
-
-    def __init__(self, rate: float, now: BootTime) -> None:
-        self._rate = rate
-        self._left = rate * BURST
-        self._at = now
-
-    def left(self, now: BootTime) -> float:
-        """How much there is; below 0 when it is overdrawn."""
-        self._left = min(self._left + (now - self._at) / SECOND * self._rate, self._rate * BURST)
-        self._at = now
-        return self._left
-
-    def take(self, amount: float, now: BootTime) -> None:
-        """Take so much, whether it is there or not."""
-        self._left = self.left(now) - amount
-
-    def wait(self, now: BootTime) -> float:
-        """Seconds until it is not overdrawn."""
-        return max(-self.left(now) / self._rate, 0.0)
-
-    def full(self, now: BootTime) -> bool:
-        """Whether it is as it was at first."""
-        return self.left(now) >= self._rate * BURST
 
 
 class Allowance:
@@ -86,8 +58,8 @@ class Allowance:
 
 class _Pair:
     def __init__(self, rates: Rates, now: BootTime) -> None:
-        self._readings = Bucket(rates.readings, now) if rates.readings else None
-        self._bytes = Bucket(rates.bytes, now) if rates.bytes else None
+        self._readings = Bucket(Rate(rates.readings * BURST, rates.readings), now) if rates.readings else None
+        self._bytes = Bucket(Rate(rates.bytes * BURST, rates.bytes), now) if rates.bytes else None
 
     def buckets(self) -> Iterable[Bucket]:
         return [bucket for bucket in (self._readings, self._bytes) if bucket is not None]

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from consentry_core.values.clock import BootTime, Clock
 from consentry_core.values.errors import Aborted, ConsentryError, ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.domain.frames import Frame, StreamKey
 from consentry_devices.domain.limits import GATEWAYS_OF_CUSTOMER
 from consentry_devices.ingest.quotas import UNLIMITED, Allowance, Quotas
@@ -126,7 +127,7 @@ class _Customer:
                     f"{GATEWAYS_OF_CUSTOMER} gateways of this customer publish already, as many as may; several streams of one "
                     "gateway are opened under one id",
                     retry_after=_FULL_RETRY,
-                    reason="TOO_MANY_GATEWAYS",
+                    reason=ErrorReason.TOO_MANY_GATEWAYS,
                 )
             known = self._gateways[name] = _Gateway()
         return known
@@ -183,7 +184,10 @@ class GatewayStream:
         """Take nothing more: a newer stream of the same gateway is there."""
         self._replaced = True
         self._end(
-            Aborted("another stream of the same gateway was opened; only one gateway may use an id", reason="STREAM_REPLACED")
+            Aborted(
+                "another stream of the same gateway was opened; only one gateway may use an id",
+                reason=ErrorReason.STREAM_REPLACED,
+            )
         )
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from consentry_core.values.errors import ConsentryError, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.domain.frames import Encoder, Frame, StreamKey
 from consentry_devices.log.engine import Engine, Fenced, Opened, Transaction
 from consentry_devices.log.entries import Entry, Removals, Subscriber
@@ -110,7 +111,7 @@ class AppendedLog:
 
     async def _put(self, stream: StreamKey, frame: Frame | None) -> asyncio.Future[int]:
         if self._closed:
-            raise Unavailable("the service is going down; send the frame again, a little later", reason="DRAINING")
+            raise Unavailable("the service is going down; send the frame again, a little later", reason=ErrorReason.DRAINING)
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Item(stream, frame, answer))
         return answer
@@ -171,6 +172,8 @@ class AppendedLog:
 
 
 def _not_stored(error: Exception) -> ConsentryError:
-    unavailable = Unavailable("the frame could not be stored; send it again, a little later", reason="STORE_UNAVAILABLE")
+    unavailable = Unavailable(
+        "the frame could not be stored; send it again, a little later", reason=ErrorReason.STORE_UNAVAILABLE
+    )
     unavailable.__cause__ = error
     return unavailable

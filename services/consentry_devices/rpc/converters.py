@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from consentry.devices.v1 import alarms_pb2, gap_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_core.protocol.times import optional_timestamp, to_timestamp
 from consentry_core.values import names
 from consentry_devices.domain.alarms import Alarm, AlarmEvent

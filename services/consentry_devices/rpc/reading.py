@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from consentry_core.pacing.lanes import Places
+from consentry_core.pacing.lanes import Slots
 from consentry_core.rpc.server.open_call import current_call
 from consentry_core.values.paging import PageTokens, page_size
 from consentry_devices.history.ranges import Work
@@ -47,7 +47,7 @@ class Pages:
     def __init__(self, tokens: PageTokens, work: Work) -> None:
         self.tokens = tokens
         self.work = work
-        self.places = Places("pages", in_all=_PAGES, per_lane=_PAGES_PER_KEY, waiting=_PAGES_WAITING)
+        self.places = Slots("pages", in_all=_PAGES, per_lane=_PAGES_PER_KEY, waiting=_PAGES_WAITING)
 
     def asked(self, call: GuardedCall, size: int, token: str, *question: str) -> "Page":
         """The page of a request. Its token opens only for the same question of the same partner."""

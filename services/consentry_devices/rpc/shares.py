@@ -3,6 +3,7 @@
 from collections import Counter
 
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 _RETRY = 5.0  # nobody knows when one of the open calls ends
 
@@ -29,7 +30,7 @@ class Shares:
                 f"the open calls of one key may hold {self._per_lane} {self._what} here, and those of all keys {self._in_all}; "
                 "close some, ask for less, or try again later",
                 retry_after=_RETRY,
-                reason="OPEN_CALLS_TOO_LARGE",
+                reason=ErrorReason.OPEN_CALLS_TOO_LARGE,
                 metadata={"most": str(self._per_lane)},
             )
         self._held[lane] = of_lane

@@ -5,9 +5,9 @@ from collections.abc import Set
 
 import sqlalchemy as sa
 
+from consentry_core.sql.inserting import upsert
 from consentry_devices.log.entries import Removal, Removals
 from consentry_devices.storage import tables
-from consentry_devices.storage.inserting import upsert
 from consentry_devices.storage.transaction import assert_run
 from consentry_rule import CustomerId, DataClass, Instant
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from consentry_core.sql.database import Database, Lane, one_lane
 from consentry_core.values.errors import Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.domain.alarms import AlarmEvent
 from consentry_devices.domain.inventory import Device, Location, Sensor, parents_first
 from consentry_devices.domain.limits import NESTING
@@ -42,7 +43,7 @@ class SqlState:
             raise Unavailable(
                 "a part of what is stored is damaged and cannot be read; its operator runs `consentry devices verify`",
                 retry_after=60.0,
-                reason="STORE_DAMAGED",
+                reason=ErrorReason.STORE_DAMAGED,
             ) from error
 
     async def snapshot(self, customer: CustomerId, classes: Set[DataClass], devices: Set[str] | None, take: Take) -> int:

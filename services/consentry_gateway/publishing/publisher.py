@@ -16,7 +16,6 @@ What is sent more than a minute after it was measured is marked as historical, s
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from typing import Any, TypeVar
 import grpc
 
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
+from consentry_core.pacing.backoff import Backoff, Random
 from consentry_core.pacing.silence import Silence
 from consentry_core.process.settings import SettingError
 from consentry_core.protocol.times import to_timestamp
@@ -32,6 +32,7 @@ from consentry_core.rpc.client.listening import FellSilent, listening
 from consentry_core.rpc.client.renewed import connection_of, leave
 from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.values.clock import SECOND, Clock
+from consentry_core.values.reasons import ErrorReason
 from consentry_gateway.outbox.outbox import Draft, Outbox, Pending
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ _LATE = 60 * SECOND
 _SILENCE = 30.0
 _LONGEST_SILENCE = 8 * _SILENCE  # a service that is only slow gets through some time
 # The service and we do not mean the same by a number.
-_NUMBERING_LOST = frozenset({"FRAME_OUT_OF_ORDER", "FRAME_CONFLICT"})
+_NUMBERING_LOST = frozenset({ErrorReason.FRAME_OUT_OF_ORDER, ErrorReason.FRAME_CONFLICT})
 
 
 class Publisher:
@@ -61,7 +62,7 @@ class Publisher:
         outbox: Outbox,
         *,
         clock: Clock,
-        jitter: random.Random,
+        random: Random,
         on_refused: Callable[[str], None],
         on_new_epoch: Callable[[], None],
         longest_wait: float = 10.0,
@@ -74,11 +75,9 @@ class Publisher:
         self._clock = clock
         # The outbox has one thread of its own: the event loop never waits for the disk.
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        self._jitter = jitter
         self._on_refused = on_refused
         self._on_new_epoch = on_new_epoch
-        self._longest_wait = longest_wait
-        self._failures = 0
+        self._backoff = Backoff(random, first=0.1, longest=longest_wait)
         self._silence = self._patience = silence
         self._sent = 0
         self._news = asyncio.Event()
@@ -111,18 +110,12 @@ class Publisher:
                 self._patience = min(2 * self._patience, max(self._silence, _LONGEST_SILENCE))
             except SettingError as error:
                 _log.error("cannot publish: %s", error.message)
-            await asyncio.sleep(self._wait(wait))
+            await asyncio.sleep(self._backoff.failed(wait))
 
     def close(self) -> None:
         """Let what is under way on the disk finish, then close the outbox."""
         self._disk.shutdown()
         self._outbox.close()
-
-    def _wait(self, asked: float | None) -> float:
-        """Seconds until the next attempt."""
-        growing = min(0.1 * 2.0**self._failures, self._longest_wait)
-        self._failures = min(self._failures + 1, 30)
-        return max(asked or 0.0, growing / 2) + self._jitter.uniform(0, growing / 2)
 
     async def _stream(self) -> None:
         connection = connection_of(self._publish)
@@ -180,7 +173,8 @@ class Publisher:
     async def _acknowledge(self, number: int, first: int) -> None:
         await self._on_disk(self._outbox.acknowledge, number)
         if number > first:  # that a stream opens is not yet progress: two gateways under one id would end each other's for ever
-            self._failures, self._patience = 0, self._silence
+            self._backoff.succeeded()
+            self._patience = self._silence
         self._progress.set()
 
     async def _failed(self, error: grpc.aio.AioRpcError) -> float | None:

@@ -11,6 +11,7 @@ from consentry_core.rpc.server.peers import Peers
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, Clock
 from consentry_core.values.errors import ConsentryError, PermissionDenied, Unavailable, denied
+from consentry_core.values.reasons import ErrorReason
 from consentry_guard.calls.access import Access, CoverageChanges, Handed
 from consentry_guard.calls.changes import Changes
 from consentry_guard.follow.follower import Follower
@@ -92,7 +93,7 @@ class Call:
         """The key's facts now; PermissionDenied when it is a token."""
         facts = self.credential
         if not isinstance(facts, Key):
-            raise PermissionDenied("this method is called with an API key", reason="CALLER_NOT_ALLOWED")
+            raise PermissionDenied("this method is called with an API key", reason=ErrorReason.CALLER_NOT_ALLOWED)
         return facts
 
     @cached_property
@@ -115,7 +116,7 @@ class Call:
         """See `GuardedCall.customer`."""
         facts = self.credential
         if not isinstance(facts, Token) or facts.role is not TokenRole.GATEWAY:
-            raise PermissionDenied("this method is called with a gateway's token", reason="CALLER_NOT_ALLOWED")
+            raise PermissionDenied("this method is called with a gateway's token", reason=ErrorReason.CALLER_NOT_ALLOWED)
         return CustomerId(names.CUSTOMER.parse(facts.organization, "organization")[0])
 
     # What is followed
@@ -347,12 +348,14 @@ def lease_lost(retry_after: float = 1.0) -> Unavailable:
     return Unavailable(
         "the authority is out of reach, and without it nobody knows what is allowed; open the call again after a moment",
         retry_after=retry_after,
-        reason="LEASE_LOST",
+        reason=ErrorReason.LEASE_LOST,
     )
 
 
 def coverage_changed() -> Unavailable:
     """What a stream is told whose coverage ended between looking and writing."""
     return Unavailable(
-        "the coverage has just changed; open the call again after the last cursor", retry_after=0.0, reason="COVERAGE_CHANGED"
+        "the coverage has just changed; open the call again after the last cursor",
+        retry_after=0.0,
+        reason=ErrorReason.COVERAGE_CHANGED,
     )

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 MOST_IN_USE = 150_000
 """Names, with the idle ones well below what the authority lets one guard follow."""
@@ -28,7 +29,7 @@ class Interests:
             raise ResourceExhausted(
                 "too many different customers are asked for at once here; ask again when other calls are over",
                 retry_after=5.0,
-                reason="INTERESTS_EXCEEDED",
+                reason=ErrorReason.INTERESTS_EXCEEDED,
             )
         for name in names:
             self._uses[name] = self._uses.get(name, 0) + 1

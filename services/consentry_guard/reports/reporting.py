@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from consentry_core.pacing.backoff import Backoff
 from consentry_core.values.errors import ConsentryError, InvalidArgument
 from consentry_guard.reports.files import Report, Reports
 from consentry_guard.reports.refusals import Refusals
@@ -76,7 +78,8 @@ class Reporting:
 
     async def _report_now_and_then(self, reports: Reports) -> None:
         loop = asyncio.get_running_loop()
-        told_at, not_before, backoff, left = loop.time(), 0.0, 1.0, True
+        told_at, not_before, left = loop.time(), 0.0, True
+        backoff = Backoff(random.random, first=1.0, longest=_LONGEST_BACKOFF)
         while not await self._stopped_within(self._write_every):
             await self._write(reports)
             if loop.time() < not_before:
@@ -88,10 +91,10 @@ class Reporting:
                 while reports.pressing or loop.time() - told_at >= _TELL_EVERY:
                     await self._report(reports)
                     told_at = loop.time()
-                backoff = 1.0
+                backoff.succeeded()
             except ConsentryError as error:
                 _log.warning("what was read cannot be reported now, and is kept: %s", error)
-                not_before, backoff = loop.time() + backoff, min(backoff * 2, _LONGEST_BACKOFF)
+                not_before = loop.time() + backoff.failed()
 
     async def _finish(self, reports: Reports) -> None:
         await self._write(reports, last=True)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import random as _random
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -12,11 +12,12 @@ import grpc
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry_core.callers.identity import Identity
+from consentry_core.pacing.backoff import Backoff
 from consentry_core.pacing.begun import Begun
 from consentry_core.pacing.silence import Silence
 from consentry_core.process.tls import ClientTls
 from consentry_core.protocol.follow import LEASE_SECONDS, FromGuard, Lease, Revision
-from consentry_core.protocol.follow_pieces import Joining
+from consentry_core.protocol.follow_pieces import Reassembly
 from consentry_core.protocol.follow_wire import from_response, revision_from_wire, to_request
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.client.channels import bearer, open_channel
@@ -26,6 +27,7 @@ from consentry_core.rpc.errors import error_info, retry_after
 from consentry_core.rpc.server.wakeups import take_all_at_once
 from consentry_core.values.clock import BootTime, Clock
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_guard.follow.follower import Applied, Follower, HistoryWentBack
 from consentry_guard.reports.files import Report
 from consentry_guard.rpc.report_wire import report_to_wire
@@ -46,19 +48,9 @@ _SILENCE = (
 _LONGEST_SILENCE = 2 * LEASE_SECONDS
 _AGED = "max connection age"  # in the words of gRPC
 
-SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason
-"""The reason by which the authority says that the secret in question does not count, and not the asking service's own."""
-
-NOT_VERIFIED = "NOT_VERIFIED"
-"""The reason by which the authority says that it does not know its own proof: it was made with a key that it has no more."""
-
-NOT_YOUR_INCARNATION = "NOT_YOUR_INCARNATION"
-"""The reason by which the authority says that another token speaks for the incarnation."""
-
-KEY_OUT_OF_REACH = "KEY_OUT_OF_REACH"
-"""The reason by which the authority says that a report is of keys that this token does not reach."""
-
-_NEVER = frozenset({NOT_YOUR_INCARNATION, KEY_OUT_OF_REACH})  # what is refused for these is refused again
+_NEVER = frozenset(
+    {ErrorReason.NOT_YOUR_INCARNATION, ErrorReason.KEY_OUT_OF_REACH}
+)  # what is refused for these is refused again
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +133,13 @@ class Authority:
         try:
             answer = await stub.VerifyCredential(request, metadata=self._metadata, timeout=_VERIFY_TIMEOUT)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED and error_info(error).reason == SECRET_INVALID:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED and error_info(error).reason == ErrorReason.SECRET_INVALID:
                 raise invalid() from None
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 raise ResourceExhausted(
                     "too many credentials are being verified; try again later",
                     retry_after=retry_after(error) or 1.0,
-                    reason="VERIFICATION_BUSY",
+                    reason=ErrorReason.VERIFICATION_BUSY,
                 ) from None
             _complain(error)
             raise _out_of_reach() from None
@@ -168,20 +160,21 @@ class Authority:
             raise Unavailable(f"{error.code().name}: {error.details()}") from None
 
     async def _stay_connected(self, channel: grpc.aio.Channel) -> None:
-        backoff = 0.05
+        backoff = Backoff(random.random, first=0.05, longest=_LONGEST_BACKOFF)
         while True:
+            asked = None
             try:
                 await self._converse(channel)
-                backoff = 0.05
+                backoff.succeeded()
             except grpc.aio.AioRpcError as error:
-                if error_info(error).reason == NOT_VERIFIED:
+                if error_info(error).reason == ErrorReason.NOT_VERIFIED:
                     _log.warning("the authority does not know its proofs again; all callers are verified anew")
                     self._disowned()
                 else:
                     _complain(error)
                 if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                     # It says when there may be room again: asking before would only cost both.
-                    backoff = max(backoff, retry_after(error) or _LONGEST_BACKOFF)
+                    asked = retry_after(error) or _LONGEST_BACKOFF
             except FellSilent:
                 _log.warning("the authority has not answered a renewal for %g s; connecting anew", self._patience)
                 # An authority that is only slow is not helped by everybody who asks for everything again.
@@ -192,15 +185,13 @@ class Authority:
                 _log.exception("the conversation with the authority broke down; beginning anew")
             finally:
                 self._follower.disconnected()
-            # Jitter, or all guards come back in the instant in which the authority does.
-            await asyncio.sleep(backoff * _random.uniform(0.5, 1.5))  # noqa: S311
-            backoff = min(backoff * 2, _LONGEST_BACKOFF)  # the next time
+            await asyncio.sleep(backoff.failed(asked))
 
     async def _converse(self, channel: grpc.aio.Channel) -> None:
         follow = enforcement_pb2_grpc.EnforcementServiceStub(channel).Follow
         self._outgoing = asyncio.Queue()
         self._silence = silence = Silence()
-        connection, joining = connection_of(follow), Joining()
+        connection, joining = connection_of(follow), Reassembly()
         call: _FollowCall = follow(metadata=self._metadata)
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -281,7 +272,8 @@ class Authority:
 
 def _out_of_reach() -> Unavailable:
     return Unavailable(
-        "the authority is out of reach, and this credential is not known here; try again", reason="AUTHORITY_UNREACHABLE"
+        "the authority is out of reach, and this credential is not known here; try again",
+        reason=ErrorReason.AUTHORITY_UNREACHABLE,
     )
 
 

@@ -2,7 +2,7 @@
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_UNSPECIFIED
-from consentry_core.protocol.follow_wire import DATA_CLASS_TO_WIRE
+from consentry_core.protocol.data_classes import DATA_CLASS_TO_WIRE
 from consentry_core.protocol.refused_call import RefusedCall
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.values import names

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from consentry_authority.admission.oidc.fetching import NotFetched
 from consentry_core.values.clock import SECOND, BootTime, Clock
 from consentry_core.values.errors import Unavailable
+from consentry_core.values.reasons import ErrorReason
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class IssuerKeys:
             raise Unavailable(
                 "the identity provider's keys cannot be had just now; try again, or use a token of this authority's",
                 retry_after=_BETWEEN / SECOND,
-                reason="IDENTITY_PROVIDER_UNREACHABLE",
+                reason=ErrorReason.IDENTITY_PROVIDER_UNREACHABLE,
             )
         return self._keys.get(key_id)
 

@@ -8,6 +8,7 @@ from consentry_authority.commands.ports import ReadFacts
 from consentry_core.protocol.follow import Revision
 from consentry_core.values import names
 from consentry_core.values.errors import OutOfRange, Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Allow, CustomerId, Instant, Key, KeyKind, PartnerId, Standing, covered
 
 STEP: Final = 250
@@ -58,7 +59,7 @@ def check_shows(head: Revision, wanted: Revision) -> None:
         raise resync()
     if head.number < wanted.number:
         raise Unavailable(
-            "this authority does not show that revision yet; try again", retry_after=0.5, reason="REVISION_NOT_YET"
+            "this authority does not show that revision yet; try again", retry_after=0.5, reason=ErrorReason.REVISION_NOT_YET
         )
 
 

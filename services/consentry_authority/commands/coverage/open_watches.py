@@ -26,6 +26,7 @@ from consentry_core.pacing.waking import Bell, Waking
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime, Clock
 from consentry_core.values.errors import ConsentryError, ResourceExhausted, Unavailable, denied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, Deny, Key, KeyKind, Reason, usable
 
 _log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class CoverageWatches:
                     f"your organisation's keys would watch more than {self._most:,} customers together, as many as they may; "
                     "watch with one key for all your programs, or with keys that cover fewer customers",
                     retry_after=60.0,
-                    reason="WATCHED_CUSTOMERS_EXCEEDED",
+                    reason=ErrorReason.WATCHED_CUSTOMERS_EXCEEDED,
                 )
             more = bool(after)
 
@@ -245,7 +246,7 @@ class CoverageWatches:
 
 
 def _lost() -> Unavailable:
-    return Unavailable("the watch was lost; watch again after the last revision", reason="WATCH_LOST")
+    return Unavailable("the watch was lost; watch again after the last revision", reason=ErrorReason.WATCH_LOST)
 
 
 def _first_look(marks: Marks, listed: Sequence[CustomerId], after: str, view: View) -> tuple[Sequence[Seen], str]:

@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 from consentry_core.protocol.follow import Revision
 from consentry_core.values.errors import Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, DataClass, Deny, Instant, Key, Reason, Standing, covered, next_end, opened_classes
 
 WITHDRAWN: Final = "WITHDRAWN"
@@ -223,7 +224,7 @@ class CoverageView:
         if start < 0:
             raise Unavailable(
                 "more has changed than is kept for a watch that is not read; watch again after the last revision",
-                reason="WATCH_BEHIND",
+                reason=ErrorReason.WATCH_BEHIND,
             )
         return [self._log[at] for at in range(start, min(start + limit, len(self._log)))]
 

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from consentry_authority.commands.ports import Store, View
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 
 _T = TypeVar("_T")
 _LISTS_AT_ONCE: Final = 8
@@ -51,7 +52,7 @@ class CoverageWork:
             raise ResourceExhausted(
                 f"{_LISTS_AT_ONCE} coverage lists of this key are being answered; ask one page after the other, or watch",
                 retry_after=1.0,
-                reason="COVERAGE_LISTS_EXCEEDED",
+                reason=ErrorReason.COVERAGE_LISTS_EXCEEDED,
             )
         self._lists[key] += 1
         try:

@@ -12,6 +12,7 @@ from consentry_authority.commands.keys.key_customers import check_list, require_
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
 from consentry_core.values.errors import FailedPrecondition
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, KeyKind, PartnerId, Quota
 
 
@@ -41,7 +42,9 @@ def create_key(
     """
     get_partner(transaction, new.partner)
     if most is not None and transaction.keys.count(new.partner) >= most:
-        raise FailedPrecondition(f"your organisation has {most} keys, as many as it may; delete some", reason="KEYS_EXCEEDED")
+        raise FailedPrecondition(
+            f"your organisation has {most} keys, as many as it may; delete some", reason=ErrorReason.KEYS_EXCEEDED
+        )
     key = KeyRecord(
         partner=new.partner,
         id=new.id,

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sized
 from consentry_authority.commands.ports import View
 from consentry_core.values import names
 from consentry_core.values.errors import FailedPrecondition, InvalidArgument, Violation, denied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, Deny, KeyKind, PartnerId, Reason, valid
 
 _FIELD = "key.customers"
@@ -23,12 +24,14 @@ def check_list(kind: KeyKind, customers: Iterable[CustomerId]) -> frozenset[Cust
     if kind is not KeyKind.SPECIFIC_CUSTOMERS:
         if listed:
             raise InvalidArgument(
-                _FIELD, "can be named only for KIND_SPECIFIC_CUSTOMERS; leave them out", reason="CUSTOMERS_NOT_ALLOWED"
+                _FIELD,
+                "can be named only for KIND_SPECIFIC_CUSTOMERS; leave them out",
+                reason=ErrorReason.CUSTOMERS_NOT_ALLOWED,
             )
         return listed
     if not listed:
         raise InvalidArgument(
-            _FIELD, "must name at least one customer for KIND_SPECIFIC_CUSTOMERS", reason="CUSTOMERS_REQUIRED"
+            _FIELD, "must name at least one customer for KIND_SPECIFIC_CUSTOMERS", reason=ErrorReason.CUSTOMERS_REQUIRED
         )
     if names.DEMO_CUSTOMER in listed:
         raise InvalidArgument(
@@ -43,7 +46,7 @@ def check_length(named: Sized) -> None:
         raise InvalidArgument(
             _FIELD,
             f"must name at most {MOST_LISTED:,} customers; a KIND_ALL_CUSTOMERS key covers any number",
-            reason="TOO_MANY",
+            reason=ErrorReason.TOO_MANY,
         )
 
 
@@ -58,7 +61,7 @@ def require_valid(view: View, partner: PartnerId, customers: Collection[Customer
             _FIELD,
             f"must name at most {MOST_NEW:,} that are not on the list yet; add the others with further UpdateKey calls, each "
             f"with the whole list so far and {MOST_NEW:,} more",
-            reason="TOO_MANY",
+            reason=ErrorReason.TOO_MANY,
         )
     standings = view.facts.standings_to(partner, sorted(customers))
     bad = [
@@ -70,7 +73,7 @@ def require_valid(view: View, partner: PartnerId, customers: Collection[Customer
         raise FailedPrecondition(
             f"{len(bad)} of the customers cannot be listed on a key now; leave them out or see to it that they are valid",
             violations=bad,
-            reason="CUSTOMERS_NOT_VALID",
+            reason=ErrorReason.CUSTOMERS_NOT_VALID,
         )
 
 

@@ -4,6 +4,7 @@ from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.ports import Transaction
 from consentry_core.rpc.bearer import invalid
 from consentry_core.values.errors import PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 
 
 def revoke_secret(transaction: Transaction, actor: Actor) -> str:
@@ -13,7 +14,7 @@ def revoke_secret(transaction: Transaction, actor: Actor) -> str:
     came with none.
     """
     if actor.signed_in:
-        raise PermissionDenied("an identity provider signed you in; sign out there", reason="NOT_A_SECRET")
+        raise PermissionDenied("an identity provider signed you in; sign out there", reason=ErrorReason.NOT_A_SECRET)
     hint = transaction.kill_secret(actor.credential, actor.secret_id)
     if hint is None:
         raise invalid()

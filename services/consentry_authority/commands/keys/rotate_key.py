@@ -7,6 +7,7 @@ from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Instant, KeyId, PartnerId
 
 LONGEST_OVERLAP: Final = 30 * 24 * 3600 * SECOND
@@ -15,7 +16,7 @@ LONGEST_OVERLAP: Final = 30 * 24 * 3600 * SECOND
 def check_overlap(overlap: int) -> None:
     """InvalidArgument unless both secrets can let their holders in for so long (in nanoseconds)."""
     if not 0 <= overlap <= LONGEST_OVERLAP:
-        raise InvalidArgument("overlap", "must be from 0 to 30 days", reason="OVERLAP_INVALID")
+        raise InvalidArgument("overlap", "must be from 0 to 30 days", reason=ErrorReason.OVERLAP_INVALID)
 
 
 def rotate_key(

@@ -10,6 +10,7 @@ from consentry_authority.commands.keys.key_customers import check_list, require_
 from consentry_authority.commands.ports import KeyChanges, Transaction
 from consentry_authority.commands.records import KeyRecord
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import NO_QUOTA, CustomerId, Instant, KeyId, PartnerId, Quota
 
 _PATHS = (
@@ -83,13 +84,13 @@ def _quota(before: Quota, update: KeyUpdate) -> Quota:
 def _check_paths(paths: frozenset[str]) -> None:
     allowed = f"{', '.join(_PATHS)}, and {_LABEL} with one label's name"
     if not paths:
-        raise InvalidArgument("update_mask", f"must name what is to change: {allowed}", reason="UPDATE_MASK_REQUIRED")
+        raise InvalidArgument("update_mask", f"must name what is to change: {allowed}", reason=ErrorReason.UPDATE_MASK_REQUIRED)
     unknown = sorted(path for path in paths if path not in _PATHS and not path.startswith(_LABEL))
     if unknown:
         raise InvalidArgument(
             "update_mask",
             f"names what cannot be changed: {', '.join(path[:40] for path in unknown[:5])}; it takes {allowed}",
-            reason="UPDATE_MASK_INVALID",
+            reason=ErrorReason.UPDATE_MASK_INVALID,
         )
     for path in paths:
         if path.startswith(_LABEL):

@@ -13,6 +13,7 @@ from consentry_authority.commands.records import SecretRecord, TokenRecord
 from consentry_core.callers.policy import Caller
 from consentry_core.values import names
 from consentry_core.values.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, Instant, PartnerId, TokenRole
 
 _ORGANIZATION_OF = {
@@ -50,15 +51,17 @@ def permit(actor: Actor, role: TokenRole | None, organization: str) -> TokenRole
     """The role, if the actor may issue it for that organisation. Looks nothing up, so it goes before anything that costs."""
     require_own(actor, organization)
     if role is None:
-        raise InvalidArgument("role", "must be named", reason="ROLE_REQUIRED")
+        raise InvalidArgument("role", "must be named", reason=ErrorReason.ROLE_REQUIRED)
     if role not in _MAY_ISSUE.get(actor.kind, frozenset()):
-        raise PermissionDenied("your role cannot issue a token of this role; ask an operator", reason="ROLE_NOT_ALLOWED")
+        raise PermissionDenied(
+            "your role cannot issue a token of this role; ask an operator", reason=ErrorReason.ROLE_NOT_ALLOWED
+        )
     expected = _ORGANIZATION_OF[role]
     if expected is None and organization:
-        raise InvalidArgument("organization", "must be empty for this role", reason="ORGANIZATION_INVALID")
+        raise InvalidArgument("organization", "must be empty for this role", reason=ErrorReason.ORGANIZATION_INVALID)
     if expected is not None and not expected.matches(organization):
         raise InvalidArgument(
-            "organization", f"must be of the form {expected.pattern} for this role", reason="ORGANIZATION_INVALID"
+            "organization", f"must be of the form {expected.pattern} for this role", reason=ErrorReason.ORGANIZATION_INVALID
         )
     return role
 
@@ -74,7 +77,7 @@ def create_token(
     role = permit(actor, new.role, new.organization)
     if most is not None and not actor.operates and transaction.tokens.count(new.organization) >= most:
         raise FailedPrecondition(
-            f"your organisation has {most} tokens, as many as it may; delete some", reason="TOKENS_EXCEEDED"
+            f"your organisation has {most} tokens, as many as it may; delete some", reason=ErrorReason.TOKENS_EXCEEDED
         )
     _check_reach(role, new)
     token = TokenRecord(
@@ -100,11 +103,11 @@ def _check_reach(role: TokenRole, new: NewToken) -> None:
     if role is TokenRole.SERVICE:
         key_terms.audience(new.audience, "audience")
     elif new.audience:
-        raise InvalidArgument("audience", "must be empty for this role", reason="AUDIENCE_INVALID")
+        raise InvalidArgument("audience", "must be empty for this role", reason=ErrorReason.AUDIENCE_INVALID)
     elif new.partners:
-        raise InvalidArgument("partners", "must be empty for this role", reason="PARTNERS_INVALID")
+        raise InvalidArgument("partners", "must be empty for this role", reason=ErrorReason.PARTNERS_INVALID)
     if len(new.partners) > _MOST_PARTNERS:
-        raise InvalidArgument("partners", f"must be at most {_MOST_PARTNERS}", reason="PARTNERS_INVALID")
+        raise InvalidArgument("partners", f"must be at most {_MOST_PARTNERS}", reason=ErrorReason.PARTNERS_INVALID)
 
 
 def _check_there(transaction: Transaction, organization: str) -> None:

@@ -16,9 +16,10 @@ from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import instant
 from consentry_core.protocol.follow import LEASE_SECONDS
-from consentry_core.sql.database import insert_missing, upsert
+from consentry_core.sql.inserting import accumulate, add_new
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import PermissionDenied
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import CustomerId, DataClass, Instant
 
 # Longer than a lease is usable, whatever the clocks.
@@ -52,7 +53,7 @@ def claim(connection: sa.Connection, speaker: Speaker, now: Instant, *, admit: C
     elif owner.token != speaker.token:
         raise PermissionDenied(
             "this incarnation is another token's; draw a random name of your own, anew at every start",
-            reason="NOT_YOUR_INCARNATION",  # the same as consentry_guard.rpc.authority.NOT_YOUR_INCARNATION
+            reason=ErrorReason.NOT_YOUR_INCARNATION,
         )
 
 
@@ -226,8 +227,8 @@ def _count(connection: sa.Connection, report: AccessReport) -> int:
     ]
     if not rows:
         return 0
-    new = insert_missing(connection, t.accesses, [row | dict.fromkeys(_NUMBERS, 0) for row in rows])
-    upsert(connection, t.accesses, rows, added=_ADDED, largest=("devices",))
+    new = add_new(connection, t.accesses, [row | dict.fromkeys(_NUMBERS, 0) for row in rows])
+    accumulate(connection, t.accesses, rows, added=_ADDED, largest=("devices",))
     return new
 
 

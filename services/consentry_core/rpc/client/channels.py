@@ -40,7 +40,7 @@ def open_channel(target: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
 
 
 def open_sync_channel(target: str, tls: ClientTls | None = None) -> grpc.Channel:
-    """A channel for programs without an event loop; see `open_channel`."""
+    """The same for programs without an event loop."""
 
     def opened(credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
         if credentials is None:

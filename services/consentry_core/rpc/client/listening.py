@@ -1,4 +1,4 @@
-"""Giving up an asyncio call on which nothing comes any more. See `consentry_core.pacing.silence`."""
+"""Giving up an asyncio call on which nothing comes any more: the asyncio side of `consentry_core.pacing.silence`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from consentry_core.pacing.silence import LOOKS, Silence
 
 
 class FellSilent(Exception):
-    """Nothing came for too long."""
+    """No message came for longer than the limit."""
 
 
 @asynccontextmanager

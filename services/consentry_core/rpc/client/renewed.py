@@ -76,7 +76,7 @@ class _Method:
         return self._current.number
 
     def leave(self, connection: int) -> None:
-        """See `_Current.leave`."""
+        """Calls that begin from now on go over another connection than that one."""
         self._current.leave(connection)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -92,12 +92,34 @@ def connection_of(method: object) -> int:
 
 
 def leave(method: object, connection: int) -> None:
-    """Let this method's channel change over to another connection than that one, if it can. See `_Current.leave`."""
+    """Let this method's channel change over to another connection than that one, if it can."""
     if isinstance(method, _Method):
         method.leave(connection)
 
 
-class RenewedChannel(grpc.aio.Channel):
+class _Methods:
+    """The methods of a channel, each of whichever connection is the newest when it is called."""
+
+    _current: _Current
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """A method that takes a message and answers with one."""
+        return self._current.method("unary_unary", *args, **kwargs)
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """A method that takes a message and answers with a stream."""
+        return self._current.method("unary_stream", *args, **kwargs)
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """A method that takes a stream and answers with a message."""
+        return self._current.method("stream_unary", *args, **kwargs)
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """A method that takes a stream and answers with one."""
+        return self._current.method("stream_stream", *args, **kwargs)
+
+
+class RenewedChannel(_Methods, grpc.aio.Channel):
     """For asyncio."""
 
     def __init__(self, tls: ClientTls | None, opened: Opened) -> None:
@@ -110,41 +132,25 @@ class RenewedChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """See `grpc.aio.Channel`."""
+        """End every connection, once its calls are over or after so many seconds."""
         for channel in self._current.all:
             await channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """See `grpc.aio.Channel`."""
+        """The newest connection's state."""
         state: grpc.ChannelConnectivity = self._current().get_state(try_to_connect)
         return state
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """See `grpc.aio.Channel`."""
+        """Wait until the newest connection is in another state than that one."""
         await self._current().wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        """See `grpc.aio.Channel`."""
+        """Wait until the newest connection stands."""
         await self._current().channel_ready()
 
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.aio.Channel`."""
-        return self._current.method("unary_unary", *args, **kwargs)
 
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.aio.Channel`."""
-        return self._current.method("unary_stream", *args, **kwargs)
-
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.aio.Channel`."""
-        return self._current.method("stream_unary", *args, **kwargs)
-
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.aio.Channel`."""
-        return self._current.method("stream_stream", *args, **kwargs)
-
-
-class RenewedSyncChannel(grpc.Channel):
+class RenewedSyncChannel(_Methods, grpc.Channel):
     """For programs without an event loop."""
 
     def __init__(self, tls: ClientTls | None, opened: Opened) -> None:
@@ -157,31 +163,15 @@ class RenewedSyncChannel(grpc.Channel):
         self.close()
 
     def close(self) -> None:
-        """See `grpc.Channel`."""
+        """End every connection, and the calls on it."""
         for channel in self._current.all:
             channel.close()
 
     def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
-        """See `grpc.Channel`."""
+        """Tell the callback of each state that the newest connection comes to."""
         self._current().subscribe(callback, try_to_connect)
 
     def unsubscribe(self, callback: Any) -> None:
-        """See `grpc.Channel`."""
+        """Tell it no more."""
         for channel in self._current.all:
             channel.unsubscribe(callback)
-
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.Channel`."""
-        return self._current.method("unary_unary", *args, **kwargs)
-
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.Channel`."""
-        return self._current.method("unary_stream", *args, **kwargs)
-
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.Channel`."""
-        return self._current.method("stream_unary", *args, **kwargs)
-
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        """See `grpc.Channel`."""
-        return self._current.method("stream_stream", *args, **kwargs)

@@ -1,4 +1,4 @@
-"""How many connections one address may have: of more, those that were opened last are hung up on.
+"""How many connections one address may have. Beyond that, the ones that were opened last are closed.
 
 gRPC counts connections in all, and refuses further ones: without this, one client could have all of them.
 """
@@ -20,7 +20,7 @@ _Endpoint = tuple[str, int]
 
 
 class Connections:
-    """Looks after those that came to `ports`. `most` an address; any number for `exempt` networks, such as proxies'."""
+    """Looks after connections to `ports`: at most `most` an address, any number from `exempt` networks, such as proxies'."""
 
     def __init__(self, ports: Collection[int], *, most: int, exempt: Iterable[Network] = ()) -> None:
         self._ports = ports
@@ -39,7 +39,7 @@ class Connections:
             await asyncio.sleep(_EVERY)
 
     def look(self) -> Mapping[str, int]:
-        """Hang up on what is too much; how many were, by address."""
+        """Close the connections that are too many; how many those were, by address."""
         self._looks += 1
         seen: dict[_Endpoint, int] = {}
         found: defaultdict[str, list[_Endpoint]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Connections that take more room than strangers have: hung up on, all their calls at once.
+"""Closes connections of strangers that take more room than there is, with all their calls.
 
 Refusing a call costs as much as answering one. Whoever opens a thousand at a time without a credential, again and again, is
 refused a thousand times; its connection is ended once, and with it whatever still waits in the transport. Nobody who is known
@@ -23,7 +23,7 @@ class Crowding:
         self._peers: set[str] = set()
 
     def crowded(self, call: OpenCall) -> None:
-        """There is no room for this call, which was refused."""
+        """Note a call that was refused, and found no room to wait."""
         if not self._peers:
             asyncio.get_running_loop().call_later(_TOGETHER, self._hang_up)
         self._peers.add(call.context.peer())

@@ -5,11 +5,12 @@ import math
 from collections import Counter
 
 from consentry_core.callers.policy import PUBLIC_METHODS
-from consentry_core.pacing.returning import return_after
+from consentry_core.pacing.backoff import return_after
 from consentry_core.rpc.server.crowding import Crowding
 from consentry_core.rpc.server.gate import Gate
 from consentry_core.rpc.server.open_call import Later, OpenCall
 from consentry_core.values.errors import ConsentryError, ResourceExhausted, Unavailable
+from consentry_core.values.reasons import ErrorReason
 
 MAX_METADATA_BYTES = 8 * 1024
 _METADATA_OF_NOBODY = 8 * MAX_METADATA_BYTES
@@ -33,14 +34,16 @@ class Doorkeeper:
         self._by_connection: Counter[str] = Counter()
 
     def admit(self, call: OpenCall) -> Later:
-        """See `Gate.admit`. Registered first, so that a drain between admission and answer is not missed."""
+        """Let a call in, if its size, the drain and the gate do. It is registered first, so that no drain misses it."""
         self.calls.add(call)
         self.last_came = asyncio.get_running_loop().time()
         size = sum(len(name) + len(value) for name, value in call.metadata)
         if size > MAX_METADATA_BYTES:  # gRPC refuses it too, and hands it on all the same
             if size > _METADATA_OF_NOBODY:
                 self.crowding.crowded(call)
-            raise ResourceExhausted("the call's metadata is larger than 8 KiB; send less", reason="METADATA_TOO_LARGE")
+            raise ResourceExhausted(
+                "the call's metadata is larger than 8 KiB; send less", reason=ErrorReason.METADATA_TOO_LARGE
+            )
         if self.draining:
             raise draining()
         if call.method not in PUBLIC_METHODS:
@@ -56,18 +59,18 @@ class Doorkeeper:
             raise ResourceExhausted(
                 "there are too many open streams of methods that take no credential; close yours, or call Health.Check instead",
                 retry_after=_PUBLIC_RETRY,
-                reason="PUBLIC_STREAMS_EXCEEDED",
+                reason=ErrorReason.PUBLIC_STREAMS_EXCEEDED,
             )
         self._public[call] = connection
         self._by_connection[connection] += 1
 
     def refused(self, call: OpenCall, error: ConsentryError) -> None:
-        """See `Gate.refused`."""
+        """Tell the gate of a refusal, unless the method is anybody's."""
         if call.method not in PUBLIC_METHODS:
             self._gate.refused(call, error)
 
     def release(self, call: OpenCall) -> None:
-        """See `Gate.release`."""
+        """A call is over: what it held is free again."""
         self.calls.discard(call)
         if call.method not in PUBLIC_METHODS:
             self._gate.release(call)
@@ -82,5 +85,5 @@ def draining(calls: int = 1) -> ConsentryError:
     return Unavailable(
         "the service is going down; open the call again, elsewhere or a little later",
         retry_after=return_after(calls),
-        reason="DRAINING",
+        reason=ErrorReason.DRAINING,
     )

@@ -17,6 +17,7 @@ import grpc
 
 from consentry_core.rpc.server.open_call import OpenCall
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 
 
 def _nothing(call: OpenCall) -> None:
@@ -48,7 +49,7 @@ class FirstMessages:
         finally:
             self._since.pop(call, None)
         if message is grpc.aio.EOF:
-            raise InvalidArgument("", "the call has no request; send one message", reason="REQUEST_MISSING")
+            raise InvalidArgument("", "the call has no request; send one message", reason=ErrorReason.REQUEST_MISSING)
         return message
 
     def _look(self) -> None:
@@ -62,4 +63,8 @@ class FirstMessages:
 
     def _give_up(self, call: OpenCall) -> None:
         del self._since[call]
-        call.end(InvalidArgument("", "the request did not come; send it right behind the headers", reason="REQUEST_NOT_SENT"))
+        call.end(
+            InvalidArgument(
+                "", "the request did not come; send it right behind the headers", reason=ErrorReason.REQUEST_NOT_SENT
+            )
+        )

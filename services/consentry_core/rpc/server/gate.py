@@ -28,7 +28,7 @@ from consentry_core.callers.policy import PUBLIC_METHODS
 from consentry_core.rpc.server.first_message import FirstMessages
 from consentry_core.rpc.server.open_call import Context, Later, Metadata, OpenCall, current_call
 from consentry_core.rpc.server.parsing import parsed, parsed_stream
-from consentry_core.rpc.server.refusing import given_up, let_go, refusal_of, refuse
+from consentry_core.rpc.server.refusing import given_up, let_go, refuse, status_of
 from consentry_core.rpc.server.turning_away import TurningAway
 from consentry_core.values import errors
 
@@ -62,7 +62,7 @@ def _nothing(call: OpenCall) -> None:
 
 @dataclass(frozen=True)
 class Room:
-    """What calls may take that nobody is known to make, or that have not sent what they are about."""
+    """The room for calls whose caller is not known yet, or whose request has not come."""
 
     turning_away: TurningAway = field(default_factory=TurningAway)
     first_messages: FirstMessages = field(default_factory=FirstMessages)
@@ -81,7 +81,7 @@ class GatedServer:
         server.add_generic_rpc_handlers((self._handlers,))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """See `grpc.aio.Server`."""
+        """Add methods, each behind the gate."""
         self._handlers.behind.extend(generic_rpc_handlers)
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, _Handler]) -> None:
@@ -199,7 +199,7 @@ class _HandlerOfOne:
         self._metadata = metadata
 
     async def answer(self, incoming: Any, context: Context) -> bytes | None:
-        """See the numbered steps above."""
+        """Take the call through the numbered steps above."""
         method, gate = self._method, self._method.gate
         call = OpenCall(method.name, context, streaming=method.streaming, metadata=self._metadata)
         self._metadata = ()  # gRPC keeps this object for as long as the call is there
@@ -215,14 +215,14 @@ class _HandlerOfOne:
                 return await method.admitted(call, incoming)
             except errors.ConsentryError as error:
                 gate.refused(call, error)
-                refusal = refusal_of(error)
+                refusal = status_of(error)
                 slowly = not admitted and (method.public or isinstance(error, errors.Unauthenticated))
             except asyncio.CancelledError:
                 ended = call.was_ended()
                 if ended is None:
                     raise
                 gate.refused(call, ended)
-                refusal = refusal_of(ended)
+                refusal = status_of(ended)
             finally:
                 gate.release(call)
                 call.close()

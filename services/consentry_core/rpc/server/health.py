@@ -1,4 +1,4 @@
-"""Health checks, with all of their methods: grpcio's servicer has no `List`, and refuses in no words.
+"""Health checks with all of their methods: grpcio's servicer has no `List`, and its refusals have no message.
 
 A service serves while everything that it needs works. `Serving` puts that together: each cause says for itself whether it does.
 """
@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from consentry_core.values.errors import NotFound
+from consentry_core.values.reasons import ErrorReason
 
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -29,19 +30,19 @@ class Health(HealthServicer):
         self._changing: asyncio.Lock = asyncio.Lock()
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802
-        """See `grpc.health.v1`. NotFound for a service that is not here."""
+        """Whether the service can do its work now. NotFound for one that is not here."""
         status = self._server_status.get(request.service)
         if status is None:
-            raise NotFound("there is no such service here; Health.List names them", reason="SERVICE_UNKNOWN")
+            raise NotFound("there is no such service here; Health.List names them", reason=ErrorReason.SERVICE_UNKNOWN)
         return health_pb2.HealthCheckResponse(status=status)
 
     async def List(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        """See `grpc.health.v1`."""
+        """The same of every service."""
         statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._server_status.items()}
         return _messages.HealthListResponse(statuses=statuses)
 
     async def set_working(self, cause: str, yes: bool, services: Sequence[str] = ()) -> None:
-        """Whether what is called `cause` works, for these services (none named: for all) and so for the whole.
+        """Note whether what is called `cause` works, for these services (none named: for all) and so for the whole.
 
         A service serves while nothing that it needs is missing.
         """
@@ -58,6 +59,6 @@ class Health(HealthServicer):
 
 
 def add_health(server: Any, health: Health) -> str:
-    """Serve it; its full name."""
+    """Add the health service to a server; its full name."""
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return str(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)

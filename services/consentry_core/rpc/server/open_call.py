@@ -83,7 +83,7 @@ class OpenCall:
         self._writing = False
         self._woken = False
         self.owed = False
-        """See `Rung.owed`."""
+        """Whether a `Waking` is going to ring it."""
         self._over = False
 
     @property

@@ -6,6 +6,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError
 
 from consentry_core.values import errors
+from consentry_core.values.reasons import ErrorReason
 
 _T = TypeVar("_T")
 
@@ -16,7 +17,7 @@ def parsed(raw: bytes, parse: Callable[[bytes], _T]) -> _T:
         return parse(raw)
     except DecodeError as error:
         raise errors.InvalidArgument(
-            "", "the request is not a well-formed message of this method's request type", reason="MESSAGE_MALFORMED"
+            "", "the request is not a well-formed message of this method's request type", reason=ErrorReason.MESSAGE_MALFORMED
         ) from error
 
 

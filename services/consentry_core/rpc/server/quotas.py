@@ -5,30 +5,24 @@ more than twice the number in any minute.
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
 from consentry_core.callers.quota_left import CALLS_LEFT, STREAMS_LEFT
+from consentry_core.pacing.bucket import Buckets, Rate
 from consentry_core.rpc.server.open_call import OpenCall
-from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.clock import BootTime
 from consentry_core.values.errors import ResourceExhausted
+from consentry_core.values.reasons import ErrorReason
 from consentry_rule import Quota
 
-_MINUTE = 60 * SECOND
 _STREAMS_RETRY = 5.0  # nobody knows when one of the open ones ends
 
 
-@dataclass(slots=True)
-class _Bucket:
-    calls: float
-    filled: BootTime
-
-
-class Quotas:
+class QuotaMeter:
     """What is left of each key's quota. `streams_per_key` is for keys whose quota says nothing of streams; 0: any number."""
 
     def __init__(self, *, streams_per_key: int = 0) -> None:
         self._streams_per_key = streams_per_key
-        self._buckets: dict[str, _Bucket] = {}  # one for each key that has a quota
+        self._calls = Buckets(most=100_000)
         self._open: Counter[str] = Counter()
         self._streams: dict[OpenCall, str] = {}
 
@@ -41,7 +35,7 @@ class Quotas:
             raise ResourceExhausted(
                 f"the key has {most} streams open here, as many as it may; close one, or have its quota of open streams raised",
                 retry_after=_STREAMS_RETRY,
-                reason="OPEN_STREAMS_EXCEEDED",
+                reason=ErrorReason.OPEN_STREAMS_EXCEEDED,
                 metadata={"quota": str(most)},
             )
         if quota.calls_per_minute:
@@ -63,17 +57,12 @@ class Quotas:
                 del self._open[key]
 
     def _take(self, key: str, per_minute: int, now: BootTime) -> int:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = _Bucket(per_minute, now)
-        bucket.calls = min(bucket.calls + (now - bucket.filled) * per_minute / _MINUTE, per_minute)
-        bucket.filled = now
-        if bucket.calls < 1:
+        calls = self._calls.of(key, Rate(per_minute, per_minute / 60), now)
+        if not calls.take_one(now):
             raise ResourceExhausted(
                 f"the key may make {per_minute} calls a minute here; come back a little later, or have the quota raised",
-                retry_after=(1 - bucket.calls) * 60 / per_minute,
-                reason="CALLS_PER_MINUTE_EXCEEDED",
+                retry_after=calls.wait(now, 1),
+                reason=ErrorReason.CALLS_PER_MINUTE_EXCEEDED,
                 metadata={"quota": str(per_minute)},
             )
-        bucket.calls -= 1
-        return int(bucket.calls)
+        return int(calls.left(now))

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class Refusal(NamedTuple):
+class CallStatus(NamedTuple):
     """A status, and the metadata with its details."""
 
     code: grpc.StatusCode
@@ -27,23 +27,23 @@ class Refusal(NamedTuple):
     details: tuple[tuple[str, str | bytes], ...] = ()
 
 
-def refusal_of(failure: errors.ConsentryError) -> Refusal:
+def status_of(failure: errors.ConsentryError) -> CallStatus:
     """What a client is told of an error of ours."""
     message, details = told(failure)
-    return Refusal(STATUS_OF[type(failure)], message, details)
+    return CallStatus(STATUS_OF[type(failure)], message, details)
 
 
-def given_up(method: str, context: _Context, error: Exception) -> Refusal:
+def given_up(method: str, context: _Context, error: Exception) -> CallStatus:
     """INTERNAL: nothing of what went wrong reaches the client. CancelledError when there is no client any more."""
     if context.cancelled() or context.done():
         # The client went while a write was under way: gRPC reports that as an error of the write, and nobody is left to answer.
         raise asyncio.CancelledError from error
     number = secrets.token_hex(6)
     _log.error("internal error id=%s method=%s", number, method, exc_info=error)
-    return Refusal(grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number")
+    return CallStatus(grpc.StatusCode.INTERNAL, f"internal error {number}; the operator finds it in the log under this number")
 
 
-async def refuse(context: _Context, refusal: Refusal, *, answers_once: bool) -> None:
+async def refuse(context: _Context, refusal: CallStatus, *, answers_once: bool) -> None:
     """End the call; its handler has nothing left to do but to return. `answers_once`: the answer would be a single message."""
     # What the gate has set there goes with a refusal too.
     details = (*context.trailing_metadata(), *refusal.details)

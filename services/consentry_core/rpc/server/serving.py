@@ -93,7 +93,7 @@ class ConnectionLimits:
     exempt: Sequence[Network] = ()
 
     def options(self) -> Sequence[tuple[str, int]]:
-        """As gRPC takes them. It lengthens or shortens the age by up to a tenth, so that not everybody comes back at once."""
+        """These limits as options of gRPC, which varies the age by up to a tenth, so that not all come back at once."""
         ping = math.ceil(self.ping * 1000)
         calls = (
             ("grpc.max_concurrent_streams", self.calls),
@@ -177,7 +177,7 @@ class RpcServer:
         await self._health.set_working(cause, yes, services)
 
     def set_serving(self, yes: bool, cause: str = "", services: Sequence[str] = ()) -> None:
-        """`serving`, for who cannot wait."""
+        """Do the same as `serving`, in a task of its own: for callers that cannot await."""
         task = asyncio.ensure_future(self.serving(yes, cause, services))
         self._tasks.add(task)  # or it may be collected before it has run
         task.add_done_callback(self._tasks.discard)
@@ -226,7 +226,7 @@ async def serve_admin(listen: str) -> grpc.aio.Server:
 
 
 def _add_port(server: grpc.aio.Server, listen: str, tls: ServerTls | None = None, *, demand: bool = False) -> str:
-    """The address that it has become."""
+    """Open the port; the address, with the number that a port 0 became."""
     require_address(listen)
     credentials = None if tls is None else server_credentials(tls, demand=demand)
     try:

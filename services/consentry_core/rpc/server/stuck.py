@@ -23,6 +23,7 @@ from urllib.parse import unquote
 from consentry_core.rpc.server.open_call import OpenCall
 from consentry_core.values.clock import SECOND, BootTime, Clock
 from consentry_core.values.errors import Unavailable
+from consentry_core.values.reasons import ErrorReason
 
 _log = logging.getLogger(__name__)
 _OPEN_FILES = Path("/dev/fd")  # Linux and macOS
@@ -44,7 +45,9 @@ class StuckWrites:
             late = self.look()
             for call in late:
                 call.end(
-                    Unavailable("you have stopped reading; open the call again after the last cursor", reason="CLIENT_STUCK")
+                    Unavailable(
+                        "you have stopped reading; open the call again after the last cursor", reason=ErrorReason.CLIENT_STUCK
+                    )
                 )
                 _log.warning("a client has stopped reading: hanging up; peer=%s method=%s", call.context.peer(), call.method)
             if late:
@@ -62,7 +65,9 @@ class StuckWrites:
 
 
 def _stuck() -> Unavailable:
-    return Unavailable("the client has stopped reading; open the call again after the last cursor", reason="CLIENT_STUCK")
+    return Unavailable(
+        "the client has stopped reading; open the call again after the last cursor", reason=ErrorReason.CLIENT_STUCK
+    )
 
 
 def hang_up(peers: Iterable[str]) -> None:

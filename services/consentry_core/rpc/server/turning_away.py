@@ -1,4 +1,4 @@
-"""How fast those are turned away who bring no credential that counts.
+"""How fast callers without a valid credential are refused.
 
 Looking at a credential is cheap, but a call is not: a client that tries secrets as fast as it gets answers takes the event loop
 from those whose calls come after its own. So it gets them slowly. Refusals leave at a set pace, however many wait for theirs;
@@ -14,6 +14,9 @@ other call, and is for whatever limits connections in front of the service.
 
 import asyncio
 
+from consentry_core.pacing.bucket import Bucket, Rate
+from consentry_core.values.clock import SECOND, BootTime
+
 
 class TurningAway:
     """`per_second` refusals leave, after `at_once` that leave at once; none waits longer than `longest` seconds.
@@ -22,19 +25,18 @@ class TurningAway:
     """
 
     def __init__(self, *, per_second: float = 100.0, at_once: int = 50, longest: float = 5.0, places: int = 1_000) -> None:
-        self._apart = 1 / per_second
-        self._ahead = at_once / per_second
+        self._per_second = per_second
+        self._bucket = Bucket(Rate(at_once, per_second), BootTime(0))
         self._longest = longest
         self._places = places
-        self._last = float("-inf")
         self._waiting: set[asyncio.Future[None]] = set()
         self._over = False
 
     def delay(self, now: float) -> float:
-        """Seconds until the turn of a refusal that is ready now."""
-        turn = max(self._last, now - self._ahead) + self._apart
-        self._last = min(turn, now + self._longest)
-        return max(self._last - now, 0.0)
+        """Seconds until a refusal that is ready now may leave."""
+        at = BootTime(round(now * SECOND))
+        room = self._bucket.left(at) + self._longest * self._per_second
+        return self._bucket.take(min(1.0, room), at)
 
     async def wait_turn(self) -> bool:
         """Wait until this refusal may leave. False, at once, when there is no place to wait."""

@@ -12,6 +12,7 @@ from consentry_core.protocol.times import from_timestamp
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument, PermissionDenied
 from consentry_core.values.names import NamePattern
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.blocks import columns
 from consentry_devices.blocks.intake import take
 from consentry_devices.domain import limits
@@ -28,7 +29,7 @@ _DIGEST_BYTES = 16
 def to_frame(message: gateway_pb2.PublishRequest.Frame, customer: CustomerId, now: Instant) -> Frame:
     """The frame. InvalidArgument for what can never be stored, PermissionDenied for what is another customer's."""
     if message.number < 1:
-        raise InvalidArgument("frame.number", "must count up from 1", reason="FRAME_OUT_OF_ORDER")
+        raise InvalidArgument("frame.number", "must count up from 1", reason=ErrorReason.FRAME_OUT_OF_ORDER)
     check_count(len(message.alarms), "frame.alarms", limits.ALARMS_PER_FRAME)
     check_count(len(message.telemetry), "frame.telemetry", limits.BLOCKS_PER_FRAME)
     message.DiscardUnknownFields()
@@ -52,7 +53,7 @@ def _own(pattern: NamePattern, name: str, customer: CustomerId, field: str) -> S
     if owner != customer:
         raise PermissionDenied(
             f"{field}: a gateway publishes its own customer's things only; this token is for customers/{customer}",
-            reason="FOREIGN_CUSTOMER",
+            reason=ErrorReason.FOREIGN_CUSTOMER,
             metadata={"field": field},
         )
     return ids
@@ -121,9 +122,9 @@ def _to_alarm(alarm: alarms_pb2.Alarm, customer: CustomerId, now: Instant, at: s
     if alarm.HasField("clear_time"):
         cleared = check_time(from_timestamp(alarm.clear_time, f"{at}.clear_time"), f"{at}.clear_time", now)
         if cleared < activated:
-            raise InvalidArgument(f"{at}.clear_time", "must not be before activate_time", reason="TIME_INVALID")
+            raise InvalidArgument(f"{at}.clear_time", "must not be before activate_time", reason=ErrorReason.TIME_INVALID)
     if not alarm.label:
-        raise InvalidArgument(f"{at}.label", "must say what the condition is", reason="LABEL_MISSING")
+        raise InvalidArgument(f"{at}.label", "must say what the condition is", reason=ErrorReason.LABEL_MISSING)
     return Alarm(
         _own(names.ALARM, alarm.name, customer, f"{at}.name")[0],
         _own(names.DEVICE, alarm.device, customer, f"{at}.device")[0],
@@ -140,7 +141,7 @@ def _to_loss(loss: gateway_pb2.PublishRequest.Loss, now: Instant) -> Loss:
     start = check_time(from_timestamp(loss.start_time, f"{at}.start_time"), f"{at}.start_time", now)
     end = check_time(from_timestamp(loss.end_time, f"{at}.end_time"), f"{at}.end_time", now)
     if end < start:
-        raise InvalidArgument(f"{at}.end_time", "must not be before start_time", reason="TIME_INVALID")
+        raise InvalidArgument(f"{at}.end_time", "must not be before start_time", reason=ErrorReason.TIME_INVALID)
     return Loss(start, end)
 
 
@@ -168,5 +169,7 @@ def _to_blocks(message: gateway_pb2.PublishRequest.Frame, customer: CustomerId, 
 
 def _known(value: int, values: Iterable[int], field: str) -> int:
     if value not in values:
-        raise InvalidArgument(field, f"must be one of the values that the API names, not {value}", reason="VALUE_UNKNOWN")
+        raise InvalidArgument(
+            field, f"must be one of the values that the API names, not {value}", reason=ErrorReason.VALUE_UNKNOWN
+        )
     return value

@@ -9,6 +9,7 @@ from consentry_core.rpc.server.open_call import current_call
 from consentry_core.values.clock import Clock
 from consentry_core.values.errors import ConsentryError, InvalidArgument
 from consentry_core.values.names import resource_id
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.domain.frames import Frame, StreamKey
 from consentry_devices.history.ranges import Work
 from consentry_devices.ingest.streams import GatewayStream, Ingest, name_frame
@@ -44,7 +45,9 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     ) -> AsyncIterator[Frame]:
         async for request in requests:
             if not request.HasField("frame"):
-                raise InvalidArgument("message", "must be a frame; only the first message is a hello", reason="FRAME_MISSING")
+                raise InvalidArgument(
+                    "message", "must be a frame; only the first message is a hello", reason=ErrorReason.FRAME_MISSING
+                )
             await stream.room(request.ByteSize())
             told = request.frame.inventory
             things = len(told.devices) + len(told.sensors) + len(told.locations) + len(request.frame.alarms)
@@ -61,13 +64,13 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
 
 def _stream_key(first: Request, customer: CustomerId) -> StreamKey:
     if not first.HasField("hello"):
-        raise InvalidArgument("hello", "must be the first message of a stream", reason="HELLO_MISSING")
+        raise InvalidArgument("hello", "must be the first message of a stream", reason=ErrorReason.HELLO_MISSING)
     gateway, epoch = first.hello.gateway, first.hello.epoch
     resource_id(gateway, "hello.gateway")
     if not (_SHORTEST_EPOCH <= len(epoch) <= _LONGEST_EPOCH and epoch.isascii() and epoch.isprintable()):
         raise InvalidArgument(
             "hello.epoch", f"must be a random name of {_SHORTEST_EPOCH} to {_LONGEST_EPOCH} printable ASCII characters",
-            reason="EPOCH_INVALID",
+            reason=ErrorReason.EPOCH_INVALID,
         )  # fmt: skip
     return StreamKey(customer, gateway, epoch)
 

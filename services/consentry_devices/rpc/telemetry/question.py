@@ -10,6 +10,7 @@ from consentry_core.protocol.times import from_duration, from_timestamp
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.names import NamePattern
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.domain.inventory import sensor_path
 from consentry_devices.history.ranges import SensorsByDevice
 from consentry_devices.history.steps import Aggregate
@@ -71,11 +72,11 @@ def by_device(devices: Set[str], sensors: Iterable[tuple[str, str]]) -> SensorsB
 def time_range(request: pb.QueryHistoryRequest, now: Instant) -> tuple[Instant, Instant]:
     """From when on, and up to when."""
     if not request.HasField("start_time"):
-        raise InvalidArgument("start_time", "is required", reason="TIME_MISSING")
+        raise InvalidArgument("start_time", "is required", reason=ErrorReason.TIME_MISSING)
     start = from_timestamp(request.start_time, "start_time")
     end = from_timestamp(request.end_time, "end_time") if request.HasField("end_time") else now
     if end < start:
-        raise InvalidArgument("end_time", "must not be before start_time", reason="TIME_INVALID")
+        raise InvalidArgument("end_time", "must not be before start_time", reason=ErrorReason.TIME_INVALID)
     return start, end
 
 
@@ -83,10 +84,14 @@ def steps_of(request: pb.QueryHistoryRequest) -> Steps | None:
     """The steps; None when every reading is asked for."""
     for index, aggregate in enumerate(request.aggregates):
         if aggregate not in _AGGREGATES:
-            raise InvalidArgument(f"aggregates[{index}]", "must be MIN, MAX, MEAN, LAST or COUNT", reason="AGGREGATE_INVALID")
+            raise InvalidArgument(
+                f"aggregates[{index}]", "must be MIN, MAX, MEAN, LAST or COUNT", reason=ErrorReason.AGGREGATE_INVALID
+            )
     if not request.HasField("step"):
         if request.aggregates:
-            raise InvalidArgument("aggregates", "go with a step; say step as well, or leave them out", reason="STEP_MISSING")
+            raise InvalidArgument(
+                "aggregates", "go with a step; say step as well, or leave them out", reason=ErrorReason.STEP_MISSING
+            )
         return None
     aggregates = {_AGGREGATES[aggregate] for aggregate in request.aggregates}
     return Steps(_step(request.step), aggregates or frozenset(Aggregate))
@@ -97,17 +102,19 @@ def simulation_of(request: pb.SimulateTelemetryRequest) -> tuple[int, int]:
     rate, sensor_count = request.measurements_per_second or 1_000, request.sensor_count or 100
     if not 1 <= rate <= _MOST_PER_SECOND:
         raise InvalidArgument(
-            "measurements_per_second", f"must be 1 to {_MOST_PER_SECOND}, or 0 for 1000", reason="RATE_INVALID"
+            "measurements_per_second", f"must be 1 to {_MOST_PER_SECOND}, or 0 for 1000", reason=ErrorReason.RATE_INVALID
         )
     if not 1 <= sensor_count <= _MOST_SENSORS:
-        raise InvalidArgument("sensor_count", f"must be 1 to {_MOST_SENSORS}, or 0 for 100", reason="SENSOR_COUNT_INVALID")
+        raise InvalidArgument(
+            "sensor_count", f"must be 1 to {_MOST_SENSORS}, or 0 for 100", reason=ErrorReason.SENSOR_COUNT_INVALID
+        )
     return rate, sensor_count
 
 
 def _step(duration: Duration) -> int:
     step = from_duration(duration)
     if step < _SHORTEST_STEP or not 0 <= duration.nanos < _NANOS:
-        raise InvalidArgument("step", "must be at least 1 ms; leave it out for every reading", reason="STEP_INVALID")
+        raise InvalidArgument("step", "must be at least 1 ms; leave it out for every reading", reason=ErrorReason.STEP_INVALID)
     return min(step, _LONGEST_STEP)
 
 
@@ -115,8 +122,10 @@ def _within(customer: CustomerId, pattern: NamePattern, found: Iterable[str], fi
     """The ids in names that must all be of this customer, the customer's left out."""
     parsed = [pattern.parse(name, f"{field}[{index}]") for index, name in enumerate(found)]
     if len(parsed) > _MOST_NAMES:
-        raise InvalidArgument(field, f"must hold at most {_MOST_NAMES} names; ask several times", reason="TOO_MANY")
+        raise InvalidArgument(field, f"must hold at most {_MOST_NAMES} names; ask several times", reason=ErrorReason.TOO_MANY)
     for index, (owner, *_) in enumerate(parsed):
         if owner != customer:
-            raise InvalidArgument(f"{field}[{index}]", f"must be of customers/{customer}, the parent", reason="NAME_INVALID")
+            raise InvalidArgument(
+                f"{field}[{index}]", f"must be of customers/{customer}, the parent", reason=ErrorReason.NAME_INVALID
+            )
     return [tuple(ids) for _, *ids in parsed]

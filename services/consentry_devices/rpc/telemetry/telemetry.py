@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from consentry.devices.v1 import telemetry_pb2 as pb
-from consentry_core.pacing.lanes import LoopTurns, Pace, Places
+from consentry_core.pacing.lanes import LoopTurns, Pace, Slots
 from consentry_core.values.clock import Clock
 from consentry_core.values.encoding import RandomBytes
 from consentry_core.values.errors import ResourceExhausted
@@ -65,7 +65,7 @@ class TelemetryServicer:
         self._gaps = gaps
         self._pages = pages
         self._turns = turns
-        self._working = Places("history", in_all=_AT_WORK, per_lane=_AT_WORK_PER_KEY, waiting=_QUESTIONS_PER_KEY)
+        self._working = Slots("history", in_all=_AT_WORK, per_lane=_AT_WORK_PER_KEY, waiting=_QUESTIONS_PER_KEY)
         self._questions = Shares(
             "questions about history", per_lane=_QUESTIONS_PER_KEY, in_all=_QUESTIONS, least=_AT_WORK_PER_KEY
         )  # fmt: skip

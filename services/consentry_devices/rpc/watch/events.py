@@ -1,7 +1,7 @@
 """What a reader is told besides the data itself, and readings that were folded."""
 
 from consentry.devices.v1 import feed_pb2, gap_pb2
-from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.values import names
 from consentry_core.values.errors import ConsentryError

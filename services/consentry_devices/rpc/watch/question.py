@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from consentry.devices.v1 import feed_pb2
-from consentry_core.protocol.follow_wire import data_classes_from_wire
+from consentry_core.protocol.data_classes import data_classes_from_wire
 from consentry_core.protocol.times import from_duration
 from consentry_core.rpc.server.heartbeats import heartbeat_interval
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.feed.filter import DeviceKey, Filter
 from consentry_rule import ALL_DATA_CLASSES, CustomerId
 
@@ -61,7 +62,7 @@ def _filter(request: feed_pb2.WatchRequest) -> Filter:
             raise InvalidArgument(
                 f"devices[{index}]",
                 "must be a device of one of the customers; name that customer too, or no customers at all",
-                reason="CUSTOMER_NOT_NAMED",
+                reason=ErrorReason.CUSTOMER_NOT_NAMED,
             )
     return Filter(
         customers or frozenset(customer for customer, _ in devices),
@@ -78,21 +79,25 @@ def _device(name: str, field: str) -> DeviceKey:
 def _check_count(count: int, field: str) -> None:
     if count > _MOST_NAMES:
         raise InvalidArgument(
-            field, f"must hold at most {_MOST_NAMES} names; leave it empty for all that the key covers", reason="TOO_MANY"
+            field,
+            f"must hold at most {_MOST_NAMES} names; leave it empty for all that the key covers",
+            reason=ErrorReason.TOO_MANY,
         )
 
 
 def _fold_every(request: feed_pb2.WatchRequest) -> int | None:
     if request.delivery not in _W.Delivery.values():
         known = ", ".join(name for name in _W.Delivery.keys() if name != "DELIVERY_UNSPECIFIED")  # noqa: SIM118 - no mapping
-        raise InvalidArgument("delivery", f"must be one of {known}", reason="DELIVERY_INVALID")
+        raise InvalidArgument("delivery", f"must be one of {known}", reason=ErrorReason.DELIVERY_INVALID)
     if request.delivery != _W.DELIVERY_SAMPLE:
         if request.HasField("sample_interval"):
-            raise InvalidArgument("sample_interval", "is for DELIVERY_SAMPLE only", reason="SAMPLE_INTERVAL_INVALID")
+            raise InvalidArgument("sample_interval", "is for DELIVERY_SAMPLE only", reason=ErrorReason.SAMPLE_INTERVAL_INVALID)
         return 0 if request.delivery == _W.DELIVERY_LATEST else None
     interval = from_duration(request.sample_interval)
     if not _SHORTEST_SAMPLE <= interval <= _LONGEST_SAMPLE:
         raise InvalidArgument(
-            "sample_interval", "must be between 0.1 s and 3600 s with DELIVERY_SAMPLE", reason="SAMPLE_INTERVAL_INVALID"
+            "sample_interval",
+            "must be between 0.1 s and 3600 s with DELIVERY_SAMPLE",
+            reason=ErrorReason.SAMPLE_INTERVAL_INVALID,
         )
     return interval

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from consentry_core.pacing.lanes import LoopTurns, Places
+from consentry_core.pacing.lanes import LoopTurns, Slots
 from consentry_core.values.clock import Clock
 from consentry_devices.domain.state import State
 from consentry_devices.feed.joining import Joining
@@ -34,8 +34,8 @@ class Feed:
         """Makes messages."""
         self.turns = LoopTurns()
         """For what readers do on the event loop that may be long."""
-        self.starting = Places("their start", in_all=_STARTS, per_lane=_STARTS_PER_KEY, waiting=_WAITING)
-        self.reading = Places("the current state", in_all=_SNAPSHOTS, per_lane=1, waiting=_WAITING)
+        self.starting = Slots("their start", in_all=_STARTS, per_lane=_STARTS_PER_KEY, waiting=_WAITING)
+        self.reading = Slots("the current state", in_all=_SNAPSHOTS, per_lane=1, waiting=_WAITING)
         """For reading snapshots, so that whoever asks something small gets on meanwhile."""
         self.watched = Shares(
             "customers, counted once for each stream that is told of them",

@@ -18,6 +18,7 @@ from typing import Self
 from consentry.devices.v1 import feed_pb2, inventory_pb2
 from consentry_core.values import names
 from consentry_core.values.errors import Unavailable
+from consentry_core.values.reasons import ErrorReason
 from consentry_devices.blocks import columns
 from consentry_devices.domain.alarms import AlarmEvent
 from consentry_devices.domain.inventory import Device, Location, Sensor
@@ -76,7 +77,7 @@ class Snapshot:
             raise Unavailable(
                 "the service has no room for the current state at this moment; try again a little later",
                 retry_after=2.0,
-                reason="STORE_UNAVAILABLE",
+                reason=ErrorReason.STORE_UNAVAILABLE,
             ) from error
 
     def pieces(self, data_class: DataClass, opened_from: Callable[[], Instant]) -> Iterator[Piece]:
