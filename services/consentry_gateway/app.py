@@ -16,17 +16,20 @@ from consentry_core.rpc.client import open_channel
 from consentry_gateway import memory
 from consentry_gateway.agents import Agent, Site, read_site
 from consentry_gateway.holding import Holding
+from consentry_gateway.modbus.source import ModbusSource
 from consentry_gateway.model import DeviceId, Location
+from consentry_gateway.nut.source import NutSource
 from consentry_gateway.outbox import Outbox
 from consentry_gateway.pipeline import Pipeline
 from consentry_gateway.presence import DAY, Places, Presence
+from consentry_gateway.redfish.source import RedfishSource
 from consentry_gateway.rpc.frames import FrameWriter
 from consentry_gateway.rpc.publisher import Publisher
 from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
 from consentry_gateway.simulator import Simulation
 from consentry_gateway.snmp.source import SnmpSource
 from consentry_gateway.snmp.traps import Traps
-from consentry_gateway.sources import Collector, Reports
+from consentry_gateway.sources import Asking, Collector, Reports
 from consentry_rule import CustomerId
 
 __all__ = ["CollectSettings", "Gateway", "GatewaySettings", "Parts", "SimulateSettings", "run", "start"]
@@ -137,7 +140,13 @@ class Parts:
 async def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
     reports = Reports(clock)
     snmp = SnmpSource(clock, reports=reports, timeout=settings.timeout, retries=settings.retries)
-    collector = Collector(clock, {"snmp": snmp}, reports=reports)
+    sources: dict[str, Asking] = {
+        "snmp": snmp,
+        "nut": NutSource(clock, reports=reports, timeout=settings.timeout),
+        "modbus": ModbusSource(clock, reports=reports, timeout=settings.timeout, retries=settings.retries),
+    }
+    collector = Collector(clock, sources, reports=reports)
+    sources["redfish"] = RedfishSource(clock, reports=reports, timeout=settings.timeout, on_news=collector.hint)
     collector.remember(parts.devices)
 
     def hinted(host: str) -> bool:
