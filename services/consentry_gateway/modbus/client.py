@@ -1,4 +1,7 @@
-"""A connection to a Modbus device: pymodbus's, with its errors in words."""
+"""A connection to a Modbus device: pymodbus's, with its errors in words.
+
+It lasts for a poll. Devices have few connections to give, and what is sent without being asked for costs nobody anything in between.
+"""
 
 import asyncio
 import logging

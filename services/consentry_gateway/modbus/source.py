@@ -52,6 +52,8 @@ class ModbusSource:
         except AgentSilent:
             known.refused = set()  # another device may answer there next time
             raise
+        finally:
+            known.line.close()
         described = f"map {access.map}, unit {access.unit}"
         why = next(iter(unread.values()), "")
         return self._decoding.poll(agent, answers, unread=unread.keys(), why_not_all=why, described=described)

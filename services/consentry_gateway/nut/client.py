@@ -120,11 +120,11 @@ def _in_words(error: BaseException) -> str:
         return _WORDS.get(code[1], f"it answers {code[1]}") if code else "it answers with an error"
     if isinstance(error, NUTConnectionClosedError):
         return "it ends the connection"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS fails: {getattr(cause, 'reason', None) or cause.args[-1]}"
     if isinstance(error, NUTTimeoutError) or isinstance(cause, TimeoutError):
         return "no answer: it is off or out of reach"
     if isinstance(error, NUTOSError):
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS fails: {cause.reason or cause.args[-1]}"
         if isinstance(cause, socket.gaierror):
             return "there is no address of this name"
         if isinstance(cause, ConnectionRefusedError):
@@ -134,4 +134,6 @@ def _in_words(error: BaseException) -> str:
 
 
 def _unescaped(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value)
+    """The value itself. aionut takes the quotes at its ends away, an escaped one too."""
+    lost = len(value) - len(value.rstrip("\\")) & 1
+    return re.sub(r"\\(.)", r"\1", value + '"' * lost)

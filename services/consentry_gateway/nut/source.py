@@ -1,7 +1,7 @@
 """Network UPS Tools as a source of readings: all variables of one UPS, asked for at once.
 
 A variable stands under its own name as an address (`battery.charge.0`), that of an outlet or probe with its number at the end
-(`outlet.2.current` as `outlet.current.2`). Each flag of `ups.status` has an address of its own.
+(`ambient.2.temperature.high` as `ambient.temperature-high.2`). Each flag of `ups.status` has an address of its own.
 """
 
 import re
@@ -56,7 +56,9 @@ def answers_of(variables: Mapping[str, str]) -> Answers:
     answers: dict[str, Raw] = {IDENTITY: ""}
     for name, value in variables.items():
         numbered = _NUMBERED.fullmatch(name)
-        answers[f"{numbered[1]}.{numbered[3]}.{numbered[2]}" if numbered else f"{name}.0"] = value
+        # Of two columns none begins like the other with a dot behind it.
+        address = f"{numbered[1]}.{numbered[3].replace('.', '-')}.{numbered[2]}" if numbered else f"{name}.0"
+        answers[address] = value
     if "ups.status" not in variables:
         return answers
     said = set(variables["ups.status"].split())

@@ -156,7 +156,7 @@ _PROBES = Table(
             (Source("ambient.temperature"),),
             "Temperature",
             limit=ROOM_TEMPERATURE,
-            limits=Limits((Source("ambient.temperature.high"),), (Source("ambient.temperature.low"),), 2),
+            limits=Limits((Source("ambient.temperature-high"),), (Source("ambient.temperature-low"),), 2),
         ),
         Metric(
             "ambient.humidity",
@@ -164,7 +164,7 @@ _PROBES = Table(
             (Source("ambient.humidity"),),
             "Humidity",
             limit=ROOM_HUMIDITY,
-            limits=Limits((Source("ambient.humidity.high"),), (Source("ambient.humidity.low"),), 2),
+            limits=Limits((Source("ambient.humidity-high"),), (Source("ambient.humidity-low"),), 2),
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """Whatever speaks Redfish: chassis with their power and temperatures, by the names of the properties in DMTF's schemas.
 
-Columns are `KIND.PROPERTY`; the source says what it reads as which kind. The health of a chassis, a fan or a power supply is its
+Columns are `KIND.PROPERTY`; the source says what it reads as which kind. The health of a chassis, fan or power supply is its
 state.
 """
 

@@ -11,6 +11,8 @@ from consentry_gateway.redfish.session import Json, Session, Unread, path_of
 from consentry_gateway.sources import AgentSilent
 
 _AGAIN = 60 * SECOND  # to open a stream that ended
+_LEAST = 1.0  # seconds from one look at the stream to the next
+_DATA = b"data:"
 
 
 class Events:
@@ -40,15 +42,18 @@ class Events:
 
     async def _listen(self, link: object) -> None:
         # However it ends, it is tried anew after a while; the polls say what is wrong with the service.
-        with contextlib.suppress(Unread, AgentSilent, aiohttp.ClientError, OSError, ValueError):
+        with contextlib.suppress(Unread, AgentSilent, aiohttp.ClientError, OSError):
             service = await self._session.get(link) or {}
             path = path_of({"@odata.id": service.get("ServerSentEventUri")})
             if path is None or service.get("ServiceEnabled") is False:
                 return
             response = await self._session.events(path)
             try:
-                while line := await response.content.readline():  # ValueError for one that is too long
-                    if line.startswith(b"data:"):
+                end = b""
+                while piece := await response.content.readany():
+                    if _DATA in end + piece:
                         self._on_news()
+                    end = piece[1 - len(_DATA) :]
+                    await asyncio.sleep(_LEAST)  # whoever sends more than is read so, waits
             finally:
                 response.close()

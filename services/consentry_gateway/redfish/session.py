@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 ROOT = "/redfish/v1/"
 MOST_BYTES = 2 * 1024 * 1024
-"""Of one resource."""
+"""In one poll; what a large chassis says of itself is a tenth of it."""
 MOST_REQUESTS = 400
 """In one poll."""
 _AT_ONCE = 4  # BMCs are slow, and some break when they are asked for more
@@ -51,13 +51,13 @@ class Session:
         self._location = ""
         self._basic = False
         self._refused: int | None = None
-        self._left = 0
+        self._left, self._bytes_left = 0, 0
         self._logging_in = asyncio.Lock()
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def begin(self) -> Json:
         """Begin a poll: the service's root. AgentSilent when there is none."""
-        self._left = MOST_REQUESTS
+        self._left, self._bytes_left = MOST_REQUESTS, MOST_BYTES
         if self._refused is not None and self._clock.boot() - self._refused < _WRONG_PASSWORD:
             raise self._wrong_password()
         self._refused = None
@@ -173,8 +173,9 @@ class Session:
                 body = bytearray()
                 async for piece in response.content.iter_chunked(65_536):
                     body += piece
-                    if len(body) > MOST_BYTES:
-                        raise Unread(f"an answer of more than {MOST_BYTES} bytes")
+                    self._bytes_left -= len(piece)
+                    if self._bytes_left < 0:
+                        raise Unread(f"its answers have more than {MOST_BYTES} bytes")
                 return response.status, response.headers, bytes(body)
         except TimeoutError as error:
             raise self._slow(path) from error

@@ -54,7 +54,7 @@ class RedfishSource:
         known.events.listen(root)
         said = [text_of(tree.answers.get(f"service.{name}.0")) for name in ("Vendor", "Product", "RedfishVersion")]
         why = next(iter(tree.unread.values()), "")
-        described = f"Redfish service {' '.join(filter(None, said))!r}"
+        described = repr(" ".join(filter(None, said)))
         return self._decoding.poll(agent, tree.answers, unread=tree.unread.keys(), why_not_all=why, described=described)
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from consentry_gateway.model import slug
-from consentry_gateway.raw import Raw
+from consentry_gateway.raw import LONGEST_TEXT, Raw
 from consentry_gateway.redfish.session import Json, Unread
 from consentry_gateway.sources import AgentSilent
 
@@ -23,7 +23,7 @@ MOST_CHASSIS = 16
 MOST_MEMBERS = 128
 """Of one collection, and of one list."""
 _MOST_PAGES = 8
-_LONGEST = 1_000
+MOST_ANSWERS = 20_000
 
 _NOT_THERE = {"Absent", "Disabled", "UnavailableOffline", "StandbyOffline"}
 _THERMAL = {"Temperatures": "temperature", "Fans": "fan"}
@@ -56,7 +56,7 @@ class Tree:
         """Read everything. AgentSilent when not even the chassis can be listed."""
         for name in ("RedfishVersion", "Product", "Vendor"):
             if isinstance(root.get(name), str):
-                self.answers[f"service.{name}.0"] = root[name][:_LONGEST]
+                self.answers[f"service.{name}.0"] = root[name][:LONGEST_TEXT]
         try:
             found = [chassis async for chassis in self._members(root.get("Chassis"), MOST_CHASSIS)]
         except Unread as error:
@@ -167,10 +167,13 @@ class Tree:
     def _put(self, kind: str, index: str, item: Json) -> None:
         if _dig(item, ["Status", "State"]) in _NOT_THERE:
             return
+        if len(self.answers) > MOST_ANSWERS:
+            self._miss(self._wanted, f"it has more than {MOST_ANSWERS} properties")
+            return
         for column, path in self._wanted.get(kind, ()):
             value = _dig(item, path)
             if isinstance(value, str):
-                self.answers[f"{column}.{index}"] = value[:_LONGEST]
+                self.answers[f"{column}.{index}"] = value[:LONGEST_TEXT]
             elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
                 self.answers[f"{column}.{index}"] = value
 
