@@ -23,7 +23,7 @@ UPS, METER = ModbusAccess("apc-smart-ups", 1), ModbusAccess("schneider-pm5000", 
 async def asking(port: int, access: ModbusAccess, *, clock: FakeClock | None = None) -> AsyncIterator[Asked]:
     """The gateway's side, without patience."""
     reports = Reports(FakeClock())
-    source = ModbusSource(clock or FakeClock(), reports=reports, timeout=0.3, retries=0)
+    source = ModbusSource(clock or FakeClock(), reports=reports, timeout=0.15, retries=0)
     try:
         yield Asked("modbus", source, reports, access, port)
     finally:
@@ -124,6 +124,8 @@ async def test_it_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
 async def answering(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
     """A server that answers to a request what it likes; None: it ends the connection."""
 
+    open_now: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while (said := answer(await reader.readexactly(12))) is not None:
@@ -131,12 +133,22 @@ async def answering(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[in
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        open_now.add(task)
+        await asyncio.wait([task])
+        writer.close()
+        open_now.discard(task)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await server.wait_closed()
+        while open_now:
+            for task in open_now:
+                task.cancel()
+            await asyncio.sleep(0)
 
 
 def _frame(request: bytes, data: bytes, *, unit: int | None = None) -> bytes:
@@ -173,8 +185,8 @@ async def test_a_server_without_manners_is_silent_in_words(
 
 @pytest.mark.parametrize(
     "answer",
-    [_exception(4), _exception(6), lambda request: _frame(request, bytes([3, 2, 1, 2]))],
-    ids=["failure", "busy", "fewer registers"],
+    [_exception(4), _exception(6), lambda request: _frame(request, bytes([3, 10, *range(10)]))],
+    ids=["failure", "busy", "another number of registers"],
 )
 async def test_what_a_device_cannot_say_now_is_unread_and_not_gone(answer: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture) -> None:
     """It was a UPS that could say everything before."""
