@@ -117,13 +117,15 @@ async def test_it_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
         await device.start(device.port)
         assert await it.alarms() == []
         said = [record.getMessage() for record in caplog.records if "silent" in record.getMessage()]
-        assert said == [f"agent device=it silent: nobody listens at 127.0.0.1 port {device.port}", "agent device=it silent: over"]
+        assert said == [
+            f"agent device=it silent: nobody listens at 127.0.0.1 port {device.port}",
+            "agent device=it silent: over",
+        ]
 
 
 @contextlib.asynccontextmanager
 async def answering(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
     """A server that answers to a request what it likes; None: it ends the connection."""
-
     open_now: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,7 +190,9 @@ async def test_a_server_without_manners_is_silent_in_words(
     [_exception(4), _exception(6), lambda request: _frame(request, bytes([3, 10, *range(10)]))],
     ids=["failure", "busy", "another number of registers"],
 )
-async def test_what_a_device_cannot_say_now_is_unread_and_not_gone(answer: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_device_cannot_say_now_is_unread_and_not_gone(
+    answer: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
     """It was a UPS that could say everything before."""
     async with serving({1: smart_ups()}) as device, asking(device.port, UPS) as it:
         await it.poll()
@@ -198,7 +202,10 @@ async def test_what_a_device_cannot_say_now_is_unread_and_not_gone(answer: Calla
             start, count = struct.unpack(">HH", request[8:12])
             if start >= 128:
                 return answer(request)
-            return _frame(request, bytes([3, 2 * count]) + struct.pack(f">{count}H", *(smart_ups()[start + place] for place in range(count))))
+            return _frame(
+                request,
+                bytes([3, 2 * count]) + struct.pack(f">{count}H", *(smart_ups()[start + place] for place in range(count))),
+            )
 
         async with answering(partly) as port:
             it.agent = type(it.agent)(it.agent.device, it.agent.host, port, it.agent.access, "modbus")
@@ -225,7 +232,13 @@ def test_the_kinds_of_numbers() -> None:
     assert [value("uint16", 0b1010, bits=(2, 3, 1)), value("uint16", 0, bits=(2, 3, 1))] == [3, -1]
     assert [value("text2", 0x4142, 0x4300), value("decimal32", 1, 0)] == [b"ABC", "65536"]
     assert value_of(field(coil(5)), [True]) == 1
-    for bad in (("uint16", {"bit": 16}), ("int16", {"bit": 1}), ("text121", {}), ("float16", {}), ("uint16", {"table": "coil"})):
+    for bad in (
+        ("uint16", {"bit": 16}),
+        ("int16", {"bit": 1}),
+        ("text121", {}),
+        ("float16", {}),
+        ("uint16", {"table": "coil"}),
+    ):
         with pytest.raises(ValueError, match=r"cannot be|no kind"):
             register(10, bad[0], **bad[1])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot be"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from consentry_gateway.app import CollectSettings, start
 from consentry_gateway.nut.access import NutAccess
 from consentry_gateway.nut.client import MOST_BYTES
 from consentry_gateway.nut.source import NutSource
@@ -20,6 +21,8 @@ from support.agents import MADE_UP, told
 from support.asking import Asked
 from support.certificates import Certificates, fingerprint_of, server_context
 from support.clocks import FakeClock
+from support.publishing import ScriptedService
+from support.publishing import serving as serving_devices
 from support.upsd import UPS, Upsd, serving
 
 PASSWORD = "s3cret upsd"
@@ -31,7 +34,7 @@ async def asking(port: int, access: NutAccess | None = None, *, host: str = "127
     reports = Reports(FakeClock())
     source = NutSource(FakeClock(), reports=reports, timeout=2)
     try:
-        yield Asked("nut", source, reports, access or NutAccess("rack-3"), port, host)
+        yield Asked("nut", source, reports, access or NutAccess("rack-3"), port, host=host)
     finally:
         await source.close()
 
@@ -154,11 +157,10 @@ async def test_a_wrong_password_is_told_and_shown_nowhere(upsd: Upsd, caplog: py
 async def test_it_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     upsd = Upsd()
-    async with serving(upsd):
-        async with asking(upsd.port) as it:
-            first = await it.poll()
-            await upsd.cut()  # only the connection ends
-            assert (await it.poll()).reachable
+    async with serving(upsd), asking(upsd.port) as it:
+        first = await it.poll()
+        await upsd.cut()  # only the connection ends
+        assert (await it.poll()).reachable
     async with asking(upsd.port) as it:
         async with serving(upsd):
             first = await it.poll()
@@ -173,10 +175,10 @@ async def test_it_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_an_answer_that_ends_within_itself_is_none(upsd: Upsd) -> None:
     async with asking(upsd.port) as it:
-        upsd.say = b"BEGIN LIST VAR rack-3\nVAR rack-3 battery.charge \"1\"\n"
+        upsd.say = b'BEGIN LIST VAR rack-3\nVAR rack-3 battery.charge "1"\n'
         asked = asyncio.create_task(it.poll())
         for connection in (1, 2):  # it is asked again, once
-            while upsd.connections < connection or upsd.heard.count("LIST VAR rack-3") < connection:
+            while upsd.connections < connection or upsd.heard.count("LIST VAR rack-3") < connection:  # noqa: ASYNC110 - a turn
                 await asyncio.sleep(0)
             await upsd.cut()
         assert not (await asked).reachable
@@ -253,11 +255,39 @@ async def test_the_real_one_is_read_likewise(real_upsd: tuple[int, Path]) -> Non
     """What our upsd says is what the real one says, a wrong password included, which it does not look at."""
     port, device = real_upsd
     async with asking(port, NutAccess("", "monitor", "wrong, and nobody looks at it")) as it, asyncio.timeout(30):
-        while (await it.values()).get("output.status") != "online":
+        while (await it.values()).get("output.status") != "online":  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)  # until it listens, and its driver has read its file
         assert told(await it.poll()) == (MADE_UP / "nut-5px.expected").read_text(encoding="utf-8")
         assert await it.alarms() == []
         device.write_text(device.read_text().replace("OL CHRG", "OB DISCHRG LB"))
         os.utime(device, (1, 1))
-        while await it.alarms() != ["it: Low Battery", "it: Power Failure"]:
+        while await it.alarms() != ["it: Low Battery", "it: Power Failure"]:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.1)  # until the driver has looked at its file again
+
+
+async def test_it_goes_the_whole_way_to_the_service(upsd: Upsd, tmp_path: Path) -> None:
+    """Read, judged, put on disk and published, beside an agent of another source that does not answer."""
+    service = ScriptedService()
+    (tmp_path / "agents.toml").write_text(
+        f'[[agents]]\nid = "ups"\nsource = "nut"\nhost = "127.0.0.1"\nport = {upsd.port}\nups = "rack-3"\n'
+        '[[agents]]\nid = "meter"\nsource = "modbus"\nhost = "127.0.0.1"\nport = 1\nmap = "schneider-pm5000"\n'
+        '[[agents]]\nid = "server"\nsource = "redfish"\nhost = "127.0.0.1"\nport = 1\n'
+    )
+    upsd.upses["rack-3"]["ups.status"] = "OB DISCHRG"
+    async with serving_devices(service) as address, asyncio.timeout(20):
+        settings = CollectSettings(
+            devices=address, token="ct_made_up", customer="customers/north", gateway="hall", interval=0.2,
+            data_dir=tmp_path / "gateway", agents=tmp_path / "agents.toml", unreachable_after=2,
+        )  # fmt: skip
+        gateway = await start(settings)
+        try:
+            await service.committed_count(1)
+            while len(labels := {alarm.label for frame in service.frames() for alarm in frame.alarms}) < 2:
+                await service.committed_count(len(service.frames()) + 1)
+        finally:
+            await gateway.stop()
+    assert labels == {"Power Failure", "Device Communication Alert"}
+    devices = {device.name: device.model_name for frame in service.frames() for device in frame.inventory.devices}
+    assert devices["customers/north/devices/ups"] == UPS["device.model"]
+    assert {"customers/north/devices/meter", "customers/north/devices/server"} <= devices.keys()
+    assert any(frame.telemetry for frame in service.frames())

@@ -52,7 +52,9 @@ async def service() -> AsyncIterator[Service]:
 
 
 @pytest.mark.parametrize("resources", [older, newer])
-async def test_all_that_is_read_of_a_service(service: Service, resources: Callable[[], dict[str, redfish_service.Json]]) -> None:
+async def test_all_that_is_read_of_a_service(
+    service: Service, resources: Callable[[], dict[str, redfish_service.Json]]
+) -> None:
     service.resources = resources()
     async with asking(service.port) as it:
         poll = await it.poll()
@@ -90,10 +92,8 @@ async def test_a_wrong_password_is_told_in_words_and_not_tried_at_every_poll(
             assert not (await it.poll()).reachable
         assert service.begun == 1  # the account is not locked
         told = [record.getMessage() for record in caplog.records if "silent" in record.getMessage()]
-        assert told == [
-            f"agent device=it silent: 127.0.0.1 port {service.port} refuses this user and password; "
-            "they are tried again after some minutes"
-        ]
+        refused = "refuses this user and password; they are tried again after some minutes"
+        assert told == [f"agent device=it silent: 127.0.0.1 port {service.port} {refused}"]
         clock.advance(301)
         assert not (await it.poll()).reachable
         assert service.begun == 2
@@ -182,7 +182,12 @@ async def test_links_lead_nowhere_else(service: Service) -> None:
     other = await asyncio.start_server(heard, "127.0.0.1", 0)
     port = other.sockets[0].getsockname()[1]
     try:
-        for target in (f"http://127.0.0.1:{port}/redfish/v1/Thermal", f"//127.0.0.1:{port}/", f"@127.0.0.1:{port}/", "/etc/passwd"):
+        for target in (
+            f"http://127.0.0.1:{port}/redfish/v1/Thermal",
+            f"//127.0.0.1:{port}/",
+            f"@127.0.0.1:{port}/",
+            "/etc/passwd",
+        ):
             service.resources["/Chassis/1U"]["Thermal"] = {"@odata.id": target}
             async with asking(service.port) as it:
                 assert not (await it.poll()).complete
@@ -263,7 +268,7 @@ async def test_a_stream_that_ended_is_opened_again_after_a_while(service: Servic
         for expected in (1, 1, 2):
             await it.poll()
             service.news.put_nowait(b"")  # the end
-            while service.heard.count("GET /redfish/v1/EventService/SSE") < expected:
+            while service.heard.count("GET /redfish/v1/EventService/SSE") < expected:  # noqa: ASYNC110 - a turn
                 await asyncio.sleep(0)
             clock.advance(31)
             for _ in range(20):
@@ -320,7 +325,7 @@ def emulator(tmp_path: Path) -> Iterator[int]:
 @pytest.mark.slow
 async def test_the_emulator_of_sushy_tools_is_read(emulator: int) -> None:
     async with asking(emulator, RedfishAccess(scheme="http")) as it, asyncio.timeout(60):
-        while not (await it.poll()).reachable:
+        while not (await it.poll()).reachable:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)  # until it listens
         poll = await it.poll()
         assert told(poll) == (MADE_UP / "redfish-sushy.expected").read_text(encoding="utf-8")

@@ -12,7 +12,9 @@ from support.clocks import FakeClock
 class Asked:
     """An agent called `it`, and the source that asks it. `silent`: why it does not answer, empty when it does."""
 
-    def __init__(self, kind: str, source: Asking, reports: Reports, access: Access, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, kind: str, source: Asking, reports: Reports, access: Access, port: int, *, host: str = "127.0.0.1"
+    ) -> None:
         self.agent = Agent(Device(DeviceId("it"), ""), host, port, access, kind)
         self.source = source
         self.collector = Collector(FakeClock(), {kind: source}, reports=reports)

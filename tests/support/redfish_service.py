@@ -1,6 +1,7 @@
 """A Redfish service for the tests: resources in the shape of DMTF's schemas, sessions, a stream of events, and bad manners."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import ssl
@@ -8,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 Json = dict[str, Any]
 USER, PASSWORD = "monitor", "made-up-password"
@@ -44,8 +45,8 @@ def older() -> dict[str, Json]:
         "/EventService": _EVENTS,
         "/Chassis": collection("/Chassis/1U", "/Chassis/Shelf"),
         "/Chassis/1U": {
-            "Id": "1U", "Name": "Computer System Chassis", "Model": "3500RX", "SerialNumber": "437XR1138R2", "PowerState": "On",
-            "Status": _OK, "Thermal": link("/Chassis/1U/Thermal"), "Power": link("/Chassis/1U/Power"),
+            "Id": "1U", "Name": "Computer System Chassis", "Model": "3500RX", "SerialNumber": "437XR1138R2",
+            "PowerState": "On", "Status": _OK, "Thermal": link("/Chassis/1U/Thermal"), "Power": link("/Chassis/1U/Power"),
         },
         "/Chassis/Shelf": {
             "Id": "Shelf", "Name": "Disk Shelf", "Model": "DS12", "SerialNumber": "SH-7", "PowerState": "On",
@@ -58,7 +59,10 @@ def older() -> dict[str, Json]:
                     "UpperThresholdNonCritical": 60, "UpperThresholdCritical": 70, "PhysicalContext": "CPU",
                 },
                 {"MemberId": "1", "Name": "CPU2 Temp", "Status": {"State": "Disabled"}, "ReadingCelsius": None},
-                {"MemberId": "2", "Name": "Chassis Intake Temp", "Status": _OK, "ReadingCelsius": 25, "LowerThresholdNonCritical": 10},
+                {
+                    "MemberId": "2", "Name": "Chassis Intake Temp", "Status": _OK, "ReadingCelsius": 25,
+                    "LowerThresholdNonCritical": 10,
+                },
                 {"MemberId": "3", "Name": "Chassis Exhaust Temp", "Status": _OK, "ReadingCelsius": 255},
             ],
             "Fans": [
@@ -74,9 +78,14 @@ def older() -> dict[str, Json]:
                     "MemberId": "0", "Name": "Power Supply Bay 1", "Status": _OK, "LineInputVoltage": 230.2,
                     "PowerInputWatts": 180, "LastPowerOutputWatts": 171,
                 },
-                {"MemberId": "1", "Name": "Power Supply Bay 2", "Status": _OK, "LineInputVoltage": 229.8, "PowerOutputWatts": 158},
+                {
+                    "MemberId": "1", "Name": "Power Supply Bay 2", "Status": _OK, "LineInputVoltage": 229.8,
+                    "PowerOutputWatts": 158,
+                },
             ],
-            "Voltages": [{"MemberId": "0", "Name": "VRM1 Voltage", "Status": _OK, "ReadingVolts": 12.1, "UpperThresholdCritical": 13}],
+            "Voltages": [
+                {"MemberId": "0", "Name": "VRM1 Voltage", "Status": _OK, "ReadingVolts": 12.1, "UpperThresholdCritical": 13},
+            ],
         },
     }  # fmt: skip
 
@@ -90,7 +99,11 @@ def newer() -> dict[str, Json]:
 
     sensors = {
         "AmbientTemp": sensor(
-            "Ambient Temp", "Temperature", 22.5, "Cel", Thresholds={"UpperCaution": {"Reading": 35}, "LowerCaution": {"Reading": 5}}
+            "Ambient Temp",
+            "Temperature",
+            22.5,
+            "Cel",
+            Thresholds={"UpperCaution": {"Reading": 35}, "LowerCaution": {"Reading": 5}},
         ),
         "TotalPower": sensor("Total Power", "Power", 374, "W"),
         "TotalEnergy": sensor("Total Energy", "EnergykWh", 7855, "kW.h"),
@@ -104,8 +117,9 @@ def newer() -> dict[str, Json]:
         "/": {name: value for name, value in _ROOT.items() if name != "EventService"},
         "/Chassis": collection(at),
         at: {
-            "Id": "1U", "Name": "Computer System Chassis", "Model": "3500RX", "SerialNumber": "437XR1138R2", "PowerState": "On",
-            "Status": _OK, "ThermalSubsystem": link(f"{at}/ThermalSubsystem"), "PowerSubsystem": link(f"{at}/PowerSubsystem"),
+            "Id": "1U", "Name": "Computer System Chassis", "Model": "3500RX", "SerialNumber": "437XR1138R2",
+            "PowerState": "On", "Status": _OK, "ThermalSubsystem": link(f"{at}/ThermalSubsystem"),
+            "PowerSubsystem": link(f"{at}/PowerSubsystem"),
             "Sensors": link(f"{at}/Sensors"),
         },
         f"{at}/ThermalSubsystem": {"Fans": link(f"{at}/ThermalSubsystem/Fans")},
@@ -159,7 +173,7 @@ class Service:
 
     def _allowed(self, request: web.Request, path: str) -> bool:
         if self.basic:
-            return request.headers.get("Authorization") == BasicAuth(USER, PASSWORD).encode()
+            return request.headers.get("Authorization") == f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
         return path == "/" or request.headers.get("X-Auth-Token") in self.tokens
 
     def _begin(self, who: Json) -> web.Response:

@@ -1,7 +1,7 @@
 """A `upsd` for the tests: what RFC 9271 says that it answers to what a gateway asks, with every way to answer badly.
 
-It was checked against the real one (Debian's nut-server 2.8.0 with the driver dummy-ups): `test_gateway_nut` asks both the same,
-where the real one is installed.
+It was checked against the real one, Debian's nut-server 2.8.0 with the driver dummy-ups: where that is installed,
+`test_gateway_nut` asks both the same.
 """
 
 import asyncio

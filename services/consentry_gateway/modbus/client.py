@@ -1,6 +1,6 @@
 """A connection to a Modbus device: pymodbus's, with its errors in words.
 
-It lasts for a poll. Devices have few connections to give, and what is sent without being asked for costs nobody anything in between.
+It lasts for a poll: devices have few connections to give, and what one sends unasked costs nobody anything in between.
 """
 
 import asyncio

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import base64
 import json
 import ssl
 from typing import Any
@@ -191,7 +192,8 @@ class Session:
         if self._token:
             headers["X-Auth-Token"] = self._token
         elif self._basic:
-            headers["Authorization"] = aiohttp.BasicAuth(self._access.user, self._access.password, "utf-8").encode()
+            who = f"{self._access.user}:{self._access.password}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(who).decode()}"
         return headers
 
     def _url(self, path: str) -> URL:
