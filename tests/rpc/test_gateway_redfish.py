@@ -109,7 +109,7 @@ async def test_a_service_that_wants_a_password_that_nobody_gave(service: Service
 async def test_what_is_wrong_is_raised_and_cleared(service: Service) -> None:
     found = service.resources
     async with asking(service.port) as it:
-        own = ["it-chassis-disk-shelf: Device Alarm"]
+        own = ["it-chassis-shelf: Device Alarm"]
         assert await it.alarms() == own
         found["/Chassis/Shelf"]["Status"]["Health"] = "OK"
         assert await it.alarms() == []

@@ -33,8 +33,8 @@ class NutSource:
     async def ask(self, agent: Agent) -> Poll:
         """Look at an agent, once."""
         answers = answers_of(await self._connection(agent).variables())
-        driver = text_of(answers.get("driver.name.0")) or "unknown"
-        return self._decoding.poll(agent, answers, described=f"device.type {answers[IDENTITY]!r}, driver {driver!r}")
+        kind, driver = (text_of(answers.get(address)) or "unknown" for address in (IDENTITY, "driver.name.0"))
+        return self._decoding.poll(agent, answers, described=f"device.type {kind!r}, driver {driver!r}")
 
     async def close(self) -> None:
         """Close the connections."""

@@ -155,7 +155,8 @@ class Tree:
 
     def _key(self, kind: str, chassis: str, item: Json) -> str:
         """A name for an index: what the item is called, and a number behind it where several are called the same."""
-        called = next((item[name] for name in ("Name", "FanName", "MemberId", "Id") if isinstance(item.get(name), str)), "")
+        names = ("Id", "Name") if kind == "chassis" else ("Name", "FanName", "MemberId", "Id")
+        called = next((item[name] for name in names if isinstance(item.get(name), str)), "")
         plain = (slug(called).replace(".", "-").replace("_", "-")[:40].strip("-")) or kind
         key, number = plain, 1
         while f"{kind} {chassis} {key}" in self._taken:
