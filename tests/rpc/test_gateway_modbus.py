@@ -20,10 +20,12 @@ UPS, METER = ModbusAccess("apc-smart-ups", 1), ModbusAccess("schneider-pm5000", 
 
 
 @contextlib.asynccontextmanager
-async def asking(port: int, access: ModbusAccess, *, clock: FakeClock | None = None) -> AsyncIterator[Asked]:
-    """The gateway's side, without patience."""
+async def asking(
+    port: int, access: ModbusAccess, *, clock: FakeClock | None = None, patience: float = 5
+) -> AsyncIterator[Asked]:
+    """The gateway's side, with so many seconds of patience."""
     reports = Reports(FakeClock())
-    source = ModbusSource(clock or FakeClock(), reports=reports, timeout=0.15, retries=0)
+    source = ModbusSource(clock or FakeClock(), reports=reports, timeout=patience, retries=0)
     try:
         yield Asked("modbus", source, reports, access, port)
     finally:
@@ -179,7 +181,7 @@ def _exception(code: int) -> Callable[[bytes], bytes]:
 async def test_a_server_without_manners_is_silent_in_words(
     answer: Callable[[bytes], bytes | None], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with answering(answer) as port, asking(port, UPS) as it, asyncio.timeout(10):
+    async with answering(answer) as port, asking(port, UPS, patience=0.15) as it, asyncio.timeout(10):
         for _ in range(2):
             assert not (await it.poll()).reachable
     assert [reason in record.getMessage() for record in caplog.records] == [True]
@@ -240,7 +242,7 @@ def test_the_kinds_of_numbers() -> None:
         ("uint16", {"table": "coil"}),
     ):
         with pytest.raises(ValueError, match=r"cannot be|no kind"):
-            register(10, bad[0], **bad[1])  # type: ignore[arg-type]
+            register(10, bad[0], **bad[1])
     with pytest.raises(ValueError, match="cannot be"):
         register(65_535, "uint32")
 

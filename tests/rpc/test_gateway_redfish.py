@@ -136,12 +136,12 @@ async def test_what_is_wrong_is_raised_and_cleared(service: Service) -> None:
     [
         raw(b"{}", 500),
         raw(b"{}", 403),
-        raw(b"", 302, Location="http://127.0.0.1:1/redfish/v1/"),
+        raw(b"", 302, {"Location": "http://127.0.0.1:1/redfish/v1/"}),
         raw(b"no json"),
         raw(b"[1]"),
         raw(b"[" * 100_000),
         raw(b'{"Temperatures": [' + b" " * MOST_BYTES + b"]}"),
-        raw(b"\x1f\x8b", **{"Content-Encoding": "gzip"}),
+        raw(b"\x1f\x8b", 200, {"Content-Encoding": "gzip"}),
     ],
     ids=["broken", "forbidden", "elsewhere", "no JSON", "no resource", "deep", "large", "packed"],
 )
@@ -220,7 +220,7 @@ async def test_a_service_without_end_is_read_to_an_end(service: Service) -> None
     [
         (raw(b"{}"), "is no Redfish service"),
         (raw(b"<html>"), "is no Redfish service: its answer is no JSON"),
-        (raw(b"", 301, Location="/elsewhere"), "is no Redfish service: it leads somewhere else"),
+        (raw(b"", 301, {"Location": "/elsewhere"}), "is no Redfish service: it leads somewhere else"),
         (raw(b"", 503), "is no Redfish service: status 503"),
     ],
 )

@@ -3,7 +3,9 @@
 import contextlib
 import struct
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
+from pymodbus.pdu import ModbusPDU
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -97,12 +99,13 @@ class Device:
         devices = [SimDevice(unit, simdata=_simulated(found)) for unit, found in self.units.items()]
         self._server = ModbusTcpServer(devices, address=("127.0.0.1", port), trace_pdu=self._heard)
         await self._server.serve_forever(background=True)
-        self.port = self._server.transport.sockets[0].getsockname()[1]
+        listening: Any = self._server.transport
+        self.port = listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """End."""
         if self._server is not None:
-            await self._server.shutdown()
+            await self._server.shutdown()  # type: ignore[no-untyped-call]
             self._server = None
 
     async def again(self) -> None:
@@ -110,9 +113,9 @@ class Device:
         await self.stop()
         await self.start(self.port)
 
-    def _heard(self, sending: bool, pdu: object) -> object:
+    def _heard(self, sending: bool, pdu: ModbusPDU) -> ModbusPDU:
         if not sending:
-            self.asked.append((pdu.function_code, pdu.address, pdu.count))  # type: ignore[attr-defined]
+            self.asked.append((pdu.function_code, pdu.address, pdu.count))
         return pdu
 
 

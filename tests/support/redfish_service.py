@@ -5,8 +5,9 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -193,7 +194,9 @@ class Service:
         return response
 
 
-def raw(body: bytes, status: int = 200, **headers: str) -> Callable[[web.Request], web.Response]:
+def raw(
+    body: bytes, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[web.Request], web.Response]:
     """An answer as it is."""
     return lambda _: web.Response(body=body, status=status, headers={"Content-Type": "application/json", **headers})
 

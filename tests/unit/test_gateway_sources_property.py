@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from consentry_core.names import resource_id
 from consentry_gateway.alarms import AlarmBook
 from consentry_gateway.decode import decode
-from consentry_gateway.model import Device, DeviceId
 from consentry_gateway.modbus.access import maps
 from consentry_gateway.modbus.registers import blocks, field, value_of
+from consentry_gateway.model import Device, DeviceId
 from consentry_gateway.nut.source import answers_of
 from consentry_gateway.profiles import PROFILES
 from consentry_gateway.raw import Answers
