@@ -1,12 +1,8 @@
-"""Redfish services: one of ours that can be as bad as it likes, and sushy-tools' emulator."""
+"""Redfish services, as good and as bad as they can be. `test_gateway_redfish_emulator` asks one that is not ours."""
 
 import asyncio
 import contextlib
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -172,6 +168,21 @@ async def test_a_thermal_that_is_gone_is_gone(service: Service) -> None:
         assert not any("temperature" in reading.sensor.metric for reading in poll.readings)
 
 
+async def test_no_chassis_takes_the_place_of_another(service: Service) -> None:
+    """While the agent's own cannot be read, or is not there, the other one is what it was."""
+    async with asking(service.port) as it:
+        first = await it.poll()
+        service.instead["/Chassis/1U"] = raw(b"{}", 500)
+        poll = await it.poll()
+        assert (poll.reachable, poll.complete, poll.readings) == (True, False, ())
+        assert poll.device == first.device
+        service.instead["/Chassis/1U"] = raw(b"{}", 404)
+        poll = await it.poll()
+        assert {reading.sensor.device for reading in poll.readings} == {"it-chassis-shelf"}
+        service.instead.clear()
+        assert (await it.poll()).devices == first.devices
+
+
 async def test_links_lead_nowhere_else(service: Service) -> None:
     elsewhere: list[str] = []
 
@@ -297,36 +308,3 @@ async def test_whose_certificate_it_is_matters(tmp_path: Path, caplog: pytest.Lo
     async with serving(Service()) as service, asking(service.port, RedfishAccess(USER, PASSWORD, Trust(certificates.ca))) as it:
         assert not (await it.poll()).reachable
         assert "does it speak TLS at this port?" in caplog.text
-
-
-@pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[int]:
-    """The port of sushy-tools' emulator."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (tmp_path / "emulator.conf").write_text(f'SUSHY_EMULATOR_FEATURE_SET = "full"\nSUSHY_EMULATOR_STATE_DIR = "{tmp_path}"\n')
-    command = [sys.executable, "-c", "from sushy_tools.emulator.main import main; main()", "--fake", "--interface", "127.0.0.1"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), "--config", str(tmp_path / "emulator.conf")],
-            stdout=log,
-            stderr=log,
-            cwd=tmp_path,
-            env=os.environ | {"HOME": str(tmp_path)},
-        )
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-@pytest.mark.slow
-async def test_the_emulator_of_sushy_tools_is_read(emulator: int) -> None:
-    async with asking(emulator, RedfishAccess(scheme="http")) as it, asyncio.timeout(60):
-        while not (await it.poll()).reachable:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.1)  # until it listens
-        poll = await it.poll()
-        assert told(poll) == (MADE_UP / "redfish-sushy.expected").read_text(encoding="utf-8")
-        assert poll.complete

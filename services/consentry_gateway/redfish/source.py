@@ -10,7 +10,7 @@ from consentry_gateway.decoding import Decoding
 from consentry_gateway.model import DeviceId, Poll
 from consentry_gateway.profiles import PROFILES
 from consentry_gateway.raw import text_of
-from consentry_gateway.sources import Reports
+from consentry_gateway.sources import AgentSilent, Reports
 
 if TYPE_CHECKING:
     from consentry_gateway.redfish.events import Events
@@ -24,6 +24,7 @@ _PATIENCE = 10.0  # seconds for an answer; many a BMC takes some to ask all of i
 class _Known:
     session: "Session"
     events: "Events"
+    own: str = ""
 
 
 class RedfishSource:
@@ -48,9 +49,14 @@ class RedfishSource:
         from consentry_gateway.redfish.tree import Tree  # noqa: PLC0415 - only who has such agents has aiohttp
 
         known = self._known.get(agent.device.id) or self._first(agent)
-        root = await known.session.begin()
-        tree = Tree(known.session.get, self._columns)
-        await tree.walk(root)
+        try:
+            root = await known.session.begin()
+            tree = Tree(known.session.get, self._columns, known.own)
+            await tree.walk(root)
+        except AgentSilent:
+            known.own = ""  # another service may answer there next time
+            raise
+        known.own = tree.own
         known.events.listen(root)
         said = [text_of(tree.answers.get(f"service.{name}.0")) for name in ("Vendor", "Product", "RedfishVersion")]
         why = next(iter(tree.unread.values()), "")

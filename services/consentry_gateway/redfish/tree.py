@@ -40,10 +40,14 @@ _SENSORS = {
 
 
 class Tree:
-    """One walk. `columns` are those that are wanted. What comes of it: answers, and which columns could not be read and why."""
+    """One walk. `columns` are those that are wanted. What comes of it: answers, and which columns could not be read and why.
 
-    def __init__(self, get: Get, columns: Iterable[str]) -> None:
+    `own` is the id of the chassis that is the agent's own device, once it is known: none takes its place while it is not there.
+    """
+
+    def __init__(self, get: Get, columns: Iterable[str], own: str = "") -> None:
         self._get = get
+        self.own = own
         self._wanted: dict[str, list[tuple[str, list[str]]]] = {}
         for column in columns:
             kind, _, path = column.partition(".")
@@ -62,11 +66,15 @@ class Tree:
         except Unread as error:
             raise AgentSilent(f"its chassis cannot be read: {error}") from error
         chassis = [each for each in found if each is not None]
-        if len(chassis) < len(found):
-            self._miss(self._wanted, "a chassis could not be read")
-        own = next((each for each in chassis if not _dig(each, ["Links", "ContainedBy"])), chassis[0] if chassis else None)
+        if len(chassis) < len(found):  # nor is it certain which one is whose
+            self._miss(self._wanted, "one could not be read")
+            return
+        if not self.own:
+            outermost = [each for each in chassis if not _dig(each, ["Links", "ContainedBy"])]
+            self.own = next((str(each.get("Id")) for each in outermost or chassis), "")
+        named = {str(each.get("Id")): each for each in reversed(chassis)}
         for each in chassis:
-            name = MAIN if each is own else self._key("chassis", MAIN, each)
+            name = MAIN if each is named.get(self.own) else self._key("chassis", MAIN, each)
             self._put("chassis", name, each)
             await asyncio.gather(self._thermal(name, each), self._power(name, each))
             await self._sensors(name, each)
