@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -210,7 +211,7 @@ async def test_what_a_device_cannot_say_now_is_unread_and_not_gone(
             )
 
         async with answering(partly) as port:
-            it.agent = type(it.agent)(it.agent.device, it.agent.host, port, it.agent.access, "modbus")
+            it.agent = replace(it.agent, port=port)
             await it.source.close()
             it.source._known.clear()  # type: ignore[attr-defined] # it comes from another port
             poll = await it.poll()
@@ -271,3 +272,10 @@ async def test_coils_and_inputs_are_read_too() -> None:
     finally:
         line.close()
         await device.stop()
+
+
+async def test_a_name_without_an_address_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with asking(502, UPS) as it:
+        it.agent = replace(it.agent, host="no-such-host.invalid")
+        assert not (await it.poll()).reachable
+    assert "there is no address for no-such-host.invalid" in caplog.text

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,10 @@ async def test_whose_certificate_it_is_matters(tmp_path: Path, caplog: pytest.Lo
     async with serving(Service()) as service, asking(service.port, RedfishAccess(USER, PASSWORD, Trust(certificates.ca))) as it:
         assert not (await it.poll()).reachable
         assert "does it speak TLS at this port?" in caplog.text
+
+
+async def test_a_name_without_an_address_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with asking(443) as it:
+        it.agent = replace(it.agent, host="no-such-host.invalid")
+        assert not (await it.poll()).reachable
+    assert "no-such-host.invalid port 443: there is no address of this name" in caplog.text

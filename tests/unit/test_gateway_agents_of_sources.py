@@ -1,6 +1,8 @@
 """The agents file, for agents that are not asked by SNMP: how to reach them, and every mistake with its line and field."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,10 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
 
 def test_every_map_has_a_name_of_its_own() -> None:
     assert set(maps()) == {"apc-smart-ups", "schneider-pm5000"}
+
+
+def test_who_has_no_such_agents_needs_none_of_their_libraries() -> None:
+    libraries = {"aionut", "pymodbus", "aiohttp"}
+    code = f"import sys, consentry_gateway.app, consentry_gateway.__main__; print(sorted({libraries} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
