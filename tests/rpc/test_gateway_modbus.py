@@ -108,6 +108,13 @@ async def test_another_device_than_the_map_says_is_none_that_is_known(caplog: py
     assert "none that is known, nothing is read from it (map apc-smart-ups, unit 1)" in caplog.text
 
 
+@pytest.mark.parametrize("access", [UPS, METER])
+async def test_a_device_that_says_0_for_what_it_does_not_have_is_none_that_is_known(access: ModbusAccess) -> None:
+    async with serving({access.unit: dict.fromkeys(range(4_000), 0)}) as device, asking(device.port, access) as it:
+        poll = await it.poll()
+        assert (poll.reachable, poll.complete, poll.readings) == (True, False, ())
+
+
 async def test_it_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     async with serving({7: meter()}) as device, asking(device.port, METER) as it:

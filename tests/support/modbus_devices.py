@@ -53,6 +53,7 @@ def meter() -> Registers:
     return placed(
         (29, text("Main feed A", 20)),
         (49, text("PM5560", 20)),
+        (69, text("Schneider Electric", 20)),
         (129, words("I", 987_654_321)),
         (2999, [*words("f", 101.5), *words("f", 98.25), *words("f", 110.75), *nan, *nan, *words("f", 103.5)]),
         (

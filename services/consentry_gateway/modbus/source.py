@@ -90,4 +90,6 @@ class ModbusSource:
                 await self._read(known, Block(block.table, alone.start, alone.end, same), answers, unread)
         else:
             for each in block.fields:
-                answers[each.address] = value_of(each, values[each.start - block.start : each.end - block.start])
+                value = value_of(each, values[each.start - block.start : each.end - block.start])
+                if value != b"":  # many a device says 0 for registers that it does not have
+                    answers[each.address] = value
