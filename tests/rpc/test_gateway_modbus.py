@@ -189,7 +189,8 @@ def _exception(code: int) -> Callable[[bytes], bytes]:
 async def test_a_server_without_manners_is_silent_in_words(
     answer: Callable[[bytes], bytes | None], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with answering(answer) as port, asking(port, UPS, patience=0.15) as it, asyncio.timeout(10):
+    patience = 0.15 if reason == "no answer from" else 5
+    async with answering(answer) as port, asking(port, UPS, patience=patience) as it, asyncio.timeout(10):
         for _ in range(2):
             assert not (await it.poll()).reachable
     assert [reason in record.getMessage() for record in caplog.records] == [True]

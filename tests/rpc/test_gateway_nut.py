@@ -32,7 +32,7 @@ PASSWORD = "s3cret upsd"
 async def asking(port: int, access: NutAccess | None = None, *, host: str = "127.0.0.1") -> AsyncIterator[Asked]:
     """The gateway's side."""
     reports = Reports(FakeClock())
-    source = NutSource(FakeClock(), reports=reports, timeout=2)
+    source = NutSource(FakeClock(), reports=reports, timeout=5)
     try:
         yield Asked("nut", source, reports, access or NutAccess("rack-3"), port, host=host)
     finally:
