@@ -9,7 +9,7 @@ PROTOS := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test model test-fast check gen fire kills fuzz lock audit bench bench-peers clean
+.PHONY: help setup demo run test model test-fast check gen pictures fire kills fuzz lock audit bench bench-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -29,7 +29,15 @@ demo: $(SETUP) ## the whole story with real processes, on recordings of real dev
 run: $(SETUP) ## both services and a live demo customer, until Ctrl-C; prints grpcurl lines to try
 	$(BIN)/consentry demo --stay
 
-test: $(SETUP) ## the whole test suite, but for what `make fire` runs alone
+# A browser that is there is used; Playwright brings one where there is none.
+BROWSER := build/browser/.found
+$(BROWSER): $(SETUP)
+	@mkdir -p $(@D)
+	@test -n "$$CONSENTRY_BROWSER" || command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| $(BIN)/playwright install chromium || { echo "no browser: install Debian's chromium, or set CONSENTRY_BROWSER"; exit 1; }
+	@touch $@
+
+test: $(SETUP) $(BROWSER) ## the whole test suite, but for what `make fire` runs alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not attack'
 
 FIRE_SECONDS ?= 600
@@ -67,6 +75,9 @@ check: $(SETUP) $(GENERATOR)/.installed ## format, lint, types, import rules, pr
 	$(BIN)/buf format --diff --exit-code protos
 	$(MAKE) --no-print-directory gen OUT=build/gen
 	diff -r --exclude=__pycache__ --exclude=py.typed build/gen/consentry gen/consentry
+
+pictures: $(SETUP) $(BROWSER) ## the README's pictures, from a real browser
+	PYTHONPATH=tests $(BIN)/python -m pictures .github/pictures
 
 OUT ?= gen
 gen: $(GENERATOR)/.installed ## generate code from the protos

@@ -9,8 +9,9 @@ from hypothesis import settings
 from support import leaks
 from support.agents import recorded_agents
 from support.leaks import Leaks
+from support.postgres import database_url, postgres
 
-__all__ = ["recorded_agents"]
+__all__ = ["database_url", "postgres", "recorded_agents"]
 
 # An example that takes long tells of a busy machine, and nothing of the product.
 settings.register_profile("unhurried", deadline=None)

@@ -3,7 +3,7 @@
 import click
 
 from consentry_authority.app import AuthoritySettings, run
-from consentry_core.settings import options
+from consentry_core.process.settings import options
 
 
 @click.command()

@@ -25,50 +25,56 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
-from consentry_authority.access_log import AccessLog
-from consentry_authority.audit_log import check_keys_fit, read_audit_keys
-from consentry_authority.auditing import Auditing
-from consentry_authority.authentication import Authenticator, SecretMaker
-from consentry_authority.change_limits import ChangeLimits
-from consentry_authority.coverage_watches import CoverageWatches
-from consentry_authority.coverage_work import CoverageWork
-from consentry_authority.current import CurrentFacts
+from consentry_authority.access_log.log import AccessLog
+from consentry_authority.admission.asking import asking
+from consentry_authority.admission.authentication import Authenticator, SecretMaker
+from consentry_authority.admission.current import CurrentFacts
+from consentry_authority.admission.gate import AuthorityGate
+from consentry_authority.admission.last_uses import LastUses
+from consentry_authority.admission.policies import POLICIES
+from consentry_authority.admission.quotas import KeyQuotas
+from consentry_authority.admission.signed_in import signed_in
+from consentry_authority.audit.writing import Auditing
+from consentry_authority.commands.change_limits import ChangeLimits
+from consentry_authority.commands.coverage.open_watches import CoverageWatches
+from consentry_authority.commands.coverage.work import CoverageWork
+from consentry_authority.enforcement.enforcing import Enforcing
 from consentry_authority.enforcement.limits import Newcomers
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Prover
-from consentry_authority.enforcing import Enforcing
-from consentry_authority.first_start import initialize, migrate_database, read_checksum_keys, restored, rotate_checksum_key
-from consentry_authority.last_uses import LastUses
-from consentry_authority.passwords import Passwords
-from consentry_authority.retention import Kept, Retention
-from consentry_authority.rpc.asking import asking
 from consentry_authority.rpc.consents import ConsentServicer
 from consentry_authority.rpc.coverage import CoverageServicer
 from consentry_authority.rpc.directory import DirectoryServicer
 from consentry_authority.rpc.enforcement import EnforcementServicer
-from consentry_authority.rpc.gate import AuthorityGate
 from consentry_authority.rpc.keys import KeyServicer
-from consentry_authority.rpc.policies import POLICIES
-from consentry_authority.rpc.quotas import KeyQuotas
 from consentry_authority.rpc.receipts import Receipts
 from consentry_authority.rpc.tokens import TokenServicer
+from consentry_authority.secrets.hashing import Passwords
 from consentry_authority.settings import AuthoritySettings
-from consentry_authority.signed_in import signed_in
+from consentry_authority.setup.audit_log import check_keys_fit, read_audit_keys
+from consentry_authority.setup.first_start import (
+    initialize,
+    migrate_database,
+    read_checksum_keys,
+    restored,
+    rotate_checksum_key,
+)
+from consentry_authority.setup.retention import Kept, Retention
 from consentry_authority.storage.opening import check_checksum_keys, hold_head, open_existing, page_token_key
 from consentry_authority.storage.store import Store
-from consentry_core import logs
-from consentry_core.clock import Clock, SystemClock
-from consentry_core.database import Database
-from consentry_core.encoding import RandomBytes
-from consentry_core.folders import FolderLock
-from consentry_core.identity import IdentityMemory
-from consentry_core.lifecycle import ended, settle
-from consentry_core.paging import PageTokens
-from consentry_core.probing import probe_writes
+from consentry_core.callers.identity import IdentityMemory
+from consentry_core.callers.policy import Caller
+from consentry_core.process import logs
+from consentry_core.process.folders import FolderLock
+from consentry_core.process.lifecycle import ended, settle
 from consentry_core.rpc.certificates import RequiredCertificates
-from consentry_core.rpc.peers import Peers, trusted_proxies
-from consentry_core.rpc.policy import Caller
-from consentry_core.rpc.server import AddServicers, RpcServer, announce, connection_limits, serve_admin, until_signalled
+from consentry_core.rpc.server.peers import Peers, trusted_proxies
+from consentry_core.rpc.server.serving import AddServicers, RpcServer, announce, connection_limits, serve_admin, until_signalled
+from consentry_core.sql.database import Database
+from consentry_core.sql.probing import probe_writes
+from consentry_core.values.clock import Clock, SystemClock
+from consentry_core.values.encoding import RandomBytes
+from consentry_core.values.paging import PageTokens
 
 __all__ = [
     "Authority",

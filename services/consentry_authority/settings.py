@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from consentry_authority.cost import Cost
 from consentry_authority.enforcement.limits import MEMBERS_PER_TOKEN
-from consentry_core.settings import setting
-from consentry_core.transport import TransportSettings
+from consentry_authority.secrets.cost import Cost
+from consentry_core.process.settings import setting
+from consentry_core.process.transport import TransportSettings
 
 _DEFAULT_COST = Cost()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuthoritySettings(TransportSettings):
-    """Settings of the authority; see `consentry_core.settings`."""
+    """Settings of the authority; see `consentry_core.process.settings`."""
 
     program: ClassVar[str] = "AUTHORITY"
 

@@ -5,8 +5,9 @@
     @click.argument("name")
     def get(call: Call, name: str) -> None: ...
 
-The credential comes from the variable CONSENTRY_TOKEN or from a file, and never from an argument, which every user of the
-machine could read in the list of processes. Exit codes: 1 for what a service refuses, 2 for what is wrong with the command.
+The credential comes from the variable CONSENTRY_TOKEN, from a file, or from a profile, and never from an argument, which every
+user of the machine could read in the list of processes. Exit codes: 1 for what a service refuses, 2 for what is wrong with the
+command.
 """
 
 import functools
@@ -18,14 +19,19 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 import grpc
 
-from consentry_cli.output import Failed, say
-from consentry_cli.params import PAGE_SIZE
+from consentry.authority.v1 import tokens_pb2
+from consentry.authority.v1.tokens_pb2_grpc import TokenServiceStub
+from consentry_cli import profiles
+from consentry_cli.answers import Answers, Form
+from consentry_cli.helping import shared
+from consentry_cli.output import Failed, say, say_values
+from consentry_cli.params import PAGE_SIZE, ShortName
 from consentry_client.errors import CallFailed, DeadlineExceeded, Unavailable, broken_on_the_way, failure_of
-from consentry_core.files import read_credential
-from consentry_core.rpc.client import bearer, open_sync_channel
-from consentry_core.settings import FromEnvironment, SettingError
-from consentry_core.tls import ClientTls
-from consentry_core.transport import client_tls, require_private
+from consentry_core.process.files import read_credential
+from consentry_core.process.settings import FromEnvironment, SettingError
+from consentry_core.process.tls import ClientTls
+from consentry_core.process.transport import client_tls, require_private
+from consentry_core.rpc.client.channels import bearer, open_sync_channel
 
 _TOKEN_VARIABLE = "CONSENTRY_TOKEN"  # noqa: S105 - the name of a variable
 _TIMEOUT = 30.0
@@ -64,13 +70,26 @@ _TRANSPORT = (
 )
 
 
-class Call:
-    """A way to a service, for the time of one command. `as_json`: answers are for programs."""
+_TRANSPORT_NAMES = ("plaintext", "tls_ca", "tls_certificate", "tls_key")
 
-    def __init__(self, channel: grpc.Channel, secret: str, *, as_json: bool) -> None:
+
+class Call:
+    """A way to a service, for the time of one command, and the form in which its answers are printed."""
+
+    def __init__(self, channel: grpc.Channel, secret: str, answers: Answers) -> None:
         self.channel = channel
         self.secret = secret
-        self.as_json = as_json
+        self.answers = answers
+
+    def whole(self, value: Any) -> Any:
+        """A name of which only the last id was typed: it is one of the caller's own organisation."""
+        if not isinstance(value, ShortName):
+            return value
+        answer = self.ask(TokenServiceStub(self.channel).WhoAmI, tokens_pb2.WhoAmIRequest())
+        try:
+            return value.within(answer.organization)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
 
     def ask(self, method: "grpc.UnaryUnaryMultiCallable[_Q, _A]", request: _Q) -> _A:
         """The answer."""
@@ -97,14 +116,21 @@ class Call:
 class Refused(Failed):
     """A service refused, or could not be reached. Exit code 1."""
 
-    def __init__(self, failure: CallFailed, service: str, address: str) -> None:
+    def __init__(self, failure: CallFailed, service: str, address: str, *, as_json: bool = False) -> None:
         self.failure = failure
         self.service = service
         self.address = address
+        self._as_json = as_json
         super().__init__(_told(failure, service, address))
 
     def show(self, file: Any = None) -> None:
-        """One line, and one more for each field that is wrong."""
+        """One line, and one more for each field that is wrong; for programs, an object."""
+        if self._as_json:
+            violations = [{"field": each.field, "description": each.description} for each in self.failure.violations]
+            status, reason = self.failure.status.name, self.failure.reason
+            error = {"status": status, "reason": reason, "message": self.message, "violations": violations}
+            say_values({"error": error}, err=True)
+            return
         say(f"error: {self.message}", err=True)
         for violation in self.failure.violations:
             line = f"{violation.field}: {violation.description}" if violation.field else violation.description
@@ -129,18 +155,41 @@ def _calling(command: Callable[Concatenate[Call, _P], None], service: str, varia
         address: str,
         credential: str | None,
         token_file: Path | None,
+        profile: str | None,
+        form: str,
         as_json: bool,
         **values: Any,
     ) -> None:
-        secret = _secret(credential, token_file)
-        tls = _tls(address, **{name: values.pop(name) for name in ("plaintext", "tls_ca", "tls_certificate", "tls_key")})
-        with _failures(service, address), open_sync_channel(address, tls) as channel:
-            command(Call(channel, secret, as_json=as_json), **values)  # type: ignore[call-arg] # click gives what it declared
+        kept = profiles.chosen(profile)
+        answers = Answers(Form.JSON if as_json else Form(form))
+        transport = {name: _kept(kept, name, values.pop(name)) for name in _TRANSPORT_NAMES}
+        address = _kept(kept, service, address, parameter="address")
+        secret = _secret(credential, token_file, kept)
+        tls = way_to(address, **transport)
+        with failures(service, address, as_json=answers.for_programs), open_sync_channel(address, tls) as channel:
+            calling = Call(channel, secret, answers)
+            named = {name: calling.whole(value) for name, value in values.items()}
+            command(calling, **named)  # type: ignore[call-arg] # click gives what it declared
 
     decorated: Callable[..., None] = call
     for option in (
         *_TRANSPORT,
-        click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs."),
+        click.option("--json", "as_json", is_flag=True, help="The same as --output json; refusals are told in JSON too."),
+        click.option(
+            "--output",
+            "-o",
+            "form",
+            type=click.Choice([form.value for form in Form]),
+            default=Form.TABLE.value,
+            show_default=True,
+            help="How to answer: a table that fits the terminal, all of it (wide), JSON, JSON lines, CSV.",
+        ),
+        click.option(
+            "--profile",
+            envvar="CONSENTRY_PROFILE",
+            show_envvar=True,
+            help="Addresses and credential that `consentry login` has kept under this name.",
+        ),
         click.option(
             "--token-file",
             type=click.Path(path_type=Path),
@@ -159,39 +208,66 @@ def _calling(command: Callable[Concatenate[Call, _P], None], service: str, varia
             help="Address of the authority." if service == "authority" else "Address of the device-data service.",
         ),
     ):
-        decorated = option(decorated)
+        decorated = shared(option)(decorated)
     return decorated
 
 
-def _tls(
+def _kept(profile: profiles.Profile, name: str, given: Any, *, parameter: str = "") -> Any:
+    """What was said on the command line or in the environment; else what the profile says, else the default."""
+    source = click.get_current_context().get_parameter_source(parameter or name)
+    kept = getattr(profile, name)
+    if source is not click.core.ParameterSource.DEFAULT or not kept:
+        return given
+    return Path(kept) if name.startswith("tls") else kept
+
+
+def way_to(
     address: str, *, plaintext: bool, tls_ca: Path | None, tls_certificate: Path | None, tls_key: Path | None
 ) -> ClientTls | None:
+    """How to connect there. SettingError for plaintext beyond the loopback interface, unless it is asked for."""
     if tls_ca is None:
         require_private(address, plaintext=plaintext, instead="--tls-ca")
     return client_tls(tls_ca, tls_certificate, tls_key)
 
 
-def _secret(credential: str | None, token_file: Path | None) -> str:
-    """The credential: a file named on the command line, else the variable, else the file that a variable names."""
+def _secret(credential: str | None, token_file: Path | None, profile: profiles.Profile) -> str:
+    """The credential, from the first of these that is said.
+
+    1. A file named on the command line; 2. a profile named there; 3. the variable; 4. the file that a variable names; 5. the
+    profile called `default`.
+    """
     context = click.get_current_context()
     named = context.get_parameter_source("token_file") is click.core.ParameterSource.COMMANDLINE
+    asked = context.get_parameter_source("profile") is click.core.ParameterSource.COMMANDLINE
+    if not named and asked and profile.secret:
+        return profile.secret
     secret = "" if named else credential or ""
     if not secret and token_file is not None:
         return read_credential(token_file)
-    secret = secret.strip()
+    secret = secret.strip() or profile.secret
     if not secret:
-        raise SettingError(f"no credential; set {_TOKEN_VARIABLE} to a token or API key, or name a file with --token-file")
-    if not (secret.isascii() and secret.isprintable()):
+        raise SettingError(
+            f"no credential; set {_TOKEN_VARIABLE} to a token or API key, name a file with --token-file, or keep one with "
+            "`consentry login`"
+        )
+    return credential_of(secret)
+
+
+def credential_of(text: str) -> str:
+    """A credential as somebody gave it. SettingError when it can be none."""
+    text = text.strip()
+    if not (text and text.isascii() and text.isprintable()):
         raise SettingError("that is no credential: a token or API key is one line of letters, digits and underscores")
-    return secret
+    return text
 
 
 @contextmanager
-def _failures(service: str, address: str) -> Iterator[None]:
+def failures(service: str, address: str, *, as_json: bool = False) -> Iterator[None]:
+    """What a service refuses, as a command's end."""
     try:
         yield
     except CallFailed as failure:
-        raise Refused(failure, service, address) from failure
+        raise Refused(failure, service, address, as_json=as_json) from failure
 
 
 def _told(failure: CallFailed, service: str, address: str) -> str:

@@ -6,34 +6,39 @@ import click
 
 from consentry_cli.lazy import LazyGroup
 from consentry_cli.output import say
-from consentry_core.settings import refuse_unknown
+from consentry_cli.profiles import VARIABLE
+from consentry_core.process.settings import refuse_unknown
 
 _SERVICES = {
     "demo": "consentry_cli.demo.command:demo",
-    "init": "consentry_cli.services:init",
-    "authority": "consentry_cli.services:authority",
-    "devices": "consentry_cli.services:devices",
-    "gateway": "consentry_cli.services:gateway",
-    "migrate": "consentry_cli.services:migrate",
-    "backup": "consentry_cli.services:backup",
-    "restored": "consentry_cli.services:restored",
-    "rotate-checksum-key": "consentry_cli.services:rotate_checksum_key",
-    "audit": "consentry_cli.audit:audit",
+    "init": "consentry_cli.commands.services:init",
+    "authority": "consentry_cli.commands.services:authority",
+    "devices": "consentry_cli.commands.services:devices",
+    "gateway": "consentry_cli.commands.services:gateway",
+    "console": "consentry_cli.commands.services:console",
+    "migrate": "consentry_cli.commands.services:migrate",
+    "backup": "consentry_cli.commands.services:backup",
+    "restored": "consentry_cli.commands.services:restored",
+    "rotate-checksum-key": "consentry_cli.commands.services:rotate_checksum_key",
+    "audit": "consentry_cli.commands.audit:audit",
 }
 _NOUNS = {
-    "partners": "consentry_cli.partners:partners",
-    "customers": "consentry_cli.customers:customers",
-    "connections": "consentry_cli.connections:connections",
-    "consents": "consentry_cli.consents:consents",
-    "keys": "consentry_cli.keys:keys",
-    "tokens": "consentry_cli.tokens:tokens",
-    "whoami": "consentry_cli.tokens:whoami",
-    "enforcement": "consentry_cli.enforcement:enforcement",
-    "coverage": "consentry_cli.coverage:coverage",
-    "inventory": "consentry_cli.inventory:inventory",
-    "alarms": "consentry_cli.alarms:alarms",
-    "telemetry": "consentry_cli.telemetry:telemetry",
-    "watch": "consentry_cli.watch:watch",
+    "login": "consentry_cli.commands.login:login",
+    "logout": "consentry_cli.commands.login:logout",
+    "profiles": "consentry_cli.commands.login:list_",
+    "partners": "consentry_cli.commands.partners:partners",
+    "customers": "consentry_cli.commands.customers:customers",
+    "connections": "consentry_cli.commands.connections:connections",
+    "consents": "consentry_cli.commands.consents:consents",
+    "keys": "consentry_cli.commands.keys:keys",
+    "tokens": "consentry_cli.commands.tokens:tokens",
+    "whoami": "consentry_cli.commands.tokens:whoami",
+    "enforcement": "consentry_cli.commands.enforcement:enforcement",
+    "coverage": "consentry_cli.commands.coverage:coverage",
+    "inventory": "consentry_cli.commands.inventory:inventory",
+    "alarms": "consentry_cli.commands.alarms:alarms",
+    "telemetry": "consentry_cli.commands.telemetry:telemetry",
+    "watch": "consentry_cli.commands.watch:watch",
 }
 
 
@@ -48,11 +53,13 @@ _NOUNS = {
 def cli(context: click.Context) -> None:
     """Consent-scoped API access to device data.
 
-    The first ten run the services, and look after them. The others call them: with a token (administration) or an API key
-    (coverage and data), in the variable CONSENTRY_TOKEN or in a file, --token-file. A secret is never an argument: arguments
-    show in process lists.
+    The first eleven run the services, and look after them. The others call them: with a token (administration) or an API key
+    (coverage and data), in the variable CONSENTRY_TOKEN, in a file (--token-file), or kept by `consentry login`. A secret is
+    never an argument: arguments show in process lists.
+
+    Exit codes: 0, done; 1, a service refused or could not be reached; 2, the command or a setting is wrong; 130, interrupted.
     """
-    links = refuse_unknown(known_variables(context.command, context))
+    links = refuse_unknown({*known_variables(context.command, context), VARIABLE})
     if links and context.invoked_subcommand in _SERVICES:
         told = ", ".join(sorted(links))
         say(f"passed over, as Kubernetes' links to services: {told}; `enableServiceLinks: false` keeps them out", err=True)

@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
-from consentry_core.settings import SettingError
+from consentry_cli.examples import EXAMPLES
+from consentry_cli.helping import Command, Group
+from consentry_core.process.settings import SettingError
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group with commands given as `module:attribute`; `extras` names the extra that a command needs to be imported."""
 
     def __init__(
@@ -32,6 +34,8 @@ class LazyGroup(click.Group):
         except SettingError as missing:
             return _not_installed(cmd_name, missing)
         assert isinstance(command, click.Command)  # noqa: S101 - a typing error in the table
+        if not isinstance(command, Command | Group):  # made where this package cannot be imported
+            command.epilog = f"\b\nExamples:\n{EXAMPLES[f'{self.name} {cmd_name}']}"
         return command
 
 

@@ -1,11 +1,14 @@
-"""What commands print: aligned text for people, protobuf's JSON for programs. Secrets alone on standard output.
+"""What commands print: one line at a time, and nothing that a terminal would obey.
 
-Everything that a command prints goes through `say` or `say_json`: what a service answers may have been written by anybody, at a
-time when it was not refused yet. JSON is ASCII, with JSON's own escapes.
+Everything that a command prints goes through `say`, `say_json` or `say_csv`: what a service answers may have been written by
+anybody, at a time when it was not refused yet. JSON is ASCII, with JSON's own escapes.
 """
 
+import csv
+import io
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,14 +17,51 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from consentry_core.text import shown
+from consentry_core.values.text import shown
 
 NOTHING = "-"
+_FORMULA = ("=", "+", "-", "@", "\t")
+"""What a spreadsheet takes for the beginning of a formula."""
 
 
-def say(line: str, *, err: bool = False) -> None:
-    """Print one line. What a terminal would obey is escaped, so that one line is what it stays."""
-    click.echo(shown(line), err=err)
+def say(line: str, *, err: bool = False, colour: str | None = None) -> None:
+    """Print one line. What a terminal would obey is escaped, so that one line is what it stays.
+
+    `colour`: of the whole line, where it goes to a terminal and NO_COLOR is not set.
+    """
+    told = shown(line)
+    click.echo(click.style(told, fg=colour) if colour else told, err=err)
+
+
+def say_row(cells: Sequence[str], widths: Sequence[int], colours: Sequence[str | None]) -> None:
+    """Print a row of a table: each cell cut to its width or filled up to it, and in its colour on a terminal."""
+    told = []
+    for cell, width, colour in zip(cells, widths, colours, strict=True):
+        text = shown(cell)
+        text = f"{text if len(text) <= width else text[: width - 1] + '…':<{width}}"
+        told.append(click.style(text, fg=colour) if colour else text)
+    click.echo("  ".join(told).rstrip())
+
+
+def say_json(message: Message, *, one_line: bool = False) -> None:
+    """Print an answer for programs."""
+    click.echo(to_json(message, one_line=one_line))
+
+
+def say_values(values: Mapping[str, Any], *, err: bool = False) -> None:
+    """Print what is no message, for programs."""
+    click.echo(json.dumps(values), err=err)
+
+
+def say_csv(cells: Sequence[str]) -> None:
+    """Print a row for a spreadsheet. A text that it would take for a formula is marked as text."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow([f"'{cell}" if _is_formula(cell) else cell for cell in map(shown, cells)])
+    click.echo(out.getvalue())
+
+
+def _is_formula(cell: str) -> bool:
+    return cell.startswith(_FORMULA) and not re.fullmatch(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", cell)
 
 
 class Failed(click.ClickException):
@@ -34,53 +74,6 @@ class Failed(click.ClickException):
             say(f"error: {line}" if number == 0 else f"  {line}", err=True)
 
 
-def show(answer: Message, resource: str | None, *, as_json: bool) -> None:
-    """One answer: its resource's fields, a line each, then whatever else it holds."""
-    if as_json:
-        say_json(answer)
-        return
-    lines = list(_lines(answer if resource is None else getattr(answer, resource), ""))
-    if resource is not None:
-        lines += [line for line in _lines(answer, "") if not line[0].startswith(f"{resource}.")]
-    width = max((len(name) for name, _ in lines), default=0)
-    for name, text in lines:
-        say(f"{name:<{width}}  {text}")
-
-
-def table(answer: Message, resources: str, columns: Sequence[str], *, as_json: bool) -> None:
-    """A list: a row for each of its resources, in columns given as paths of fields."""
-    if as_json:
-        say_json(answer)
-        return
-    rows([[field(resource, path) for path in columns] for resource in getattr(answer, resources)], columns)
-
-
-def rows(cells: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
-    """Aligned, under headings. The headings are there even when there is no row: no rows is an answer, too."""
-    whole = [[column.replace("_", " ").replace(".", " ").upper() for column in columns]]
-    whole += [[shown(cell) for cell in row] for row in cells]
-    widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
-    for row in whole:
-        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def secret(answer: Message, resource: Message, text: str, *, quiet: bool, as_json: bool, verb: str = "is created") -> None:
-    """A new secret: alone on standard output, so that `SECRET=$(...)` holds it; what to know about it on standard error."""
-    if as_json:
-        say_json(answer)
-        return
-    if not text:
-        raise Failed(f"{field(resource, 'name')} was made by this request before, and its secret shown then")
-    if not quiet:
-        say(f"{field(resource, 'name')} {verb}. The secret cannot be shown again; keep it safe:", err=True)
-    say(text)
-
-
-def say_json(message: Message, *, one_line: bool = False) -> None:
-    """Print an answer for programs."""
-    click.echo(to_json(message, one_line=one_line))
-
-
 def to_json(message: Message, *, one_line: bool = False) -> str:
     """Protobuf's JSON, every field in it, in ASCII."""
     return MessageToJson(message, indent=None if one_line else 2, always_print_fields_with_no_presence=True)
@@ -88,24 +81,32 @@ def to_json(message: Message, *, one_line: bool = False) -> str:
 
 def field(message: Any, path: str) -> str:
     """A field as text; `-` when it is not set."""
+    found = value_at(message, path)
+    return NOTHING if found is None else text_of(*found) or NOTHING
+
+
+def value_at(message: Any, path: str) -> tuple[FieldDescriptor, Any] | None:
+    """The field at a path, and what is in it; None when something above it is not set."""
     *above, last = path.split(".")
     for part in above:
         if not message.HasField(part):
-            return NOTHING
+            return None
         message = getattr(message, part)
-    return _text(message.DESCRIPTOR.fields_by_name[last], getattr(message, last)) or NOTHING
+    return message.DESCRIPTOR.fields_by_name[last], getattr(message, last)
 
 
-def _lines(message: Message, prefix: str) -> Iterable[tuple[str, str]]:
+def lines_of(message: Message, prefix: str = "") -> Iterable[tuple[str, FieldDescriptor, Any]]:
+    """The fields that are set, by their paths."""
     for descriptor, value in message.ListFields():
         name = prefix + descriptor.name
         if isinstance(value, Message) and not isinstance(value, Timestamp):
-            yield from _lines(value, f"{name}.")
+            yield from lines_of(value, f"{name}.")
         else:
-            yield name, _text(descriptor, value)
+            yield name, descriptor, value
 
 
-def _text(descriptor: FieldDescriptor, value: Any) -> str:
+def text_of(descriptor: FieldDescriptor, value: Any) -> str:
+    """What is in a field, as text; empty when it is not set."""
     if isinstance(value, Timestamp):
         return value.ToJsonString() if value.ByteSize() else ""
     if isinstance(value, bool):
@@ -116,7 +117,7 @@ def _text(descriptor: FieldDescriptor, value: Any) -> str:
         return str(value)
     if isinstance(value, Message):
         return to_json(value, one_line=True)
-    return ", ".join(_text(descriptor, one) for one in value)
+    return ", ".join(text_of(descriptor, one) for one in value)
 
 
 def enum_text(enum: EnumDescriptor, number: int) -> str:

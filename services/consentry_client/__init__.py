@@ -48,9 +48,9 @@ from consentry_client.events import (
 from consentry_client.history import Aggregate, DeviceSteps, HistoryGap, Step, StepColumns
 from consentry_client.readings import Columns, DeviceReadings, Reading
 from consentry_client.sync import Client
-from consentry_core.errors import Violation
-from consentry_core.quota_left import QuotaLeft
-from consentry_core.tls import ClientTls
+from consentry_core.callers.quota_left import QuotaLeft
+from consentry_core.process.tls import ClientTls
+from consentry_core.values.errors import Violation
 from consentry_rule import DataClass
 
 __all__ = [

@@ -15,12 +15,12 @@ from consentry_client.forking import Process
 from consentry_client.protecting import credential, protected
 from consentry_client.requests import PageRequestT, PageT
 from consentry_client.resuming import Answer, Attempts, Message, Question, Told, Watch
-from consentry_core.quota_left import QuotaLeft, quota_left_of
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.listening import FellSilent, listening
-from consentry_core.rpc.renewed import connection_of, leave
-from consentry_core.silence import Silence
-from consentry_core.tls import ClientTls
+from consentry_core.callers.quota_left import QuotaLeft, quota_left_of
+from consentry_core.pacing.silence import Silence
+from consentry_core.process.tls import ClientTls
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.rpc.client.listening import FellSilent, listening
+from consentry_core.rpc.client.renewed import connection_of, leave
 
 _A = TypeVar("_A")
 _Q = TypeVar("_Q")

@@ -30,8 +30,8 @@ from google.protobuf.any_pb2 import Any as PackedMessage
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from consentry_core.errors import Violation
 from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.values.errors import Violation
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -1,6 +1,6 @@
 """Secrets go over the network protected, or not at all."""
 
-from consentry_core.tls import ClientTls, on_loopback
+from consentry_core.process.tls import ClientTls, on_loopback
 
 
 def protected(target: str, tls: ClientTls | None, *, plaintext: bool) -> ClientTls | None:

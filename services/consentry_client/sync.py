@@ -33,7 +33,7 @@ from consentry_client.requests import (
 )
 from consentry_client.resuming import CoverageWatch, FeedWatch
 from consentry_client.sync_calls import Calls
-from consentry_core.tls import ClientTls
+from consentry_core.process.tls import ClientTls
 from consentry_rule import DataClass
 
 _A = TypeVar("_A")

@@ -1,1 +1,1 @@
-"""What both services need and neither owns: clock, errors, names, settings, logs, database, gRPC plumbing (`rpc`)."""
+"""What both services need and neither owns: `values` and `callers`, then `process`, `pacing`, `protocol`, `sql`, `rpc`."""

@@ -2,7 +2,7 @@
 
 import click
 
-from consentry_core.settings import options
+from consentry_core.process.settings import options
 from consentry_devices.app import DevicesSettings, run
 
 

@@ -15,34 +15,34 @@ from consentry.devices.v1 import alarms_pb2, feed_pb2, gateway_pb2, inventory_pb
 from consentry.devices.v1.alarms_pb2_grpc import add_AlarmServiceServicer_to_server
 from consentry.devices.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
 from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer_to_server
-from consentry_core import logs
-from consentry_core.clock import SECOND, Clock, SystemClock
-from consentry_core.encoding import RandomBytes
-from consentry_core.lifecycle import ended, settle
-from consentry_core.paging import PageTokens
-from consentry_core.probing import probe_writes
+from consentry_core.callers.policy import Caller
+from consentry_core.pacing.turns import Turns
+from consentry_core.process import logs
+from consentry_core.process.lifecycle import ended, settle
 from consentry_core.rpc.certificates import RequiredCertificates
-from consentry_core.rpc.gate import Gate
-from consentry_core.rpc.peers import trusted_proxies
-from consentry_core.rpc.policy import Caller
-from consentry_core.rpc.server import RpcServer, announce, connection_limits, serve_admin, signals, until_signalled
-from consentry_core.rpc.stuck import StuckWrites
-from consentry_core.turns import Turns
-from consentry_devices.feed.retention import Retention
-from consentry_devices.feed.ring import Ring
-from consentry_devices.history import History, Work
-from consentry_devices.ingest import Ingest
+from consentry_core.rpc.server.gate import Gate
+from consentry_core.rpc.server.peers import trusted_proxies
+from consentry_core.rpc.server.serving import RpcServer, announce, connection_limits, serve_admin, signals, until_signalled
+from consentry_core.rpc.server.stuck import StuckWrites
+from consentry_core.sql.probing import probe_writes
+from consentry_core.values.clock import SECOND, Clock, SystemClock
+from consentry_core.values.encoding import RandomBytes
+from consentry_core.values.paging import PageTokens
+from consentry_devices.history.ranges import History, Work
+from consentry_devices.ingest.streams import Ingest
+from consentry_devices.log.retention import Retention
+from consentry_devices.log.ring import Ring
 from consentry_devices.rpc.alarms import AlarmServicer
 from consentry_devices.rpc.converters import WireEncoder
-from consentry_devices.rpc.feed import FeedServicer
-from consentry_devices.rpc.gateway import GatewayServicer
-from consentry_devices.rpc.history_gaps import HistoryGaps
+from consentry_devices.rpc.gateway.gateway import GatewayServicer
 from consentry_devices.rpc.inventory import InventoryServicer
 from consentry_devices.rpc.messages import add_servicer
 from consentry_devices.rpc.policies import POLICIES
 from consentry_devices.rpc.reading import Pages, lane
-from consentry_devices.rpc.shared import Feed
-from consentry_devices.rpc.telemetry import TelemetryServicer
+from consentry_devices.rpc.telemetry.history_gaps import HistoryGaps
+from consentry_devices.rpc.telemetry.telemetry import TelemetryServicer
+from consentry_devices.rpc.watch.feed import FeedServicer
+from consentry_devices.rpc.watch.shared import Feed
 from consentry_devices.settings import DevicesSettings
 from consentry_devices.storage.store import Store, open_store
 from consentry_guard import Guard

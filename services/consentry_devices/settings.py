@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from consentry_core.files import read_credential
-from consentry_core.settings import SettingError, setting
-from consentry_core.tls import ClientTls
-from consentry_core.transport import TransportSettings, client_tls, require_private
-from consentry_devices.quota import Quotas, Rates
+from consentry_core.process.files import read_credential
+from consentry_core.process.settings import SettingError, setting
+from consentry_core.process.tls import ClientTls
+from consentry_core.process.transport import TransportSettings, client_tls, require_private
+from consentry_devices.ingest.quotas import Quotas, Rates
 
 _LEAST_BYTES = 16 * 2**20
 

@@ -5,9 +5,9 @@ import threading
 
 import click
 
-from consentry_core.settings import options
-from consentry_gateway import recorded
+from consentry_core.process.settings import options
 from consentry_gateway.app import CollectSettings, SimulateSettings, run
+from consentry_gateway.simulator import recorded
 
 
 @click.group("gateway")

@@ -7,29 +7,29 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from consentry_core import logs
-from consentry_core.clock import SECOND, Clock, SystemClock
-from consentry_core.encoding import RandomBytes
-from consentry_core.files import Kept
-from consentry_core.lifecycle import signals, until_signalled
-from consentry_core.rpc.client import open_channel
-from consentry_gateway import memory
-from consentry_gateway.agents import Agent, Site, read_site
-from consentry_gateway.holding import Holding
-from consentry_gateway.modbus.source import ModbusSource
-from consentry_gateway.model import DeviceId, Location
-from consentry_gateway.nut.source import NutSource
-from consentry_gateway.outbox import Outbox
-from consentry_gateway.pipeline import Pipeline
-from consentry_gateway.presence import DAY, Places, Presence
-from consentry_gateway.redfish.source import RedfishSource
-from consentry_gateway.rpc.frames import FrameWriter
-from consentry_gateway.rpc.publisher import Publisher
+from consentry_core.process import logs
+from consentry_core.process.files import Kept
+from consentry_core.process.lifecycle import signals, until_signalled
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.values.clock import SECOND, Clock, SystemClock
+from consentry_core.values.encoding import RandomBytes
+from consentry_gateway.agents.file import Agent, Site, read_site
+from consentry_gateway.outbox import memory
+from consentry_gateway.outbox.holding import Holding
+from consentry_gateway.outbox.outbox import Outbox
+from consentry_gateway.outbox.pipeline import Pipeline
+from consentry_gateway.publishing.frames import FrameWriter
+from consentry_gateway.publishing.publisher import Publisher
+from consentry_gateway.reading.model import DeviceId, Location
+from consentry_gateway.reading.presence import DAY, Places, Presence
 from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
 from consentry_gateway.simulator import Simulation
-from consentry_gateway.snmp.source import SnmpSource
-from consentry_gateway.snmp.traps import Traps
-from consentry_gateway.sources import Asking, Collector, Reports
+from consentry_gateway.sources.modbus.source import ModbusSource
+from consentry_gateway.sources.nut.source import NutSource
+from consentry_gateway.sources.polling import Asking, Collector, Reports
+from consentry_gateway.sources.redfish.source import RedfishSource
+from consentry_gateway.sources.snmp.source import SnmpSource
+from consentry_gateway.sources.snmp.traps import Traps
 from consentry_rule import CustomerId
 
 __all__ = ["CollectSettings", "Gateway", "GatewaySettings", "Parts", "SimulateSettings", "run", "start"]

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from consentry_core import names
-from consentry_core.clock import SECOND
-from consentry_core.errors import InvalidArgument
-from consentry_core.files import read_credential
-from consentry_core.settings import SettingError, setting
-from consentry_core.tls import ClientTls
-from consentry_core.transport import client_tls, require_private
-from consentry_gateway.outbox import MOST_BYTES
+from consentry_core.process.files import read_credential
+from consentry_core.process.settings import SettingError, setting
+from consentry_core.process.tls import ClientTls
+from consentry_core.process.transport import client_tls, require_private
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import InvalidArgument
+from consentry_gateway.outbox.outbox import MOST_BYTES
 from consentry_rule import CustomerId
 
 FEWEST_BYTES = 1024 * 1024

@@ -11,7 +11,7 @@ and in a servicer's method
     call.require(customer, DataClass.TELEMETRY)
 """
 
-from consentry_guard.access import Access, CoverageChanges, GuardedCall, Handed
+from consentry_guard.calls.access import Access, CoverageChanges, GuardedCall, Handed
 from consentry_guard.guard import Guard, Scopes, guarded_call
 
 __all__ = ["Access", "CoverageChanges", "Guard", "GuardedCall", "Handed", "Scopes", "guarded_call"]

@@ -22,35 +22,35 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from consentry_core.clock import SECOND, BootTime, Clock, SystemClock
-from consentry_core.encoding import RandomBytes, base32
-from consentry_core.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable
-from consentry_core.follow import Revision
-from consentry_core.identity import Identity, IdentityMemory
-from consentry_core.refused_call import RefusedCall
-from consentry_core.returning import return_after
+from consentry_core.callers.identity import Identity, IdentityMemory
+from consentry_core.callers.policy import Policies, caller_kind, require_allowed
+from consentry_core.pacing.returning import return_after
+from consentry_core.pacing.waking import Waking
+from consentry_core.process.tls import ClientTls
+from consentry_core.process.transport import require_private
+from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.refused_call import RefusedCall
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
-from consentry_core.rpc.open_call import Later, OpenCall, current_call
-from consentry_core.rpc.peers import Peers
-from consentry_core.rpc.policy import Policies, caller_kind, require_allowed
-from consentry_core.rpc.quotas import Quotas
-from consentry_core.tls import ClientTls
-from consentry_core.transport import require_private
-from consentry_core.waking import Waking
-from consentry_guard.access import Access, GuardedCall
-from consentry_guard.call import Call, lease_lost
-from consentry_guard.changes import touched_customers
-from consentry_guard.deadlines import Deadlines
-from consentry_guard.follower import Applied, Follower
-from consentry_guard.interests import Interests
-from consentry_guard.open_calls import OpenCalls
-from consentry_guard.refusals import Refusals
-from consentry_guard.reporting import Reporting
+from consentry_core.rpc.server.open_call import Later, OpenCall, current_call
+from consentry_core.rpc.server.peers import Peers
+from consentry_core.rpc.server.quotas import Quotas
+from consentry_core.values.clock import SECOND, BootTime, Clock, SystemClock
+from consentry_core.values.encoding import RandomBytes, base32
+from consentry_core.values.errors import ConsentryError, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable
+from consentry_guard.calls.access import Access, GuardedCall
+from consentry_guard.calls.call import Call, lease_lost
+from consentry_guard.calls.changes import touched_customers
+from consentry_guard.calls.open_calls import OpenCalls
+from consentry_guard.follow.deadlines import Deadlines
+from consentry_guard.follow.follower import Applied, Follower
+from consentry_guard.follow.interests import Interests
+from consentry_guard.follow.verifying import Verifications
+from consentry_guard.reports.refusals import Refusals
+from consentry_guard.reports.reporting import Reporting
+from consentry_guard.reports.tally import Tally
+from consentry_guard.reports.uses import SecretUses
 from consentry_guard.rpc.authority import Authority
-from consentry_guard.tally import Tally
-from consentry_guard.uses import SecretUses
-from consentry_guard.verifying import Verifications
 from consentry_rule import CustomerId, Instant, Key, Network, PartnerId, Token, next_end
 
 _log = logging.getLogger(__name__)

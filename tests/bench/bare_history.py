@@ -13,9 +13,9 @@ from typing import Any
 import click
 import grpc
 
-from consentry_core.lifecycle import settle
-from consentry_core.rpc.server import OPTIONS, announce
-from consentry_devices.history import CHUNK_BYTES
+from consentry_core.process.lifecycle import settle
+from consentry_core.rpc.server.serving import OPTIONS, announce
+from consentry_devices.history.ranges import CHUNK_BYTES
 
 _LENGTH_BYTES = 4
 METHOD = "/consentry.bench.History/Read"

@@ -16,8 +16,8 @@ import grpc
 
 from bench.devices_process import answer_questions, resident_kib
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.server import OPTIONS, announce
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.rpc.server.serving import OPTIONS, announce
 
 
 class _Feed(feed_pb2_grpc.FeedServiceServicer):

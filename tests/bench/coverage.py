@@ -13,7 +13,7 @@ from bench.harness import Report, run
 from bench.population import populate
 from bench.stage import authority, stage
 from consentry.authority.v1 import coverage_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 
 _SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000}
 _PARTNERS = {f"partner-{name}": count for name, count in _SIZES.items()}

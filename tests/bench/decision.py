@@ -15,16 +15,16 @@ from bench.guarded_server import METHOD
 from bench.harness import Report, in_pairs, percentile, ratios, run
 from bench.stage import Process, authority, stage
 from consentry.devices.v1 import telemetry_pb2
-from consentry_core import names
-from consentry_core.clock import SECOND, SystemClock
-from consentry_core.follow import LEASE_SECONDS, Credential, Facts, Lease, Revision
-from consentry_core.identity import Identity
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.open_call import OpenCall
+from consentry_core.callers.identity import Identity
+from consentry_core.protocol.follow import LEASE_SECONDS, Credential, Facts, Lease, Revision
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND, SystemClock
 from consentry_guard import Handed
-from consentry_guard.call import Call
-from consentry_guard.follower import Follower
-from consentry_guard.tally import Tally
+from consentry_guard.calls.call import Call
+from consentry_guard.follow.follower import Follower
+from consentry_guard.reports.tally import Tally
 from consentry_rule import Consent, CustomerId, DataClass, Instant, Key, KeyKind, PartnerId, Secret, Standing, Subscription
 
 _CALLERS = 32

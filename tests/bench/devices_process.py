@@ -20,10 +20,10 @@ from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Any
 
-from consentry_core.rpc import gate
-from consentry_core.rpc.open_call import OpenCall
+from consentry_core.rpc.server import gate
+from consentry_core.rpc.server.open_call import OpenCall
 from consentry_devices.__main__ import main
-from consentry_guard.call import Call
+from consentry_guard.calls.call import Call
 from consentry_rule import CustomerId
 
 _begun: dict[CustomerId, list[int]] = {CustomerId(each): [] for each in os.environ.get("BENCH_CUSTOMER", "").split(",")}

@@ -8,11 +8,11 @@ import click
 import grpc
 
 from consentry.authority.v1 import enforcement_pb2
-from consentry_core.errors import Unauthenticated
-from consentry_core.lifecycle import settle
+from consentry_core.process.lifecycle import settle
 from consentry_core.rpc.errors import told
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.server import OPTIONS, announce
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.rpc.server.serving import OPTIONS, announce
+from consentry_core.values.errors import Unauthenticated
 
 METHOD = "/consentry.bench.Echo/Verify"
 REFUSAL = "/consentry.bench.Echo/Refuse"

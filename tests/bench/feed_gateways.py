@@ -24,7 +24,7 @@ from bench.devices_process import answer_questions
 from bench.feed_relay import PUBLISH as RELAY
 from bench.feed_relay import recorded
 from consentry.devices.v1 import gateway_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 
 _PUBLISH = "/consentry.devices.v1.GatewayService/Publish"
 _DEVICES = 10

@@ -27,7 +27,7 @@ from bench.devices_process import answer_questions
 from bench.feed_relay import WATCH as RELAY
 from bench.feed_relay import record
 from consentry.devices.v1 import feed_pb2
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_rule import DataClass
 
 _WATCH = "/consentry.devices.v1.FeedService/Watch"

@@ -15,8 +15,8 @@ import click
 import grpc
 
 from bench.devices_process import answer_questions
-from consentry_core.database import PRAGMAS
-from consentry_core.rpc.server import OPTIONS, announce
+from consentry_core.rpc.server.serving import OPTIONS, announce
+from consentry_core.sql.database import PRAGMAS
 
 PUBLISH, WATCH = "/consentry.bench.Relay/Publish", "/consentry.bench.Relay/Watch"
 

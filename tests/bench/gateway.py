@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import Report, in_pairs, ratios, run
-from consentry_core.clock import SystemClock
-from consentry_gateway import recorded
-from consentry_gateway.agents import Agent
-from consentry_gateway.holding import Holding
-from consentry_gateway.model import Device, DeviceId
-from consentry_gateway.pending import Draft
-from consentry_gateway.pipeline import Pipeline
-from consentry_gateway.presence import Places, Presence
-from consentry_gateway.snmp.access import SnmpAccess
-from consentry_gateway.snmp.source import SnmpSource
-from consentry_gateway.snmp.wire import Engine, Line
-from consentry_gateway.sources import Collector, Reports
+from consentry_core.values.clock import SystemClock
+from consentry_gateway.agents.file import Agent
+from consentry_gateway.outbox.holding import Holding
+from consentry_gateway.outbox.pending import Draft
+from consentry_gateway.outbox.pipeline import Pipeline
+from consentry_gateway.reading.model import Device, DeviceId
+from consentry_gateway.reading.presence import Places, Presence
+from consentry_gateway.simulator import recorded
+from consentry_gateway.sources.polling import Collector, Reports
+from consentry_gateway.sources.snmp.access import SnmpAccess
+from consentry_gateway.sources.snmp.source import SnmpSource
+from consentry_gateway.sources.snmp.wire import Engine, Line
 from support.gateway_frames import HALL, writer
 
 _AGENTS = 1_000

@@ -13,11 +13,11 @@ import click
 import grpc
 
 from consentry.devices.v1 import telemetry_pb2
-from consentry_core.lifecycle import settle
-from consentry_core.rpc.gate import GatedServer
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.policy import Caller
-from consentry_core.rpc.server import OPTIONS, announce
+from consentry_core.callers.policy import Caller
+from consentry_core.process.lifecycle import settle
+from consentry_core.rpc.server.gate import GatedServer
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.rpc.server.serving import OPTIONS, announce
 from consentry_guard import Access, Guard
 from consentry_rule import CustomerId, DataClass
 

@@ -28,8 +28,8 @@ from bench.stage import Stage, authority, stage
 from consentry.authority.v1 import tokens_pb2
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
 from consentry_client import AsyncClient, DeviceReadings, DeviceSteps
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_devices.twins import TWIN_TELEMETRY
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_devices.blocks.twins import TWIN_TELEMETRY
 from consentry_rule import Instant
 from support.gateways import block, inventory
 

@@ -38,8 +38,8 @@ from bench.population import populate
 from bench.stage import Process, Stage, authority, stage
 from consentry.authority.v1 import consent_pb2, enforcement_pb2, tokens_pb2
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, gateway_pb2, gateway_pb2_grpc
-from consentry_core.follow import BOUND_SECONDS
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.protocol.follow import BOUND_SECONDS
+from consentry_core.rpc.client.channels import bearer, open_channel
 from support.attackers import PARTNER, Order, enrol, ways
 from support.authority import RunningAuthority
 from support.pair import Gateway

@@ -24,11 +24,11 @@ from bench.harness import Report, in_pairs, ratios, run
 from bench.stage import Process, Stage, authority, stage
 from consentry.authority.v1 import tokens_pb2
 from consentry.devices.v1 import gateway_pb2
-from consentry_core.database import PRAGMAS
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_devices import columns
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.sql.database import PRAGMAS
+from consentry_devices.blocks import columns
+from consentry_devices.blocks.wire import delimited
 from consentry_devices.storage import store
-from consentry_devices.wire import delimited
 from support.gateways import SECOND, inventory
 
 _GATEWAYS = 4

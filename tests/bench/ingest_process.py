@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.devices_process import answer_questions
 from consentry_devices.__main__ import main
-from consentry_devices.feed import appender
-from consentry_devices.feed.log import Entry
+from consentry_devices.log import appender
+from consentry_devices.log.entries import Entry
 from consentry_devices.storage import store
 
 _groups: list[int] = []

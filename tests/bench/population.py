@@ -5,13 +5,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from consentry_authority.audit_log import read_audit_keys
 from consentry_authority.commands.records import PartnerRecord
 from consentry_authority.settings import AuthoritySettings
-from consentry_authority.storage import tables as t
+from consentry_authority.setup.audit_log import read_audit_keys
+from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.store import Store
-from consentry_core.clock import SystemClock
-from consentry_core.database import Database, open_sqlite
+from consentry_core.sql.database import Database, open_sqlite
+from consentry_core.values.clock import SystemClock
 from consentry_rule import PartnerId
 
 

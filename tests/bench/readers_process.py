@@ -25,7 +25,7 @@ import grpc
 
 from bench.devices_process import answer_questions
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
 
 _PATIENCE = 60.0

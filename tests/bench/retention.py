@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.harness import Report, in_pairs, percentile, ratios, run
-from consentry_core.clock import SystemClock
-from consentry_devices.feed.retention import Retention
-from consentry_devices.frames import Frame
+from consentry_core.values.clock import SystemClock
+from consentry_devices.domain.frames import Frame
+from consentry_devices.log.retention import Retention
 from consentry_devices.storage.store import Store, open_store
 from support.device_frames import PlainEncoder, frame, stream, telemetry
 

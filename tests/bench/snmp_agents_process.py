@@ -12,8 +12,8 @@ import sys
 from functools import partial
 from typing import Any
 
-from consentry_gateway import recorded
-from consentry_gateway.snmp import ber
+from consentry_gateway.simulator import recorded
+from consentry_gateway.sources.snmp import ber
 from support.agents import answers_of
 
 _GET, _NEXT, _RESPONSE, _BULK = 0xA0, 0xA1, 0xA2, 0xA5

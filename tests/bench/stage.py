@@ -14,8 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.client import open_channel
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.values.clock import SystemClock
 from support.authority import RunningAuthority, prepare
 from support.leaks import Leaks, assert_none
 

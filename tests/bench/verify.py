@@ -17,7 +17,7 @@ from bench.echo_server import METHOD, REFUSAL
 from bench.harness import Report, in_pairs, percentile, ratios, run, spread
 from bench.stage import Process, authority, stage
 from consentry.authority.v1 import enforcement_pb2
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 
 VERIFY = "/consentry.authority.v1.EnforcementService/VerifyCredential"
 _CALLERS = 32

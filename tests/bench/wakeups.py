@@ -1,7 +1,7 @@
 """Why a message waits for hundreds of steps of grpc.aio's event loop: gRPC alone, nothing of ours but the mending of it.
 
     python -m bench.wakeups            as grpcio does it
-    python -m bench.wakeups --mended   with `consentry_core.rpc.wakeups`
+    python -m bench.wakeups --mended   with `consentry_core.rpc.server.wakeups`
 
 One server with a thousand open streams. Again and again it writes a message to all of them, and at the same moment a client of
 its own makes a unary call, whose handler does nothing. Printed is how long that call takes, and how many steps the event loop
@@ -92,7 +92,7 @@ def _caller(address: str, pipe: Any) -> None:
 
 async def _serve(mended: bool) -> None:
     if mended:
-        from consentry_core.rpc.wakeups import take_all_at_once  # noqa: PLC0415 - without it, this needs nothing but grpcio
+        from consentry_core.rpc.server.wakeups import take_all_at_once  # noqa: PLC0415 - without it, this needs nothing but grpcio
 
         take_all_at_once()
     loop: Any = asyncio.get_running_loop()

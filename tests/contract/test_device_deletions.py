@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consentry_core.errors import InvalidArgument
-from consentry_devices.alarms import Alarm
-from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.frames import Frame, Loss
-from consentry_devices.inventory import InventoryChange
+from consentry_core.values.errors import InvalidArgument
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.frames import Frame, Loss
+from consentry_devices.domain.inventory import InventoryChange
+from consentry_devices.log.entries import Entry, Kind
 from consentry_rule import Instant
 from support.device_frames import NORTH, NOW, SECOND, PlainEncoder, device, frame, sensor, stream, telemetry
 from support.device_logs import ENGINES, Keeper

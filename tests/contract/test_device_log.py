@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from consentry_core.errors import InvalidArgument, Unavailable
-from consentry_devices.alarms import Alarm
-from consentry_devices.feed.engine import Fenced
-from consentry_devices.feed.log import Entry, Kind, Removal
-from consentry_devices.frames import Frame
-from consentry_devices.inventory import InventoryChange
+from consentry_core.values.errors import InvalidArgument, Unavailable
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.frames import Frame
+from consentry_devices.domain.inventory import InventoryChange
+from consentry_devices.log.engine import Fenced
+from consentry_devices.log.entries import Entry, Kind, Removal
 from consentry_rule import CustomerId, DataClass, Instant
 from support.device_frames import KNOWN, NORTH, NOW, SECOND, SOUTH, device, frame, sensor, stream, telemetry
 from support.device_logs import ENGINES, Keeper, OpenLog

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from consentry_core.follow import BOUND_SECONDS
+from consentry_core.protocol.follow import BOUND_SECONDS
 from support.late_writes import Denial, Denials, Pause, Verdict, Write, after_the_cut, judge, read_received, read_writes
 from support.under_fire import LISTED, MISFORTUNES, PARTNERS, STEADY, VOLATILE, Counts, Stage, stage
 from support.withdrawals import Callers, Point, Story, Withdrawal

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import descriptor_pool
 
 from consentry.authority.v1 import keys_pb2
-from consentry_authority.rpc.policies import POLICIES as AUTHORITY_POLICIES
+from consentry_authority.admission.policies import POLICIES as AUTHORITY_POLICIES
 from consentry_devices.rpc.policies import POLICIES as DEVICES_POLICIES
 from support.pair import Pair, running_pair
 
@@ -95,3 +95,13 @@ def test_the_readme_names_only_targets_that_there_are() -> None:
             re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)$", (TOP / document).read_text(encoding="utf-8"), re.MULTILINE)
         )
         assert {name for pair in named for name in pair if name} <= targets
+
+
+@pytest.mark.slow
+async def test_the_command_lines_chapter_works(tmp_path: Path) -> None:
+    async with running_pair(tmp_path) as pair:
+        shutil.copytree(tmp_path / "authority", tmp_path / ".consentry", ignore=shutil.ignore_patterns("*.db*"))
+        output = await run_script("\n".join(shell_blocks("services/consentry_cli/README.md")), pair, tmp_path)
+    assert "kept as profile default" in output
+    assert re.search(r"^role +operator$", output, re.MULTILINE)
+    assert "forgot profile default" in output

@@ -19,7 +19,7 @@ import pytest
 from consentry.authority.v1 import tokens_pb2
 from consentry.devices.v1 import telemetry_pb2
 from consentry_client import DeviceReadings, Telemetry
-from consentry_core.rpc.client import open_channel
+from consentry_core.rpc.client.channels import open_channel
 from support.authority import AuthorityCalls, prepare
 from support.counting_gateway import DEVICES, SENSORS
 from support.counting_reader import EVERYTHING, Ledger, due

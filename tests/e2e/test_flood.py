@@ -19,7 +19,7 @@ from bench.harness import percentile
 from bench.stage import Process, authority, stage
 from consentry.authority.v1 import coverage_pb2, keys_pb2
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, inventory_pb2, inventory_pb2_grpc
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from support.flooder import Flood
 
 ROUNDS, MOST_ROUNDS = 3, 7

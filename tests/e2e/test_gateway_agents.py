@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.clock import SystemClock
-from consentry_core.settings import SettingError
-from consentry_gateway import recorded
-from consentry_gateway.agents import Agent
+from consentry_core.process.settings import SettingError
+from consentry_core.values.clock import SystemClock
+from consentry_gateway.agents.file import Agent
 from consentry_gateway.app import CollectSettings, Gateway, start
-from consentry_gateway.decode import decode
-from consentry_gateway.model import Device, DeviceId, Poll
-from consentry_gateway.recognition import recognise
-from consentry_gateway.snmp.access import SnmpAccess
-from consentry_gateway.sources import Collector
+from consentry_gateway.reading.decode import decode
+from consentry_gateway.reading.model import Device, DeviceId, Poll
+from consentry_gateway.reading.recognition import recognise
+from consentry_gateway.simulator import recorded
+from consentry_gateway.sources.polling import Collector
+from consentry_gateway.sources.snmp.access import SnmpAccess
 from support.agents import agent_of, answers_of, snmp_collector, write_agents_file
 from support.publishing import Frame, ScriptedService, serving
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from consentry_gateway import recorded
-from consentry_gateway.agents import Agent
-from consentry_gateway.model import Device, DeviceId, Poll
-from consentry_gateway.presence import Presence
-from consentry_gateway.snmp.access import SnmpAccess
-from consentry_gateway.sources import Collector
+from consentry_gateway.agents.file import Agent
+from consentry_gateway.reading.model import Device, DeviceId, Poll
+from consentry_gateway.reading.presence import Presence
+from consentry_gateway.simulator import recorded
+from consentry_gateway.sources.polling import Collector
+from consentry_gateway.sources.snmp.access import SnmpAccess
 from support.agents import AUTH_PASSWORD, PRIV_PASSWORD, snmp_collector, told
 from support.polls import at
 from support.snmp_proxy import BULK, GEN_ERR, GET, NEXT, TOO_BIG, Answer, Pass, Proxy, failing, kind_of, proxying, variables

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from consentry_gateway import model, profiles, recorded
-from consentry_gateway.agents import read_site
-from consentry_gateway.decode import decode
-from consentry_gateway.raw import Answers
+from consentry_gateway import profiles
+from consentry_gateway.agents.file import read_site
+from consentry_gateway.reading import model
+from consentry_gateway.reading.decode import decode
+from consentry_gateway.reading.raw import Answers
+from consentry_gateway.simulator import recorded
 from support.polls import at
 
-README = (Path(model.__file__).parent / "README.md").read_text(encoding="utf-8")
+README = (Path(model.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 # What only the servers and the demo need.
 _NOT_INSTALLED = """

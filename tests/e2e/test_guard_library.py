@@ -14,9 +14,9 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2, keys_pb2
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.errors import error_info
+from consentry_core.values.clock import SystemClock
 from support.authority import RunningAuthority, running_authority
 
 TOP = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ from bench.stage import Stage, authority, stage
 from consentry.authority.v1 import keys_pb2, tokens_pb2
 from consentry.authority.v1.consent_pb2 import GrantConsentRequest, RevokeConsentRequest
 from consentry.authority.v1.enforcement_pb2 import Enforcement, FollowRequest
-from consentry_core.follow import BOUND_SECONDS, LEASE_SECONDS
-from consentry_core.rpc.client import bearer
+from consentry_core.protocol.follow import BOUND_SECONDS, LEASE_SECONDS
+from consentry_core.rpc.client.channels import bearer
 from support.attackers import Order
 from support.authority import RunningAuthority
 

@@ -10,7 +10,7 @@ import pytest
 from bench.harness import percentile
 from bench.stage import Process, authority, stage
 from consentry.authority.v1 import coverage_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.attackers import Order
 from support.authority import RunningAuthority
 

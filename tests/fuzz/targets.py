@@ -1,7 +1,8 @@
 """The parsers that strangers reach, each as a target: bytes in, and an AssertionError or an unforeseen one out if it is broken.
 
 Every target holds two things. A text that is let through is one that we made, or says what we would have said ourselves;
-whatever else it is, the parser refuses it with an error of ours (`consentry_core.errors`), which becomes a status with details.
+whatever else it is, the parser refuses it with an error of ours (`consentry_core.values.errors`), which becomes a status with
+details.
 `tests/unit/test_parsers_fuzz.py` throws some thousands at them, `python -m fuzz` a million, led by coverage.
 """
 
@@ -14,18 +15,19 @@ from typing import Final
 from google.protobuf.message import DecodeError, Message
 
 from consentry.devices.v1 import gateway_pb2, telemetry_pb2
-from consentry_authority.secret import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
-from consentry_core import names
-from consentry_core.clock import SECOND
-from consentry_core.errors import ConsentryError, InvalidArgument, OutOfRange, Unauthenticated
-from consentry_core.follow import Revision
-from consentry_core.names import NamePattern
-from consentry_core.paging import PageTokens
+from consentry_authority.secrets.format import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
+from consentry_core.protocol.follow import Revision
 from consentry_core.rpc.bearer import bearer_secret
-from consentry_devices import blocks, columns
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import ConsentryError, InvalidArgument, OutOfRange, Unauthenticated
+from consentry_core.values.names import NamePattern
+from consentry_core.values.paging import PageTokens
+from consentry_devices.blocks import columns
+from consentry_devices.blocks import intake as blocks
 from consentry_devices.feed.cursor import Cursor, Cursors, Known, Phase, Place
-from consentry_devices.rpc.frames import to_frame
-from consentry_gateway.snmp import ber
+from consentry_devices.rpc.gateway.frames import to_frame
+from consentry_gateway.sources.snmp import ber
 from consentry_rule import CustomerId, Instant
 
 NOW: Final = Instant(1_790_000_000 * SECOND)

@@ -15,9 +15,9 @@ from consentry_authority.enforcement.dating import Dating
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.limits import Renewals
 from consentry_authority.enforcement.news import News
-from consentry_core.clock import BootTime
-from consentry_core.errors import InvalidArgument
-from consentry_core.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Renewal, Revision
+from consentry_core.protocol.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Renewal, Revision
+from consentry_core.values.clock import BootTime
+from consentry_core.values.errors import InvalidArgument
 from consentry_rule import Instant
 from model.database import Committed, Database, view
 from model.history import Fact, History

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from consentry_core import names
-from consentry_core.clock import SECOND
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND
 from consentry_rule import (
     Consent,
     CustomerId,

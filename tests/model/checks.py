@@ -4,10 +4,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consentry_authority.enforcement.barriers import BOUND
-from consentry_core import names
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import CLOCK_DRIFT, LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
-from consentry_guard.leases import CLOCK_ERROR
+from consentry_core.protocol.follow import (
+    CLOCK_DRIFT,
+    LEASE_SECONDS,
+    Acknowledgement,
+    Facts,
+    FromAuthority,
+    FromGuard,
+    Lease,
+    Revision,
+)
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_guard.follow.leases import CLOCK_ERROR
 from consentry_rule import Instant, Standing
 from model.database import Committed
 from model.guard import GuardProcess

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from consentry_authority.enforcement import following
-from consentry_guard import follower
+from consentry_guard.follow import follower
 
 TIMES = int(os.environ.get("CONSENTRY_MODEL_TIMES", "1"))
 """How many times the ordinary number of runs; `make model` sets it."""

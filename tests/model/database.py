@@ -6,9 +6,9 @@ from typing import cast
 
 from consentry_authority.commands.ports import Change, Facts, StoredSecret, View
 from consentry_authority.enforcement.barriers import Barrier, Member
-from consentry_authority.storage.enforcement import EVERYTHING
-from consentry_core import names
-from consentry_core.follow import Revision
+from consentry_authority.storage.enforcement.members import EVERYTHING
+from consentry_core.protocol.follow import Revision
+from consentry_core.values import names
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
 from consentry_rule.narrowing import narrows_credential, narrows_standing
 from model.history import Fact, History, standing_of

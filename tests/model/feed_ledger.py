@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2, telemetry_pb2
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.log.entries import Entry, Kind
 from consentry_rule import CustomerId, DataClass, Instant
 
 

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from consentry.devices.v1 import feed_pb2
-from consentry_core.clock import SECOND
-from consentry_core.errors import ConsentryError, OutOfRange, PermissionDenied
-from consentry_core.rpc.open_call import OpenCall, current_call
-from consentry_devices.alarms import Alarm
+from consentry_core.rpc.server.open_call import OpenCall, current_call
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import ConsentryError, OutOfRange, PermissionDenied
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.frames import Frame, TelemetryBlock
+from consentry_devices.domain.inventory import InventoryChange
 from consentry_devices.feed.cursor import Cursors, Phase
-from consentry_devices.feed.memory import MemorySnapshots, MemoryStore
-from consentry_devices.feed.ring import Ring
-from consentry_devices.frames import Frame, TelemetryBlock
-from consentry_devices.inventory import InventoryChange
+from consentry_devices.log.memory import MemorySnapshots, MemoryStore
+from consentry_devices.log.ring import Ring
 from consentry_devices.rpc.converters import WireEncoder
-from consentry_devices.rpc.feed import FeedServicer
-from consentry_devices.rpc.shared import Feed
-from consentry_devices.rpc.watch_question import asked
+from consentry_devices.rpc.watch.feed import FeedServicer
+from consentry_devices.rpc.watch.question import asked
+from consentry_devices.rpc.watch.shared import Feed
 from consentry_rule import Allow, CustomerId, DataClass, Instant, Key, PartnerId, Standing, Token, covered, valid
 from model.feed_ledger import Counts, Ledger, Made, Published, Wrong, accesses
 from support.clocks import FakeClock

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import ConsentryError
-from consentry_core.follow import LEASE_SECONDS, FromAuthority, FromGuard
-from consentry_core.identity import Identity
-from consentry_guard.call import Call
-from consentry_guard.follower import Applied, Follower
+from consentry_core.callers.identity import Identity
+from consentry_core.protocol.follow import LEASE_SECONDS, FromAuthority, FromGuard
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import ConsentryError
+from consentry_guard.calls.call import Call
+from consentry_guard.follow.follower import Applied, Follower
 from model.history import Read
 from model.machines import Connection, Machine, ProcessClock
 

@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
-from consentry_core import names
-from consentry_core.follow import Revision
+from consentry_core.protocol.follow import Revision
+from consentry_core.values import names
 from consentry_rule import Allow, CustomerId, DataClass, Instant, Key, PartnerId, Standing, Token, allowed, usable
 
 Fact: TypeAlias = Key | Token | Standing | None

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import CLOCK_DRIFT, FromAuthority, FromGuard
+from consentry_core.protocol.follow import CLOCK_DRIFT, FromAuthority, FromGuard
+from consentry_core.values.clock import SECOND, BootTime
 from consentry_rule import Instant
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Machine:
 
 
 class ProcessClock:
-    """What a process sees of its machine's clocks. See `consentry_core.clock.SystemClock`."""
+    """What a process sees of its machine's clocks. See `consentry_core.values.clock.SystemClock`."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

@@ -6,13 +6,13 @@ from typing import Any
 
 from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, Ended, Member
 from consentry_authority.enforcement.following import Following
-from consentry_authority.storage.enforcement import EVERYTHING
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
-from consentry_guard import known
-from consentry_guard.call import Call
-from consentry_guard.follower import Applied, Follower
-from consentry_guard.leases import Heard, Leases
+from consentry_authority.storage.enforcement.members import EVERYTHING
+from consentry_core.protocol.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_guard.calls.call import Call
+from consentry_guard.follow import known
+from consentry_guard.follow.follower import Applied, Follower
+from consentry_guard.follow.leases import Heard, Leases
 from consentry_rule import Instant, Key, Token
 from model import scripts
 from model.authority import STEPS, Replica, Stream, Task

@@ -1,6 +1,6 @@
 """Runs that chance takes long to find, written down: each one a way in which a row or a lease could be taken for another."""
 
-from consentry_core import names
+from consentry_core.values import names
 from model.authority import Replica
 from model.changes import ALL, PAIRS
 from model.guard import GuardProcess

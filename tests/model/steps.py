@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from consentry_core.clock import SECOND
+from consentry_core.values.clock import SECOND
 from model.authority import Replica
 from model.guard import GuardProcess
 from model.machines import Connection

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from consentry_devices.feed import cursor, group, memory, reader, returning, ring
+from consentry_devices.feed import cursor, reader, returning
 from consentry_devices.feed.coverage import Added
 from consentry_devices.feed.cursor import Cursor, Known, Place
 from consentry_devices.feed.folding import Folding
-from consentry_devices.feed.log import Entry
+from consentry_devices.log import group, memory, ring
+from consentry_devices.log.entries import Entry
 from consentry_rule import Instant
 from model.feed_ledger import Wrong
 from model.feed_world import FeedWorld

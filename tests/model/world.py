@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from consentry_authority.enforcement.barriers import BOUND
 from consentry_authority.enforcement.limits import PACE
-from consentry_core import names
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import FromAuthority, Lease, Revision
+from consentry_core.protocol.follow import FromAuthority, Lease, Revision
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND, BootTime
 from consentry_rule import Instant
 from model.authority import Replica, Stream
 from model.changes import ACME, ALL, BEST, CHANGES, DEMO, PAIRS, SLOTS, TOKEN, Change, State, first_facts, reads

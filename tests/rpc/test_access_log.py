@@ -13,9 +13,9 @@ from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
 from consentry.devices.v1 import alarms_pb2, feed_pb2, inventory_pb2, telemetry_pb2
 from consentry_authority.enforcement.barriers import point_name
-from consentry_core.clock import SECOND, SystemClock
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.times import from_timestamp, to_timestamp
+from consentry_core.protocol.times import from_timestamp, to_timestamp
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.values.clock import SECOND, SystemClock
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices
 from consentry_rule import Instant

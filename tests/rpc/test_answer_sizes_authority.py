@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from consentry.authority.v1 import consent_pb2, keys_pb2
 from consentry_authority.audit.chain import EntryKind
-from consentry_authority.audit_log import read_audit_keys
-from consentry_authority.commands.key_customers import MOST_TOLD
-from consentry_authority.storage import audit
-from consentry_authority.storage import tables as t
-from consentry_core.rpc.client import bearer
+from consentry_authority.commands.keys.key_customers import MOST_TOLD
+from consentry_authority.setup.audit_log import read_audit_keys
+from consentry_authority.storage.logs import audit
+from consentry_authority.storage.schema import tables as t
+from consentry_core.rpc.client.channels import bearer
 from consentry_rule import Instant, KeyKind
 from support.answer_sizes import LARGEST, methods_of, sizes_of
 from support.authority import settings_of

@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SystemClock
 from support.authority import PLAN_PAID, IssuedKey, RunningAuthority, running_authority
 from support.members import SilentMember, silent_member
 from support.refusals import refusal_of

@@ -18,9 +18,9 @@ from consentry.authority.v1 import (
     keys_pb2,
     tokens_pb2,
 )
-from consentry_authority.rpc.policies import POLICIES
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.policy import Caller
+from consentry_authority.admission.policies import POLICIES
+from consentry_core.callers.policy import Caller
+from consentry_core.rpc.client.channels import bearer
 from support.authority import RunningAuthority, running_authority
 from support.refusals import Refusal, refusal
 

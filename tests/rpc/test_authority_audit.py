@@ -12,9 +12,9 @@ from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, 
 from consentry.devices.v1 import inventory_pb2
 from consentry_authority.app import AuthoritySettings, initialize, migrate_database, restored, start
 from consentry_authority.audit.chain import EntryKind
-from consentry_authority.audit_log import entries
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.settings import SettingError
+from consentry_authority.setup.audit_log import entries
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.client.channels import bearer, open_channel
 from support.authority import RunningAuthority, running_authority, settings_of
 from support.certificates import Certificates
 from support.cli import consentry

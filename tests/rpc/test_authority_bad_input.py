@@ -10,8 +10,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_rule import Instant
 from support.authority import RunningAuthority, running_authority
 from support.refusals import refusal_of

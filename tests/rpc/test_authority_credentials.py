@@ -9,10 +9,10 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from consentry.authority.v1 import coverage_pb2, keys_pb2, tokens_pb2
-from consentry_authority.first_start import read_checksum_keys
-from consentry_authority.secret import TOKEN_PREFIX, ChecksumKeys
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import to_timestamp
+from consentry_authority.secrets.format import TOKEN_PREFIX, ChecksumKeys
+from consentry_authority.setup.first_start import read_checksum_keys
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_rule import Instant
 from support.authority import RunningAuthority, running_authority, settings_of
 from support.clocks import FakeClock

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from consentry.authority.v1 import tokens_pb2, tokens_pb2_grpc
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from support.authority import prepare, read_token
 
 pytestmark = pytest.mark.slow

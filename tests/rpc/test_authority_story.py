@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.authority import RunningAuthority, running_authority
 
 

@@ -16,10 +16,10 @@ import pytest
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, directory_pb2, tokens_pb2
 from consentry_authority.app import initialize, restored, start
-from consentry_authority.audit_log import problems
+from consentry_authority.setup.audit_log import problems
 from consentry_cli.demo.platform import Platform
-from consentry_core.rpc.client import bearer
-from consentry_core.settings import SettingError
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.client.channels import bearer
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.storage.store import Store, open_store
 from support.authority import RunningAuthority, running_authority, settings_of

@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, directory_pb2, keys_pb2, tokens_pb2
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.calls import METHODS
 from support.refusals import Refusal

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import grpc
 
 from consentry.authority.v1 import keys_pb2, tokens_pb2
-from consentry_authority.first_start import read_checksum_keys
-from consentry_authority.secret import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.policy import Caller
+from consentry_authority.secrets.format import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
+from consentry_authority.setup.first_start import read_checksum_keys
+from consentry_core.callers.policy import Caller
+from consentry_core.rpc.client.channels import bearer
 from consentry_rule import KeyKind
 from support.authority import settings_of
 from support.calls import METHODS, POLICIES, Metadata, short

@@ -6,11 +6,11 @@ import grpc
 import pytest
 
 from consentry.devices.v1 import feed_pb2, gateway_pb2, telemetry_pb2
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
-from consentry_devices.wire import delimited
+from consentry_core.values.clock import SECOND
+from consentry_devices.blocks.wire import delimited
 from consentry_rule import Instant
 from support.gateways import EPOCH, Frame, block, publish, publishing, readings
 from support.requests import NORTH

@@ -10,7 +10,7 @@ from google.protobuf import message_factory
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from consentry_core.rpc.policy import Caller
+from consentry_core.callers.policy import Caller
 from support.calls import METHODS, POLICIES, Answer, short
 from support.requests import good
 from support.world import World

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from consentry_core.text import is_plain
+from consentry_core.values.text import is_plain
 from support.calls import METHODS
 from support.requests import OUTPUT_ONLY, TEXTS, good
 from support.world import World

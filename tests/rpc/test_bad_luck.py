@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from consentry.devices.v1 import inventory_pb2
 from consentry_authority.app import start as start_authority
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.settings import SettingError
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices
 from support.authority import prepare, running_authority, settings_of

@@ -11,10 +11,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_core.clock import SECOND
-from consentry_core.follow import BOUND_SECONDS
-from consentry_core.rpc.client import bearer
+from consentry_core.protocol.follow import BOUND_SECONDS
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.pair import PATIENCE, Pair, running_pair
 

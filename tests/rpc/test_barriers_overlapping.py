@@ -8,9 +8,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2
-from consentry_authority.commands.revoke_consent import revoke_consent
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.client import bearer
+from consentry_authority.commands.consents.revoke_consent import revoke_consent
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SystemClock
 from consentry_rule import CustomerId, PartnerId
 from support.authority import RunningAuthority, running_authority
 from support.members import silent_member

@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 
 from consentry_cli import params
 from consentry_cli.cli import cli
-from consentry_core.text import is_plain
+from consentry_core.values.text import is_plain
 from support.calls import METHODS
 from support.cli import consentry
 
@@ -156,7 +156,7 @@ def test_what_a_command_prints_is_lines_of_plain_text(stranger: tuple[Stranger, 
     env = {"CONSENTRY_AUTHORITY": address, "CONSENTRY_DEVICES": address, "CONSENTRY_TOKEN": "ct_x"}
     raw, silent = {}, set()
     for command in COMMANDS:
-        for form in ((), ("--json",)):
+        for form in ((), ("-o", "wide"), ("-o", "csv"), ("-o", "jsonl"), ("--json",)):
             result = consentry(*command, *form, env=env)
             place, printed = " ".join((*command, *form)), result.stdout + result.stderr
             assert result.exception is None or isinstance(result.exception, SystemExit), (place, result.exc_info)

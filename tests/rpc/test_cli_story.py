@@ -177,7 +177,7 @@ async def test_data_is_read_with_a_key(pair: Pair) -> None:
     assert json.loads(await shell.output(key, "inventory", "device", UPS, "--json"))["device"]["type"] == "TYPE_UPS"
     for parent in ("customers/north", UPS):
         assert re.search(r"/sensors/load +ups.load +%", await shell.output(key, "inventory", "sensors", parent))
-    assert (await shell.output(key, "inventory", "locations", "north")).splitlines() == ["NAME  KIND  DISPLAY NAME  PARENT"]
+    assert (await shell.output(key, "inventory", "locations", "north")).splitlines() == ["NAME  KIND  DISPLAY_NAME  PARENT"]
 
     assert re.search(r"alarms/power +critical +Power Failure", await shell.output(key, "alarms", "list", "north", "--active"))
     assert "on battery" in await shell.output(key, "alarms", "get", "customers/north/alarms/power")

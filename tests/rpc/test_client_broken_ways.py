@@ -28,7 +28,7 @@ from consentry_client import (
     backoff,
     resuming,
 )
-from consentry_core.silence import LOOKS, Silence
+from consentry_core.pacing.silence import LOOKS, Silence
 from support.broken_upstream import CANCEL, HANG, INTERNAL_ERROR, REFUSED_STREAM, Page, Reset, broken_upstream
 from support.cli import consentry
 from support.scripted import HANG as STAY

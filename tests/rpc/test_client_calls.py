@@ -32,8 +32,8 @@ from consentry_client import (
     Step,
     Violation,
 )
-from consentry_core import errors
 from consentry_core.rpc.errors import to_status, trailing_metadata
+from consentry_core.values import errors
 from support.scripted import HANG, ScriptedAlarms, ScriptedCoverage, ScriptedInventory, ScriptedTelemetry, serving
 
 NORTH = "customers/north"

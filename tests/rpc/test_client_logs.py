@@ -12,9 +12,9 @@ from consentry.authority.v1 import consent_pb2, data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
 from consentry_authority.enforcement.barriers import point_name
 from consentry_client import Access, AsyncClient, Client, DataClass, PermissionDenied, UnreportedInterval
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.authority import RunningAuthority, running_authority
 from support.clocks import START

@@ -8,7 +8,7 @@ import pytest
 
 from consentry.authority.v1 import keys_pb2
 from consentry_client import AsyncClient, Client, PermissionDenied, QuotaLeft, ResourceExhausted
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.pair import PATIENCE, Pair, running_pair
 
 DEMO = "customers/demo"

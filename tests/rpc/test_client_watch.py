@@ -30,8 +30,8 @@ from consentry_client import (
     UnexpectedFailure,
     backoff,
 )
-from consentry_core import errors
-from consentry_core.rpc.client import open_channel, open_sync_channel
+from consentry_core.rpc.client.channels import open_channel, open_sync_channel
+from consentry_core.values import errors
 from support.scripted import HANG, ScriptedCoverage, ScriptedFeed, serving
 
 W = feed_pb2.WatchResponse

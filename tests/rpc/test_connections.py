@@ -10,15 +10,15 @@ import pytest
 from consentry.authority.v1 import directory_pb2, directory_pb2_grpc, enforcement_pb2, enforcement_pb2_grpc
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, gateway_pb2_grpc, inventory_pb2, inventory_pb2_grpc
 from consentry_client import AsyncClient, Telemetry
-from consentry_core.follow import Revision
-from consentry_core.identity import Identity
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.doorkeeper import MAX_METADATA_BYTES
-from consentry_core.rpc.server import MAX_MESSAGE_BYTES
+from consentry_core.callers.identity import Identity
+from consentry_core.protocol.follow import Revision
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.rpc.server.doorkeeper import MAX_METADATA_BYTES
+from consentry_core.rpc.server.serving import MAX_MESSAGE_BYTES
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices
+from consentry_guard.follow.verifying import Verifications
 from consentry_guard.rpc.authority import Verified
-from consentry_guard.verifying import Verifications
 from support.authority import running_authority
 from support.pair import PATIENCE, Pair, Reader, running_pair
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from consentry_core.errors import ConsentryError
-from consentry_core.rpc.connections import Connections
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.server import ConnectionLimits, RpcServer
+from consentry_core.rpc.server.connections import Connections
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.rpc.server.serving import ConnectionLimits, RpcServer
+from consentry_core.values.errors import ConsentryError
 
 
 class _Everybody:

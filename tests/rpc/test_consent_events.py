@@ -17,8 +17,8 @@ from consentry.authority.v1 import (
     keys_pb2,
     tokens_pb2,
 )
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import from_timestamp
+from consentry_core.protocol.times import from_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_rule import Instant
 from support.authority import RunningAuthority, running_authority
 from support.clocks import START, FakeClock

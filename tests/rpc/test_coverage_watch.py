@@ -14,8 +14,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from consentry.authority.v1 import coverage_pb2, keys_pb2
 from consentry_authority.commands.ports import Transaction
-from consentry_authority.storage.facts import SqlFacts
-from consentry_core.rpc.client import bearer
+from consentry_authority.storage.repositories.facts import SqlFacts
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
 from consentry_rule import CustomerId, Instant, PartnerId
 from support.authority import IssuedKey, RunningAuthority, running_authority

@@ -13,9 +13,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gateway_pb2, inventory_pb2, inventory_pb2_grpc, telemetry_pb2
-from consentry_core.rpc.client import open_channel
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.client.channels import open_channel
 from consentry_core.rpc.errors import error_info, retry_after
-from consentry_core.settings import SettingError
 from consentry_devices.app import SERVICES, DevicesSettings, start
 from consentry_devices.rpc.policies import POLICIES
 from support.clocks import FakeClock

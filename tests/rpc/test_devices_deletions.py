@@ -16,8 +16,8 @@ from consentry.devices.v1 import (
     telemetry_pb2,
     telemetry_pb2_grpc,
 )
+from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
 from consentry_rule import Instant
 from support.clocks import START, FakeClock
 from support.devices import KEY, RuleGate, RunningDevices, running_devices

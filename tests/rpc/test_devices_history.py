@@ -13,8 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import gap_pb2, telemetry_pb2, telemetry_pb2_grpc
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_devices.storage import tables
 from consentry_rule import Instant, Key, KeyKind, PartnerId
 from support.clocks import START, FakeClock
@@ -230,7 +230,7 @@ def _gap(cause: gap_pb2.Gap.Cause.ValueType, start: int, end: int, gateway: str 
 
 
 async def test_of_many_losses_the_rest_is_one(service: RunningDevices, gate: RuleGate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consentry_devices.rpc.history_gaps._MOST_LOSSES", 2)
+    monkeypatch.setattr("consentry_devices.rpc.telemetry.history_gaps._MOST_LOSSES", 2)
     for number in range(5):
         await _lost(service, -100 + 10 * number, -95 + 10 * number, "gw")
     first = await history(service, asked(-200, -10)).read()

@@ -9,12 +9,12 @@ import pytest
 
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import feed_pb2, feed_pb2_grpc, gap_pb2, gateway_pb2
-from consentry_core.rpc.client import open_channel
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import open_channel
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
 from consentry_devices.app import DevicesSettings, start
-from consentry_devices.feed.group import REMEMBERED_FRAMES
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.log.entries import Entry, Kind
+from consentry_devices.log.group import REMEMBERED_FRAMES
 from consentry_rule import Instant
 from support.clocks import START, FakeClock
 from support.devices import KEY, RuleGate, RunningDevices, running_devices

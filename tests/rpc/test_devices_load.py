@@ -11,11 +11,11 @@ import grpc
 import pytest
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2, telemetry_pb2_grpc
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.client import bearer
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
-from consentry_devices.rpc import telemetry
+from consentry_core.values.clock import SystemClock
+from consentry_devices.rpc.telemetry import telemetry
 from consentry_rule import Instant, Key, KeyKind, PartnerId
 from support.attackers import Order
 from support.clocks import START

@@ -11,10 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.values.clock import SystemClock
 from consentry_devices.app import SERVICES
-from consentry_devices.limits import ALARMS_PER_FRAME
+from consentry_devices.domain.limits import ALARMS_PER_FRAME
 from consentry_rule import Instant
 from support.clocks import START
 from support.devices import KEY, RuleGate, RunningDevices, running_devices

@@ -11,9 +11,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, inventory_pb2_grpc, telemetry_pb2
+from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.log.entries import Entry, Kind
 from consentry_rule import CustomerId, Instant
 from support.clocks import START, FakeClock
 from support.devices import RuleGate, RunningDevices, running_devices

@@ -17,9 +17,9 @@ from consentry.devices.v1 import (
     telemetry_pb2,
     telemetry_pb2_grpc,
 )
-from consentry_core.rpc.client import bearer
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
 from consentry_rule import DataClass, Instant, Key, KeyKind, PartnerId
 from support.clocks import START, FakeClock
 from support.devices import KEY, RuleGate, RunningDevices, running_devices

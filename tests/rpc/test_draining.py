@@ -11,11 +11,11 @@ import pytest
 
 from bench.stage import authority, stage
 from consentry.authority.v1 import coverage_pb2, tokens_pb2
-from consentry_core import errors
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.server import ConnectionLimits, RpcServer
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.rpc.server.serving import ConnectionLimits, RpcServer
+from consentry_core.values import errors
 
 ROUNDS, UNARY, STREAMS, STRANGERS, QUEUED = 2, 300, 100, 200, 300
 

@@ -19,9 +19,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.policy import PUBLIC_METHODS
-from consentry_core.rpc.server import serve_admin
+from consentry_core.callers.policy import PUBLIC_METHODS
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.rpc.server.serving import serve_admin
 from support.calls import METHODS
 from support.pair import Pair, running_pair
 

@@ -11,10 +11,10 @@ import pytest
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, keys_pb2
 from consentry.authority.v1.enforcement_pb2 import FollowRequest
-from consentry_authority.commands.list_covered_customers import STEP
-from consentry_authority.storage.facts import SqlFacts
-from consentry_core.rpc.client import bearer
-from consentry_core.turns import Turns
+from consentry_authority.commands.coverage.list_covered_customers import STEP
+from consentry_authority.storage.repositories.facts import SqlFacts
+from consentry_core.pacing.turns import Turns
+from consentry_core.rpc.client.channels import bearer
 from support.authority import RunningAuthority, running_authority
 from support.pair import PATIENCE
 

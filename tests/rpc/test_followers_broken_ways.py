@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from consentry_core.clock import SystemClock
-from consentry_core.follow import LEASE_SECONDS
-from consentry_core.rpc.client import open_channel
+from consentry_core.protocol.follow import LEASE_SECONDS
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.values.clock import SystemClock
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices
-from consentry_gateway.outbox import Draft, Outbox
-from consentry_gateway.rpc.publisher import Publisher
-from consentry_guard.follower import Follower
+from consentry_gateway.outbox.outbox import Draft, Outbox
+from consentry_gateway.publishing.publisher import Publisher
+from consentry_guard.follow.follower import Follower
 from consentry_guard.rpc.authority import Authority
 from support.authority import RunningAuthority, running_authority
 from support.broken_upstream import CANCEL, INTERNAL_ERROR, REFUSED_STREAM, Page, Reset, broken_upstream

@@ -8,7 +8,7 @@ import pytest
 
 from consentry.authority.v1 import keys_pb2
 from consentry.devices.v1 import alarms_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from consentry_gateway.app import SimulateSettings, start
 from support.pair import Pair, running_pair
 

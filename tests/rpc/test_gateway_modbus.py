@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from consentry_gateway.modbus.access import ModbusAccess
-from consentry_gateway.modbus.registers import MOST_REGISTERS, Block, blocks, coil, field, register, value_of
-from consentry_gateway.modbus.source import ModbusSource
-from consentry_gateway.sources import Reports
+from consentry_gateway.sources.modbus.access import ModbusAccess
+from consentry_gateway.sources.modbus.registers import MOST_REGISTERS, Block, blocks, coil, field, register, value_of
+from consentry_gateway.sources.modbus.source import ModbusSource
+from consentry_gateway.sources.polling import Reports
 from support.agents import MADE_UP, told
 from support.asking import Asked
 from support.clocks import FakeClock
@@ -267,7 +267,7 @@ def test_requests_are_bounded_and_leave_gaps_alone() -> None:
 
 async def test_coils_and_inputs_are_read_too() -> None:
     """No profile has them yet; the line to a device does."""
-    from consentry_gateway.modbus.client import Line  # noqa: PLC0415 - as the source does it
+    from consentry_gateway.sources.modbus.client import Line  # noqa: PLC0415 - as the source does it
 
     device = Device({1: placed((0, [0b101, 7]))})
     await device.start()

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from consentry_gateway.agents.trust import Trust
 from consentry_gateway.app import CollectSettings, start
-from consentry_gateway.nut.access import NutAccess
-from consentry_gateway.nut.client import MOST_BYTES
-from consentry_gateway.nut.source import NutSource
-from consentry_gateway.sources import Reports
-from consentry_gateway.trust import Trust
+from consentry_gateway.sources.nut.access import NutAccess
+from consentry_gateway.sources.nut.client import MOST_BYTES
+from consentry_gateway.sources.nut.source import NutSource
+from consentry_gateway.sources.polling import Reports
 from support.agents import MADE_UP, told
 from support.asking import Asked
 from support.certificates import Certificates, fingerprint_of, server_context

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.clock import SECOND
-from consentry_core.errors import Aborted, InvalidArgument, PermissionDenied, Unavailable
-from consentry_core.rpc.client import open_channel
-from consentry_gateway.outbox import MOST_BYTES, Draft, Outbox, Span
-from consentry_gateway.rpc.publisher import Publisher
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import Aborted, InvalidArgument, PermissionDenied, Unavailable
+from consentry_gateway.outbox.outbox import MOST_BYTES, Draft, Outbox, Span
+from consentry_gateway.publishing.publisher import Publisher
 from consentry_rule import Instant
 from support.clocks import START, FakeClock
 from support.publishing import Frame, ScriptedService, serving

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from consentry_gateway.model import DeviceId
-from consentry_gateway.redfish.access import RedfishAccess
-from consentry_gateway.redfish.session import MOST_BYTES, path_of
-from consentry_gateway.redfish.source import RedfishSource
-from consentry_gateway.sources import Reports
-from consentry_gateway.trust import Trust
+from consentry_gateway.agents.trust import Trust
+from consentry_gateway.reading.model import DeviceId
+from consentry_gateway.sources.polling import Reports
+from consentry_gateway.sources.redfish.access import RedfishAccess
+from consentry_gateway.sources.redfish.session import MOST_BYTES, path_of
+from consentry_gateway.sources.redfish.source import RedfishSource
 from support import redfish_service
 from support.agents import MADE_UP, told
 from support.asking import Asked

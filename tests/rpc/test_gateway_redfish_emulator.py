@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from consentry_gateway.redfish.access import RedfishAccess
-from consentry_gateway.redfish.source import RedfishSource
-from consentry_gateway.sources import Reports
+from consentry_gateway.sources.polling import Reports
+from consentry_gateway.sources.redfish.access import RedfishAccess
+from consentry_gateway.sources.redfish.source import RedfishSource
 from support.agents import MADE_UP, told
 from support.asking import Asked
 from support.clocks import FakeClock

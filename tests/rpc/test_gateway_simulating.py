@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
-from consentry_core.settings import SettingError
+from consentry_core.process.settings import SettingError
 from consentry_gateway.app import CollectSettings, SimulateSettings, start
 from support.publishing import ScriptedService, serving
 

@@ -12,8 +12,8 @@ import pytest
 
 from consentry.devices.v1 import alarms_pb2, alarms_pb2_grpc, feed_pb2, feed_pb2_grpc, gap_pb2
 from consentry_gateway.app import CollectSettings, Parts
-from consentry_gateway.model import Device, DeviceId, Poll, Value
-from consentry_gateway.pipeline import Pipeline
+from consentry_gateway.outbox.pipeline import Pipeline
+from consentry_gateway.reading.model import Device, DeviceId, Poll, Value
 from consentry_rule import CustomerId
 from support.clocks import START, FakeClock
 from support.devices import KEY, RuleGate, RunningDevices, running_devices

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, data_class_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_authority.audit_log import problems, read_audit_keys
-from consentry_authority.change_limits import WITHDRAWALS
-from consentry_authority.retention import Kept, Retention
-from consentry_authority.rpc.policies import POLICIES
-from consentry_authority.storage import tables as t
-from consentry_core.rpc.client import bearer
+from consentry_authority.admission.policies import POLICIES
+from consentry_authority.commands.change_limits import WITHDRAWALS
+from consentry_authority.setup.audit_log import problems, read_audit_keys
+from consentry_authority.setup.retention import Kept, Retention
+from consentry_authority.storage.schema import tables as t
+from consentry_core.rpc.client.channels import bearer
 from support.authority import IssuedKey, RunningAuthority, running_authority, settings_of
 from support.clocks import FakeClock
 from support.refusals import Refusal, refusal_of

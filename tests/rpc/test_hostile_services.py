@@ -14,10 +14,10 @@ from consentry.authority.v1.data_class_pb2 import DATA_CLASS_TELEMETRY
 from consentry.authority.v1.enforcement_pb2 import AccessCount, FollowRequest, ReportAccessesRequest
 from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.rpc import following
-from consentry_core.clock import SECOND
-from consentry_core.follow import NAMES_AT_ONCE
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import from_timestamp, to_timestamp
+from consentry_core.protocol.follow import NAMES_AT_ONCE
+from consentry_core.protocol.times import from_timestamp, to_timestamp
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.authority import RunningAuthority, running_authority
 from support.clocks import START, FakeClock

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import coverage_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.authority import IssuedKey, running_authority
 from support.pair import PATIENCE, Pair, running_pair
 from support.refusals import Refusal, refusal, refusal_of

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from consentry.authority.v1 import coverage_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_authority.storage.facts import SqlFacts
-from consentry_core.rpc.client import bearer
+from consentry_authority.storage.repositories.facts import SqlFacts
+from consentry_core.rpc.client.channels import bearer
 from support.authority import RunningAuthority, running_authority
 from support.refusals import refusal_of
 

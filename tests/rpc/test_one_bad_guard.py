@@ -11,9 +11,9 @@ import pytest
 from consentry.authority.v1 import consent_pb2, enforcement_pb2, tokens_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_TELEMETRY
 from consentry.authority.v1.enforcement_pb2 import AccessCount, FollowRequest, ReportAccessesRequest
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.authority import RunningAuthority, running_authority
 from support.clocks import START, FakeClock

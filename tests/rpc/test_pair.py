@@ -11,10 +11,10 @@ import pytest
 
 from consentry.authority.v1 import coverage_pb2, data_class_pb2, directory_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gap_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.pair import PATIENCE, Pair, Reader, alarm, running_pair
 

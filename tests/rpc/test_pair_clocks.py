@@ -5,8 +5,8 @@ from pathlib import Path
 import grpc
 
 from consentry_client import AsyncClient, CustomerAdded
-from consentry_core.clock import SECOND, BootTime, SystemClock
 from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.values.clock import SECOND, BootTime, SystemClock
 from support.pair import running_pair
 
 

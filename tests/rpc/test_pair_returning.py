@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from consentry.authority.v1 import data_class_pb2, keys_pb2
 from consentry.devices.v1 import feed_pb2, gap_pb2
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.errors import error_info
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices

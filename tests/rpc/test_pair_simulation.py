@@ -9,7 +9,7 @@ import pytest
 
 from consentry.authority.v1 import keys_pb2
 from consentry.devices.v1 import telemetry_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.pair import PATIENCE, running_pair
 from support.refusals import refusal_of
 

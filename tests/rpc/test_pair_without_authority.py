@@ -14,10 +14,10 @@ from consentry.authority.v1 import enforcement_pb2, tokens_pb2
 from consentry.devices.v1 import inventory_pb2
 from consentry_authority.app import initialize
 from consentry_authority.app import start as start_authority
-from consentry_core.clock import SystemClock
-from consentry_core.follow import LEASE_SECONDS
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.protocol.follow import LEASE_SECONDS
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.errors import error_info, retry_after
+from consentry_core.values.clock import SystemClock
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices
 from support.authority import RunningAuthority, prepare, settings_of

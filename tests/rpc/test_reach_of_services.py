@@ -12,7 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from consentry.authority.v1 import enforcement_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import inventory_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.authority import AuthorityCalls, IssuedKey, RunningAuthority, running_authority
 from support.pair import PATIENCE, Pair, running_pair
 from support.refusals import Refusal, refusal

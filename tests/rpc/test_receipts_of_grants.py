@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from consentry.authority.v1 import data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2
-from consentry_authority.audit_log import entries
-from consentry_core.rpc.client import bearer
+from consentry_authority.setup.audit_log import entries
+from consentry_core.rpc.client.channels import bearer
 from support.authority import PLAN_PAID, RunningAuthority, running_authority, settings_of
 from support.clocks import FakeClock
 from support.refusals import refusal_of

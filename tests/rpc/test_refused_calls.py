@@ -13,11 +13,11 @@ from consentry.authority.v1 import keys_pb2, tokens_pb2
 from consentry.authority.v1.enforcement_pb2 import LeftOut, RefusedCall, ReportAccessesRequest
 from consentry.devices.v1 import inventory_pb2
 from consentry_authority.audit.chain import Entry, EntryKind
-from consentry_authority.audit_log import entries, problems
 from consentry_authority.settings import AuthoritySettings
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.times import to_timestamp
+from consentry_authority.setup.audit_log import entries, problems
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.authority import IssuedKey, RunningAuthority, running_authority
 from support.clocks import START, FakeClock

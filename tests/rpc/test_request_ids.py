@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.message import Message
 
 from consentry.authority.v1 import consent_pb2, directory_pb2, keys_pb2, tokens_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.authority import RunningAuthority, running_authority
 from support.clocks import FakeClock
 from support.refusals import Refusal, refusal_of

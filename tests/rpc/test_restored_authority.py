@@ -10,11 +10,11 @@ import pytest
 
 from consentry.authority.v1 import coverage_pb2, enforcement_pb2
 from consentry_authority.app import restored
-from consentry_core.clock import SystemClock
-from consentry_core.follow import BOUND_SECONDS
-from consentry_core.rpc.client import bearer
+from consentry_core.process.settings import SettingError
+from consentry_core.protocol.follow import BOUND_SECONDS
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
-from consentry_core.settings import SettingError
+from consentry_core.values.clock import SystemClock
 from support.authority import running_authority, settings_of
 
 

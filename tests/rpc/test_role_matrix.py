@@ -18,8 +18,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from consentry.authority.v1 import consent_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.policy import Caller
+from consentry_core.callers.policy import Caller
+from consentry_core.rpc.client.channels import bearer
 from support.calls import METHODS, POLICIES, Answer
 from support.requests import NORTH, Requests, good, names_in
 from support.world import World

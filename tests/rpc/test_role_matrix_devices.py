@@ -20,7 +20,7 @@ import pytest
 from google.protobuf.message import Message
 
 from consentry.devices.v1 import feed_pb2
-from consentry_core.rpc.policy import Caller
+from consentry_core.callers.policy import Caller
 from consentry_devices.rpc.policies import POLICIES
 from support.calls import Answer, short
 from support.requests import NORTH, good, names_in

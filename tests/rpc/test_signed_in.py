@@ -15,10 +15,10 @@ import jwt
 import pytest
 
 from consentry.authority.v1 import consent_pb2, directory_pb2, keys_pb2, tokens_pb2
-from consentry_authority.oidc import fetching
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
-from consentry_core.settings import SettingError
+from consentry_authority.admission.oidc import fetching
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SECOND
 from support.authority import RunningAuthority, running_authority
 from support.clocks import FakeClock
 from support.issuer import AUDIENCE, Issuer, running_issuer

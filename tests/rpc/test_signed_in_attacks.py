@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from consentry.authority.v1 import keys_pb2, tokens_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.authority import RunningAuthority, running_authority
 from support.clocks import FakeClock
 from support.issuer import AUDIENCE, Issuer, running_issuer

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from consentry_core.rpc.client import open_channel
+from consentry_core.rpc.client.channels import open_channel
 
 DISTANCE = 0.4
 """Seconds until the other side is heard for the first time: some round trips around the world, or a loop that is busy."""

@@ -11,13 +11,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from consentry_core import errors
-from consentry_core.rpc.client import open_channel
+from consentry_core.rpc.client.channels import open_channel
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.first_message import FirstMessages
-from consentry_core.rpc.gate import GatedServer, Room
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.server import RpcServer
+from consentry_core.rpc.server.first_message import FirstMessages
+from consentry_core.rpc.server.gate import GatedServer, Room
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.rpc.server.serving import RpcServer
+from consentry_core.values import errors
 from support.attackers._http2 import Connection, framed, indexed, literal, request_headers
 
 SAY = "/test.Echo/Say"

@@ -17,10 +17,10 @@ from consentry.devices.v1 import gateway_pb2_grpc
 from consentry_authority.app import start as start_authority
 from consentry_cli.cli import cli
 from consentry_client import AsyncClient, Client, ClientTls, Telemetry
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.process.settings import SettingError
+from consentry_core.process.tls import PemFiles
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.errors import error_info
-from consentry_core.settings import SettingError
-from consentry_core.tls import PemFiles
 from consentry_devices.app import DevicesSettings
 from consentry_devices.app import start as start_devices
 from consentry_gateway.app import SimulateSettings

@@ -6,10 +6,10 @@ from typing import Any
 
 import grpc
 
-from consentry_core.errors import ConsentryError
-from consentry_core.rpc.client import open_channel
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.server import ConnectionLimits, RpcServer
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.rpc.server.serving import ConnectionLimits, RpcServer
+from consentry_core.values.errors import ConsentryError
 from support.tcp_proxy import TcpProxy
 
 PING = 0.5

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.clock import Clock, SystemClock
-from consentry_gateway import recorded
-from consentry_gateway.agents import Agent
-from consentry_gateway.alarms import AlarmBook
-from consentry_gateway.model import Device, DeviceId, Poll
-from consentry_gateway.raw import Answers, Raw
-from consentry_gateway.snmp.access import SnmpAccess
-from consentry_gateway.snmp.source import SnmpSource
-from consentry_gateway.sources import Collector, Reports
+from consentry_core.values.clock import Clock, SystemClock
+from consentry_gateway.agents.file import Agent
+from consentry_gateway.reading.alarms import AlarmBook
+from consentry_gateway.reading.model import Device, DeviceId, Poll
+from consentry_gateway.reading.raw import Answers, Raw
+from consentry_gateway.simulator import recorded
+from consentry_gateway.sources.polling import Collector, Reports
+from consentry_gateway.sources.snmp.access import SnmpAccess
+from consentry_gateway.sources.snmp.source import SnmpSource
 
 MADE_UP = Path(__file__).parent / "recordings"
 """Recordings whose values are made up, of families that no package has one of; and what is to be read from all of them."""

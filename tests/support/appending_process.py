@@ -13,8 +13,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from consentry_core.clock import SystemClock
-from consentry_devices.inventory import InventoryChange
+from consentry_core.values.clock import SystemClock
+from consentry_devices.domain.inventory import InventoryChange
 from consentry_devices.storage.store import open_store
 from support.device_frames import KNOWN, NOW, SECOND, PlainEncoder, device, frame, stream, telemetry
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from consentry_gateway.agents import Access, Agent
-from consentry_gateway.alarms import AlarmBook
-from consentry_gateway.model import Device, DeviceId, Poll
-from consentry_gateway.sources import Asking, Collector, Reports
+from consentry_gateway.agents.file import Access, Agent
+from consentry_gateway.reading.alarms import AlarmBook
+from consentry_gateway.reading.model import Device, DeviceId, Poll
+from consentry_gateway.sources.polling import Asking, Collector, Reports
 from support.clocks import FakeClock
 
 

@@ -38,10 +38,10 @@ from consentry.authority.v1 import (
     tokens_pb2_grpc,
 )
 from consentry_authority.app import Authority, AuthoritySettings, initialize, start
-from consentry_core.clock import Clock
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.times import optional_timestamp
-from consentry_core.tls import ClientTls
+from consentry_core.process.tls import ClientTls
+from consentry_core.protocol.times import optional_timestamp
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.values.clock import Clock
 from consentry_rule import Instant
 from support.clocks import FakeClock
 

@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
-from consentry_authority.rpc.policies import POLICIES as AUTHORITY_POLICIES
-from consentry_core.rpc.policy import Policies
+from consentry_authority.admission.policies import POLICIES as AUTHORITY_POLICIES
+from consentry_core.callers.policy import Policies
 from consentry_devices.rpc.policies import POLICIES as DEVICES_POLICIES
 from support.refusals import Refusal, refusal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trustme
 
-from consentry_core.tls import ClientTls
+from consentry_core.process.tls import ClientTls
 
 
 class Certificates:

@@ -1,6 +1,6 @@
 """A clock that stands still until a test moves it."""
 
-from consentry_core.clock import SECOND, BootTime
+from consentry_core.values.clock import SECOND, BootTime
 from consentry_rule import Instant
 
 START = Instant(1_767_225_600 * SECOND)
@@ -8,7 +8,7 @@ START = Instant(1_767_225_600 * SECOND)
 
 
 class FakeClock:
-    """See `consentry_core.clock.Clock`."""
+    """See `consentry_core.values.clock.Clock`."""
 
     def __init__(self, now: Instant = START, boot: BootTime = BootTime(1_000 * SECOND)) -> None:  # noqa: B008
         self._now = now

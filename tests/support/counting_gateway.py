@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.client import open_channel
-from consentry_gateway.outbox import Outbox
-from consentry_gateway.pending import Draft
-from consentry_gateway.rpc.publisher import Publisher
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.values.clock import SystemClock
+from consentry_gateway.outbox.outbox import Outbox
+from consentry_gateway.outbox.pending import Draft
+from consentry_gateway.publishing.publisher import Publisher
 
 DEVICES = tuple(f"ups-{number}" for number in range(4))
 SENSORS = tuple(f"sensor-{number}" for number in range(5))

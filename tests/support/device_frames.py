@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from consentry_devices import columns
-from consentry_devices.alarms import Alarm, AlarmEvent
-from consentry_devices.frames import Frame, Loss, StreamKey, TelemetryBlock
-from consentry_devices.inventory import Device, InventoryChange, Sensor
-from consentry_devices.state import Reading
+from consentry_devices.blocks import columns
+from consentry_devices.domain.alarms import Alarm, AlarmEvent
+from consentry_devices.domain.frames import Frame, Loss, StreamKey, TelemetryBlock
+from consentry_devices.domain.inventory import Device, InventoryChange, Sensor
+from consentry_devices.domain.state import Reading
 from consentry_rule import CustomerId, Instant
 
 NORTH = CustomerId("north")

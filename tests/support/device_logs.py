@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from consentry_core.clock import SystemClock
-from consentry_core.database import Database, open_sqlite
-from consentry_devices.feed.appender import AppendedLog
-from consentry_devices.feed.log import Entry
-from consentry_devices.feed.memory import MemorySnapshots, MemoryStore
-from consentry_devices.frames import Frame, StreamKey
-from consentry_devices.state import Snapshots
+from consentry_core.sql.database import Database, open_sqlite
+from consentry_core.values.clock import SystemClock
+from consentry_devices.domain.frames import Frame, StreamKey
+from consentry_devices.domain.state import Snapshots
+from consentry_devices.log.appender import AppendedLog
+from consentry_devices.log.entries import Entry
+from consentry_devices.log.memory import MemorySnapshots, MemoryStore
 from consentry_devices.storage.engine import SqlEngine
 from consentry_devices.storage.opening import open_run
 from consentry_devices.storage.state import SqlState

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import grpc
 
-from consentry_core.clock import Clock
-from consentry_core.errors import ConsentryError, PermissionDenied, denied
-from consentry_core.identity import Identity
+from consentry_core.callers.identity import Identity
+from consentry_core.callers.policy import caller_kind
 from consentry_core.rpc.bearer import bearer_secret, invalid
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.policy import caller_kind
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.values.clock import Clock
+from consentry_core.values.errors import ConsentryError, PermissionDenied, denied
 from consentry_devices.app import Devices, DevicesSettings, start
 from consentry_devices.rpc.policies import POLICIES
 from consentry_guard import Access, CoverageChanges, Handed
-from consentry_guard.changes import Changes
+from consentry_guard.calls.changes import Changes
 from consentry_rule import (
     Allow,
     Consent,
@@ -169,7 +169,7 @@ class RuleGate:
 
 
 def _marked(before: Standing, after: Standing, number: int, now: Instant) -> Standing:
-    """See `consentry_authority.storage.history`."""
+    """See `consentry_authority.storage.history.place`."""
     was_valid, is_valid = (isinstance(valid(standing, now), Allow) for standing in (before, after))
     opened, closed, classes = before.opened_number, before.closed_number, dict(before.class_numbers)
     if (was_valid and not is_valid) or (not was_valid and opened > closed):

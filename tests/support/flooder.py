@@ -17,8 +17,8 @@ from typing import Any
 
 import grpc
 
-from consentry_authority.secret import KEY_PREFIXES, ChecksumKeys
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_authority.secrets.format import KEY_PREFIXES, ChecksumKeys
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_rule import KeyKind
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from consentry.devices.v1 import gateway_pb2
-from consentry_gateway.model import Location, LocationId, LocationKind
-from consentry_gateway.pending import Draft
-from consentry_gateway.rpc.frames import FrameWriter
+from consentry_gateway.outbox.pending import Draft
+from consentry_gateway.publishing.frames import FrameWriter
+from consentry_gateway.reading.model import Location, LocationId, LocationKind
 from consentry_rule import CustomerId
 
 HALL = Location(LocationId("hall"), "Hall", LocationKind.ROOM)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import grpc
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, gateway_pb2_grpc, inventory_pb2, telemetry_pb2
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
 from consentry_rule import Instant
 
 EPOCH = "epoch-0123456789"

@@ -13,7 +13,7 @@ import grpc
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
 from consentry.authority.v1.enforcement_pb2 import FollowRequest
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
 from support.attackers import Order
 

@@ -16,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from consentry_core.clock import SECOND, Clock
+from consentry_core.values.clock import SECOND, Clock
 
 AUDIENCE = "consentry"
 _MAKERS: Mapping[str, Any] = {

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
-from consentry_authority.secret import ChecksumKeys, NewSecret
-from consentry_core.rpc import errors, refusing
+from consentry_authority.secrets.format import ChecksumKeys, NewSecret
+from consentry_core.rpc import errors
+from consentry_core.rpc.server import refusing
 
 _SECRET = re.compile(rb"c[kt]_(?:demo_|all_|spec_)?[0-9a-z]{16}_([0-9a-z]{52})_[0-9a-z]{20}")
 _HOLDERS = frozenset({".token", ".orders"})

@@ -24,9 +24,9 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.devices.v1 import feed_pb2, telemetry_pb2, telemetry_pb2_grpc
-from consentry_core.clock import SystemClock
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.errors import error_info
+from consentry_core.values.clock import SystemClock
 from support.recorded_process import end_with_standard_input
 
 _WATCH = "/consentry.devices.v1.FeedService/Watch"

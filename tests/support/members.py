@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from consentry.authority.v1 import enforcement_pb2
-from consentry_core.follow import Revision
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.follow_wire import revision_to_wire
+from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.follow_wire import revision_to_wire
+from consentry_core.rpc.client.channels import bearer
 from support.authority import AuthorityCalls
 
 _Follow = enforcement_pb2.FollowRequest

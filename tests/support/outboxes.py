@@ -2,8 +2,8 @@
 
 import random
 
-from consentry_core.clock import SECOND
-from consentry_gateway.outbox import Draft, Outbox, Pending, Span
+from consentry_core.values.clock import SECOND
+from consentry_gateway.outbox.outbox import Draft, Outbox, Pending, Span
 from consentry_rule import Instant
 
 RANDOM = random.Random(1).randbytes  # noqa: S311 - to be repeated

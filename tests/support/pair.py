@@ -34,10 +34,10 @@ from consentry.devices.v1 import (
     telemetry_pb2,
     telemetry_pb2_grpc,
 )
-from consentry_core.clock import Clock, SystemClock
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.rpc.times import to_timestamp
-from consentry_core.tls import ClientTls
+from consentry_core.process.tls import ClientTls
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.values.clock import Clock, SystemClock
 from consentry_devices.app import Devices, DevicesSettings
 from consentry_devices.app import start as start_devices
 from consentry_rule import Instant

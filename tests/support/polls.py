@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from consentry_gateway.model import Device, DeviceId, DeviceType, Limit, Poll, Reading, Sensor, SensorId, Value, slug
+from consentry_gateway.reading.model import Device, DeviceId, DeviceType, Limit, Poll, Reading, Sensor, SensorId, Value, slug
 from consentry_rule import Instant
 
 UPS = Device(DeviceId("ups"), "UPS", DeviceType.UPS, "Model", "Serial")

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from consentry_core.clock import SystemClock
-from consentry_core.settings import PREFIX
+from consentry_core.process.settings import PREFIX
+from consentry_core.values.clock import SystemClock
 from support.late_writes import Pause
 
 _TESTS = Path(__file__).parents[1]

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc
-from consentry_core.errors import ConsentryError
 from consentry_core.rpc.errors import STATUS_OF, to_status, trailing_metadata
+from consentry_core.values.errors import ConsentryError
 
 Frame = gateway_pb2.PublishRequest.Frame
 Response = gateway_pb2.PublishResponse

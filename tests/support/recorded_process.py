@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from consentry_cli.__main__ import main
-from consentry_core.clock import BootTime, SystemClock
-from consentry_core.follow import Acknowledgement, Facts, Lease
-from consentry_core.rpc import gate
-from consentry_core.rpc.open_call import Context, Metadata, OpenCall
-from consentry_guard.access import Access
-from consentry_guard.call import Call
-from consentry_guard.follower import Applied, Follower
+from consentry_core.protocol.follow import Acknowledgement, Facts, Lease
+from consentry_core.rpc.server import gate
+from consentry_core.rpc.server.open_call import Context, Metadata, OpenCall
+from consentry_core.values.clock import BootTime, SystemClock
+from consentry_guard.calls.access import Access
+from consentry_guard.calls.call import Call
+from consentry_guard.follow.follower import Applied, Follower
 from consentry_rule import Instant, Key
 
 _SLOW = 1_000_000  # ns

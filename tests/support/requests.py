@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 
 from consentry.authority.v1 import consent_pb2, coverage_pb2, directory_pb2, enforcement_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import alarms_pb2, feed_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.clock import SECOND
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.gateways import EPOCH, alarm, readings
 from support.world import REPORTED_KEY, World

@@ -17,8 +17,8 @@ import grpc
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
 from consentry.devices.v1 import alarms_pb2_grpc, feed_pb2, feed_pb2_grpc, inventory_pb2_grpc, telemetry_pb2_grpc
-from consentry_core.errors import ConsentryError
 from consentry_core.rpc.errors import STATUS_OF, to_status, trailing_metadata
+from consentry_core.values.errors import ConsentryError
 
 HANG = object()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from consentry_devices.frames import Frame, StreamKey
+from consentry_devices.domain.frames import Frame, StreamKey
 
 
 class SlowAppender:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from consentry_devices.alarms import AlarmEvent
-from consentry_devices.inventory import Device, Location, Sensor
-from consentry_devices.state import Reading, Snapshots, Thing
+from consentry_devices.domain.alarms import AlarmEvent
+from consentry_devices.domain.inventory import Device, Location, Sensor
+from consentry_devices.domain.state import Reading, Snapshots, Thing
 from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass
 
 

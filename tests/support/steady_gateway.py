@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc, inventory_pb2, telemetry_pb2
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from support.pair import alarm
 
 ROWS = 200  # some 4 kB: a reader that stops reading is stuck within seconds

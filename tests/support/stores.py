@@ -17,11 +17,11 @@ from consentry_authority.commands.records import (
     SecretRecord,
     SubscriptionRecord,
 )
-from consentry_authority.storage.migrations import migrate
 from consentry_authority.storage.opening import open_history
+from consentry_authority.storage.schema.migrations import migrate
 from consentry_authority.storage.store import Committed, Store
-from consentry_core.clock import SECOND
-from consentry_core.database import Database, open_sqlite
+from consentry_core.sql.database import Database, open_sqlite
+from consentry_core.values.clock import SECOND
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId
 from support.clocks import FakeClock
 

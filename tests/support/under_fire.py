@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from consentry.authority.v1 import keys_pb2, tokens_pb2
-from consentry_core.rpc.client import open_channel
+from consentry_core.rpc.client.channels import open_channel
 from support.attackers import Order as Attack
 from support.attackers import enrol, ways
 from support.authority import AuthorityCalls, IssuedKey, prepare

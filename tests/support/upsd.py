@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from consentry_core.text import cleaned
+from consentry_core.values.text import cleaned
 
 UPS = {
     "battery.charge": "87",

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from consentry.devices.v1 import feed_pb2, gap_pb2
-from consentry_core.rpc.open_call import current_call
-from consentry_devices.alarms import Alarm
-from consentry_devices.feed.appender import AppendedLog
-from consentry_devices.feed.memory import MemorySnapshots, MemoryStore
-from consentry_devices.feed.ring import Ring
-from consentry_devices.inventory import InventoryChange
+from consentry_core.rpc.server.open_call import current_call
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.inventory import InventoryChange
+from consentry_devices.log.appender import AppendedLog
+from consentry_devices.log.memory import MemorySnapshots, MemoryStore
+from consentry_devices.log.ring import Ring
 from consentry_devices.rpc.converters import WireEncoder
-from consentry_devices.rpc.feed import FeedServicer
-from consentry_devices.rpc.shared import Feed
+from consentry_devices.rpc.watch.feed import FeedServicer
+from consentry_devices.rpc.watch.shared import Feed
 from consentry_devices.storage.store import open_store
-from consentry_guard.call import Call
+from consentry_guard.calls.call import Call
 from consentry_rule import CustomerId, DataClass
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SOUTH, device, frame, sensor, stream, telemetry

@@ -17,7 +17,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from consentry.authority.v1 import consent_pb2, data_class_pb2, directory_pb2, enforcement_pb2, keys_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.authority import PLAN_PAID, AuthorityCalls, IssuedKey
 from support.late_writes import Denial, Subject
 from support.processes import boot

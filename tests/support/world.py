@@ -19,10 +19,10 @@ from google.protobuf.message import Message
 
 from consentry.authority.v1 import enforcement_pb2, keys_pb2, tokens_pb2
 from consentry.devices.v1 import inventory_pb2
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
-from consentry_core.rpc.policy import Caller
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.callers.policy import Caller
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.values.clock import SECOND
 from consentry_guard import Guard
 from consentry_rule import Instant
 from support.authority import IssuedKey

@@ -7,14 +7,14 @@ import pytest
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import EntryKind
-from consentry_authority.audit_log import entries, export, export_head, problems, read_audit_keys, read_exported
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import PartnerRecord
-from consentry_authority.first_start import initialize
 from consentry_authority.settings import AuthoritySettings
+from consentry_authority.setup.audit_log import entries, export, export_head, problems, read_audit_keys, read_exported
+from consentry_authority.setup.first_start import initialize
 from consentry_authority.storage.store import Store
-from consentry_core.database import Database, open_sqlite
-from consentry_core.settings import SettingError
+from consentry_core.process.settings import SettingError
+from consentry_core.sql.database import Database, open_sqlite
 from consentry_rule import PartnerId
 from support.authority import settings_of
 from support.clocks import FakeClock

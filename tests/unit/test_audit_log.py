@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys, EntryKind, Head, Sealed, verify
 from consentry_authority.audit.sampling import Budget, Sampler
-from consentry_authority.commands.disconnect_customer import disconnect_customer
-from consentry_authority.commands.grant_consent import Grant, grant_consent
-from consentry_authority.storage import audit as rows
+from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
+from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
+from consentry_authority.storage.logs import audit as rows
 from consentry_authority.storage.store import Origin
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import FailedPrecondition
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import FailedPrecondition
 from consentry_rule import KeyKind
 from support.stores import ACME, AUDIT_KEYS, EAST, NORTH, SOUTH, StoreUnderTest, open_store
 

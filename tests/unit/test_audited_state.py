@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from consentry_authority.audit_log import problems
-from consentry_authority.commands.disconnect_customer import disconnect_customer
-from consentry_authority.commands.grant_consent import Grant, grant_consent
+from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
+from consentry_authority.commands.consents.revoke_consent import revoke_consent
+from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
+from consentry_authority.commands.keys.rotate_key import rotate_key
+from consentry_authority.commands.keys.set_rehearsal import set_rehearsal
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import SecretRecord, TokenRecord
-from consentry_authority.commands.revoke_consent import revoke_consent
-from consentry_authority.commands.rotate_key import rotate_key
-from consentry_authority.commands.set_rehearsal import set_rehearsal
 from consentry_authority.settings import AuthoritySettings
-from consentry_core.clock import SECOND
-from consentry_core.encoding import base64url
+from consentry_authority.setup.audit_log import problems
+from consentry_core.values.clock import SECOND
+from consentry_core.values.encoding import base64url
 from consentry_rule import KeyId, KeyKind, TokenRole
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from consentry_authority.authentication import Authenticator, SecretMaker
+from consentry_authority.admission.authentication import Authenticator, SecretMaker
 from consentry_authority.commands.records import SecretRecord, TokenRecord
-from consentry_authority.passwords import Cost, Passwords
-from consentry_authority.secret import TOKEN_PREFIX, ChecksumKeys
-from consentry_core.errors import ResourceExhausted, Unauthenticated
-from consentry_core.identity import Identity, IdentityMemory
+from consentry_authority.secrets.format import TOKEN_PREFIX, ChecksumKeys
+from consentry_authority.secrets.hashing import Cost, Passwords
+from consentry_core.callers.identity import Identity, IdentityMemory
+from consentry_core.values.errors import ResourceExhausted, Unauthenticated
 from consentry_rule import TokenRole
 from support.stores import StoreUnderTest, open_store
 

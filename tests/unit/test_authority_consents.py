@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from consentry_authority.commands.get_consent import get_consent
-from consentry_authority.commands.grant_consent import Grant, grant_consent
-from consentry_authority.commands.list_consents import list_consents
+from consentry_authority.commands.consents.get_consent import get_consent
+from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
+from consentry_authority.commands.consents.list_consents import list_consents
+from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.commands.records import ConsentRecord
-from consentry_authority.commands.revoke_consent import revoke_consent
 from consentry_authority.commands.states import State, consent_state
-from consentry_core.errors import FailedPrecondition, InvalidArgument, NotFound
+from consentry_core.values.errors import FailedPrecondition, InvalidArgument, NotFound
 from consentry_rule import DataClass, Instant, PartnerId
 from support.stores import ACME, NORTH, OTHER, StoreUnderTest, open_store
 

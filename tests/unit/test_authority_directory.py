@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from consentry_authority.commands.cancel_subscription import cancel_subscription
-from consentry_authority.commands.connect_customer import connect_customer
-from consentry_authority.commands.create_customer import create_customer
-from consentry_authority.commands.create_partner import create_partner
-from consentry_authority.commands.disconnect_customer import disconnect_customer
-from consentry_authority.commands.get_customer import get_customer
-from consentry_authority.commands.grant_consent import Grant, grant_consent
-from consentry_authority.commands.list_connections import ConnectionStatus, list_connections
-from consentry_authority.commands.list_partners import list_partners
+from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
+from consentry_authority.commands.directory.cancel_subscription import cancel_subscription
+from consentry_authority.commands.directory.connect_customer import connect_customer
+from consentry_authority.commands.directory.create_customer import create_customer
+from consentry_authority.commands.directory.create_partner import create_partner
+from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
+from consentry_authority.commands.directory.get_customer import get_customer
+from consentry_authority.commands.directory.list_connections import ConnectionStatus, list_connections
+from consentry_authority.commands.directory.list_partners import list_partners
+from consentry_authority.commands.directory.set_subscription import set_subscription
 from consentry_authority.commands.pages import Page
 from consentry_authority.commands.records import Plan, SubscriptionRecord
-from consentry_authority.commands.set_subscription import set_subscription
 from consentry_authority.commands.states import State, subscription_state
-from consentry_core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from consentry_core.values.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from consentry_rule import Allow, CustomerId, Deny, PartnerId, Reason, valid
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
 

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from consentry_authority.commands.revoke_consent import revoke_consent
+from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.enforcement.barriers import PointState, Speaker
-from consentry_authority.enforcing import Enforcing
-from consentry_authority.storage import enforcement as rows
+from consentry_authority.enforcement.enforcing import Enforcing
+from consentry_authority.storage.enforcement import members as rows
 from consentry_authority.storage.store import Store
 from support.clocks import FakeClock
 from support.stores import ACME, AUDIT_KEYS, NORTH, open_store

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consentry_authority.commands.list_connections import list_connections
+from consentry_authority.commands.directory.list_connections import list_connections
 from consentry_authority.commands.records import ConnectionRecord
-from consentry_core import names
-from consentry_core.database import open_sqlite
+from consentry_core.sql.database import open_sqlite
+from consentry_core.values import names
 from consentry_rule import Allow, CustomerId, Key, Standing, valid
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
 

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from consentry.authority.v1 import tokens_pb2
 from consentry_authority.app import AuthoritySettings, initialize, migrate_database, restored, rotate_checksum_key, start
-from consentry_authority.first_start import read_checksum_keys
-from consentry_authority.storage.tables import metadata
-from consentry_core import names
-from consentry_core.database import open_sqlite
-from consentry_core.encoding import base64url
-from consentry_core.rpc.client import bearer
-from consentry_core.settings import SettingError
+from consentry_authority.setup.first_start import read_checksum_keys
+from consentry_authority.storage.schema.tables import metadata
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.client.channels import bearer
+from consentry_core.sql.database import open_sqlite
+from consentry_core.values import names
+from consentry_core.values.encoding import base64url
 from support.authority import prepare, read_token, running_authority, settings_of
 
 TOKENS = ("operator", "devices", "demo-gateway")

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from consentry_authority.commands.ports import View
 from consentry_authority.enforcement.following import Following
-from consentry_authority.storage import tables
-from consentry_core.clock import BootTime
-from consentry_core.database import open_sqlite
-from consentry_core.errors import Unavailable
-from consentry_core.follow import Facts, FromAuthority, Hello, Interest, Lease, Renewal, Revision
+from consentry_authority.storage.schema import tables
+from consentry_core.protocol.follow import Facts, FromAuthority, Hello, Interest, Lease, Renewal, Revision
+from consentry_core.sql.database import open_sqlite
+from consentry_core.values.clock import BootTime
+from consentry_core.values.errors import Unavailable
 from consentry_rule import Instant
 from support.stores import ACME, NORTH, SOUTH, StoreUnderTest, open_store
 

@@ -18,9 +18,9 @@ from consentry_authority.commands.records import (
     Plan,
     SubscriptionRecord,
 )
-from consentry_authority.storage import tables
+from consentry_authority.storage.schema import tables
 from consentry_authority.storage.store import Origin
-from consentry_core.database import open_sqlite
+from consentry_core.sql.database import open_sqlite
 from consentry_rule import CustomerId, Deny, Key, KeyId, KeyKind, PartnerId, Reason, Standing, valid
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
 

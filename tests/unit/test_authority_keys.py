@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from consentry_authority.commands import key_customers
 from consentry_authority.commands.actor import Actor
-from consentry_authority.commands.create_key import NewKey, create_key
-from consentry_authority.commands.delete_key import delete_key
-from consentry_authority.commands.disable_key import disable_key
-from consentry_authority.commands.disconnect_customer import disconnect_customer
-from consentry_authority.commands.enable_key import enable_key
-from consentry_authority.commands.get_key import etag_of, get_key
-from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.commands.consents.revoke_consent import revoke_consent
+from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
+from consentry_authority.commands.keys import key_customers
+from consentry_authority.commands.keys.create_key import NewKey, create_key
+from consentry_authority.commands.keys.delete_key import delete_key
+from consentry_authority.commands.keys.disable_key import disable_key
+from consentry_authority.commands.keys.enable_key import enable_key
+from consentry_authority.commands.keys.get_key import etag_of, get_key
+from consentry_authority.commands.keys.list_keys import list_keys
+from consentry_authority.commands.keys.rotate_key import rotate_key
+from consentry_authority.commands.keys.update_key import KeyUpdate, update_key
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
-from consentry_authority.commands.revoke_consent import revoke_consent
-from consentry_authority.commands.rotate_key import rotate_key
-from consentry_authority.commands.update_key import KeyUpdate, update_key
-from consentry_core.clock import SECOND
-from consentry_core.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
-from consentry_core.rpc.policy import Caller
+from consentry_core.callers.policy import Caller
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from consentry_rule import Allow, CustomerId, Instant, Key, KeyId, KeyKind, covered
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, WEST, StoreUnderTest, open_store
 

@@ -9,15 +9,15 @@ import sqlalchemy as sa
 
 from consentry_authority.enforcement.barriers import BOUND, MOST_POINTS, Barriers, Member, PointState, Speaker, point_name
 from consentry_authority.enforcement.following import INTERESTS_OWED, NAMES_OWED, Following
+from consentry_authority.enforcement.keeping import _pieces, drop
 from consentry_authority.enforcement.limits import PACE, Allowance, Fleets, Renewals
 from consentry_authority.enforcement.news import News, Since
-from consentry_authority.keeping import _pieces, drop
-from consentry_authority.storage import enforcement as rows
-from consentry_authority.storage import tables as t
+from consentry_authority.storage.enforcement import members as rows
+from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.store import Committed
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import ResourceExhausted
-from consentry_core.follow import Hello, Interest, Revision
+from consentry_core.protocol.follow import Hello, Interest, Revision
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import ResourceExhausted
 from consentry_rule import Instant
 from support.stores import StoreUnderTest, open_store
 

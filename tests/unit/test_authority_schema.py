@@ -9,11 +9,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from consentry_authority.enforcement.barriers import Speaker
-from consentry_authority.storage import enforcement
-from consentry_authority.storage.migrations import is_current, migrate
-from consentry_authority.storage.tables import access_points, field_numbers, key_listings, metadata, partners
-from consentry_core.database import open_sqlite
-from consentry_core.errors import PermissionDenied
+from consentry_authority.storage.enforcement import members as enforcement
+from consentry_authority.storage.schema.migrations import is_current, migrate
+from consentry_authority.storage.schema.tables import access_points, field_numbers, key_listings, metadata, partners
+from consentry_core.sql.database import open_sqlite
+from consentry_core.values.errors import PermissionDenied
 from consentry_rule import Instant
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consentry_authority.secret import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
-from consentry_core.logs import redact
+from consentry_authority.secrets.format import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
+from consentry_core.process.logs import redact
 
 OLD, NEW = b"o" * 32, b"n" * 32
 KEYS = ChecksumKeys([NEW])

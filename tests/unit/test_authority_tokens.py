@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from consentry_authority.commands.actor import Actor
-from consentry_authority.commands.create_token import NewToken, create_token, permit
-from consentry_authority.commands.delete_token import delete_token
-from consentry_authority.commands.list_tokens import list_tokens
 from consentry_authority.commands.records import SecretRecord, TokenRecord
-from consentry_core.errors import InvalidArgument, NotFound, PermissionDenied
-from consentry_core.rpc.policy import Caller
+from consentry_authority.commands.tokens.create_token import NewToken, create_token, permit
+from consentry_authority.commands.tokens.delete_token import delete_token
+from consentry_authority.commands.tokens.list_tokens import list_tokens
+from consentry_core.callers.policy import Caller
+from consentry_core.values.errors import InvalidArgument, NotFound, PermissionDenied
 from consentry_rule import Instant, TokenRole
 from support.stores import ACME, NORTH, OTHER, StoreUnderTest, open_store
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from consentry_authority.commands.cancel_subscription import cancel_subscription
-from consentry_authority.commands.disconnect_customer import disconnect_customer
+from consentry_authority.commands.consents.revoke_consent import revoke_consent
+from consentry_authority.commands.directory.cancel_subscription import cancel_subscription
+from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
+from consentry_authority.commands.directory.set_subscription import set_subscription
+from consentry_authority.commands.keys.update_key import _PATHS
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import CustomerRecord, Plan, SubscriptionRecord
-from consentry_authority.commands.revoke_consent import revoke_consent
-from consentry_authority.commands.set_subscription import set_subscription
-from consentry_authority.commands.update_key import _PATHS
-from consentry_authority.storage import enforcement, wanted
-from consentry_authority.storage.descriptions import describe
+from consentry_authority.storage.enforcement import members as enforcement
+from consentry_authority.storage.history import wanted
+from consentry_authority.storage.history.descriptions import describe
+from consentry_authority.storage.history.wanted import Wanted
 from consentry_authority.storage.store import Committed
-from consentry_authority.storage.wanted import Wanted
 from consentry_rule import KeyId
 from support.stores import ACME, NORTH, OTHER, StoreUnderTest, open_store
 

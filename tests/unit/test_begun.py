@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from consentry_core.begun import Begun
+from consentry_core.pacing.begun import Begun
 
 
 async def test_its_first_step_is_made_at_once_and_the_rest_by_who_awaits() -> None:

@@ -1,6 +1,8 @@
 """What `consentry` does without a service: help, settings, credentials, what is missing."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,8 @@ import pytest
 
 from consentry_cli import params
 from consentry_cli.cli import cli, known_variables
-from consentry_core.clock import SystemClock
+from consentry_cli.examples import EXAMPLES
+from consentry_core.values.clock import SystemClock
 from consentry_rule import Instant
 from support.cli import consentry
 
@@ -48,11 +51,57 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
         assert not isinstance(option, click.Option) or option.help, option.name
 
 
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_page_ends_with_examples_that_parse(path: tuple[str, ...]) -> None:
+    page = consentry(*path, "--help").stdout
+    lines = page.partition("Examples:\n")[2].splitlines()
+    assert lines
+    assert "\n".join(line.strip() for line in lines) == EXAMPLES[" ".join(path)]
+    for line in lines:
+        words = shlex.split(re.sub(r"^\s*(KEY=\$\((.*)\)|(.*))$", r"\2\3", line))
+        assert words[0] == "consentry"
+        command: click.Command = cli
+        context = click.Context(cli, info_name="consentry")
+        rest = words[1:]
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            found = command.get_command(context, rest[0])
+            assert found is not None, line
+            command, context = found, click.Context(found, parent=context, info_name=rest[0])
+            rest = rest[1:]
+        if "--help" not in rest:
+            command.make_context("", rest, parent=context, resilient_parsing=False, allow_interspersed_args=True)
+
+
+def test_a_commands_own_options_come_before_those_of_all() -> None:
+    page = consentry("keys", "delete", "--help").stdout
+    own, _, others = page.partition("Options of every command that calls a service:")
+    assert "--yes" in own
+    assert "--tls-ca" not in own
+    assert {"--tls-ca", "--output", "--profile", "--authority"} <= set(others.replace(",", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["kyes"], "keys"),
+        (["keys", "lst"], "list"),
+        (["gateway", "colect"], "collect"),
+        (["keys", "list", "acme", "--al"], "--all"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else words,
+)
+def test_what_was_probably_meant_is_said(typed: list[str], meant: str) -> None:
+    result = consentry(*typed)
+    assert result.exit_code == 2
+    assert meant in result.stderr
+
+
 def test_the_commands_are_those_of_the_design() -> None:
     assert {path[0] for path in COMMANDS if path} == {
-        "init", "authority", "devices", "gateway", "demo", "migrate", "backup", "restored", "rotate-checksum-key", "audit",
+        "init", "authority", "devices", "gateway", "console", "demo", "migrate", "backup", "restored", "rotate-checksum-key",
+        "audit",
         "partners", "customers", "connections", "consents", "keys", "tokens", "whoami", "coverage",
-        "enforcement",
+        "enforcement", "login", "logout", "profiles",
         "inventory", "alarms", "telemetry", "watch",
     }  # fmt: skip
 
@@ -152,7 +201,7 @@ def test_a_service_that_is_down_is_named_with_what_to_check(arguments: list[str]
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["keys", "get", "k1"],
+        ["keys", "get", "K 1/"],
         ["keys", "get", "partners/Acme/keys/k1"],
         ["consents", "get", "north", "customers/acme"],
         ["connections", "list", "--of", "acme"],
@@ -163,8 +212,9 @@ def test_a_service_that_is_down_is_named_with_what_to_check(arguments: list[str]
         ["keys", "update", "partners/acme/keys/k1", "--label", "team=ops", "--no-label", "team"],
         ["keys", "update", "partners/acme/keys/k1", "--label", "team"],
         ["keys", "create", "acme", "--kind", "unspecified"],
-        ["keys", "create", "acme", "--kind", "demo", "--expire-time", "tomorrow"],
-        ["keys", "create", "acme", "--kind", "demo", "--expire-time", "2030-01-01T00:00:00"],
+        ["keys", "create", "acme", "--kind", "demo", "--expire-time", "someday"],
+        ["keys", "create", "acme", "--kind", "demo", "--expire-time", "2030-13-01"],
+        ["keys", "list", "acme", "-o", "yaml"],
         ["customers", "create", "north", "--expire-time", "+1d"],
         ["watch", "--live", "--after-cursor", "c"],
         ["watch", "--latest", "--sample", "1"],

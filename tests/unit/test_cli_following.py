@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from consentry_cli.following import following
+from consentry_cli.commands.following import following
 
 
 def test_an_interrupt_that_is_dropped_comes_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,8 @@ from consentry_client.errors import (
 )
 from consentry_client.requests import history_request, latest_request
 from consentry_client.resuming import Answer, Attempts, CoverageWatch, FeedWatch
+from consentry_core.pacing.silence import Silence
 from consentry_core.rpc.errors import STATUS_OF
-from consentry_core.silence import Silence
 
 
 def lowest() -> float:

@@ -11,14 +11,14 @@ from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consentry_core import errors, names
-from consentry_core.encoding import base64url, from_base64url
-from consentry_core.follow import Revision
-from consentry_core.identity import Identity, IdentityMemory
-from consentry_core.paging import PageTokens, page_size
+from consentry_core.callers.identity import Identity, IdentityMemory
+from consentry_core.process.settings import SettingError, refuse_unknown
+from consentry_core.protocol.follow import Revision
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.errors import STATUS_OF, to_status
-from consentry_core.settings import SettingError, refuse_unknown
+from consentry_core.values import errors, names
+from consentry_core.values.encoding import base64url, from_base64url
+from consentry_core.values.paging import PageTokens, page_size
 from consentry_rule import Deny, Reason
 
 PATTERNS = [value for value in vars(names).values() if isinstance(value, names.NamePattern)]

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consentry_devices.alarms import Alarm, AlarmEvent, EventKind, cleared, events
+from consentry_devices.domain.alarms import Alarm, AlarmEvent, EventKind, cleared, events
 from consentry_rule import Instant
 
 TOLD = st.builds(

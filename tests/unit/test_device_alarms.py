@@ -1,10 +1,10 @@
-"""What happens to an alarm: the table of `consentry_devices.alarms`, line by line."""
+"""What happens to an alarm: the table of `consentry_devices.domain.alarms`, line by line."""
 
 from dataclasses import replace
 
 import pytest
 
-from consentry_devices.alarms import Alarm, AlarmEvent, EventKind, events
+from consentry_devices.domain.alarms import Alarm, AlarmEvent, EventKind, events
 from consentry_rule import Instant
 
 NOW = Instant(1_000)

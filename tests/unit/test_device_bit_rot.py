@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from consentry.devices.v1 import gap_pb2
 from consentry_cli.cli import cli
-from consentry_core.database import Database
-from consentry_devices.alarms import Alarm
-from consentry_devices.feed.log import Entry, Kind
+from consentry_core.sql.database import Database
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.state import BEGINNING, Damaged, Thing
+from consentry_devices.log.entries import Entry, Kind
 from consentry_devices.rpc.converters import WireEncoder
-from consentry_devices.state import BEGINNING, Damaged, Thing
 from consentry_devices.storage.engine import SqlEngine
 from consentry_devices.storage.state import SqlState
 from consentry_devices.storage.store import FILE, open_engine, open_store

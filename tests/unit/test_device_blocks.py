@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consentry_core.clock import SECOND
-from consentry_devices.feed.log import Kind
-from consentry_devices.state import BEGINNING, Position
+from consentry_core.values.clock import SECOND
+from consentry_devices.domain.state import BEGINNING, Position
+from consentry_devices.log.entries import Kind
 from consentry_devices.storage import tables
 from consentry_devices.storage.blocks import read_blocks
 from consentry_devices.storage.checksums import of_entry, of_place

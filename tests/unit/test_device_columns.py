@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consentry.devices.v1 import telemetry_pb2
-from consentry_core.errors import InvalidArgument
-from consentry_core.text import is_plain
-from consentry_devices import columns
-from consentry_devices.blocks import take
-from consentry_devices.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_STEPS, TWIN_TELEMETRY
-from consentry_devices.wire import delimited, varint
+from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.text import is_plain
+from consentry_devices.blocks import columns
+from consentry_devices.blocks.intake import take
+from consentry_devices.blocks.twins import BLOCK_FIELD, TWIN_BLOCK, TWIN_STEPS, TWIN_TELEMETRY
+from consentry_devices.blocks.wire import delimited, varint
 from consentry_rule import Instant
 from support.clocks import START
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.errors import InvalidArgument, ResourceExhausted
-from consentry_devices import frames, ingest, inventory_draft
-from consentry_devices.alarms import Alarm
-from consentry_devices.feed import group
-from consentry_devices.frames import Frame, StreamKey
-from consentry_devices.ingest import Ingest
-from consentry_devices.inventory import InventoryChange, Location
-from consentry_devices.quota import BURST, Quotas, Rates
+from consentry_core.values.errors import InvalidArgument, ResourceExhausted
+from consentry_devices.domain import frames, inventory_draft
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.frames import Frame, StreamKey
+from consentry_devices.domain.inventory import InventoryChange, Location
+from consentry_devices.ingest import streams as ingest
+from consentry_devices.ingest.quotas import BURST, Quotas, Rates
+from consentry_devices.ingest.streams import Ingest
+from consentry_devices.log import group
 from consentry_rule import Instant
 from support.clocks import FakeClock
 from support.device_frames import NOW, SOUTH, device, frame, sensor, stream, telemetry

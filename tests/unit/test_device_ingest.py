@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from consentry_core.errors import ConsentryError, InvalidArgument
-from consentry_devices.frames import Frame
-from consentry_devices.ingest import WINDOW_BYTES, WINDOW_FRAMES, Ingest
+from consentry_core.values.errors import ConsentryError, InvalidArgument
+from consentry_devices.domain.frames import Frame
+from consentry_devices.ingest.streams import WINDOW_BYTES, WINDOW_FRAMES, Ingest
 from support.clocks import FakeClock
 from support.device_frames import frame, stream, telemetry
 from support.slow_appender import SlowAppender, Source

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from consentry_core.errors import ConsentryError
-from consentry_core.settings import SettingError
-from consentry_devices.frames import Frame, StreamKey
-from consentry_devices.ingest import Ingest
-from consentry_devices.quota import BURST, UNLIMITED, Quotas, Rates
+from consentry_core.process.settings import SettingError
+from consentry_core.values.errors import ConsentryError
+from consentry_devices.domain.frames import Frame, StreamKey
+from consentry_devices.ingest.quotas import BURST, UNLIMITED, Quotas, Rates
+from consentry_devices.ingest.streams import Ingest
 from consentry_devices.settings import DevicesSettings
 from support.clocks import FakeClock
 from support.device_frames import SOUTH, frame, stream, telemetry

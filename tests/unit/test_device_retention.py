@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import open_channel
-from consentry_core.settings import SettingError
-from consentry_devices.alarms import Alarm
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.values.clock import SECOND
 from consentry_devices.app import DAY, start
-from consentry_devices.feed.log import Kind
-from consentry_devices.feed.retention import Retention
-from consentry_devices.frames import Frame
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.frames import Frame
+from consentry_devices.log.entries import Kind
+from consentry_devices.log.retention import Retention
 from consentry_devices.settings import DevicesSettings
 from consentry_devices.storage.store import FILE, Store, open_store
 from consentry_rule import DataClass, Instant

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from consentry.devices.v1 import telemetry_pb2
-from consentry_devices import columns
-from consentry_devices.simulation import Simulation
+from consentry_devices.blocks import columns
+from consentry_devices.blocks.simulation import Simulation
 from consentry_rule import Instant
 from support.clocks import START
 from support.gateways import SECOND

@@ -12,12 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consentry.devices.v1 import telemetry_pb2
-from consentry_devices import columns, steps
-from consentry_devices.feed.log import Log
-from consentry_devices.history import History, Place, Question
-from consentry_devices.many_blocks import Sensors, read_numbers
-from consentry_devices.state import Blocks, Position, State
-from consentry_devices.steps import Aggregate
+from consentry_devices.blocks import columns
+from consentry_devices.blocks.scan import Sensors, read_numbers
+from consentry_devices.domain.state import Blocks, Position, State
+from consentry_devices.history import steps
+from consentry_devices.history.ranges import History, Place, Question
+from consentry_devices.history.steps import Aggregate
+from consentry_devices.log.entries import Log
 from consentry_rule import CustomerId, Instant
 
 NORTH = CustomerId("north")

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from consentry_core.database import open_sqlite
-from consentry_core.errors import InvalidArgument, Unavailable
-from consentry_core.settings import SettingError
-from consentry_devices.alarms import Alarm
-from consentry_devices.feed.log import Entry
-from consentry_devices.inventory import InventoryChange, Location
-from consentry_devices.state import BEGINNING
+from consentry_core.process.settings import SettingError
+from consentry_core.sql.database import open_sqlite
+from consentry_core.values.errors import InvalidArgument, Unavailable
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.inventory import InventoryChange, Location
+from consentry_devices.domain.state import BEGINNING
+from consentry_devices.log.entries import Entry
 from consentry_devices.storage import tables, transaction
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.store import Store, open_store
@@ -73,8 +73,8 @@ async def test_commits_are_on_disk_before_they_are_answered(store: Store) -> Non
 
 async def test_a_second_process_is_kept_out_and_let_in_afterwards(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib\nfrom consentry_core.settings import SettingError\n"
-        "from consentry_core.folders import FolderLock\n"
+        "import sys, pathlib\nfrom consentry_core.process.settings import SettingError\n"
+        "from consentry_core.process.folders import FolderLock\n"
         "try:\n    FolderLock(pathlib.Path(sys.argv[1]), 'devices.lock', 'device-data service')\n"
         "except SettingError as error:\n    sys.exit(error.message)\n"
     )

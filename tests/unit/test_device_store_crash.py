@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.clock import SystemClock
-from consentry_core.settings import SettingError
-from consentry_devices.feed.log import Kind
+from consentry_core.process.settings import SettingError
+from consentry_core.values.clock import SystemClock
+from consentry_devices.log.entries import Kind
 from consentry_devices.storage.backup import restored
 from consentry_devices.storage.store import FILE, open_store
 from support.device_frames import NORTH, PlainEncoder, stream

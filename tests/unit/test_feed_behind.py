@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from consentry_core.errors import Unavailable
-from consentry_devices.feed.behind import Behind
-from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.ring import BATCH_BYTES
+from consentry_core.values.errors import Unavailable
+from consentry_devices.log.behind import Behind
+from consentry_devices.log.entries import Entry, Kind
+from consentry_devices.log.ring import BATCH_BYTES
 from consentry_rule import CustomerId, DataClass, Instant
 
 SIZE = BATCH_BYTES // 2

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consentry_core.errors import InvalidArgument, OutOfRange
+from consentry_core.values.errors import InvalidArgument, OutOfRange
 from consentry_devices.feed.cursor import MOST_NAMED, NOTHING, Cursor, Cursors, Known, Phase, Place, laid_over
-from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.ring import BATCH_BYTES, Ring
-from consentry_devices.feed.runs import Runs
+from consentry_devices.log.entries import Entry, Kind
+from consentry_devices.log.ring import BATCH_BYTES, Ring
+from consentry_devices.log.runs import Runs
 from consentry_rule import CustomerId, DataClass, Instant
 
 KEY = secrets.token_bytes(32)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from consentry_core.errors import InvalidArgument
-from consentry_devices.alarms import Alarm
-from consentry_devices.inventory import InventoryChange, Location
+from consentry_core.values.errors import InvalidArgument
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.inventory import InventoryChange, Location
 from consentry_rule import DataClass
 from support.device_frames import NORTH, NOW, SECOND, SOUTH, device, sensor
 from support.watched_feed import LIVE, Request, WatchedFeed, consent_to, watched_feed

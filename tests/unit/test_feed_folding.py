@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consentry_devices import columns
+from consentry_devices.blocks import columns
 from consentry_devices.feed import folding
 from consentry_devices.feed.cursor import Place
 from consentry_devices.feed.folding import Folded, Folding
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.log.entries import Entry, Kind
 from consentry_rule import CustomerId, DataClass, Instant
 
 NORTH, SOUTH = CustomerId("north"), CustomerId("south")

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from consentry.devices.v1 import feed_pb2
 from consentry_devices.feed.filter import Filter
 from consentry_devices.feed.joining import Joining, Message
-from consentry_devices.feed.log import Entry, Kind
 from consentry_devices.feed.reader import Reader
-from consentry_devices.feed.ring import BATCH_BYTES
-from consentry_devices.rpc.events import FIELDS
+from consentry_devices.log.entries import Entry, Kind
+from consentry_devices.log.ring import BATCH_BYTES
 from consentry_devices.rpc.inventory_part import pieces
+from consentry_devices.rpc.watch.events import FIELDS
 from consentry_rule import CustomerId, DataClass, Instant
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SECOND, SOUTH, telemetry

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from consentry.devices.v1 import feed_pb2, inventory_pb2
-from consentry_core import names
-from consentry_devices import columns
-from consentry_devices.frames import TelemetryBlock
-from consentry_devices.inventory import Device, InventoryChange, Sensor
+from consentry_core.values import names
+from consentry_devices.blocks import columns
+from consentry_devices.domain.frames import TelemetryBlock
+from consentry_devices.domain.inventory import Device, InventoryChange, Sensor
+from consentry_devices.domain.state import Reading
 from consentry_devices.rpc.converters import WireEncoder, to_inventory_change
 from consentry_devices.rpc.inventory_part import PIECE_BYTES, pieces
-from consentry_devices.state import Reading
 from consentry_rule import CustomerId, Instant
 from support.device_frames import NORTH, NOW, frame, stream
 from support.watched_feed import LIVE, Request, WatchedFeed, Watching, watched_feed

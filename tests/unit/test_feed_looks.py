@@ -12,14 +12,14 @@ from typing import Any, cast
 
 import pytest
 
-from consentry_core.clock import SECOND
-from consentry_core.errors import Unavailable
-from consentry_core.follow import Credential, Facts, Lease, Revision
-from consentry_core.identity import Identity
-from consentry_core.rpc.open_call import OpenCall
+from consentry_core.callers.identity import Identity
+from consentry_core.protocol.follow import Credential, Facts, Lease, Revision
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import Unavailable
 from consentry_devices.feed.reader import Reader
-from consentry_guard.call import Call
-from consentry_guard.changes import Changes
+from consentry_guard.calls.call import Call
+from consentry_guard.calls.changes import Changes
 from consentry_rule import Consent, CustomerId, Instant, Key, KeyKind, Secret, Standing, Subscription
 from support.device_frames import NORTH, NOW
 from support.devices import ACME

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from consentry_core.errors import ResourceExhausted
-from consentry_devices.rpc import shared
-from consentry_devices.shares import Share, Shares
+from consentry_core.values.errors import ResourceExhausted
+from consentry_devices.rpc.shares import Share, Shares
+from consentry_devices.rpc.watch import shared
 from consentry_rule import CustomerId, DataClass, Decision, Instant
 from support.devices import RuleCall
 from support.watched_feed import LIVE, WatchedFeed, watched_memory

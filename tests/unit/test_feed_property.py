@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.devices.v1 import feed_pb2
-from consentry_devices.alarms import Alarm
+from consentry_devices.domain.alarms import Alarm
 from consentry_devices.feed import folding
 from consentry_rule import CustomerId, DataClass, Instant, Key, KeyKind
 from support.device_frames import NORTH, NOW, SECOND, SOUTH

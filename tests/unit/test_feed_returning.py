@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from consentry.devices.v1 import feed_pb2, gap_pb2
-from consentry_core import names
-from consentry_core.errors import InvalidArgument, OutOfRange, PermissionDenied
-from consentry_devices.alarms import Alarm
+from consentry_core.values import names
+from consentry_core.values.errors import InvalidArgument, OutOfRange, PermissionDenied
+from consentry_devices.domain.alarms import Alarm
+from consentry_devices.domain.inventory import Device, Sensor
+from consentry_devices.domain.state import Reading
 from consentry_devices.feed.filter import Filter
-from consentry_devices.feed.log import Entry, Kind, Removal
 from consentry_devices.feed.reader import Missing, Reader
-from consentry_devices.inventory import Device, Sensor
-from consentry_devices.rpc.snapshot import Snapshot
-from consentry_devices.state import Reading
+from consentry_devices.log.entries import Entry, Kind, Removal
+from consentry_devices.rpc.watch.snapshot import Snapshot
 from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass, Instant, Key, KeyKind
 from support.device_frames import NORTH, NOW, SECOND, SOUTH
 from support.devices import ACME, RuleCall

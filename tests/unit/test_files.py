@@ -8,14 +8,14 @@ from types import MappingProxyType
 
 import pytest
 
-from consentry_authority.key_file import read_keys
-from consentry_cli.audit import _head
-from consentry_core.encoding import base64url
-from consentry_core.files import MOST_BYTES, Kept, read_credential
-from consentry_core.settings import SettingError
-from consentry_core.tls import PemFiles
+from consentry_authority.secrets.key_file import read_keys
+from consentry_cli.commands.audit import _head
+from consentry_core.process.files import MOST_BYTES, Kept, read_credential
+from consentry_core.process.settings import SettingError
+from consentry_core.process.tls import PemFiles
+from consentry_core.values.encoding import base64url
 from consentry_devices.settings import DevicesSettings
-from consentry_gateway.agents import read_site
+from consentry_gateway.agents.file import read_site
 from consentry_gateway.settings import SimulateSettings
 from support.cli import consentry
 

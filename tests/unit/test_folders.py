@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from consentry_authority.app import initialize, migrate_database, restored, rotate_checksum_key, start
-from consentry_authority.audit_log import export_head
-from consentry_core import folders
-from consentry_core.folders import FolderLock
-from consentry_core.lifecycle import check_writable
-from consentry_core.settings import SettingError
+from consentry_authority.setup.audit_log import export_head
+from consentry_core.process import folders
+from consentry_core.process.folders import FolderLock
+from consentry_core.process.lifecycle import check_writable
+from consentry_core.process.settings import SettingError
 from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.settings import DevicesSettings
 from consentry_devices.storage.store import open_store
-from consentry_gateway.outbox import Outbox
+from consentry_gateway.outbox.outbox import Outbox
 from support.authority import prepare, settings_of
 from support.clocks import FakeClock
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
-from consentry_core.follow import Credential, Facts, Revision
-from consentry_core.rpc.follow_pieces import Joining, split
-from consentry_core.rpc.follow_wire import from_response, to_response
+from consentry_core.protocol.follow import Credential, Facts, Revision
+from consentry_core.protocol.follow_pieces import Joining, split
+from consentry_core.protocol.follow_wire import from_response, to_response
 from consentry_rule import (
     Consent,
     CustomerId,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.settings import SettingError
-from consentry_gateway.agents import read_site
+from consentry_core.process.settings import SettingError
+from consentry_gateway.agents.file import read_site
 
 GOOD = """
 [[locations]]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.settings import SettingError
-from consentry_gateway.agents import read_site
-from consentry_gateway.modbus.access import ModbusAccess, maps
-from consentry_gateway.nut.access import NutAccess
-from consentry_gateway.redfish.access import RedfishAccess
-from consentry_gateway.trust import Trust
+from consentry_core.process.settings import SettingError
+from consentry_gateway.agents.file import read_site
+from consentry_gateway.agents.trust import Trust
+from consentry_gateway.sources.modbus.access import ModbusAccess, maps
+from consentry_gateway.sources.nut.access import NutAccess
+from consentry_gateway.sources.redfish.access import RedfishAccess
 from support.certificates import Certificates
 
 GOOD = """

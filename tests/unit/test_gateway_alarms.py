@@ -1,8 +1,8 @@
 """Alarms from successive polls: raised once, changed when they get worse, cleared on evidence, never flapping."""
 
-from consentry_core.names import resource_id
-from consentry_gateway.alarms import Alarm, AlarmBook
-from consentry_gateway.model import Device, DeviceId, Limit, Severity
+from consentry_core.values.names import resource_id
+from consentry_gateway.reading.alarms import Alarm, AlarmBook
+from consentry_gateway.reading.model import Device, DeviceId, Limit, Severity
 from support.polls import UPS, at, poll
 
 ONLINE, ON_BATTERY = {"output.status": "online"}, {"output.status": "on battery"}

@@ -2,14 +2,14 @@
 
 import pytest
 
-from consentry_core.names import resource_id
-from consentry_gateway import recorded
-from consentry_gateway.decode import decode
-from consentry_gateway.model import Device, DeviceId, DeviceType, LocationId, Poll, Value
+from consentry_core.values.names import resource_id
 from consentry_gateway.profiles import PROFILES, Metric, Profile, Source, Table
 from consentry_gateway.profiles.ups_mib import UPS_MIB
-from consentry_gateway.raw import Answers
-from consentry_gateway.recognition import SYS_OBJECT_ID, questions, recognise
+from consentry_gateway.reading.decode import decode
+from consentry_gateway.reading.model import Device, DeviceId, DeviceType, LocationId, Poll, Value
+from consentry_gateway.reading.raw import Answers
+from consentry_gateway.reading.recognition import SYS_OBJECT_ID, questions, recognise
+from consentry_gateway.simulator import recorded
 from support.agents import answers_of
 from support.polls import at
 

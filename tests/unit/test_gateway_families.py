@@ -2,14 +2,14 @@
 
 import pytest
 
-from consentry_core.names import resource_id
-from consentry_gateway import recorded
-from consentry_gateway.alarms import AlarmBook
-from consentry_gateway.decode import decode
-from consentry_gateway.model import Device, DeviceId
+from consentry_core.values.names import resource_id
 from consentry_gateway.profiles import PROFILES
-from consentry_gateway.raw import within
-from consentry_gateway.recognition import questions, recognise
+from consentry_gateway.reading.alarms import AlarmBook
+from consentry_gateway.reading.decode import decode
+from consentry_gateway.reading.model import Device, DeviceId
+from consentry_gateway.reading.raw import within
+from consentry_gateway.reading.recognition import questions, recognise
+from consentry_gateway.simulator import recorded
 from support.agents import MADE_UP, answers_of, told
 from support.polls import at
 

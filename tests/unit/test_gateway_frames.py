@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2
-from consentry_devices.rpc.frames import to_frame
-from consentry_gateway.alarms import Alarm, AlarmBook, AlarmId
-from consentry_gateway.memory import (
+from consentry_devices.rpc.gateway.frames import to_frame
+from consentry_gateway.outbox.memory import (
     ALARMS,
     DEVICES,
     remembered_alarms,
     remembered_devices,
     to_remember,
 )
-from consentry_gateway.model import Device, DeviceId, DeviceType, Poll, Reading, Sensor, SensorId, Severity, Value
-from consentry_gateway.rpc.frames import FrameWriter
+from consentry_gateway.publishing.frames import FrameWriter
+from consentry_gateway.reading.alarms import Alarm, AlarmBook, AlarmId
+from consentry_gateway.reading.model import Device, DeviceId, DeviceType, Poll, Reading, Sensor, SensorId, Severity, Value
 from consentry_rule import CustomerId
 from support.gateway_frames import HALL, parsed, writer
 from support.polls import UPS, at, poll, reading

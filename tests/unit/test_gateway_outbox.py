@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.settings import SettingError
-from consentry_gateway import pending
-from consentry_gateway.outbox import Draft, Outbox, OutboxFull
-from consentry_gateway.pending import ROW_BYTES, Rows
+from consentry_core.process.settings import SettingError
+from consentry_gateway.outbox import pending
+from consentry_gateway.outbox.outbox import Draft, Outbox, OutboxFull
+from consentry_gateway.outbox.pending import ROW_BYTES, Rows
 from support.outboxes import RANDOM, at, between, losses, measured, payloads, told
 
 

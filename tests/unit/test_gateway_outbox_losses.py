@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consentry_gateway.outbox import Outbox, OutboxFull
+from consentry_gateway.outbox.outbox import Outbox, OutboxFull
 from support.outboxes import RANDOM, measured, seconds_of
 
 
@@ -66,7 +66,7 @@ def test_each_reading_is_pending_acknowledged_or_part_of_a_loss(steps: list[tupl
 
 _DROPPING = """
 import itertools, os, pathlib, sys
-from consentry_gateway.outbox import Draft, Outbox, Span
+from consentry_gateway.outbox.outbox import Draft, Outbox, Span
 outbox = Outbox(pathlib.Path(sys.argv[1]), os.urandom, most_bytes=20_000)
 for second in itertools.count(1):
     outbox.append([Draft("ups", b"told" if second % 50 == 0 else b"", b"r" * 500, Span(second * 10**9, second * 10**9))], {})

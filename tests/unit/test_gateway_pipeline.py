@@ -3,9 +3,8 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from consentry_gateway.alarms import AlarmBook
-from consentry_gateway.holding import Holding
-from consentry_gateway.memory import (
+from consentry_gateway.outbox.holding import Holding
+from consentry_gateway.outbox.memory import (
     ALARMS,
     LOST,
     PRESENT,
@@ -13,10 +12,11 @@ from consentry_gateway.memory import (
     remembered_lost,
     remembered_present,
 )
-from consentry_gateway.model import Device, DeviceId, DeviceType, Location, LocationId, LocationKind, Poll, Value
-from consentry_gateway.outbox import Draft, OutboxFull, Span
-from consentry_gateway.pipeline import Pipeline
-from consentry_gateway.presence import FEWEST_ANSWERS, Places, Presence, Present
+from consentry_gateway.outbox.outbox import Draft, OutboxFull, Span
+from consentry_gateway.outbox.pipeline import Pipeline
+from consentry_gateway.reading.alarms import AlarmBook
+from consentry_gateway.reading.model import Device, DeviceId, DeviceType, Location, LocationId, LocationKind, Poll, Value
+from consentry_gateway.reading.presence import FEWEST_ANSWERS, Places, Presence, Present
 from support.gateway_frames import HALL, parsed, writer
 from support.polls import UPS, at, poll, reading
 

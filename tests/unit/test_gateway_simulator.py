@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-from consentry_core.names import resource_id
-from consentry_gateway.alarms import AlarmBook
-from consentry_gateway.model import DeviceType, Poll, Value
+from consentry_core.values.names import resource_id
+from consentry_gateway.reading.alarms import AlarmBook
+from consentry_gateway.reading.model import DeviceType, Poll, Value
 from consentry_gateway.simulator import Simulation
 from support.polls import at
 

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
-from consentry_gateway.agents import Agent
-from consentry_gateway.model import Device, DeviceId, Poll
-from consentry_gateway.snmp.access import SnmpAccess
-from consentry_gateway.sources import AgentSilent, Collector, Reports
+from consentry_gateway.agents.file import Agent
+from consentry_gateway.reading.model import Device, DeviceId, Poll
+from consentry_gateway.sources.polling import AgentSilent, Collector, Reports
+from consentry_gateway.sources.snmp.access import SnmpAccess
 from support.clocks import FakeClock
 from support.polls import at
 

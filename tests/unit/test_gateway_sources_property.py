@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consentry_core.names import resource_id
-from consentry_gateway.alarms import AlarmBook
-from consentry_gateway.decode import decode
-from consentry_gateway.modbus.access import maps
-from consentry_gateway.modbus.registers import blocks, field, value_of
-from consentry_gateway.model import Device, DeviceId
-from consentry_gateway.nut.source import answers_of
+from consentry_core.values.names import resource_id
 from consentry_gateway.profiles import PROFILES
-from consentry_gateway.raw import Answers
-from consentry_gateway.redfish.session import Json, Unread, path_of
-from consentry_gateway.redfish.tree import Tree
-from consentry_gateway.sources import AgentSilent
+from consentry_gateway.reading.alarms import AlarmBook
+from consentry_gateway.reading.decode import decode
+from consentry_gateway.reading.model import Device, DeviceId
+from consentry_gateway.reading.raw import Answers
+from consentry_gateway.sources.modbus.access import maps
+from consentry_gateway.sources.modbus.registers import blocks, field, value_of
+from consentry_gateway.sources.nut.source import answers_of
+from consentry_gateway.sources.polling import AgentSilent
+from consentry_gateway.sources.redfish.session import Json, Unread, path_of
+from consentry_gateway.sources.redfish.tree import Tree
 from support.polls import at
 from support.redfish_service import newer, older
 

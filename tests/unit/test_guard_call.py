@@ -5,13 +5,13 @@ from typing import Any, cast
 
 import pytest
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import PermissionDenied
-from consentry_core.follow import Credential, Facts, Lease, Revision
-from consentry_core.identity import Identity
-from consentry_core.rpc.open_call import OpenCall
-from consentry_guard.call import Call
-from consentry_guard.changes import touched_customers
+from consentry_core.callers.identity import Identity
+from consentry_core.protocol.follow import Credential, Facts, Lease, Revision
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import PermissionDenied
+from consentry_guard.calls.call import Call
+from consentry_guard.calls.changes import touched_customers
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Secret, Standing, Token, TokenRole
 from support.clocks import FakeClock
 from support.followers import Follower

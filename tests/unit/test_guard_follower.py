@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
-from consentry_guard.deadlines import Deadlines
-from consentry_guard.follower import NAMES_PER_INTEREST, HistoryWentBack
+from consentry_core.protocol.follow import Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_guard.follow.deadlines import Deadlines
+from consentry_guard.follow.follower import NAMES_PER_INTEREST, HistoryWentBack
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
 from support.followers import Follower
 

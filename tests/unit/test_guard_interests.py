@@ -1,8 +1,8 @@
 """What a guard follows is bounded; what it lets go of is unusable until it is told anew."""
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import Credential, Facts, Forget, Interest, Lease, Revision
-from consentry_guard.interests import Interests
+from consentry_core.protocol.follow import Credential, Facts, Forget, Interest, Lease, Revision
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_guard.follow.interests import Interests
 from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
 from support.followers import Follower
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.follow import LEASE_SECONDS, Lease, Revision
-from consentry_guard.leases import CLOCK_ERROR, Leases
+from consentry_core.protocol.follow import LEASE_SECONDS, Lease, Revision
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_guard.follow.leases import CLOCK_ERROR, Leases
 from consentry_rule import Instant
 
 T = LEASE_SECONDS * SECOND

@@ -1,9 +1,9 @@
 """What a guard tells of what it refused: a few calls whole, the others counted, and never more than so many."""
 
-from consentry_core.clock import SECOND
-from consentry_core.refused_call import RefusedCall
-from consentry_core.text import is_plain
-from consentry_guard.refusals import Refusals
+from consentry_core.protocol.refused_call import RefusedCall
+from consentry_core.values.clock import SECOND
+from consentry_core.values.text import is_plain
+from consentry_guard.reports.refusals import Refusals
 from consentry_rule import Instant
 
 KEY = "partners/acme/keys/k1"

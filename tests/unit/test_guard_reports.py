@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from consentry_core.clock import SECOND
-from consentry_core.errors import InvalidArgument, Unavailable
-from consentry_core.refused_call import RefusedCall
+from consentry_core.protocol.refused_call import RefusedCall
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import InvalidArgument, Unavailable
 from consentry_guard import Handed
-from consentry_guard.refusals import Refusals, Refused
-from consentry_guard.reporting import Reporting
-from consentry_guard.reports import MOST_COUNTS, Report, Reports
-from consentry_guard.tally import HOUR, Count, Tally
+from consentry_guard.reports.files import MOST_COUNTS, Report, Reports
+from consentry_guard.reports.refusals import Refusals, Refused
+from consentry_guard.reports.reporting import Reporting
+from consentry_guard.reports.tally import HOUR, Count, Tally
 from consentry_rule import CustomerId, DataClass, Instant
 
 KEY, NORTH, SOUTH = "partners/acme/keys/k1", CustomerId("north"), CustomerId("south")

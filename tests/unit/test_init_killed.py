@@ -7,9 +7,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from consentry_authority.app import initialize
-from consentry_authority.first_start import read_checksum_keys
-from consentry_authority.storage.tables import metadata
-from consentry_core.database import open_sqlite
+from consentry_authority.setup.first_start import read_checksum_keys
+from consentry_authority.storage.schema.tables import metadata
+from consentry_core.sql.database import open_sqlite
 from support.authority import read_token, settings_of
 
 TOKENS = ("operator", "devices", "demo-gateway")

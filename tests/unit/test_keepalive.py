@@ -1,6 +1,7 @@
 """Clients ping no more often than services permit."""
 
-from consentry_core.rpc import client, server
+from consentry_core.rpc.client import channels as client
+from consentry_core.rpc.server import serving as server
 
 
 def test_a_client_pings_less_often_than_a_service_permits() -> None:

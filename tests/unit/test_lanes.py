@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from consentry_core.errors import ResourceExhausted
-from consentry_core.lanes import LoopTurns, Pace, Places
+from consentry_core.pacing.lanes import LoopTurns, Pace, Places
+from consentry_core.values.errors import ResourceExhausted
 
 
 async def test_in_each_step_of_the_loop_one_goes_on_and_lanes_take_turns() -> None:

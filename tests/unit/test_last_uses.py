@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from consentry_authority.commands.get_key import get_key
-from consentry_authority.last_uses import LastUses
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import Unavailable
-from consentry_core.follow import Uses
-from consentry_guard.uses import TELL_EVERY, SecretUses
+from consentry_authority.admission.last_uses import LastUses
+from consentry_authority.commands.keys.get_key import get_key
+from consentry_core.protocol.follow import Uses
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import Unavailable
+from consentry_guard.reports.uses import TELL_EVERY, SecretUses
 from consentry_rule import Instant, KeyId
 from support.stores import ACME, StoreUnderTest, open_store
 

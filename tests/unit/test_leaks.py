@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from consentry_authority.secret import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
-from consentry_core.errors import NotFound
-from consentry_core.rpc.refusing import refusal_of, refuse
+from consentry_authority.secrets.format import KEY_PREFIXES, TOKEN_PREFIX, ChecksumKeys
+from consentry_core.rpc.server.refusing import refusal_of, refuse
+from consentry_core.values.errors import NotFound
 from support.leaks import Leaks
 
 KEYS = ChecksumKeys([secrets.token_bytes(32)])

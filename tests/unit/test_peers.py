@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from consentry_core.rpc.peers import Peers, trusted_proxies
-from consentry_core.settings import SettingError
+from consentry_core.process.settings import SettingError
+from consentry_core.rpc.server.peers import Peers, trusted_proxies
 
 PROXY = "ipv4:10.0.0.1:5000"
 

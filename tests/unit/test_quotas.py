@@ -4,10 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import ResourceExhausted
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.quotas import Quotas
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.rpc.server.quotas import Quotas
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import ResourceExhausted
 from consentry_rule import NO_QUOTA, Quota
 
 KEY = "partners/acme/keys/k"

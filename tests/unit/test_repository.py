@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool
 from ruamel.yaml import YAML
 
-import consentry_core.rpc.policy
-from consentry_authority.rpc.policies import POLICIES as AUTHORITY_POLICIES
+import consentry_core.callers.policy
+from consentry_authority.admission.policies import POLICIES as AUTHORITY_POLICIES
 from consentry_devices.rpc.policies import POLICIES as DEVICES_POLICIES
 
 TOP = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_the_public_methods_are_these() -> None:
         "/grpc.health.v1.Health/Watch",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    } == consentry_core.rpc.policy.PUBLIC_METHODS
+    } == consentry_core.callers.policy.PUBLIC_METHODS
 
 
 def test_imports_run_one_way() -> None:

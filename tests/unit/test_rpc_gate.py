@@ -12,11 +12,11 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from consentry_core import errors
-from consentry_core.rpc.client import open_channel
+from consentry_core.rpc.client.channels import open_channel
 from consentry_core.rpc.errors import error_info, retry_after
-from consentry_core.rpc.open_call import OpenCall, current_call
-from consentry_core.rpc.server import RpcServer
+from consentry_core.rpc.server.open_call import OpenCall, current_call
+from consentry_core.rpc.server.serving import RpcServer
+from consentry_core.values import errors
 
 METHODS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
 

@@ -13,11 +13,11 @@ from typing import Any
 import grpc
 import pytest
 
-from consentry_core.errors import ConsentryError
-from consentry_core.rpc.client import open_channel
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.server import RpcServer
-from consentry_core.rpc.stuck import StuckWrites, connected_sockets, hang_up
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.rpc.server.serving import RpcServer
+from consentry_core.rpc.server.stuck import StuckWrites, connected_sockets, hang_up
+from consentry_core.values.errors import ConsentryError
 from support.clocks import FakeClock
 
 LIMIT = 60

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from consentry_core.rpc.wakeups import take_all_at_once
+from consentry_core.rpc.server.wakeups import take_all_at_once
 
 
 class Pair:

@@ -5,9 +5,9 @@ import unicodedata
 
 import pytest
 
-from consentry_core.errors import InvalidArgument
-from consentry_core.logs import FORM, Formatter
-from consentry_core.text import REPLACEMENT, cleaned, is_plain, plain, shown
+from consentry_core.process.logs import FORM, Formatter
+from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.text import REPLACEMENT, cleaned, is_plain, plain, shown
 
 SHAPELESS = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 WRITTEN_WITH = {"\u200c", "\u200d"}  # joiner and non-joiner

@@ -8,11 +8,11 @@ from typing import Any
 import grpc
 import pytest
 
-from consentry_core import errors
-from consentry_core.rpc.client import open_channel
-from consentry_core.rpc.open_call import OpenCall
-from consentry_core.rpc.server import RpcServer
-from consentry_core.rpc.turning_away import TurningAway
+from consentry_core.rpc.client.channels import open_channel
+from consentry_core.rpc.server.open_call import OpenCall
+from consentry_core.rpc.server.serving import RpcServer
+from consentry_core.rpc.server.turning_away import TurningAway
+from consentry_core.values import errors
 
 
 def test_a_few_go_at_once_and_the_rest_one_by_one() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from consentry_core.turns import Turns
+from consentry_core.pacing.turns import Turns
 
 
 class Busy:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from consentry_core.waking import SLICE, Bell, Waking
+from consentry_core.pacing.waking import SLICE, Bell, Waking
 
 
 async def test_a_bell_that_was_rung_before_is_not_waited_for() -> None:

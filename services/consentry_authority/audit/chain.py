@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 
-from consentry_core.encoding import base32
+from consentry_core.values.encoding import base32
 from consentry_rule import Instant
 
 FIRST_DIGEST = ""

@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from consentry_authority.audit.chain import EntryKind
-from consentry_core.clock import SECOND, BootTime
+from consentry_core.values.clock import SECOND, BootTime
 
 _SOURCES = 10_000  # remembered at most; the one that was not heard of for longest is forgotten
 _OUTCOMES = 100  # told apart among what was left out

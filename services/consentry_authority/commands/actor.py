@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from consentry_core.errors import PermissionDenied
-from consentry_core.identity import Identity
-from consentry_core.rpc.policy import Caller
+from consentry_core.callers.identity import Identity
+from consentry_core.callers.policy import Caller
+from consentry_core.values.errors import PermissionDenied
 from consentry_rule import Address, Instant
 
 SIGNED_IN = "identities/"

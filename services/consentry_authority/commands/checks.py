@@ -1,7 +1,7 @@
 """What free texts and ends must be like."""
 
-from consentry_core.errors import InvalidArgument
-from consentry_core.text import plain
+from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.text import plain
 from consentry_rule import Instant
 
 _LONGEST_DISPLAY_NAME = 200

@@ -1,7 +1,7 @@
 """Whether a credential, and the secret of it that somebody came with, still let their holder in."""
 
-from consentry_core.errors import denied
 from consentry_core.rpc.bearer import invalid
+from consentry_core.values.errors import denied
 from consentry_rule import Address, Deny, Instant, Key, Secret, Token, reachable, usable
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from consentry_authority.commands.ports import CarriedOut, Transaction
-from consentry_core.errors import InvalidArgument
+from consentry_core.values.errors import InvalidArgument
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from consentry_authority.commands.records import (
     SecretRecord,
     TokenRecord,
 )
-from consentry_core.follow import Revision
+from consentry_core.protocol.follow import Revision
 from consentry_rule import CustomerId, Instant, Key, KeyId, PartnerId, Standing, Token
 
 

@@ -1,6 +1,6 @@
 """Which credentials a service may be shown: those of the partners that its token is limited to, and keys meant for it."""
 
-from consentry_core import names
+from consentry_core.values import names
 from consentry_rule import Key, Token
 
 

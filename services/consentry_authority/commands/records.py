@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from consentry_core import names
+from consentry_core.values import names
 from consentry_rule import (
     NO_QUOTA,
     CustomerId,

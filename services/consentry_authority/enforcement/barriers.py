@@ -21,9 +21,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.encoding import base32
-from consentry_core.follow import BOUND_SECONDS, SLACK_SECONDS, Revision
+from consentry_core.protocol.follow import BOUND_SECONDS, SLACK_SECONDS, Revision
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.encoding import base32
 from consentry_rule import Instant
 
 BOUND = round(BOUND_SECONDS * SECOND)

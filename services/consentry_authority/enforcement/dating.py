@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from consentry_core.clock import BootTime, Clock
-from consentry_core.encoding import RandomBytes
-from consentry_core.follow import FromAuthority, Lease
+from consentry_core.protocol.follow import FromAuthority, Lease
+from consentry_core.values.clock import BootTime, Clock
+from consentry_core.values.encoding import RandomBytes
 
 
 class Dating:

@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from consentry_authority.commands.ports import View
-from consentry_core import names
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
-from consentry_core.follow import (
+from consentry_core.protocol.follow import (
     LEASE_SECONDS,
     Acknowledgement,
     Credential,
@@ -31,7 +28,10 @@ from consentry_core.follow import (
     Revision,
     Uses,
 )
-from consentry_core.text import plain
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
+from consentry_core.values.text import plain
 from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
 
 PIECE = 100
@@ -44,7 +44,7 @@ NAMES_OWED, INTERESTS_OWED = 10_000, 100
 """With so many snapshots owed, a stream is read on only when some of them have been told."""
 
 NAMES_PER_STREAM = 200_000
-"""What one guard can follow; see `consentry_guard.interests`."""
+"""What one guard can follow; see `consentry_guard.follow.interests`."""
 
 FARTHEST_BEHIND = 50_000
 """Changes. Whoever has been told so little learns all anew: that is less than to look what of these concerns it."""

@@ -8,9 +8,9 @@ the time to come back; nothing that was granted is taken away, and no other toke
 from collections import Counter
 from dataclasses import dataclass
 
-from consentry_core.clock import SECOND, BootTime
-from consentry_core.errors import ResourceExhausted
-from consentry_core.follow import LEASE_SECONDS
+from consentry_core.protocol.follow import LEASE_SECONDS
+from consentry_core.values.clock import SECOND, BootTime
+from consentry_core.values.errors import ResourceExhausted
 
 PACE = LEASE_SECONDS * SECOND // 4
 """How long after one lease an incarnation is granted the next. Guards ask every third of a lease."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from consentry_core.follow import Revision
+from consentry_core.protocol.follow import Revision
 
 _MOST_SUBJECTS = 10_000
 

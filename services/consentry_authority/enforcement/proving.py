@@ -14,9 +14,9 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from consentry_core import names
-from consentry_core.errors import InvalidArgument, PermissionDenied
-from consentry_core.follow import FromGuard, Interest, Proofs
+from consentry_core.protocol.follow import FromGuard, Interest, Proofs
+from consentry_core.values import names
+from consentry_core.values.errors import InvalidArgument, PermissionDenied
 from consentry_rule import Token
 
 _TAG_BYTES = 16

@@ -2,15 +2,15 @@
 
 from consentry.authority.v1 import consent_pb2, enforcement_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_UNSPECIFIED
-from consentry_authority.accesses import HOUR, LONGEST_SPAN, AccessCount, AccessReport, Period, Unreported
+from consentry_authority.access_log.reports import HOUR, LONGEST_SPAN, AccessCount, AccessReport, Period, Unreported
 from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.rpc.refused_calls import left_out_from_wire, refused_calls_from_wire
 from consentry_authority.rpc.wire import optional_instant
-from consentry_core import names
-from consentry_core.errors import InvalidArgument, PermissionDenied
-from consentry_core.rpc.follow_wire import DATA_CLASS_TO_WIRE, data_classes_from_wire
-from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_timestamp
-from consentry_core.text import plain
+from consentry_core.protocol.follow_wire import DATA_CLASS_TO_WIRE, data_classes_from_wire
+from consentry_core.protocol.times import from_timestamp, optional_timestamp, to_timestamp
+from consentry_core.values import names
+from consentry_core.values.errors import InvalidArgument, PermissionDenied
+from consentry_core.values.text import plain
 from consentry_rule import CustomerId, Instant, Token
 
 MOST_COUNTS = 500

@@ -3,30 +3,30 @@
 
 from consentry.authority.v1 import consent_pb2 as pb
 from consentry.authority.v1 import consent_pb2_grpc
-from consentry_authority.access_log import AccessLog
-from consentry_authority.commands.get_consent import get_consent
-from consentry_authority.commands.grant_consent import Grant, grant_consent
-from consentry_authority.commands.list_consent_events import list_consent_events
-from consentry_authority.commands.list_consents import list_consents
+from consentry_authority.access_log.log import AccessLog
+from consentry_authority.admission.gate import origin
+from consentry_authority.commands.consents.get_consent import get_consent
+from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
+from consentry_authority.commands.consents.list_consent_events import list_consent_events
+from consentry_authority.commands.consents.list_consents import list_consents
+from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.commands.once import once
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import ConsentRecord
-from consentry_authority.commands.revoke_consent import revoke_consent
 from consentry_authority.rpc.accesses import access_to_wire, period_from_wire, reader_from_wire, unreported_to_wire
 from consentry_authority.rpc.events import event_to_wire
-from consentry_authority.rpc.gate import origin
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_consent, own_customer, partner_id
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import consent_to_wire, optional_instant
-from consentry_authority.storage import wanted
+from consentry_authority.storage.history import wanted
 from consentry_authority.storage.store import Store
-from consentry_core import names
-from consentry_core.clock import Clock
-from consentry_core.paging import PageTokens
-from consentry_core.rpc.follow_wire import data_classes_from_wire
-from consentry_core.rpc.open_call import Context
+from consentry_core.protocol.follow_wire import data_classes_from_wire
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.values import names
+from consentry_core.values.clock import Clock
+from consentry_core.values.paging import PageTokens
 
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):

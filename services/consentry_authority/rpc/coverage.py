@@ -6,8 +6,11 @@ from functools import partial
 from typing import Final
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
+from consentry_authority.admission.current import CurrentFacts, UntilTouched
+from consentry_authority.admission.gate import calling
+from consentry_authority.admission.quotas import KeyQuotas
 from consentry_authority.commands.actor import Actor
-from consentry_authority.commands.list_covered_customers import (
+from consentry_authority.commands.coverage.list_covered_customers import (
     STEP,
     check_shows,
     covered_among,
@@ -15,24 +18,21 @@ from consentry_authority.commands.list_covered_customers import (
     step_of_changed,
     step_of_standings,
 )
+from consentry_authority.commands.coverage.open_watches import CoverageWatches
+from consentry_authority.commands.coverage.watch_coverage import CoverageEvent, CoverageReader, Covered, Marks, Uncovered
+from consentry_authority.commands.coverage.work import CoverageWork
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
-from consentry_authority.commands.watch_coverage import CoverageEvent, CoverageReader, Covered, Marks, Uncovered
-from consentry_authority.coverage_watches import CoverageWatches
-from consentry_authority.coverage_work import CoverageWork
-from consentry_authority.current import CurrentFacts, UntilTouched
-from consentry_authority.rpc.gate import calling
-from consentry_authority.rpc.quotas import KeyQuotas
-from consentry_core import names
-from consentry_core.clock import SECOND, BootTime, Clock
-from consentry_core.errors import ResourceExhausted, denied
-from consentry_core.follow import Revision
-from consentry_core.paging import PageTokens, page_size
-from consentry_core.rpc.follow_wire import data_classes_to_wire
-from consentry_core.rpc.heartbeats import heartbeat_interval
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.times import to_timestamp
-from consentry_core.rpc.turning_away import TurningAway
+from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.server.heartbeats import heartbeat_interval
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.rpc.server.turning_away import TurningAway
+from consentry_core.values import names
+from consentry_core.values.clock import SECOND, BootTime, Clock
+from consentry_core.values.errors import ResourceExhausted, denied
+from consentry_core.values.paging import PageTokens, page_size
 from consentry_rule import CustomerId, Deny, Instant, Key, KeyKind, Reason, Secret, Standing, next_end, opened_classes
 
 _PIECE: Final = 32  # events that one watch tells in its turn

@@ -3,22 +3,22 @@
 
 from consentry.authority.v1 import directory_pb2 as pb
 from consentry.authority.v1 import directory_pb2_grpc
+from consentry_authority.admission.gate import calling, origin
 from consentry_authority.commands.actor import not_yours
-from consentry_authority.commands.cancel_subscription import cancel_subscription
-from consentry_authority.commands.connect_customer import connect_customer
-from consentry_authority.commands.create_customer import create_customer
-from consentry_authority.commands.create_partner import create_partner
-from consentry_authority.commands.disconnect_customer import disconnect_customer
-from consentry_authority.commands.get_customer import get_customer
-from consentry_authority.commands.get_partner import get_partner
-from consentry_authority.commands.list_connections import list_connections
-from consentry_authority.commands.list_customers import list_customers
-from consentry_authority.commands.list_partners import list_partners
+from consentry_authority.commands.directory.cancel_subscription import cancel_subscription
+from consentry_authority.commands.directory.connect_customer import connect_customer
+from consentry_authority.commands.directory.create_customer import create_customer
+from consentry_authority.commands.directory.create_partner import create_partner
+from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
+from consentry_authority.commands.directory.get_customer import get_customer
+from consentry_authority.commands.directory.get_partner import get_partner
+from consentry_authority.commands.directory.list_connections import list_connections
+from consentry_authority.commands.directory.list_customers import list_customers
+from consentry_authority.commands.directory.list_partners import list_partners
+from consentry_authority.commands.directory.set_subscription import set_subscription
 from consentry_authority.commands.once import once
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import CustomerRecord, PartnerRecord
-from consentry_authority.commands.set_subscription import set_subscription
-from consentry_authority.rpc.gate import calling, origin
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import customer_id, own_customer, own_partner, partner_id
 from consentry_authority.rpc.paging import asked_page
@@ -29,13 +29,13 @@ from consentry_authority.rpc.wire import (
     partner_to_wire,
     subscription_from_wire,
 )
-from consentry_authority.storage import wanted
+from consentry_authority.storage.history import wanted
 from consentry_authority.storage.store import Store
-from consentry_core import names
-from consentry_core.clock import Clock
-from consentry_core.errors import InvalidArgument
-from consentry_core.paging import PageTokens
-from consentry_core.rpc.open_call import Context
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.values import names
+from consentry_core.values.clock import Clock
+from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.paging import PageTokens
 from consentry_rule import CustomerId, PartnerId
 
 

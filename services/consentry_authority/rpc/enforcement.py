@@ -5,35 +5,35 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
-from consentry_authority.access_log import AccessLog
-from consentry_authority.authentication import Authenticator
+from consentry_authority.access_log.log import AccessLog
+from consentry_authority.admission.authentication import Authenticator
+from consentry_authority.admission.current import CurrentFacts, UntilTouched
+from consentry_authority.admission.gate import calling, host_of
+from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential
 from consentry_authority.commands.pages import page_of
 from consentry_authority.commands.reach import within_reach
-from consentry_authority.current import CurrentFacts, UntilTouched
 from consentry_authority.enforcement.barriers import point_name
+from consentry_authority.enforcement.enforcing import Enforcing, PointStatus
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Prover
-from consentry_authority.enforcing import Enforcing, PointStatus
-from consentry_authority.last_uses import LastUses
 from consentry_authority.rpc.accesses import report_from_wire, require_reach
 from consentry_authority.rpc.following import Streams
-from consentry_authority.rpc.gate import calling, host_of
 from consentry_authority.rpc.paging import asked_page
 from consentry_authority.rpc.receipts import receipt_to_wire
 from consentry_authority.storage.store import Store
-from consentry_core.clock import Clock
-from consentry_core.encoding import RandomBytes
-from consentry_core.errors import NotFound, Unauthenticated
-from consentry_core.follow import Revision
-from consentry_core.identity import Identity
-from consentry_core.paging import PageTokens
+from consentry_core.callers.identity import Identity
+from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.follow_wire import revision_to_wire
+from consentry_core.protocol.times import to_duration, to_timestamp
 from consentry_core.rpc.bearer import invalid
-from consentry_core.rpc.follow_wire import revision_to_wire
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.times import to_duration, to_timestamp
-from consentry_core.text import plain
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.values.clock import Clock
+from consentry_core.values.encoding import RandomBytes
+from consentry_core.values.errors import NotFound, Unauthenticated
+from consentry_core.values.paging import PageTokens
+from consentry_core.values.text import plain
 from consentry_rule import Token
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from consentry.authority.v1 import consent_pb2 as pb
 from consentry.authority.v1 import enforcement_pb2
 from consentry_authority.audit.chain import EntryKind
-from consentry_authority.commands.list_consent_events import ConsentEvent, EventKind
+from consentry_authority.commands.consents.list_consent_events import ConsentEvent, EventKind
 from consentry_authority.rpc.wire import PLAN_TO_WIRE, ROLE_TO_WIRE
-from consentry_core import names
-from consentry_core.rpc.follow_wire import data_classes_to_wire
-from consentry_core.rpc.times import optional_timestamp, to_timestamp
+from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.times import optional_timestamp, to_timestamp
+from consentry_core.values import names
 
 _KIND: Mapping[EventKind, pb.ConsentEvent.Kind.ValueType] = {
     kind: pb.ConsentEvent.Kind.Value(f"KIND_{kind.name}") for kind in EventKind

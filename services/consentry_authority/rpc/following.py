@@ -17,26 +17,35 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from consentry.authority.v1 import enforcement_pb2
+from consentry_authority.admission.gate import calling
+from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import require_usable, usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.enforcement.dating import Dating
+from consentry_authority.enforcement.enforcing import Enforcing
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.news import News
 from consentry_authority.enforcement.proving import Proved, Prover
-from consentry_authority.enforcing import Enforcing
-from consentry_authority.last_uses import LastUses
-from consentry_authority.rpc.gate import calling
 from consentry_authority.storage.store import Store
-from consentry_core.clock import BootTime, Clock
-from consentry_core.encoding import RandomBytes
-from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
-from consentry_core.follow import NAMES_AT_ONCE, Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Renewal, Uses
-from consentry_core.rpc.follow_pieces import split
-from consentry_core.rpc.follow_wire import from_request, to_response
-from consentry_core.rpc.open_call import current_call
+from consentry_core.protocol.follow import (
+    NAMES_AT_ONCE,
+    Acknowledgement,
+    Farewell,
+    FromAuthority,
+    FromGuard,
+    Hello,
+    Renewal,
+    Uses,
+)
+from consentry_core.protocol.follow_pieces import split
+from consentry_core.protocol.follow_wire import from_request, to_response
+from consentry_core.rpc.server.open_call import current_call
+from consentry_core.values.clock import BootTime, Clock
+from consentry_core.values.encoding import RandomBytes
+from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_rule import Key, Secret, Token
 
 _INBOX: Final = 4  # messages

@@ -3,22 +3,22 @@
 
 from consentry.authority.v1 import keys_pb2 as pb
 from consentry.authority.v1 import keys_pb2_grpc
-from consentry_authority.authentication import SecretMaker
-from consentry_authority.commands.create_key import NewKey, create_key
-from consentry_authority.commands.delete_key import delete_key
-from consentry_authority.commands.disable_key import disable_key
-from consentry_authority.commands.enable_key import enable_key
-from consentry_authority.commands.get_key import get_key
-from consentry_authority.commands.key_customers import MOST_TOLD, check_length
-from consentry_authority.commands.list_keys import list_keys
+from consentry_authority.admission.authentication import SecretMaker
+from consentry_authority.admission.gate import calling, origin
+from consentry_authority.commands.keys.create_key import NewKey, create_key
+from consentry_authority.commands.keys.delete_key import delete_key
+from consentry_authority.commands.keys.disable_key import disable_key
+from consentry_authority.commands.keys.enable_key import enable_key
+from consentry_authority.commands.keys.get_key import get_key
+from consentry_authority.commands.keys.key_customers import MOST_TOLD, check_length
+from consentry_authority.commands.keys.list_keys import list_keys
+from consentry_authority.commands.keys.revoke_secret import revoke_secret
+from consentry_authority.commands.keys.rotate_key import check_overlap, rotate_key
+from consentry_authority.commands.keys.set_rehearsal import set_rehearsal
+from consentry_authority.commands.keys.update_key import KeyUpdate, update_key
 from consentry_authority.commands.once import once
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord
-from consentry_authority.commands.revoke_secret import revoke_secret
-from consentry_authority.commands.rotate_key import check_overlap, rotate_key
-from consentry_authority.commands.set_rehearsal import set_rehearsal
-from consentry_authority.commands.update_key import KeyUpdate, update_key
-from consentry_authority.rpc.gate import calling, origin
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_key, own_partner
 from consentry_authority.rpc.paging import asked_page
@@ -30,15 +30,15 @@ from consentry_authority.rpc.wire import (
     optional_instant,
     quota_from_wire,
 )
-from consentry_authority.secret import KEY_PREFIXES
-from consentry_authority.storage import wanted
+from consentry_authority.secrets.format import KEY_PREFIXES
+from consentry_authority.storage.history import wanted
 from consentry_authority.storage.store import Store
-from consentry_core import names
-from consentry_core.clock import Clock
-from consentry_core.encoding import RandomBytes, new_public_id
-from consentry_core.paging import PageTokens, page_size
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.times import from_duration
+from consentry_core.protocol.times import from_duration
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.values import names
+from consentry_core.values.clock import Clock
+from consentry_core.values.encoding import RandomBytes, new_public_id
+from consentry_core.values.paging import PageTokens, page_size
 from consentry_rule import KeyId
 
 _DEFAULT_LISTED = 1_000

@@ -7,10 +7,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from consentry_authority.admission.gate import calling
 from consentry_authority.commands.once import Asked
-from consentry_authority.rpc.gate import calling
-from consentry_core.errors import InvalidArgument
-from consentry_core.rpc.open_call import current_call
+from consentry_core.rpc.server.open_call import current_call
+from consentry_core.values.errors import InvalidArgument
 
 _is_request_id = re.compile(r"[A-Za-z0-9._:-]{1,100}").fullmatch
 

@@ -1,8 +1,8 @@
 """Names of what must be the caller's own: parsed, then authorised, before anything else of a request is looked at."""
 
+from consentry_authority.admission.gate import calling
 from consentry_authority.commands.actor import require_own
-from consentry_authority.rpc.gate import calling
-from consentry_core import names
+from consentry_core.values import names
 from consentry_rule import CustomerId, KeyId, PartnerId
 
 

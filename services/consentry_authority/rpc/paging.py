@@ -6,10 +6,10 @@ from typing import Final, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from consentry_authority.admission.gate import calling
 from consentry_authority.commands.pages import Page
-from consentry_authority.rpc.gate import calling
-from consentry_core.paging import PageTokens, page_size
-from consentry_core.rpc.open_call import current_call
+from consentry_core.rpc.server.open_call import current_call
+from consentry_core.values.paging import PageTokens, page_size
 
 MOST_BYTES: Final = 1_000_000
 """Of the items in one answer: the rest of it fits into 1 MiB with them."""

@@ -7,12 +7,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry_authority.enforcement.barriers import Point, PointState, Receipt, point_name
-from consentry_authority.enforcing import Enforcing
+from consentry_authority.enforcement.enforcing import Enforcing
 from consentry_authority.storage.store import Committed
-from consentry_core.clock import SECOND
-from consentry_core.errors import InvalidArgument
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.times import from_duration, optional_timestamp, to_timestamp
+from consentry_core.protocol.times import from_duration, optional_timestamp, to_timestamp
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.values.clock import SECOND
+from consentry_core.values.errors import InvalidArgument
 
 # What it takes to put an answer on its way. An answer that says PENDING is worth more than a call that failed after its commit.
 _BEFORE_THE_DEADLINE = 0.25

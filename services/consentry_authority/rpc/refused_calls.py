@@ -3,12 +3,12 @@
 import re
 
 from consentry.authority.v1 import enforcement_pb2
-from consentry_authority.accesses import LeftOut
-from consentry_core import names
-from consentry_core.errors import InvalidArgument
-from consentry_core.refused_call import RefusedCall
-from consentry_core.rpc.times import from_timestamp
-from consentry_core.text import plain
+from consentry_authority.access_log.reports import LeftOut
+from consentry_core.protocol.refused_call import RefusedCall
+from consentry_core.protocol.times import from_timestamp
+from consentry_core.values import names
+from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.text import plain
 
 _MOST_CALLS, _MOST_LEFT_OUT = 1_000, 100
 _LONGEST = 200

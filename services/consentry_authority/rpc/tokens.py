@@ -3,20 +3,20 @@
 
 from consentry.authority.v1 import tokens_pb2 as pb
 from consentry.authority.v1 import tokens_pb2_grpc
-from consentry_authority.authentication import SecretMaker
+from consentry_authority.admission.authentication import SecretMaker
+from consentry_authority.admission.gate import calling, origin
+from consentry_authority.admission.quotas import KeyQuotas
 from consentry_authority.commands.actor import require_own
-from consentry_authority.commands.create_token import NewToken, create_token, permit
-from consentry_authority.commands.delete_token import delete_token
-from consentry_authority.commands.get_token import get_token
-from consentry_authority.commands.list_tokens import list_tokens
 from consentry_authority.commands.once import once
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import TokenRecord
-from consentry_authority.commands.who_am_i import who_am_i
-from consentry_authority.rpc.gate import calling, origin
+from consentry_authority.commands.tokens.create_token import NewToken, create_token, permit
+from consentry_authority.commands.tokens.delete_token import delete_token
+from consentry_authority.commands.tokens.get_token import get_token
+from consentry_authority.commands.tokens.list_tokens import list_tokens
+from consentry_authority.commands.tokens.who_am_i import who_am_i
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.paging import asked_page
-from consentry_authority.rpc.quotas import KeyQuotas
 from consentry_authority.rpc.receipts import Receipts, check_timeout
 from consentry_authority.rpc.wire import (
     ROLE_TO_WIRE,
@@ -24,15 +24,15 @@ from consentry_authority.rpc.wire import (
     role_from_wire,
     token_to_wire,
 )
-from consentry_authority.secret import TOKEN_PREFIX
+from consentry_authority.secrets.format import TOKEN_PREFIX
 from consentry_authority.storage.store import Store
-from consentry_core import names
-from consentry_core.encoding import RandomBytes, new_public_id
-from consentry_core.errors import InvalidArgument
-from consentry_core.paging import PageTokens
-from consentry_core.rpc.open_call import Context
-from consentry_core.rpc.policy import ROLE_OF_CALLER
-from consentry_core.rpc.times import optional_timestamp
+from consentry_core.callers.policy import ROLE_OF_CALLER
+from consentry_core.protocol.times import optional_timestamp
+from consentry_core.rpc.server.open_call import Context
+from consentry_core.values import names
+from consentry_core.values.encoding import RandomBytes, new_public_id
+from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.paging import PageTokens
 
 
 class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):

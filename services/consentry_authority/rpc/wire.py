@@ -6,9 +6,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from consentry.authority.v1 import consent_pb2, directory_pb2, keys_pb2, tokens_pb2
-from consentry_authority.commands.get_key import etag_of
-from consentry_authority.commands.key_customers import MOST_TOLD
-from consentry_authority.commands.list_connections import ConnectionStatus
+from consentry_authority.commands.directory.list_connections import ConnectionStatus
+from consentry_authority.commands.keys.get_key import etag_of
+from consentry_authority.commands.keys.key_customers import MOST_TOLD
 from consentry_authority.commands.records import (
     ConsentRecord,
     CustomerRecord,
@@ -20,10 +20,10 @@ from consentry_authority.commands.records import (
     TokenRecord,
 )
 from consentry_authority.commands.states import State, consent_state, key_state, subscription_state
-from consentry_core import names
-from consentry_core.errors import InvalidArgument
-from consentry_core.rpc.follow_wire import data_classes_to_wire
-from consentry_core.rpc.times import from_timestamp, optional_timestamp, to_timestamp
+from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.times import from_timestamp, optional_timestamp, to_timestamp
+from consentry_core.values import names
+from consentry_core.values.errors import InvalidArgument
 from consentry_rule import NO_QUOTA, CustomerId, Deny, Instant, KeyKind, Quota, TokenRole
 
 _Subscription, _Consent, _Key, _Token = directory_pb2.Subscription, consent_pb2.Consent, keys_pb2.Key, tokens_pb2.Token

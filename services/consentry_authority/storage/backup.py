@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from consentry_authority.storage import audit as audit_rows
-from consentry_authority.storage import tables as t
-from consentry_core.kept_head import Head
+from consentry_authority.storage.logs import audit as audit_rows
+from consentry_authority.storage.schema import tables as t
+from consentry_core.sql.kept_head import Head
 
 _BACKUP_TIME: Final = "backup_time"
 

@@ -8,18 +8,18 @@ from typing import Final
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys, EntryKind
-from consentry_authority.data_folder import check_own
-from consentry_authority.storage import tables as t
-from consentry_authority.storage import wanted
-from consentry_authority.storage.audit import Note, append
+from consentry_authority.setup.data_folder import check_own
 from consentry_authority.storage.backup import copied_at, head_of, unmark
-from consentry_authority.storage.enforcement import EVERYTHING, open_receipt
-from consentry_authority.storage.migrations import is_current, migrate
-from consentry_core import names
-from consentry_core.database import open_sqlite
-from consentry_core.encoding import RandomBytes, base64url, from_base64url, new_public_id
-from consentry_core.kept_head import Head, KeptHead, behind
-from consentry_core.settings import SettingError
+from consentry_authority.storage.enforcement.members import EVERYTHING, open_receipt
+from consentry_authority.storage.history import wanted
+from consentry_authority.storage.logs.audit import Note, append
+from consentry_authority.storage.schema import tables as t
+from consentry_authority.storage.schema.migrations import is_current, migrate
+from consentry_core.process.settings import SettingError
+from consentry_core.sql.database import open_sqlite
+from consentry_core.sql.kept_head import Head, KeptHead, behind
+from consentry_core.values import names
+from consentry_core.values.encoding import RandomBytes, base64url, from_base64url, new_public_id
 from consentry_rule import Instant
 
 _PUT_BACK: Final = "put the former key's line back into the file of checksum keys, below the newest"

@@ -9,20 +9,23 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import AuditKeys
-from consentry_authority.change_limits import ChangeLimits
 from consentry_authority.commands import ports
-from consentry_authority.storage import audit, credentials, enforcement, history
-from consentry_authority.storage.credentials import SqlKeys, SqlTokens
-from consentry_authority.storage.facts import SqlFacts
-from consentry_authority.storage.history import Origin, Touched
-from consentry_authority.storage.key_lists import KeyLists
-from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
-from consentry_authority.storage.requests import SqlRequests
-from consentry_authority.storage.wanted import Wanted, number_of
-from consentry_core.clock import Clock
-from consentry_core.database import Database
-from consentry_core.follow import Revision
-from consentry_core.kept_head import Head, KeptHead
+from consentry_authority.commands.change_limits import ChangeLimits
+from consentry_authority.storage.enforcement import members as enforcement
+from consentry_authority.storage.history import place as history
+from consentry_authority.storage.history.place import Origin, Touched
+from consentry_authority.storage.history.wanted import Wanted, number_of
+from consentry_authority.storage.logs import audit
+from consentry_authority.storage.repositories import credentials
+from consentry_authority.storage.repositories.credentials import SqlKeys, SqlTokens
+from consentry_authority.storage.repositories.facts import SqlFacts
+from consentry_authority.storage.repositories.key_lists import KeyLists
+from consentry_authority.storage.repositories.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
+from consentry_authority.storage.repositories.requests import SqlRequests
+from consentry_core.protocol.follow import Revision
+from consentry_core.sql.database import Database
+from consentry_core.sql.kept_head import Head, KeptHead
+from consentry_core.values.clock import Clock
 from consentry_rule import Instant
 
 __all__ = ["Committed", "Origin", "Store"]

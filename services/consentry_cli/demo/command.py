@@ -1,6 +1,7 @@
 """`consentry demo`: tell the story, or leave the platform up to be tried."""
 
 import asyncio
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -10,14 +11,18 @@ from consentry_cli.demo.platform import Kind
 from consentry_cli.demo.stage import PARTNER, Addresses, Stage, stage
 from consentry_cli.demo.story import Story
 from consentry_cli.demo.telling import Teller
-from consentry_core.lifecycle import until_signalled
-from consentry_core.tls import ClientTls
-from consentry_core.transport import client_tls
+from consentry_cli.helping import Command
+from consentry_core.process.lifecycle import until_signalled
+from consentry_core.process.tls import ClientTls
+from consentry_core.process.transport import client_tls
+
+CUSTOMER = "north"
+"""A customer that is connected to the partner of the demo, for people to click as."""
 
 _FILE = click.Path(path_type=Path, resolve_path=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--stay", is_flag=True, help="Leave both services and the demo customer up until Ctrl-C, to be tried.")
 @click.option(
     "--data-dir",
@@ -27,7 +32,7 @@ _FILE = click.Path(path_type=Path, resolve_path=True)
     envvar="CONSENTRY_DATA_DIR",
     help="With --stay: where the data is kept from one run to the next.",
 )
-@click.option("--free-ports", is_flag=True, help="With --stay: on free ports instead of 7401 and 7402.")
+@click.option("--free-ports", is_flag=True, help="With --stay: on free ports instead of 7401, 7402 and 7403.")
 @click.option("--tls-ca", type=_FILE, help="With the next two: all of it over TLS. Authorities of the certificate, PEM.")
 @click.option("--tls-certificate", type=_FILE, help="What both services show, PEM; made out to 127.0.0.1.")
 @click.option("--tls-key", type=_FILE, help="The certificate's private key, PEM.")
@@ -42,7 +47,13 @@ def demo(
         asyncio.run(_tell(tls))
         return
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    asyncio.run(_stay(data_dir.absolute(), Addresses() if free_ports else Addresses("127.0.0.1:7401", "127.0.0.1:7402"), tls))
+    asyncio.run(
+        _stay(
+            data_dir.absolute(),
+            Addresses() if free_ports else Addresses("127.0.0.1:7401", "127.0.0.1:7402", "127.0.0.1:7403"),
+            tls,
+        )
+    )
 
 
 async def _tell(tls: ClientTls | None) -> None:
@@ -61,7 +72,14 @@ async def _stay(data_dir: Path, addresses: Addresses, tls: ClientTls | None) -> 
         running.simulator(speed=60)
         await running.platform.create_partner(PARTNER)
         key = await running.platform.create_key(PARTNER, Kind.KIND_DEMO)
+        people = await running.platform.people(PARTNER, CUSTOMER)
+        links = {who: secrets.token_urlsafe(16) for who in people}
+        codes = {links[who]: token for who, token in people.items()}
+        console = await asyncio.to_thread(running.console, codes, addresses.console)
         click.echo(to_try(running, key.secret))
+        click.echo(f"\nIn a browser, each link once: http://{console} as")
+        for who, code in links.items():
+            click.echo(f"  {who:<18} http://{console}/link/{code}")
         await until_signalled()
 
 

@@ -1,5 +1,6 @@
 """The platform as the story's people use it: the operator, the partner's administrator, the customers', over gRPC."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,8 +18,8 @@ from consentry.authority.v1 import (
     tokens_pb2,
     tokens_pb2_grpc,
 )
-from consentry_core.rpc.client import bearer, open_channel
-from consentry_core.tls import ClientTls
+from consentry_core.process.tls import ClientTls
+from consentry_core.rpc.client.channels import bearer, open_channel
 
 PAID = directory_pb2.Subscription.PLAN_PAID
 TRIAL = directory_pb2.Subscription.PLAN_TRIAL
@@ -56,6 +57,15 @@ class Platform:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
         await self._administrator(f"partners/{partner}", tokens_pb2.Token.ROLE_PARTNER_ADMIN)
+
+    async def people(self, partner: str, customer: str) -> dict[str, str]:
+        """Tokens of the operator, a partner's administrator, and one of a customer that is connected to it, by who they are."""
+        with contextlib.suppress(grpc.aio.AioRpcError):  # it is there from the last time
+            await self.create_customer(customer, PAID)
+            await self.connect(partner, customer)
+        await self._administrator(f"customers/{customer}", tokens_pb2.Token.ROLE_CUSTOMER_ADMIN)
+        admins = {name: self._admins[name] for name in (f"customers/{customer}", f"partners/{partner}")}
+        return {**admins, "the operator": self._operator}
 
     async def create_customer(self, customer: str, plan: directory_pb2.Subscription.Plan.ValueType) -> str:
         """Register a customer, with an administrator; returns the secret of a gateway's token."""

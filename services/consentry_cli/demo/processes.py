@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from consentry_core.settings import PREFIX
+from consentry_core.process.settings import PREFIX
 
 _PATIENCE = 60.0
 _GRACE = 10.0

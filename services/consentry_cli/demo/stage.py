@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from consentry_cli.demo.platform import Platform
 from consentry_cli.demo.processes import Processes, processes
-from consentry_core.tls import ClientTls
-from consentry_gateway import recorded
+from consentry_core.process.tls import ClientTls
+from consentry_gateway.simulator import recorded
 
 PARTNER = "acme"
 
@@ -20,6 +21,7 @@ class Addresses:
 
     authority: str = "127.0.0.1:0"
     devices: str = "127.0.0.1:0"
+    console: str = "127.0.0.1:0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,22 @@ class Stage:
             f"--customer=customers/{customer}", f"--token-file={token}", f"--agents={agents}",
             f"--data-dir={folder / 'outbox'}", "--interval=1", *_trusting(self.tls),
         )  # fmt: skip
+
+    def console(self, links: Mapping[str, str], listen: str) -> str:
+        """Start the console, with one-time links: codes and tokens. Its address."""
+        file = self.folder / "console-links.token"
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(links), encoding="utf-8")
+        trusting = _trusting(self.tls, "--authority-tls-ca")
+        return self.processes.serve(
+            "console",
+            "console",
+            f"--listen={listen}",
+            f"--authority={self.addresses.authority}",
+            f"--links-file={file}",
+            *trusting,
+        )
 
     def simulator(self, speed: int) -> None:
         """Start the gateway of the demo customer, whose fleet is made up and lives so many times as fast as the clock."""
@@ -98,4 +116,4 @@ def _start_pair(running: Processes, folder: Path, addresses: Addresses, tls: Cli
     devices = running.serve(
         "devices", "devices", f"--listen={addresses.devices}", f"--authority={authority}", data_dir, *shown, *trusting
     )
-    return Addresses(authority, devices)
+    return Addresses(authority, devices, addresses.console)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from consentry_core.errors import Unauthenticated
+from consentry_core.values.errors import Unauthenticated
 
 _LONGEST = 200  # ours have about 100 characters; nothing longer is worth a look
 

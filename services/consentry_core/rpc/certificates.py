@@ -6,10 +6,10 @@ from typing import cast
 
 import grpc
 
-from consentry_core.errors import PermissionDenied
-from consentry_core.rpc.open_call import Context, OpenCall
-from consentry_core.rpc.policy import Caller, Policies
-from consentry_core.tls import Pem, ServerTls
+from consentry_core.callers.policy import Caller, Policies
+from consentry_core.process.tls import Pem, ServerTls
+from consentry_core.rpc.server.open_call import Context, OpenCall
+from consentry_core.values.errors import PermissionDenied
 
 _ANY = "*"
 _is_label = re.compile(r"[A-Za-z0-9_-]+").fullmatch

@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from consentry_core import errors
-from consentry_core.text import shown
+from consentry_core.values import errors
+from consentry_core.values.text import shown
 
 DOMAIN = "consentry"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from consentry_core.errors import ConsentryError
+from consentry_core.values.errors import ConsentryError
 from consentry_guard import Access
 from consentry_rule import CustomerId, DataClass, Decision, Instant, KeyKind, Standing
 

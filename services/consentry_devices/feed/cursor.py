@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from consentry_core.encoding import base64url, from_base64url
-from consentry_core.errors import InvalidArgument, OutOfRange
-from consentry_devices.feed.log import Entry, Kind
+from consentry_core.values.encoding import base64url, from_base64url
+from consentry_core.values.errors import InvalidArgument, OutOfRange
+from consentry_devices.log.entries import Entry, Kind
 from consentry_rule import Instant
 
 _FIELDS = struct.Struct(">B8s8s8sBQQqQQq8s8s8sBBB")

@@ -9,10 +9,10 @@ order, and the cursor says how far that has got.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from consentry_core import names
-from consentry_devices import columns
+from consentry_core.values import names
+from consentry_devices.blocks import columns
 from consentry_devices.feed.cursor import BEFORE_SENSOR, Place, device_key
-from consentry_devices.feed.log import Entry
+from consentry_devices.log.entries import Entry
 from consentry_guard import Access
 from consentry_rule import CustomerId, DataClass, Instant
 

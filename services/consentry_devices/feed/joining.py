@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Protocol
 
-from consentry_devices.feed.log import Entry, Kind
-from consentry_devices.feed.ring import BATCH_BYTES
-from consentry_devices.held import of_blocks
-from consentry_devices.wire import delimited
+from consentry_devices.blocks.held import of_blocks
+from consentry_devices.blocks.wire import delimited
+from consentry_devices.log.entries import Entry, Kind
+from consentry_devices.log.ring import BATCH_BYTES
 from consentry_guard import Access, Handed
 from consentry_rule import Instant
 

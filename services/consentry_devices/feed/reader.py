@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from typing import TypeAlias
 
-from consentry_core.errors import ConsentryError
-from consentry_devices.columns import since
+from consentry_core.values.errors import ConsentryError
+from consentry_devices.blocks.columns import since
 from consentry_devices.feed.coverage import Added, Change, Coverage, Removed
 from consentry_devices.feed.cursor import MOST_NAMED, NOTHING, Cursor, Known, Phase, digest, laid_over
 from consentry_devices.feed.filter import Filter
 from consentry_devices.feed.joining import Extent
-from consentry_devices.feed.log import Entry, Kind, Removals
 from consentry_devices.feed.returning import Away, Fate
+from consentry_devices.log.entries import Entry, Kind, Removals
 from consentry_guard import Access
 from consentry_rule import Allow, CustomerId, DataClass, Deny, Instant, KeyKind
 

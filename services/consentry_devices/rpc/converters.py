@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 
 from consentry.devices.v1 import alarms_pb2, gap_pb2, inventory_pb2, telemetry_pb2
-from consentry_core import names
-from consentry_core.rpc.follow_wire import data_classes_to_wire
-from consentry_core.rpc.times import optional_timestamp, to_timestamp
-from consentry_devices.alarms import Alarm, AlarmEvent
-from consentry_devices.frames import Loss
-from consentry_devices.inventory import Device, InventoryChange, Location, Sensor
-from consentry_devices.limits import GATEWAYS_OF_CUSTOMER
+from consentry_core.protocol.follow_wire import data_classes_to_wire
+from consentry_core.protocol.times import optional_timestamp, to_timestamp
+from consentry_core.values import names
+from consentry_devices.domain.alarms import Alarm, AlarmEvent
+from consentry_devices.domain.frames import Loss
+from consentry_devices.domain.inventory import Device, InventoryChange, Location, Sensor
+from consentry_devices.domain.limits import GATEWAYS_OF_CUSTOMER
+from consentry_devices.domain.state import Reading
 from consentry_devices.rpc.inventory_part import pieces
-from consentry_devices.state import Reading
 from consentry_rule import CustomerId, DataClass, Instant
 
 
@@ -101,7 +101,7 @@ def to_reading(customer: CustomerId, reading: Reading) -> telemetry_pb2.Reading:
 
 
 class WireEncoder:
-    """See `consentry_devices.frames.Encoder`."""
+    """See `consentry_devices.domain.frames.Encoder`."""
 
     def inventory_changes(self, customer: CustomerId, change: InventoryChange) -> Iterable[bytes]:
         """See `Encoder.inventory_changes`."""

@@ -4,11 +4,11 @@ from typing import Any
 
 from consentry.devices.v1 import inventory_pb2 as pb
 from consentry.devices.v1 import inventory_pb2_grpc
-from consentry_core import names
-from consentry_core.errors import NotFound
+from consentry_core.values import names
+from consentry_core.values.errors import NotFound
+from consentry_devices.domain.state import State
 from consentry_devices.rpc.converters import to_device, to_location, to_sensor
 from consentry_devices.rpc.reading import Pages, hands_out, let_in
-from consentry_devices.state import State
 from consentry_rule import CustomerId, DataClass
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Set
 
 from consentry.devices.v1 import inventory_pb2
-from consentry_devices.limits import GATEWAYS_OF_CUSTOMER
-from consentry_devices.wire import delimited, fields
+from consentry_devices.blocks.wire import delimited, fields
+from consentry_devices.domain.limits import GATEWAYS_OF_CUSTOMER
 
 PIECE_BYTES = 256 * 1024
 

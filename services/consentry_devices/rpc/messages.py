@@ -16,7 +16,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
-from consentry_devices.wire import delimited
+from consentry_devices.blocks.wire import delimited
 
 
 def join(field_number: int, payloads: Iterable[bytes]) -> bytes:

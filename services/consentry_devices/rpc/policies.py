@@ -1,6 +1,6 @@
 """Who may call what. A test holds the table equal to the set of this package's methods."""
 
-from consentry_core.rpc.policy import Caller, Policies
+from consentry_core.callers.policy import Caller, Policies
 
 _KEY = frozenset({Caller.KEY})
 

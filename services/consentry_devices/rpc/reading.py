@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from consentry_core.lanes import Places
-from consentry_core.paging import PageTokens, page_size
-from consentry_core.rpc.open_call import current_call
-from consentry_devices.history import Work
+from consentry_core.pacing.lanes import Places
+from consentry_core.rpc.server.open_call import current_call
+from consentry_core.values.paging import PageTokens, page_size
+from consentry_devices.history.ranges import Work
 from consentry_guard import Access, GuardedCall, Handed, guarded_call
 from consentry_rule import CustomerId, DataClass
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from consentry_core.backups import Backup, refuse_foreign_wal
-from consentry_core.folders import FolderLock, check_files
-from consentry_core.kept_head import KeptHead
-from consentry_core.lifecycle import check_writable
-from consentry_core.settings import SettingError
+from consentry_core.process.folders import FolderLock, check_files
+from consentry_core.process.lifecycle import check_writable
+from consentry_core.process.settings import SettingError
+from consentry_core.sql.backups import Backup, refuse_foreign_wal
+from consentry_core.sql.kept_head import KeptHead
 from consentry_devices.storage.opening import head_of
 from consentry_devices.storage.store import FILE
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from consentry_devices.feed.log import Kind
-from consentry_devices.state import Blocks, Position
+from consentry_devices.domain.state import Blocks, Position
+from consentry_devices.log.entries import Kind
 from consentry_devices.storage import tables
 from consentry_devices.storage.checksums import of_entry, of_place, say
 from consentry_devices.storage.reading import is_passing, read_checked_from

@@ -1,13 +1,13 @@
-"""The log in SQL. An engine of `consentry_devices.feed.engine`."""
+"""The log in SQL. An engine of `consentry_devices.log.engine`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from consentry_core.database import Database, Lane, one_lane
-from consentry_devices.feed.engine import Transaction
-from consentry_devices.feed.log import Entry, Removals
+from consentry_core.sql.database import Database, Lane, one_lane
+from consentry_devices.log.engine import Transaction
+from consentry_devices.log.entries import Entry, Removals
 from consentry_devices.storage.reading import read_entries
 from consentry_devices.storage.removals import read_removals, remove_oldest
 from consentry_devices.storage.transaction import SqlTransaction

@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_core.clock import Clock
-from consentry_core.encoding import RandomBytes, new_public_id
-from consentry_core.kept_head import Head
-from consentry_devices.feed.engine import Opened
-from consentry_devices.feed.runs import Runs
+from consentry_core.sql.kept_head import Head
+from consentry_core.values.clock import Clock
+from consentry_core.values.encoding import RandomBytes, new_public_id
+from consentry_devices.log.engine import Opened
+from consentry_devices.log.runs import Runs
 from consentry_devices.storage import tables
 from consentry_devices.storage.inserting import upsert
 from consentry_rule import Instant

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_devices.feed.log import Entry, Kind
+from consentry_devices.log.entries import Entry, Kind
 from consentry_devices.storage import rows, tables
 from consentry_devices.storage.checksums import say
 from consentry_rule import CustomerId, DataClass, Instant

@@ -5,7 +5,7 @@ from collections.abc import Set
 
 import sqlalchemy as sa
 
-from consentry_devices.feed.log import Removal, Removals
+from consentry_devices.log.entries import Removal, Removals
 from consentry_devices.storage import tables
 from consentry_devices.storage.inserting import upsert
 from consentry_devices.storage.transaction import assert_run

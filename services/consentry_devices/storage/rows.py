@@ -4,10 +4,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_devices.alarms import Alarm, AlarmEvent, EventKind
-from consentry_devices.feed.log import CLASS_OF, Entry, Kind
-from consentry_devices.inventory import Device, Location, Sensor
-from consentry_devices.state import Reading
+from consentry_devices.domain.alarms import Alarm, AlarmEvent, EventKind
+from consentry_devices.domain.inventory import Device, Location, Sensor
+from consentry_devices.domain.state import Reading
+from consentry_devices.log.entries import CLASS_OF, Entry, Kind
 from consentry_devices.storage.checksums import CHECKSUM, checked, is_intact, of_entry, of_place
 from consentry_devices.storage.spans import span_class
 from consentry_rule import CustomerId, Instant

@@ -5,7 +5,7 @@ year may. Of one class it does: what reaches into a range began at most the clas
 classes, and nearly all blocks are in the first.
 """
 
-from consentry_core.clock import SECOND
+from consentry_core.values.clock import SECOND
 
 _HOUR = 3600 * SECOND
 

@@ -1,4 +1,4 @@
-"""How things stand, read from SQL. The engine of `consentry_devices.state`."""
+"""How things stand, read from SQL. The engine of `consentry_devices.domain.state`."""
 
 import logging
 from collections import defaultdict
@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from consentry_core.database import Database, Lane, one_lane
-from consentry_core.errors import Unavailable
-from consentry_devices.alarms import AlarmEvent
-from consentry_devices.feed.log import Kind
-from consentry_devices.inventory import Device, Location, Sensor, parents_first
-from consentry_devices.limits import NESTING
-from consentry_devices.state import Blocks, Damaged, Position, Reading, Take, Thing
+from consentry_core.sql.database import Database, Lane, one_lane
+from consentry_core.values.errors import Unavailable
+from consentry_devices.domain.alarms import AlarmEvent
+from consentry_devices.domain.inventory import Device, Location, Sensor, parents_first
+from consentry_devices.domain.limits import NESTING
+from consentry_devices.domain.state import Blocks, Damaged, Position, Reading, Take, Thing
+from consentry_devices.log.entries import Kind
 from consentry_devices.storage import rows, tables
 from consentry_devices.storage.blocks import read_blocks
 from consentry_devices.storage.checksums import intact, intact_entries, say

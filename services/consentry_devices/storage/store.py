@@ -8,14 +8,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from consentry_core.clock import Clock
-from consentry_core.database import Database, Lane, check_writable, one_lane, open_sqlite
-from consentry_core.encoding import RandomBytes
-from consentry_core.folders import FolderLock, check_files
-from consentry_core.kept_head import Head, KeptHead
-from consentry_core.settings import SettingError
-from consentry_devices.feed.appender import AppendedLog
-from consentry_devices.frames import Encoder
+from consentry_core.process.folders import FolderLock, check_files
+from consentry_core.process.settings import SettingError
+from consentry_core.sql.database import Database, Lane, check_writable, one_lane, open_sqlite
+from consentry_core.sql.kept_head import Head, KeptHead
+from consentry_core.values.clock import Clock
+from consentry_core.values.encoding import RandomBytes
+from consentry_devices.domain.frames import Encoder
+from consentry_devices.log.appender import AppendedLog
 from consentry_devices.storage.engine import SqlEngine
 from consentry_devices.storage.migrations import migrate
 from consentry_devices.storage.opening import OpenedStore, head_of, open_run
@@ -31,7 +31,7 @@ PRAGMAS = (
     # A write-ahead log that grew while somebody read for long is cut down again.
     "journal_size_limit=67108864",
 )
-"""How the file is made and used, besides what holds for all: `consentry_core.database.PRAGMAS`."""
+"""How the file is made and used, besides what holds for all: `consentry_core.sql.database.PRAGMAS`."""
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from consentry_core.database import Database
+from consentry_core.sql.database import Database
 from consentry_devices.storage import tables
 from consentry_rule import Instant
 
@@ -12,7 +12,7 @@ _PIECE_PAGES = 256  # some ten milliseconds
 
 
 class SqlTidying:
-    """See `consentry_devices.feed.retention.Tidying`."""
+    """See `consentry_devices.log.retention.Tidying`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

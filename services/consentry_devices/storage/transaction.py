@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_devices.alarms import AlarmEvent
-from consentry_devices.feed.engine import Fenced
-from consentry_devices.feed.group import REMEMBERED_FRAMES, Group
-from consentry_devices.frames import StreamKey
-from consentry_devices.inventory import Inventory, InventoryChange, sensor_path
+from consentry_devices.domain.alarms import AlarmEvent
+from consentry_devices.domain.frames import StreamKey
+from consentry_devices.domain.inventory import Inventory, InventoryChange, sensor_path
+from consentry_devices.log.engine import Fenced
+from consentry_devices.log.group import REMEMBERED_FRAMES, Group
 from consentry_devices.storage import rows, tables
 from consentry_devices.storage.inserting import add_new, delete, insert, upsert
 from consentry_devices.storage.state import read_active_alarms, read_alarm, read_devices, read_locations, read_sensors

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_core.settings import SettingError
-from consentry_devices.feed.log import Kind
+from consentry_core.process.settings import SettingError
+from consentry_devices.log.entries import Kind
 from consentry_devices.storage import tables
 from consentry_devices.storage.checksums import intact
 from consentry_devices.storage.reading import is_passing, read_entries

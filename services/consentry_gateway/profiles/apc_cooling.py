@@ -1,8 +1,8 @@
 """APC in-row cooling (PowerNet-MIB): RC (chilled water), SC (direct expansion), RP, and their alarms as texts."""
 
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import AlarmList, Metric, Profile, Source
 from consentry_gateway.profiles.quantities import ROOM_TEMPERATURE
+from consentry_gateway.reading.model import DeviceType
 
 _APC = "1.3.6.1.4.1.318"
 _RC, _RP = f"{_APC}.1.1.13.3.2.2.2", f"{_APC}.1.1.13.3.3.1.2.2"

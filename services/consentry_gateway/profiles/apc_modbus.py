@@ -3,11 +3,11 @@
 Numbers are binary fractions. A text is filled up with zeros or blanks.
 """
 
-from consentry_gateway import conditions
-from consentry_gateway.modbus.registers import register
-from consentry_gateway.model import DeviceType, Severity
 from consentry_gateway.profiles.form import AlarmList, Meaning, Metric, Profile, Source
 from consentry_gateway.profiles.quantities import BATTERY_TEMPERATURE, LOAD, PERCENT_OF_LOAD, meaning
+from consentry_gateway.reading import conditions
+from consentry_gateway.reading.model import DeviceType, Severity
+from consentry_gateway.sources.modbus.registers import register
 
 _NONE = (0xFFFF,)
 _C = Severity.CRITICAL

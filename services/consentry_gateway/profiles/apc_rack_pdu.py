@@ -7,9 +7,9 @@ unit judges its load itself; the limits that it has been given would say no more
 
 from dataclasses import replace
 
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import HEARD, JUDGED, ROOM_HUMIDITY, ROOM_TEMPERATURE
+from consentry_gateway.reading.model import DeviceType
 
 _APC = "1.3.6.1.4.1.318"
 _PDU2 = f"{_APC}.1.1.26"

@@ -3,8 +3,6 @@
 Most quantities come twice: as a whole number, and finer in tenths. What the UPS has not is -1, 255 or the greatest number.
 """
 
-from consentry_gateway import conditions
-from consentry_gateway.model import DeviceType, Severity
 from consentry_gateway.profiles.form import AlarmList, Meaning, Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import (
     COUNT,
@@ -17,6 +15,8 @@ from consentry_gateway.profiles.quantities import (
     meaning,
 )
 from consentry_gateway.profiles.ups_mib import UPS_MIB
+from consentry_gateway.reading import conditions
+from consentry_gateway.reading.model import DeviceType, Severity
 
 _APC = "1.3.6.1.4.1.318"
 _UPS = f"{_APC}.1.1.1"

@@ -1,7 +1,5 @@
 """CyberPower: UPSs with an RMCARD (CPS-MIB) and its environment sensor, and rack PDUs of the second generation (ePDU2)."""
 
-from consentry_gateway import conditions
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import (
     LOAD,
@@ -12,6 +10,8 @@ from consentry_gateway.profiles.quantities import (
     says,
 )
 from consentry_gateway.profiles.ups_mib import UPS_MIB
+from consentry_gateway.reading import conditions
+from consentry_gateway.reading.model import DeviceType
 
 _CPS = "1.3.6.1.4.1.3808.1.1"
 _UPS, _ENV, _PDU2 = f"{_CPS}.1", f"{_CPS}.4", f"{_CPS}.6"

@@ -4,9 +4,9 @@ Several can be chained: the first number of every index is the unit's. What a ro
 between two of them) stands in a column. Thresholds are the unit's own, and it judges by them. A negative number is none.
 """
 
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import ROOM_HUMIDITY, ROOM_TEMPERATURE
+from consentry_gateway.reading.model import DeviceType
 
 _NONE = (-1,)
 _JUDGED = {0: "normal", 1: "below low", 2: "below minimum", 3: "above high", 4: "above maximum"}

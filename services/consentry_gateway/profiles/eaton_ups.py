@@ -4,11 +4,11 @@ The finest comes first: MG-SNMP counts volts in tenths, XUPS knows watts and the
 current into the UPS is left out: some cards count it in amperes and not in tenths, and the others know it too.
 """
 
-from consentry_gateway import conditions
-from consentry_gateway.model import DeviceType, Severity
 from consentry_gateway.profiles.form import AlarmList, Limits, Meaning, Metric, Profile, Source, Table, Total
 from consentry_gateway.profiles.quantities import LOAD, PERCENT_OF_LOAD, ROOM_HUMIDITY, ROOM_TEMPERATURE, meaning, says
 from consentry_gateway.profiles.ups_mib import UPS_MIB
+from consentry_gateway.reading import conditions
+from consentry_gateway.reading.model import DeviceType, Severity
 
 _MG = "1.3.6.1.4.1.705.1"
 _YES, _NO = 1, 2

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from consentry_gateway.model import DeviceType, Limit, Severity
+from consentry_gateway.reading.model import DeviceType, Limit, Severity
 
 Key = int | str
 """What an answer is looked up by: a number, or a text (of an octet string, or an OID)."""

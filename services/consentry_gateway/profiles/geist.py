@@ -3,9 +3,9 @@
 Temperatures are tenths of the unit that the monitor is set to. Below zero they are negative, so that nothing means "none" here.
 """
 
-from consentry_gateway.model import DeviceType, Limit
 from consentry_gateway.profiles.form import Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import ROOM_HUMIDITY, ROOM_TEMPERATURE
+from consentry_gateway.reading.model import DeviceType, Limit
 
 _GEIST = "1.3.6.1.4.1.21239"
 

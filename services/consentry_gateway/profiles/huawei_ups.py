@@ -6,10 +6,10 @@ get wrong: states and alarms.
 
 from dataclasses import replace
 
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Metric, Profile, Source, Total
 from consentry_gateway.profiles.quantities import BATTERY_TEMPERATURE, LOAD, PERCENT_OF_LOAD
 from consentry_gateway.profiles.ups_mib import UPS_MIB
+from consentry_gateway.reading.model import DeviceType
 
 _OWN = "1.3.6.1.4.1.2011.6.174.1"
 _NONE = (4_294_967_295, 2_147_483_647, -1)

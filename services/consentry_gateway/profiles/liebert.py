@@ -5,9 +5,9 @@ rows of label, value and unit, as texts; the labels that are known here are read
 card.
 """
 
-from consentry_gateway.model import DeviceType, Limit
 from consentry_gateway.profiles.form import AlarmList, Limits, Metric, Profile, Source, Table
 from consentry_gateway.profiles.ups_mib import UPS_MIB
+from consentry_gateway.reading.model import DeviceType, Limit
 
 _LGP = "1.3.6.1.4.1.476.1.42"
 _T, _RH, _STATE, _POWER, _LABELLED = (f"{_LGP}.3.{part}" for part in ("4.1", "4.2", "4.3", "5", "9.20.1"))

@@ -6,7 +6,6 @@ set, "no" while it is not, and nothing while the driver says neither online nor 
 
 from collections.abc import Iterator
 
-from consentry_gateway.model import DeviceType, Limit, Severity
 from consentry_gateway.profiles.form import AlarmList, Limits, Meaning, Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import (
     BATTERY_TEMPERATURE,
@@ -17,6 +16,7 @@ from consentry_gateway.profiles.quantities import (
     ROOM_TEMPERATURE,
     UPS_TEMPERATURE,
 )
+from consentry_gateway.reading.model import DeviceType, Limit, Severity
 
 IDENTITY = "device.type.0"
 STATUS_KNOWN = "ups.status.known.0"

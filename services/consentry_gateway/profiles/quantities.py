@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from consentry_gateway.conditions import Condition
-from consentry_gateway.model import Limit
 from consentry_gateway.profiles.form import AlarmList, Key, Meaning
+from consentry_gateway.reading.conditions import Condition
+from consentry_gateway.reading.model import Limit
 
 ROOM_TEMPERATURE = Limit(35.0, 33.0, 10.0, 12.0)
 """Air that is drawn in by equipment: what manufacturers of servers allow."""

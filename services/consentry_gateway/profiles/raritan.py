@@ -4,9 +4,9 @@ Everything is a sensor: which kind stands at the end of its index, by how many d
 and the unit judges it by limits of its own. One that is not available says so, too.
 """
 
-from consentry_gateway.model import DeviceType, Limit
 from consentry_gateway.profiles.form import Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import JUDGED, ROOM_HUMIDITY, ROOM_TEMPERATURE
+from consentry_gateway.reading.model import DeviceType, Limit
 
 _PX = "1.3.6.1.4.1.13742.6"
 _UNIT = (("unit", 0),)

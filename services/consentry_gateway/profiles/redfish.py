@@ -4,8 +4,8 @@ Columns are `KIND.PROPERTY`; the source says what it reads as which kind. The he
 state.
 """
 
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Limits, Metric, Profile, Source, Table
+from consentry_gateway.reading.model import DeviceType
 
 _HEALTH = {"OK": "ok", "Warning": "alarm", "Critical": "fault"}
 _SUPPLY = {"OK": "ok", "Warning": "degraded", "Critical": "failed"}

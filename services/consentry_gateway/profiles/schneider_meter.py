@@ -3,9 +3,9 @@
 The list numbers registers from 1; addresses here are from 0, as on the wire. What is not wired up is told as NaN.
 """
 
-from consentry_gateway.modbus.registers import register
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Metric, Profile, Source
+from consentry_gateway.reading.model import DeviceType
+from consentry_gateway.sources.modbus.registers import register
 
 
 def _float(name: str, unit: str, start: int, shown: str, scale: float = 1.0) -> Metric:

@@ -3,9 +3,9 @@
 A temperature of -410 and a humidity of -1 are none.
 """
 
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Metric, Profile, Source, Table
 from consentry_gateway.profiles.quantities import ROOM_HUMIDITY, ROOM_TEMPERATURE
+from consentry_gateway.reading.model import DeviceType
 
 _S4 = "1.3.6.1.4.1.1718.4.1"
 _NONE = (-1,)

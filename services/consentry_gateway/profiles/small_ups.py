@@ -5,10 +5,10 @@ Their standard tree, where they have one, counts no watts and amperes: nothing b
 
 from dataclasses import replace
 
-from consentry_gateway.model import DeviceType
 from consentry_gateway.profiles.form import Metric, Profile, Source
 from consentry_gateway.profiles.quantities import LOAD, PERCENT_OF_LOAD, UPS_TEMPERATURE
 from consentry_gateway.profiles.ups_mib import UPS_MIB
+from consentry_gateway.reading.model import DeviceType
 
 _PPC = "1.3.6.1.4.1.935.1.1.1"
 _EMERSON = "1.3.6.1.4.1.13400.2.1.3.1"

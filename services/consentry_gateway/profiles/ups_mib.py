@@ -4,10 +4,10 @@ Agents fill what they do not measure with zeros: a column of zeros beside others
 when the mains have failed. Minutes of runtime are at least one; 0 says that it is not known.
 """
 
-from consentry_gateway import conditions
-from consentry_gateway.model import DeviceType, Severity
 from consentry_gateway.profiles.form import AlarmList, Meaning, Metric, Profile, Source, Table, Total
 from consentry_gateway.profiles.quantities import BATTERY_TEMPERATURE, LOAD, PERCENT_OF_LOAD, meaning
+from consentry_gateway.reading import conditions
+from consentry_gateway.reading.model import DeviceType, Severity
 
 _UPS = "1.3.6.1.2.1.33.1"
 _OUT = f"{_UPS}.4.4.1"

@@ -5,7 +5,7 @@ UPS A feeds the first PDU of each rack, UPS B the second.
 
 from collections.abc import Iterator
 
-from consentry_gateway.model import (
+from consentry_gateway.reading.model import (
     Device,
     DeviceId,
     DeviceType,

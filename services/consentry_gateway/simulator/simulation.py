@@ -7,8 +7,8 @@ Simulated time begins at the first step and runs `speed` times as fast as the cl
 
 from collections.abc import Iterator
 
-from consentry_core.clock import SECOND
-from consentry_gateway.model import Device, Limit, Poll, Reading, Value
+from consentry_core.values.clock import SECOND
+from consentry_gateway.reading.model import Device, Limit, Poll, Reading, Value
 from consentry_gateway.simulator import fleet
 from consentry_gateway.simulator.physics import MAINS_FREQUENCY, MAINS_VOLTAGE, UPS_WATTS, Physics
 from consentry_rule import Instant

@@ -11,23 +11,23 @@ from typing import TypeAlias
 import grpc
 
 from consentry.authority.v1 import enforcement_pb2, enforcement_pb2_grpc
-from consentry_core.begun import Begun
-from consentry_core.clock import BootTime, Clock
-from consentry_core.errors import InvalidArgument, ResourceExhausted, Unavailable
-from consentry_core.follow import LEASE_SECONDS, FromGuard, Lease, Revision
-from consentry_core.identity import Identity
+from consentry_core.callers.identity import Identity
+from consentry_core.pacing.begun import Begun
+from consentry_core.pacing.silence import Silence
+from consentry_core.process.tls import ClientTls
+from consentry_core.protocol.follow import LEASE_SECONDS, FromGuard, Lease, Revision
+from consentry_core.protocol.follow_pieces import Joining
+from consentry_core.protocol.follow_wire import from_response, revision_from_wire, to_request
 from consentry_core.rpc.bearer import invalid
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
+from consentry_core.rpc.client.listening import FellSilent, listening
+from consentry_core.rpc.client.renewed import connection_of, leave
 from consentry_core.rpc.errors import error_info, retry_after
-from consentry_core.rpc.follow_pieces import Joining
-from consentry_core.rpc.follow_wire import from_response, revision_from_wire, to_request
-from consentry_core.rpc.listening import FellSilent, listening
-from consentry_core.rpc.renewed import connection_of, leave
-from consentry_core.rpc.wakeups import take_all_at_once
-from consentry_core.silence import Silence
-from consentry_core.tls import ClientTls
-from consentry_guard.follower import Applied, Follower, HistoryWentBack
-from consentry_guard.reports import Report
+from consentry_core.rpc.server.wakeups import take_all_at_once
+from consentry_core.values.clock import BootTime, Clock
+from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
+from consentry_guard.follow.follower import Applied, Follower, HistoryWentBack
+from consentry_guard.reports.files import Report
 from consentry_guard.rpc.report_wire import report_to_wire
 
 _FollowCall: TypeAlias = "grpc.aio.StreamStreamCall[enforcement_pb2.FollowRequest, enforcement_pb2.FollowResponse]"

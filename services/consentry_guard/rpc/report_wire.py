@@ -2,12 +2,12 @@
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry.authority.v1.data_class_pb2 import DATA_CLASS_UNSPECIFIED
-from consentry_core import names
-from consentry_core.refused_call import RefusedCall
-from consentry_core.rpc.follow_wire import DATA_CLASS_TO_WIRE
-from consentry_core.rpc.times import to_timestamp
-from consentry_guard.reports import Report
-from consentry_guard.tally import Count
+from consentry_core.protocol.follow_wire import DATA_CLASS_TO_WIRE
+from consentry_core.protocol.refused_call import RefusedCall
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.values import names
+from consentry_guard.reports.files import Report
+from consentry_guard.reports.tally import Count
 
 
 def report_to_wire(report: Report) -> enforcement_pb2.ReportAccessesRequest:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from consentry.authority.v1 import directory_pb2, keys_pb2, tokens_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.authority import AuthorityCalls
 
 PARTNER, CUSTOMER = "hostile", "hostile"

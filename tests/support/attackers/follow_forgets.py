@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from consentry.authority.v1.enforcement_pb2 import FollowRequest
-from consentry_core.follow import NAMES_AT_ONCE
+from consentry_core.protocol.follow import NAMES_AT_ONCE
 from support.attackers import Order
 from support.hostile_service import follow, hello, made_up, proof_of
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import grpc
 
 from consentry.devices.v1 import gateway_pb2, gateway_pb2_grpc, inventory_pb2
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.attackers import Order
 from support.attackers._asking import ask, read_all
 

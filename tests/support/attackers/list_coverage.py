@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from support.attackers import Order
 
 CALLS = 256

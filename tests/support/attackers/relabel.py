@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from consentry.authority.v1 import consent_pb2, consent_pb2_grpc, keys_pb2, keys_pb2_grpc
-from consentry_core.rpc.client import bearer, open_channel
+from consentry_core.rpc.client.channels import bearer, open_channel
 from support.attackers import Order
 
 AT_A_TIME = 2

@@ -12,10 +12,10 @@ import grpc
 
 from consentry.authority.v1 import data_class_pb2
 from consentry.authority.v1.enforcement_pb2 import AccessCount, ReportAccessesRequest
-from consentry_core.clock import SECOND
-from consentry_core.rpc.client import bearer
+from consentry_core.protocol.times import to_timestamp
+from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
-from consentry_core.rpc.times import to_timestamp
+from consentry_core.values.clock import SECOND
 from consentry_rule import Instant
 from support.attackers import Order
 from support.hostile_service import stubs

@@ -6,7 +6,7 @@ from collections import Counter
 import grpc
 
 from consentry.devices.v1 import telemetry_pb2, telemetry_pb2_grpc
-from consentry_core.rpc.client import bearer
+from consentry_core.rpc.client.channels import bearer
 from support.attackers import Order
 from support.attackers._asking import ask, read_all
 

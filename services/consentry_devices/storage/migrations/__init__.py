@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from consentry_core.database import refuse_newer
+from consentry_core.sql.database import refuse_newer
 
 
 def migrate(engine: sa.Engine, to: str = "head") -> None:

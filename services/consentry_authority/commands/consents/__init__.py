@@ -1,0 +1,1 @@
+"""Consents and their history: one use case a file."""

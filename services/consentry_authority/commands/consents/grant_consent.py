@@ -1,0 +1,58 @@
+"""Let one partner read a customer's device data."""
+
+from dataclasses import dataclass, replace
+
+from consentry_authority.commands import checks
+from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.records import ConsentRecord
+from consentry_authority.commands.states import State, consent_state
+from consentry_core.values import names
+from consentry_core.values.errors import FailedPrecondition, Violation
+from consentry_rule import CustomerId, DataClass, Instant, PartnerId, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What is granted. No data classes named means all; `data_start_time` None leaves it to us."""
+
+    data_classes: frozenset[DataClass] = frozenset()
+    expire_time: Instant | None = None
+    data_start_time: Instant | None = None
+    purpose: str = ""
+
+
+def grant_consent(transaction: Transaction, customer: CustomerId, partner: PartnerId, grant: Grant) -> ConsentRecord:
+    """The consent; it replaces what was granted before. Granting what is granted already changes nothing.
+
+    FailedPrecondition when the two are not connected, whether there is such a partner or not. The earliest data that it opens
+    is, unless the grant says: what an active consent opens already; else the moment of the grant.
+    """
+    now = transaction.now
+    checks.future(grant.expire_time, now, "expire_time")
+    checks.purpose(grant.purpose, "purpose")
+    connection = transaction.connections.get(partner, customer)
+    if connection is None or not connection.connected:
+        message = "the partner is not connected to your organisation; ask the platform's operator to connect the two"
+        raise FailedPrecondition(
+            message,
+            violations=[Violation(names.PARTNER.format(partner), message)],
+            reason=Reason.NOT_CONNECTED.value,
+        )
+    before = transaction.consents.get(customer, partner)
+    data_start_time = grant.data_start_time
+    active = before is not None and consent_state(before, now) is State.ACTIVE
+    if data_start_time is None:
+        data_start_time = before.data_start_time if before is not None and active else now
+    consent = ConsentRecord(
+        customer=customer,
+        partner=partner,
+        grant_time=now,
+        data_start_time=data_start_time,
+        expire_time=grant.expire_time,
+        data_classes=grant.data_classes,
+        purpose=grant.purpose,
+    )
+    if before is not None and active and consent == replace(before, grant_time=now):
+        return before
+    transaction.consents.save(consent)
+    return consent

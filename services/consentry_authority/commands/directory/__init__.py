@@ -1,0 +1,1 @@
+"""Partners, customers, subscriptions and connections: one use case a file."""

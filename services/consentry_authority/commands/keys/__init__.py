@@ -1,0 +1,1 @@
+"""API keys and their secrets: one use case a file."""

@@ -1,0 +1,1 @@
+"""Tokens of everybody who is no partner's API key: one use case a file."""

@@ -1,0 +1,1 @@
+"""Members and receipts, which are no history: they draw no revision."""

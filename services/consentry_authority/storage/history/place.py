@@ -1,0 +1,235 @@
+"""The place of a transaction in the history: one number, drawn last, with a line for everything that was touched.
+
+Repositories touch what they are about to save, before they do; use cases know nothing of it. When the use case has returned:
+
+1. Nothing touched: no number, unless something has changed and the call is to be answered with a receipt: no receipt is of
+   somebody else's change. A call that says what it wants to be so is answered about the change that has brought it about
+   (`storage.wanted`), so that a repeated call gets the answer again that it got before; any other about the head.
+2. The single row of `revision` is updated. Whoever updates it next waits until this transaction is over, so numbers are
+   committed in their order.
+3. A line per touched subject is written with that number.
+4. If any subject was narrowed (`consentry_rule.narrowing`), the change is a barrier: it gets a receipt, to be filled in when it
+   has been enforced. No use case says so; no use case can forget to. A subject that was narrowed before, and of which that is
+   not enforced yet, counts as narrowed by whatever comes next: somewhere the state from before may still be in use, so what is
+   denied now is not denied everywhere. So a change without a receipt denies nothing that is not denied everywhere already.
+5. A standing that the rule denied before and allows now was opened by this number, and one that it allowed before was closed by
+   it. One that had ended by itself is found closed when it is touched. Of one that stays allowed, the classes that differ are
+   marked by it. A rehearsal closes the demo customer's, and its end opens it. A customer that came onto a key's list, or left
+   it, is marked by the number there. Readers that resume learn from all of these what they missed.
+6. Every field that differs is marked by the number, for calls that come to find it so.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import sqlalchemy as sa
+
+from consentry_authority.storage.enforcement.members import open_receipt, pending_subjects
+from consentry_authority.storage.history import wanted
+from consentry_authority.storage.history.descriptions import Description, describe
+from consentry_authority.storage.repositories.facts import SqlFacts
+from consentry_authority.storage.repositories.key_lists import KeyLists
+from consentry_authority.storage.schema import tables as t
+from consentry_authority.storage.schema.rows import class_numbers_text
+from consentry_core.values import names
+from consentry_core.values.clock import Clock
+from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing, Token, opened_classes, valid
+from consentry_rule.narrowing import narrows_credential, narrows_standing
+
+_DEMO = CustomerId(names.DEMO_CUSTOMER)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who did something, by which method, from where, under which request id; for the readers of history and audit log."""
+
+    actor: str = ""
+    method: str = ""
+    organization: str = ""
+    peer: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A transaction's place in the history. `narrowing`: it took access away, and is to be enforced."""
+
+    number: int
+    commit_time: Instant
+    narrowing: bool
+    subjects: frozenset[str] = frozenset()
+    withdrawing: bool = False
+    """Whether it took access away itself, and not only came after a change that did."""
+
+
+Differences: TypeAlias = Mapping[str, tuple[Description | None, Description | None]]
+"""By name what something was like before a transaction, and what it is like; None: there was, or is, no such thing."""
+
+
+class Touched:
+    """What a transaction has touched, and how it was before: for the history, and for the audit log.
+
+    Whatever is about to change is touched, or the audit log would not tell of it.
+    """
+
+    def __init__(self, facts: SqlFacts, connection: sa.Connection, lists: KeyLists) -> None:
+        self._facts = facts
+        self.lists = lists
+        self._connection = connection
+        self._described: dict[str, Description | None] = {}
+        self.credentials: dict[str, Key | Token | None] = {}
+        self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
+        self.rehearsals: dict[PartnerId, bool] = {}
+
+    def organization(self, name: str) -> None:
+        """A partner or customer is about to change, or to be added. No decision is made of that by itself."""
+        self._describe(name)
+
+    def credential(self, name: str) -> None:
+        """A key or token is about to change. The first touch counts."""
+        self._describe(name)
+        if name not in self.credentials:
+            self.credentials[name] = self._facts.credential(name, numbered=False)
+
+    def relation(self, partner: PartnerId, customer: CustomerId) -> None:
+        """The connection of the two, or the consent, is about to change."""
+        self._describe(names.CONSENT.format(customer, partner))
+        self.standing(partner, customer)
+
+    def standing(self, partner: PartnerId, customer: CustomerId) -> None:
+        """How a customer stands towards a partner is about to change. The first touch counts: it sees the state before all."""
+        if (partner, customer) not in self.standings:
+            self.standings[partner, customer] = self._facts.standing(partner, customer)
+
+    def rehearsal(self, partner: PartnerId, rehearsing: bool) -> None:
+        """A partner begins or ends a rehearsal; `rehearsing` is how it was before. So the demo customer stands otherwise."""
+        self.rehearsals.setdefault(partner, rehearsing)
+        self.standing(partner, _DEMO)
+
+    def differences(self) -> Differences:
+        """What of all that was touched differs now."""
+        now = {name: describe(self._connection, name, self.lists) for name in self._described}
+        return {name: (before, now[name]) for name, before in self._described.items() if before != now[name]}
+
+    def _describe(self, name: str) -> None:
+        if name not in self._described:
+            self._described[name] = describe(self._connection, name, self.lists)
+
+    def subjects(self) -> list[str]:
+        """The names of everything touched."""
+        standings = (names.CONSENT.format(customer, partner) for partner, customer in self.standings)
+        return sorted({*self.credentials, *standings})
+
+
+def record(
+    connection: sa.Connection,
+    touched: Touched,
+    differences: Differences,
+    clock: Clock,
+    origin: Origin,
+    *,
+    receipted: bool = False,
+) -> Recorded | None:
+    """Write the transaction's place in the history: None when nothing was touched.
+
+    A change that nobody's access depends on has a place only when it is `receipted`: what has changed stands in its line then.
+    """
+    subjects = touched.subjects() or (sorted(differences) if receipted else [])
+    if not subjects:
+        return None
+    connection.execute(sa.update(t.revision).values(number=t.revision.c.number + 1))
+    number = connection.execute(sa.select(t.revision.c.number)).scalar_one()
+    commit_time = clock.now()
+    connection.execute(
+        sa.insert(t.changes),
+        [
+            {
+                "number": number,
+                "subject": subject,
+                "commit_time": commit_time,
+                "actor": origin.actor,
+                "method": origin.method,
+                "organization": origin.organization,
+            }
+            for subject in subjects
+        ],
+    )
+    after = SqlFacts(connection, touched.lists)
+    withdrawn = set(_narrowed(touched, after, commit_time))
+    narrowed = sorted({*withdrawn, *pending_subjects(connection, subjects)})
+    if narrowed:
+        open_receipt(connection, number, commit_time, origin.organization, narrowed)
+    _mark_standings(connection, touched, after, number, now=commit_time)
+    _mark_rehearsals(connection, touched, number)
+    _mark_lists(connection, touched, after, number)
+    _mark_fields(connection, differences, number)
+    return Recorded(number, commit_time, bool(narrowed), frozenset(subjects), bool(withdrawn))
+
+
+def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:
+    for name, before in touched.credentials.items():
+        if narrows_credential(before, after.credential(name, numbered=False), now):
+            yield name
+    for (partner, customer), standing in touched.standings.items():
+        if narrows_standing(standing, after.standing(partner, customer), now):
+            yield names.CONSENT.format(customer, partner)
+
+
+def _mark_standings(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int, *, now: Instant) -> None:
+    for (partner, customer), before in touched.standings.items():
+        after = facts.standing(partner, customer)
+        was_valid = isinstance(valid(before, now), Allow)
+        is_valid = isinstance(valid(after, now), Allow)
+        had_ended = not was_valid and before.opened_number > before.closed_number
+        marks: dict[str, int | str] = {}
+        if is_valid and not was_valid:
+            marks["opened_number"] = number
+        if had_ended or (was_valid and not is_valid):
+            marks["closed_number"] = number
+        differing = opened_classes(before) ^ opened_classes(after) if was_valid and is_valid else frozenset()
+        if differing:
+            marks["class_numbers"] = class_numbers_text({**dict(before.class_numbers), **dict.fromkeys(differing, number)})
+        if marks:
+            row = (t.connections.c.partner == partner, t.connections.c.customer == customer)
+            connection.execute(sa.update(t.connections).where(*row).values(marks))
+
+
+def _mark_rehearsals(connection: sa.Connection, touched: Touched, number: int) -> None:
+    columns = t.partners.c
+    for partner, before in touched.rehearsals.items():
+        now = connection.execute(sa.select(columns.rehearsing).where(columns.id == partner)).scalar_one()
+        if now != before:
+            mark = columns.demo_closed_number if now else columns.demo_opened_number
+            connection.execute(sa.update(t.partners).where(columns.id == partner).values({mark: number}))
+
+
+def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int) -> None:
+    columns = t.key_listings.c
+    for name, before in touched.credentials.items():
+        after = facts.credential(name, numbered=False)
+        if not isinstance(after, Key):
+            continue
+        former = before if isinstance(before, Key) else replace(after, customers=frozenset())
+        entering, leaving = after.customers - former.customers, former.customers - after.customers
+        key = dict(zip(("partner", "key"), names.KEY.parse(name, "name"), strict=True))
+        known = touched.lists.ever(after.partner, key["key"], entering)
+        new = [
+            {**key, "customer": customer, "first_number": number, "listed_number": number, "unlisted_number": 0}
+            for customer in sorted(entering - known)
+        ]
+        if new:
+            connection.execute(sa.insert(t.key_listings), new)
+        for mark, customers in ((columns.listed_number, entering & known), (columns.unlisted_number, leaving)):
+            row = (columns.partner == key["partner"], columns.key == key["key"], columns.customer == sa.bindparam("marked"))
+            if customers:
+                update = sa.update(t.key_listings).where(*row).values({mark: number})
+                connection.execute(update, [{"marked": customer} for customer in sorted(customers)])
+
+
+def _mark_fields(connection: sa.Connection, differences: Differences, number: int) -> None:
+    for name, (before, after) in differences.items():
+        if before is None:
+            wanted.mark_created(connection, name, number)
+        else:
+            wanted.mark(connection, name, before, after or {}, number)

@@ -1,0 +1,1 @@
+"""The audit log and the customers' access log in the database."""

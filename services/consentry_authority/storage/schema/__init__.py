@@ -1,0 +1,1 @@
+"""Tables, columns and migrations. A test holds the migrations to the tables."""

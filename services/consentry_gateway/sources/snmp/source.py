@@ -1,0 +1,169 @@
+"""SNMP as a source of readings: what an agent is, is found out once and watched; what it says is asked at every poll."""
+
+import asyncio
+import logging
+from collections.abc import Set as Collection
+from dataclasses import dataclass, field, replace
+
+from consentry_core.values.clock import SECOND, Clock
+from consentry_gateway.agents.file import Agent
+from consentry_gateway.profiles import Profile
+from consentry_gateway.reading.decode import decode
+from consentry_gateway.reading.model import Device, DeviceId, Poll
+from consentry_gateway.reading.raw import Answers, text_of
+from consentry_gateway.reading.recognition import SYS_OBJECT_ID, questions, recognise, watched
+from consentry_gateway.sources.polling import AgentSilent, Reports
+from consentry_gateway.sources.snmp.access import SnmpAccess
+from consentry_gateway.sources.snmp.session import PING, Manners, Session, Unanswered
+from consentry_gateway.sources.snmp.wire import Engine, Line, refused
+
+_SYS_DESCR = "1.3.6.1.2.1.1.1.0"
+_ASK_WHY_AGAIN = 3_600 * SECOND
+_WELL_AGAIN = 5  # polls, after which it is over that something could not be read
+_FOR_TABLES = 0.75  # of a poll's time; the rest is for a question that is under way
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of an agent. While it is silent, that is how it likes to be asked, and `why` it is silent."""
+
+    manners: Manners
+    line: Line | None = None
+    profiles: tuple[Profile, ...] = ()
+    questions: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    object_id: str = ""
+    devices: dict[DeviceId, Device] = field(default_factory=dict)
+    why: str = ""
+    asked_why: int = 0
+
+
+class SnmpSource:
+    """Asks SNMP agents. `timeout` in seconds and `retries` are those of one question, where the agents file names none."""
+
+    def __init__(self, clock: Clock, *, reports: Reports, timeout: float = 2.0, retries: int = 1) -> None:
+        self._clock = clock
+        self._reports = reports
+        self._timeout = timeout
+        self._retries = retries
+        self._engines: dict[SnmpAccess | None, Engine] = {}
+        self._known: dict[DeviceId, _Known] = {}
+        self._at: dict[tuple[str, int], DeviceId] = {}
+
+    async def ask(self, agent: Agent) -> Poll:
+        """Look at an agent, once."""
+        now = self._clock.boot()
+        known = self._known.setdefault(agent.device.id, _Known(Manners()))
+        try:
+            if known.line is None:
+                known.line = await self._line(agent, agent.access)
+            poll = await self._ask(agent, known, known.line)
+        except AgentSilent as error:
+            # Another device may answer at this address, or this one at another, next time.
+            line, known.line, known.questions = known.line, None, ()
+            if not isinstance(error, Unanswered) or line is None:
+                raise
+            if not known.why or now - known.asked_why > _ASK_WHY_AGAIN:
+                known.why, known.asked_why = await self._why_silent(agent, line), now
+            raise AgentSilent(known.why) from error
+        known.why = ""
+        return poll
+
+    def at(self, host: str) -> tuple[DeviceId, ...]:
+        """The devices whose agents are polled at an address."""
+        return tuple(device for (address, _), device in self._at.items() if address == host)
+
+    async def close(self) -> None:
+        """Close the sockets."""
+        for engine in self._engines.values():
+            engine.close()
+
+    async def _ask(self, agent: Agent, known: _Known, line: Line) -> Poll:
+        end = asyncio.get_running_loop().time() + agent.deadline * _FOR_TABLES
+        session = Session(line, known.manners, version=agent.access.version, end=end)
+        if known.why:
+            await session.ping()  # while it is silent, one question is enough
+        answers = await session.get(known.questions) if known.questions else {}
+        if not known.questions or self._changed(known, answers, session.unread):
+            await self._recognise(agent, known, session)
+            answers = await session.get(known.questions)
+        if not known.profiles:
+            device = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
+            return Poll(self._clock.now(), device, True, (device,), complete=False)
+        tables: Answers = {}
+        try:
+            tables = await session.walk(known.columns)
+        except AgentSilent:
+            session.unread.update(known.columns)
+            session.stumbled = True
+        if not session.stumbled:
+            known.manners.poll_went_well()
+        if session.unread or known.manners.well >= _WELL_AGAIN:
+            self._reports.tell(agent.device.id, "not read", session.why_not_all, steady=True)
+        everything = {**answers, **tables}
+        now, before = self._clock.now(), known.devices.values()
+        poll = decode(known.profiles, agent.device, everything, now, unread=session.unread, known=before)
+        known.devices |= {device.id: device for device in poll.devices}
+        return poll
+
+    @staticmethod
+    def _changed(known: _Known, answers: Answers, unread: Collection[str]) -> bool:
+        """Whether it is another one now, or says more, or nothing of what it said. A question that was lost says nothing."""
+        watching = watched(known.profiles, known.object_id)
+        if not unread.isdisjoint(watching):
+            return False
+        return recognise(answers) != known.profiles or str(answers.get(SYS_OBJECT_ID, "")) != known.object_id
+
+    async def _recognise(self, agent: Agent, known: _Known, session: Session) -> None:
+        asked = (PING, *(oid for oid in questions() if oid != PING))
+        answers = await session.get(asked)
+        again = tuple(session.unread.intersection(asked))
+        session.unread.clear()
+        answers |= await session.get(again)
+        session.unread.clear()  # what it cannot say even then is not there
+        about = await session.get((_SYS_DESCR,))
+        known.profiles = recognise(answers)
+        known.object_id = str(answers.get(SYS_OBJECT_ID, ""))
+        scalars = [oid for profile in known.profiles for oid in profile.scalars()]
+        known.questions = tuple(dict.fromkeys([*watched(known.profiles, known.object_id), *scalars]))
+        known.columns = tuple(dict.fromkeys(oid for profile in known.profiles for oid in profile.columns()))
+        known.devices = {}
+        described = f"sysObjectID {known.object_id or 'none'}, {text_of(about.get(_SYS_DESCR))!r}"
+        families = ", ".join(profile.family for profile in known.profiles)
+        if families:
+            self._reports.tell(agent.device.id, "family", f"{families} ({described})", logging.INFO)
+        else:
+            self._reports.tell(agent.device.id, "family", f"none that is known, nothing is read from it ({described})")
+
+    async def _line(self, agent: Agent, access: SnmpAccess, timeout: float | None = None) -> Line:  # noqa: ASYNC109 - of each question
+        key = access if access.version == "3" else None
+        engine = self._engines.get(key)
+        if engine is None:
+            engine = self._engines[key] = Engine(self._bad)
+        wait = timeout or agent.timeout or self._timeout
+        retries = self._retries if agent.retries is None else agent.retries
+        try:
+            line = await engine.line(agent.host, agent.port, access, wait, 0 if timeout else retries)
+        except OSError as error:
+            raise AgentSilent(f"there is no address for {agent.host}") from error
+        self._at[line.address] = agent.device.id
+        return line
+
+    def _bad(self, address: tuple[str, int], what: str) -> None:
+        device = self._at.get(address)
+        if device is not None:
+            self._reports.tell(device, f"cannot be decoded in {what.partition(' ')[0]}", what)
+
+    async def _why_silent(self, agent: Agent, silent: Line) -> str:
+        """Why nothing came, in words, as far as that can be found out."""
+        where = f"{agent.host} port {agent.port}"
+        if await refused(silent.address):
+            return f"nobody listens at {where}"
+        if agent.access.version == "2c":
+            line = await self._line(agent, replace(agent.access, version="1"), self._timeout)
+            indication, _, _, _ = await line.get([PING])
+            if not indication:
+                return f'{where} speaks SNMPv1 only: write version = "1" for it in the agents file'
+        if agent.access.version == "3":
+            return f"no answer from {where}: it is off or out of reach, or does not speak SNMPv3"
+        return f"no answer from {where}: it is off or out of reach, or does not know this community, or not for this gateway"
