@@ -82,8 +82,11 @@ async def test_what_the_flags_of_its_status_say_is_raised_and_cleared(upsd: Upsd
             ("WAIT", ["Low Battery", "Power Failure"]),  # a driver that does not know yet
             ("", ["Low Battery", "Power Failure"]),
             ("FSD OB LB", ["Low Battery", "Power Failure", "Shutdown Imminent"]),
+            ("WAIT", ["Low Battery", "Power Failure", "Shutdown Imminent"]),
             ("OL CHRG RB", ["Replace Battery"]),
+            ("", ["Replace Battery"]),
             ("OL OVER", ["Overload"]),
+            ("WAIT", ["Overload"]),
             ("OL BYPASS", ["On Bypass"]),
             ("OFF", ["Output Off"]),
             ("ALARM OL", ["UPS Alarm"]),
