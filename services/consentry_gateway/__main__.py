@@ -12,13 +12,13 @@ from consentry_gateway.simulator import recorded
 
 @click.group("gateway")
 def main() -> None:
-    """Publish device data: collected from SNMP agents, or made up for the demo customer."""
+    """Publish device data: collected from agents, or made up for the demo customer."""
 
 
 @main.command()
 @options(CollectSettings)
 def collect(settings: CollectSettings) -> None:
-    """Collect from the SNMP agents of a file, and publish."""
+    """Collect from the agents of a file (SNMP, NUT, Modbus, Redfish), and publish."""
     run(settings)
 
 

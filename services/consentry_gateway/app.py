@@ -24,7 +24,10 @@ from consentry_gateway.reading.model import DeviceId, Location
 from consentry_gateway.reading.presence import DAY, Places, Presence
 from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
 from consentry_gateway.simulator import Simulation
-from consentry_gateway.sources.polling import Collector, Reports
+from consentry_gateway.sources.modbus.source import ModbusSource
+from consentry_gateway.sources.nut.source import NutSource
+from consentry_gateway.sources.polling import Asking, Collector, Reports
+from consentry_gateway.sources.redfish.source import RedfishSource
 from consentry_gateway.sources.snmp.source import SnmpSource
 from consentry_gateway.sources.snmp.traps import Traps
 from consentry_rule import CustomerId
@@ -137,7 +140,13 @@ class Parts:
 async def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
     reports = Reports(clock)
     snmp = SnmpSource(clock, reports=reports, timeout=settings.timeout, retries=settings.retries)
-    collector = Collector(clock, {"snmp": snmp}, reports=reports)
+    sources: dict[str, Asking] = {
+        "snmp": snmp,
+        "nut": NutSource(clock, reports=reports, timeout=settings.timeout),
+        "modbus": ModbusSource(clock, reports=reports, timeout=settings.timeout, retries=settings.retries),
+    }
+    collector = Collector(clock, sources, reports=reports)
+    sources["redfish"] = RedfishSource(clock, reports=reports, timeout=settings.timeout, on_news=collector.hint)
     collector.remember(parts.devices)
 
     def hinted(host: str) -> bool:

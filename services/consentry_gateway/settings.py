@@ -80,7 +80,7 @@ class GatewaySettings:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class CollectSettings(GatewaySettings):
-    """A gateway that collects from SNMP agents."""
+    """A gateway that collects from agents."""
 
     agents: Path = setting(Path("agents.toml"), "file that lists the agents (TOML)", env="CONSENTRY_GATEWAY_AGENTS")
     timeout: float = setting(2.0, "seconds to wait for each answer of an agent", env="CONSENTRY_GATEWAY_TIMEOUT")

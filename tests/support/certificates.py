@@ -1,5 +1,7 @@
 """Certificates made for a test: an authority of its own, files as a deployment has them."""
 
+import hashlib
+import ssl
 from pathlib import Path
 
 import trustme
@@ -42,3 +44,16 @@ def _replace(file: Path, content: bytes) -> None:
     part = file.with_name(f"{file.name}.part")
     part.write_bytes(content)
     part.replace(file)
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What a server shows."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def fingerprint_of(certificate: Path) -> bytes:
+    """The SHA-256 of the first certificate of a file."""
+    pem = certificate.read_text().partition("-----END CERTIFICATE-----")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[0] + pem[1])).digest()

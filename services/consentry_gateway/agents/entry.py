@@ -70,6 +70,18 @@ class Entry:
             raise self.wrong(name, f"must be a number from {least:g} to {most:g}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Whether it is so; not, when it is left out."""
+        self._asked.add(name)
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            raise self.wrong(name, "must be true or false")
+        return value
+
+    def file(self, name: str) -> Path:
+        """A file, named from where the agents file lies."""
+        return self._folder / self.text(name)
+
     def secret(self, name: str) -> str:
         """A secret: in the file itself, or in a file (`name_file`) or environment variable (`name_env`) that it names."""
         given = [field for field in (name, f"{name}_file", f"{name}_env") if self.has(field)]

@@ -8,7 +8,7 @@ parent = "main-building"      # another location's id; left out at the top
 
 [[agents]]
 id = "rack-3-pdu"             # of the device that it speaks for; made of display_name, or of host and port, when left out
-source = "snmp"               # what reads it; snmp, when left out. The fields that say how to reach it are the source's
+source = "snmp"               # what reads it: snmp (when left out), nut, modbus or redfish; each has fields of its own for that
 host = "127.0.0.1"            # a name, or an address of IPv4 or IPv6
 port = 161                    # the source's, when left out
 display_name = "Rack 3 PDU"   # what the device says of itself, when left out
@@ -29,12 +29,20 @@ from consentry_core.process.files import read_text
 from consentry_core.process.settings import SettingError
 from consentry_gateway.agents.entry import Entry
 from consentry_gateway.reading.model import Device, DeviceId, Location, LocationId, LocationKind, slug
-from consentry_gateway.sources.snmp.access import SnmpAccess, read_snmp_access
+from consentry_gateway.sources.modbus import access as modbus
+from consentry_gateway.sources.nut import access as nut
+from consentry_gateway.sources.redfish import access as redfish
+from consentry_gateway.sources.snmp.access import read_snmp_access
 
-Access = SnmpAccess
-"""How an agent is reached; each source has its own."""
+Access = Any
+"""How an agent is reached; each source has a class of its own, and gets no other."""
 
-ACCESS: Mapping[str, tuple[int, Callable[[Entry], Access]]] = {"snmp": (161, read_snmp_access)}
+ACCESS: Mapping[str, tuple[int, Callable[[Entry], Access]]] = {
+    "snmp": (161, read_snmp_access),
+    "nut": (nut.PORT, nut.read_nut_access),
+    "modbus": (modbus.PORT, modbus.read_modbus_access),
+    "redfish": (redfish.PORT, redfish.read_redfish_access),
+}
 """By source: its port, and what reads its fields of an agent's table."""
 
 
@@ -89,7 +97,7 @@ class _Reader:
         locations = [self._location(entry) for entry in self._entries("locations", tables)]
         agents = [self._agent(entry) for entry in self._entries("agents", tables)]
         if not agents:
-            raise SettingError(f"the agents file {self._path} names no agents; add an [[agents]] with host and community")
+            raise SettingError(f"the agents file {self._path} names no agents; add an [[agents]] with host and how to reach it")
         known = {location.id for location, _ in locations}
         for location, entry in locations:
             if location.parent is not None and location.parent not in known:

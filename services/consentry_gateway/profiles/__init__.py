@@ -1,6 +1,7 @@
 """The families of agents that the gateway knows, one file each. A new family is a new file here and a line in `PROFILES`."""
 
 from consentry_gateway.profiles.apc_cooling import INROW_RC, INROW_RP
+from consentry_gateway.profiles.apc_modbus import APC_SMART_UPS
 from consentry_gateway.profiles.apc_rack_pdu import APC_RACK_PDU, APC_RACK_PDU_GEN1
 from consentry_gateway.profiles.apc_ups import APC_UPS
 from consentry_gateway.profiles.cyberpower import CYBERPOWER_PDU, CYBERPOWER_UPS
@@ -10,7 +11,10 @@ from consentry_gateway.profiles.form import AlarmList, Limits, Meaning, Metric, 
 from consentry_gateway.profiles.geist import GEIST, GEIST_PDU
 from consentry_gateway.profiles.huawei_ups import HUAWEI_UPS
 from consentry_gateway.profiles.liebert import LIEBERT_COOLING, LIEBERT_UPS
+from consentry_gateway.profiles.nut import NUT_PDU, NUT_UPS
 from consentry_gateway.profiles.raritan import RARITAN
+from consentry_gateway.profiles.redfish import REDFISH
+from consentry_gateway.profiles.schneider_meter import SCHNEIDER_PM5000
 from consentry_gateway.profiles.sentry import SENTRY4
 from consentry_gateway.profiles.small_ups import EMERSON_UPS, PHOENIXTEC
 from consentry_gateway.profiles.ups_mib import UPS_MIB
@@ -38,6 +42,11 @@ PROFILES: tuple[Profile, ...] = (
     PHOENIXTEC,
     EMERSON_UPS,
     UPS_MIB,
+    NUT_PDU,
+    NUT_UPS,
+    APC_SMART_UPS,
+    SCHNEIDER_PM5000,
+    REDFISH,
 )
 """In the order in which they are tried: what a vendor says of its own devices goes before the standard."""
 

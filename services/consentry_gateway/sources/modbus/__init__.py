@@ -1,0 +1,1 @@
+"""Modbus TCP as a source of readings."""

@@ -1,0 +1,1 @@
+"""Network UPS Tools as a source of readings."""

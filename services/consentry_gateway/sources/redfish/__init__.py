@@ -1,0 +1,1 @@
+"""Redfish as a source of readings."""
