@@ -158,7 +158,7 @@ class Enforcing:
     def committed(self, committed: Committed[Any]) -> None:
         """A change was committed: begin to enforce it, whether its caller waits or has gone."""
         if committed.narrowing:
-            self._begin_once(committed.revision, committed.commit_time)
+            self._begin_once(committed.revision, committed.commit_time, committed.since)
 
     async def enforce(self, committed: Committed[Any], patience: float | None) -> Receipt:
         """The receipt of a change: waits for it to be enforced, at most `patience` seconds.
@@ -215,10 +215,10 @@ class Enforcing:
             return await asyncio.shield(begun)
         return self._barriers.open(number) or self._ended.get(number)
 
-    def _begin_once(self, revision: Revision, commit_time: Instant) -> asyncio.Task[Barrier]:
+    def _begin_once(self, revision: Revision, commit_time: Instant, since: BootTime | None = None) -> asyncio.Task[Barrier]:
         begun = self._begun.get(revision.number)
         if begun is None:
-            begun = self._begun[revision.number] = asyncio.create_task(self._begin(revision, commit_time))
+            begun = self._begun[revision.number] = asyncio.create_task(self._begin(revision, commit_time, since))
             begun.add_done_callback(partial(self._begin_failed, revision.number))
         return begun
 
@@ -226,9 +226,10 @@ class Enforcing:
         if begun.cancelled() or begun.exception() is not None:
             del self._begun[number]  # whoever asks next tries again
 
-    async def _begin(self, revision: Revision, commit_time: Instant) -> Barrier:
+    async def _begin(self, revision: Revision, commit_time: Instant, since: BootTime | None) -> Barrier:
+        if since is None:
+            since = self._clock.boot()
         # Read after the commit: whoever is not among them reads a head that includes it.
-        since = self._clock.boot()
         members = [self._newest(member) for member in await self._store.read_aside(rows.members)]
         return self._raise_barrier(revision, commit_time, members, since)
 

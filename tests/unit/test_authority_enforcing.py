@@ -12,6 +12,7 @@ from consentry_authority.enforcement.barriers import PointState, Speaker
 from consentry_authority.enforcing import Enforcing
 from consentry_authority.storage import enforcement as rows
 from consentry_authority.storage.store import Store
+from consentry_core.follow import BOUND_SECONDS
 from support.clocks import FakeClock
 from support.stores import ACME, AUDIT_KEYS, NORTH, open_store
 
@@ -53,4 +54,23 @@ async def test_a_farewell_while_a_barrier_reads_its_members_is_not_missed(tmp_pa
         await leaving
         receipt = await enforcing.enforce(committed, None)
         assert [point.state for point in receipt.points] == [PointState.LEFT]
+        await enforcing.stop()
+
+
+async def test_a_barrier_counts_from_its_commit_however_late_the_event_loop_hears_of_it(tmp_path: Path) -> None:
+    """The bound is one on the time since the commit: what a busy event loop adds is not added to it."""
+    with open_store(tmp_path) as under_test:
+        under_test.partner(ACME)
+        under_test.valid_customer(NORTH, ACME)
+        store, clock = under_test.store, under_test.clock
+        enforcing = Enforcing(store, clock)
+        await enforcing.granting(Speaker("silent-0123456789", "devices", "tokens/devices"))
+        at = clock.boot()
+        store.on_commit(lambda _: clock.advance(BOUND_SECONDS))  # it was busy for so long
+        store.on_commit(enforcing.committed)
+        committed = await store.write(lambda transaction: revoke_consent(transaction, NORTH, ACME))
+        assert committed.since == at
+        async with asyncio.timeout(1):
+            receipt = await enforcing.enforce(committed, None)
+        assert [point.state for point in receipt.points] == [PointState.EXPIRED]
         await enforcing.stop()

@@ -19,7 +19,7 @@ from consentry_authority.storage.key_lists import KeyLists
 from consentry_authority.storage.organizations import SqlConnections, SqlConsents, SqlCustomers, SqlPartners
 from consentry_authority.storage.requests import SqlRequests
 from consentry_authority.storage.wanted import Wanted, number_of
-from consentry_core.clock import Clock
+from consentry_core.clock import BootTime, Clock
 from consentry_core.database import Database
 from consentry_core.follow import Revision
 from consentry_core.kept_head import Head, KeptHead
@@ -39,7 +39,8 @@ class Committed(Generic[_T]):
     For one that changed nothing (`changed` False): the place of the change that has brought about what was wanted; without such
     a change, or a call that does not say what it wants, the head, which is somebody else's (`own` False). `narrowing`: that
     change took access away, and is to be enforced, or has been. `subjects`: the names of everything that was touched.
-    `listed`: how many customers were on the lists that had to be looked at.
+    `listed`: how many customers were on the lists that had to be looked at. `since`: when it was committed, by the clock that
+    leases are counted with; None where nobody waits for them.
     """
 
     value: _T
@@ -51,6 +52,7 @@ class Committed(Generic[_T]):
     """The credentials and standings that it has touched, if it changed something."""
     own: bool = True
     listed: int = 0
+    since: BootTime | None = None
 
 
 class SqlTransaction:
@@ -127,11 +129,19 @@ class Store:
 
     async def _write(self, use_case: Callable[[ports.Transaction], _T], origin: Origin, wanted: Wanted | None) -> Committed[_T]:
         any_change = await self._limits.turn(origin.organization, origin.actor, origin.method)
+        since = BootTime(0)
+
+        def note(committed: Committed[_T]) -> None:
+            nonlocal since
+            since = self._clock.boot()  # in the writer's thread: a busy event loop hears of it later
+            self._note(committed)
+
         committed = await self._database.write(
             lambda connection: self._run(connection, use_case, origin, wanted, any_change=any_change),
             lane=self.lane,
-            committed=self._note,
+            committed=note,
         )
+        committed = replace(committed, since=since)
         self._limits.made(origin.organization, committed.listed)
         if committed.changed:
             for listener in self._listeners:
