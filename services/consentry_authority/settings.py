@@ -26,6 +26,11 @@ class AuthoritySettings(TransportSettings):
     audit_key_file: Path | None = setting(
         None, "file with the keys of the audit log, newest first [default: audit.key in the data folder]"
     )
+    connection_calls: int = setting(
+        128,
+        "calls, streams included, that may be open on one connection; a client holds further ones back until one ends",
+        env="CONSENTRY_AUTHORITY_CONNECTION_CALLS",
+    )
     argon2_memory_kib: int = setting(_DEFAULT_COST.memory_kib, "memory that hashing a secret takes")
     argon2_time: int = setting(_DEFAULT_COST.time, "passes that hashing a secret makes over that memory")
     argon2_parallelism: int = setting(_DEFAULT_COST.parallelism, "lanes that hashing a secret uses")

@@ -228,6 +228,7 @@ class Guard:
     def _admit_known(self, guarded: Call) -> None:
         """Step 4."""
         call, identity = guarded.open_call, guarded.identity
+        call.known_as = identity.credential
         # Registered first, then checked: a change between the two finds it.
         self._calls.register(guarded)
         facts, now = guarded.check_credential()  # nothing is in its scope yet

@@ -9,6 +9,7 @@ from consentry_authority.enforcement.barriers import Barrier, Member
 from consentry_authority.storage.enforcement.receipts import EVERYTHING
 from consentry_core.protocol.follow import Revision
 from consentry_core.values import names
+from consentry_core.values.clock import BootTime
 from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
 from consentry_rule.narrowing import narrows_credential, narrows_standing
 from model.history import Fact, History, standing_of
@@ -22,6 +23,7 @@ class Committed:
     commit_time: Instant
     narrowing: bool
     subjects: frozenset[str] = frozenset()
+    since: BootTime | None = None
 
 
 @dataclass(frozen=True)

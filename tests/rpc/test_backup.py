@@ -100,6 +100,26 @@ async def test_a_backup_says_what_it_is_and_is_for_its_owner_only(tmp_path: Path
     assert found == []
 
 
+async def test_a_copy_that_was_damaged_on_its_way_back_is_noticed_by_the_manifest(tmp_path: Path) -> None:
+    folder, backup = tmp_path / "data", tmp_path / "backup"
+    async with running_authority(folder) as authority:
+        await authority.partner("acme")
+        await asyncio.to_thread(backed_up, folder, backup)
+    put_back(backup, folder)
+    shutil.copy2(backup / "manifest.json", folder / "manifest.json")
+    whole = (folder / "authority.db").read_bytes()
+    (folder / "authority.db").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    told = consentry("restored", "--data-dir", str(folder))
+    assert told.exit_code != 0
+    assert "authority.db is not what" in told.output
+    (folder / "authority.db").write_bytes(whole)
+    for _ in range(2):
+        told = consentry("restored", "--data-dir", str(folder))
+        assert told.exit_code == 0, told.output
+    assert not (folder / "manifest.json").exists()
+    assert (backup / "manifest.json").exists()
+
+
 async def test_what_is_written_while_it_is_copied_is_in_it_or_not(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with running_authority(folder) as authority:

@@ -136,6 +136,7 @@ class AuthorityGate:
         actor, now = known.actor, self._clock.now()
         if isinstance(known.credential, Key):
             actor = replace(actor, address=self._peers.address(call.context))
+        call.known_as = actor.credential
         call.caller = actor  # known to the audit log from here on, let in or not
         if known.secret is None:
             raise invalid(f"secret {actor.secret_id} is dead")

@@ -213,7 +213,7 @@ class Coordinator:
     def committed(self, commit: Commit) -> None:
         """A change was committed: begin to enforce it, whether its caller waits or has gone."""
         if commit.narrowing:
-            self._begin_once(commit.revision, commit.commit_time)
+            self._begin_once(commit.revision, commit.commit_time, commit.since)
 
     def missed(self) -> None:
         """Something may have been committed by another process: that one sees to it, and this one when it is asked."""
@@ -241,16 +241,15 @@ class Coordinator:
             yield WaitFor(change.kept, patience)
         return change.receipt()
 
-    def _begin_once(self, revision: Revision, commit_time: Instant) -> _UnderWay:
+    def _begin_once(self, revision: Revision, commit_time: Instant, since: BootTime | None = None) -> _UnderWay:
         change = self._under_way.get(revision.number)
         if change is None:
             change = self._under_way[revision.number] = _UnderWay(revision, commit_time)
-            self._start(self._begin(change))
+            self._start(self._begin(change, self._clock.boot() if since is None else since))
         return change
 
-    def _begin(self, change: _UnderWay) -> Flow[None]:
+    def _begin(self, change: _UnderWay, since: BootTime) -> Flow[None]:
         # Read after the commit: whoever is not among them reads a head that includes it.
-        since = self._clock.boot()
         try:
             members = yield from self._members()
         except Exception as error:

@@ -49,7 +49,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
         self._page_tokens = shared.page_tokens
         self._clock = shared.clock
         self._quotas = shared.quotas
-        self._turning_away = TurningAway(per_second=50.0, longest=20.0)
+        self._turning_away = TurningAway(per_second=50.0, longest=20.0, places=4_000)
 
     async def ListCoveredCustomers(  # noqa: N802 - the proto's name
         self, request: coverage_pb2.ListCoveredCustomersRequest, context: Context

@@ -27,7 +27,7 @@ from consentry_authority.storage.repositories.organizations import SqlConnection
 from consentry_authority.storage.repositories.requests import SqlRequests
 from consentry_core.sql.database import Database
 from consentry_core.sql.kept_head import Head, KeptHead
-from consentry_core.values.clock import Clock
+from consentry_core.values.clock import BootTime, Clock
 from consentry_rule import Instant
 
 _T = TypeVar("_T")
@@ -103,11 +103,19 @@ class SqlStore:
 
     async def _write(self, use_case: Callable[[Transaction], _T], origin: Origin) -> Committed[_T]:
         any_change = await self._limits.turn(origin.organization, origin.actor, origin.method)
+        since = BootTime(0)
+
+        def note(committed: Committed[_T]) -> None:
+            nonlocal since
+            since = self._clock.boot()  # in the writer's thread: a busy event loop hears of it later
+            self._note(committed)
+
         committed = await self._database.write(
             lambda connection: self._run(connection, use_case, origin, any_change=any_change),
             lane=self.lane,
-            committed=self._note,
+            committed=note,
         )
+        committed = replace(committed, since=since)
         self._limits.made(origin.organization, committed.listed)
         if committed.changed:
             self._commits.committed(committed)

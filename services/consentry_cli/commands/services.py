@@ -11,7 +11,7 @@ from consentry_cli.lazy import LazyGroup, load
 from consentry_cli.output import say
 from consentry_console.settings import ConsoleSettings
 from consentry_core.process.settings import SettingError, options
-from consentry_core.sql.backups import new_backup
+from consentry_core.sql.backups import MANIFEST, check_copied, new_backup
 from consentry_devices.settings import DevicesSettings
 from consentry_gateway.settings import CollectSettings, SimulateSettings
 
@@ -98,8 +98,10 @@ def migrate(settings: AuthoritySettings) -> None:
 def restored(settings: AuthoritySettings) -> None:
     """Begin a new epoch after a backup was put back.
 
-    Before the services are started on it: guards and readers then take nothing over from the history that was lost.
+    Before the services are started on it: guards and readers then take nothing over from the history that was lost. With the
+    backup's manifest beside the files they are compared with it first; it is removed afterwards.
     """
+    check_copied(settings.data_dir)
     found = _databases(settings)
     if settings.database_file in found or not found:
         load("consentry_authority.app:restored", "authority")(settings)
@@ -108,6 +110,7 @@ def restored(settings: AuthoritySettings) -> None:
     if devices_file in found:
         load("consentry_devices.storage.backup:restored", "devices")(settings.data_dir)
         say(f"{devices_file} goes on from where it is")
+    (settings.data_dir / MANIFEST).unlink(missing_ok=True)  # from here on the files are no copies any more
 
 
 @click.command(cls=Command)

@@ -96,6 +96,24 @@ def new_backup(destination: Path, time: str) -> Iterator[Backup]:
         raise
 
 
+def check_copied(folder: Path) -> None:
+    """SettingError when files that were copied here with a backup's manifest are not what that says. Without one: nothing."""
+    manifest = folder / MANIFEST
+    try:
+        files = json.loads(manifest.read_bytes())["files"]
+        wanted = {name: {"sha256": said["sha256"], "bytes": said["bytes"]} for name, said in files.items()}
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SettingError(f"{manifest} cannot be read; copy it from the backup again, or remove it") from error
+    for name, said in wanted.items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file() or _bytes_of(file) != said:
+            raise SettingError(
+                f"{file} is not what {manifest} says; copy the backup's files again, or remove {MANIFEST} if it was used since"
+            )
+
+
 def refuse_foreign_wal(database: Path) -> None:
     """SettingError when a `-wal` lies beside a copy that a backup was made of: SQLite would mix the two.
 

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from consentry_core.protocol.follow import Revision
+from consentry_core.values.clock import BootTime
 from consentry_rule import Instant
 
 
@@ -17,6 +18,11 @@ class Commit(Protocol):
     @property
     def commit_time(self) -> Instant:
         """When."""
+        ...
+
+    @property
+    def since(self) -> BootTime | None:
+        """Likewise, by the clock that leases are counted with; None when nobody noted it."""
         ...
 
     @property

@@ -22,6 +22,7 @@ from consentry_authority.commands.ports.repositories import (
     Tokens,
 )
 from consentry_core.protocol.follow import Revision
+from consentry_core.values.clock import BootTime
 from consentry_rule import Instant
 
 _T = TypeVar("_T")
@@ -60,6 +61,8 @@ class Committed(Generic[_T]):
     """The credentials and standings that it has touched, if it changed something."""
     own: bool = True
     listed: int = 0
+    since: BootTime | None = None
+    """When it was committed, by the clock that leases are counted with; None where nobody waits for them."""
 
 
 class View(Protocol):

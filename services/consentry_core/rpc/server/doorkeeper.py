@@ -15,6 +15,8 @@ from consentry_core.values.reasons import ErrorReason
 MAX_METADATA_BYTES = 8 * 1024
 _METADATA_OF_NOBODY = 8 * MAX_METADATA_BYTES
 """More is no mistake. Copying it takes longer than answering a call, before anybody is asked: who sends it is hung up on."""
+_NOBODYS_FAULT = frozenset({"ARGON2_POOL_FULL", "VERIFICATION_BUSY"})
+"""Reasons of refusals that say nothing about who is refused."""
 _PUBLIC_STREAMS, _PUBLIC_OF_CONNECTION = 1_000, 10
 """Watches of health and reflections that may be open in all, and on one connection; each takes some 25 kB."""
 _PUBLIC_RETRY = 5.0  # seconds; nobody knows when one of the open ones ends
@@ -68,6 +70,8 @@ class Doorkeeper:
         """Tell the gate of a refusal, unless the method is anybody's."""
         if call.method not in PUBLIC_METHODS:
             self._gate.refused(call, error)
+            if call.known_as and isinstance(error, ResourceExhausted) and error.reason not in _NOBODYS_FAULT:
+                self.crowding.exceeded(call)
 
     def release(self, call: OpenCall) -> None:
         """A call is over: what it held is free again."""

@@ -48,6 +48,7 @@ class OpenCall:
         "caller",
         "check_write",
         "context",
+        "known_as",
         "message_bytes",
         "metadata",
         "method",
@@ -67,6 +68,8 @@ class OpenCall:
         self.streaming = streaming
         """Whether messages go on coming, either way, until somebody ends it."""
         self.caller: object = None
+        self.known_as = ""
+        """The credential that it was proved to come with, let in or not; a gate sets it."""
         self.message_bytes = 0
         """The size of the message that is checked; for who counts what is handed out."""
         self.request_id = ""
