@@ -17,11 +17,14 @@ from consentry_authority.commands.records import (
     SecretRecord,
     SubscriptionRecord,
 )
-from consentry_authority.storage.opening import open_history
+from consentry_authority.settings import AuthoritySettings
+from consentry_authority.setup.audit_log import read_audit_keys
+from consentry_authority.storage.opening import open_existing, open_history
 from consentry_authority.storage.ports import Storage, storage_on
 from consentry_authority.storage.schema.migrations import migrate
+from consentry_authority.storage.store import SqlStore
 from consentry_core.sql.database import Database, open_sqlite
-from consentry_core.values.clock import SECOND
+from consentry_core.values.clock import SECOND, Clock
 from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId
 from support.clocks import FakeClock
 
@@ -103,6 +106,16 @@ def open_store(folder: Path) -> Iterator[StoreUnderTest]:
     storage = storage_on(database, clock, AUDIT_KEYS)
     try:
         yield StoreUnderTest(storage, clock)
+    finally:
+        storage.store.close()
+
+
+@contextmanager
+def store_in(settings: AuthoritySettings, clock: Clock) -> Iterator[SqlStore]:
+    """The store of an initialised data folder that no authority serves from."""
+    storage = storage_on(Database(open_existing(settings.database_file)), clock, read_audit_keys(settings))
+    try:
+        yield storage.store
     finally:
         storage.store.close()
 

@@ -10,14 +10,14 @@ from consentry_authority.audit.chain import EntryKind
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import PartnerRecord
 from consentry_authority.settings import AuthoritySettings
-from consentry_authority.setup.audit_log import entries, export, export_head, problems, read_audit_keys, read_exported
+from consentry_authority.setup.audit_log import entries, export, export_head, problems, read_exported
 from consentry_authority.setup.first_start import initialize
-from consentry_authority.storage.store import SqlStore
 from consentry_core.process.settings import SettingError
-from consentry_core.sql.database import Database, open_sqlite
+from consentry_core.sql.database import open_sqlite
 from consentry_rule import PartnerId
 from support.authority import settings_of
 from support.clocks import FakeClock
+from support.stores import store_in
 
 DAY = 24 * 3600
 
@@ -33,13 +33,11 @@ def settings(tmp_path: Path) -> AuthoritySettings:
 def clock(settings: AuthoritySettings) -> Iterator[FakeClock]:
     """After thirty days on each of which a partner came."""
     clock = FakeClock()
-    database = Database(open_sqlite(settings.database_file))
-    store = SqlStore(database, clock, read_audit_keys(settings))
-    for number in range(30):
-        clock.advance(DAY)
-        store.write_now(lambda tx, number=number: _add(tx, f"partner-{number:02}"))  # type: ignore[misc]
-    yield clock
-    store.close()
+    with store_in(settings, clock) as store:
+        for number in range(30):
+            clock.advance(DAY)
+            store.write_now(lambda tx, number=number: _add(tx, f"partner-{number:02}"))  # type: ignore[misc]
+        yield clock
 
 
 def _add(tx: Transaction, partner: str) -> None:

@@ -10,7 +10,6 @@ promises; each is in one place here, and the model breaks each of them to see th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from consentry_authority.commands.ports import Commit
 from consentry_authority.enforcement.barriers import Barrier, Barriers, Ended, Member, PointStatus, Receipt
@@ -33,25 +32,6 @@ from consentry_authority.enforcement.ports import Claim, Grant, Leave, Pending
 from consentry_core.protocol.follow import Acknowledgement, Farewell, FromAuthority, FromGuard, Hello, Revision
 from consentry_core.values.clock import BootTime, Clock
 from consentry_rule import Instant
-
-
-class Change(Protocol):
-    """What somebody wants a receipt of: a change of his own, or the one that has brought about what he found."""
-
-    @property
-    def revision(self) -> Revision:
-        """Its place in the history."""
-        ...
-
-    @property
-    def commit_time(self) -> Instant:
-        """When it was committed."""
-        ...
-
-    @property
-    def narrowing(self) -> bool:
-        """Whether it took access away."""
-        ...
 
 
 @dataclass(slots=True)
@@ -218,7 +198,7 @@ class Coordinator:
     def missed(self) -> None:
         """Something may have been committed by another process: that one sees to it, and this one when it is asked."""
 
-    def enforce(self, change: Change, patience: float | None) -> Flow[Receipt]:
+    def enforce(self, change: Commit, patience: float | None) -> Flow[Receipt]:
         """The receipt of a change: waits for it to be enforced, at most `patience` seconds.
 
         A call that changed nothing gets that of the change that has brought about what it found. A change that took nothing

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from consentry_authority.commands.ports import Store
+from consentry_authority.commands.ports import Commit, Store
 from consentry_authority.enforcement.barriers import MOST_POINTS, PointStatus, Receipt
-from consentry_authority.enforcement.coordinator import Change, Coordinator
+from consentry_authority.enforcement.coordinator import Coordinator
 from consentry_authority.enforcement.flows import (
     Action,
     DropMembers,
@@ -77,7 +77,7 @@ class EnforcementRunner:
         """What is to be said on a stream now."""
         return await self.run(self.coordinator.turn(stream))
 
-    async def enforce(self, change: Change, patience: float | None) -> Receipt:
+    async def enforce(self, change: Commit, patience: float | None) -> Receipt:
         """The receipt of a change: waits for it to be enforced, at most `patience` seconds; see `Coordinator.enforce`."""
         return await self.run(self.coordinator.enforce(change, patience))
 
