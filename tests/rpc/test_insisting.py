@@ -74,6 +74,7 @@ class Served:
 @pytest.fixture
 async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     monkeypatch.setattr(crowding, "_SECONDS", 1)
+    monkeypatch.setattr(crowding, "_MANY", 50)  # on however slow a machine
     gate = _Bounds()
     server = RpcServer(gate, (), _add)
     address = await server.start("127.0.0.1:0")
@@ -93,14 +94,15 @@ async def insist(connection: Connection, until: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_who_insists_is_hung_up_on_and_who_comes_back_and_insists_too(served: Served) -> None:
+async def test_who_insists_is_hung_up_on_and_who_comes_back_and_insists_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = await served.connection()
     await insist(first, lambda: first.over)
     assert await served.say("honest") == b"hello", "from the same address"
-    refused = served.answers["RESOURCE_EXHAUSTED"]
+    monkeypatch.setattr(crowding, "_MANY", 10**6)  # what it does from here on would be no reason by itself
     second = await served.connection()
     await insist(second, lambda: second.over)
-    assert served.answers["RESOURCE_EXHAUSTED"] - refused < crowding._MANY, "it gets less far than at first"
 
 
 async def test_a_connection_on_which_little_is_refused_stays(served: Served) -> None:
