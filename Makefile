@@ -9,7 +9,7 @@ PROTOS := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test model test-fast check gen pictures fire kills fuzz lock audit bench bench-peers clean
+.PHONY: help setup demo run test model test-fast check gen pictures fire kills night fuzz lock audit bench bench-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -48,6 +48,10 @@ fire: $(SETUP) ## the barrier under fire: processes killed, stopped, cut off and
 FEED_KILLS ?= 120
 kills: $(SETUP) ## the feed under kills: gateway, device-data service and reader killed more than a hundred times; FEED_KILLS= for another number
 	FEED_KILLS=$(FEED_KILLS) $(BIN)/python -m pytest -q -s tests/e2e/test_feed_under_kills.py
+
+NIGHT_POLLS ?= 10000
+night: $(SETUP) ## a gateway behind a bad network: ten thousand polls in virtual time, each compared with the truth; NIGHT_POLLS= for another number
+	NIGHT_POLLS=$(NIGHT_POLLS) $(BIN)/python -m pytest -q -s tests/e2e/test_gateway_night.py
 
 model: $(SETUP) ## the models of the enforcement protocol and of the feed: a hundred times the runs of `make test`
 	CONSENTRY_MODEL_TIMES=100 $(BIN)/python -m pytest tests/model

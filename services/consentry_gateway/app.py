@@ -10,8 +10,9 @@ from typing import Any
 from consentry_core.process import logs
 from consentry_core.process.files import LastUsable
 from consentry_core.process.lifecycle import signals, until_signalled
+from consentry_core.process.settings import SettingError
 from consentry_core.rpc.client.channels import open_channel
-from consentry_core.values.clock import SECOND, Clock, SystemClock
+from consentry_core.values.clock import SECOND, Clock, Following, SystemClock
 from consentry_core.values.encoding import RandomBytes
 from consentry_gateway.agents.file import Agent, Site, read_site
 from consentry_gateway.outbox import memory
@@ -19,7 +20,7 @@ from consentry_gateway.outbox.holding import Holding
 from consentry_gateway.outbox.outbox import Outbox
 from consentry_gateway.outbox.pipeline import Pipeline
 from consentry_gateway.publishing.frames import FrameWriter
-from consentry_gateway.publishing.publisher import Publisher
+from consentry_gateway.publishing.publisher import CUSTOMER, Publisher
 from consentry_gateway.reading.model import DeviceId, Location
 from consentry_gateway.reading.presence import DAY, Places, Presence
 from consentry_gateway.settings import CollectSettings, GatewaySettings, SimulateSettings
@@ -82,7 +83,7 @@ async def start(
 
     The device-data service may be down: what is collected waits for it on disk.
     """
-    clock = clock or SystemClock()
+    clock = Following(clock or SystemClock())  # a reading has the time that the clock has, also once that is set back
     customer = settings.checked()
     if isinstance(settings, CollectSettings):
         site = read_site(settings.agents)
@@ -109,6 +110,7 @@ class Parts:
     ) -> None:
         tls = settings.tls()  # first: what cannot be used is told before anything is opened
         outbox = Outbox(settings.data_dir, random_bytes, most_bytes=settings.outbox_bytes)
+        _check_customer(outbox, settings)
         self.devices = memory.remembered_devices(outbox.recall(memory.DEVICES))
         gone_after, unreachable_after = DAY, 3
         if isinstance(settings, CollectSettings):
@@ -124,6 +126,9 @@ class Parts:
             random=random.Random(random_bytes(8)).random,  # noqa: S311 - spreads reconnects
             on_refused=lambda about: self.pipeline.refused(about),  # noqa: PLW0108 - it is made below
             on_new_epoch=lambda: self.pipeline.forgotten(),  # noqa: PLW0108 - likewise
+            on_left_out=lambda about, what: self.pipeline.left_out(about, what),  # noqa: PLW0108 - likewise
+            on_untold=lambda about, span: self.pipeline.untold(about, span),  # noqa: PLW0108 - likewise
+            customer=settings.customer,
         )
         self.pipeline = Pipeline(
             FrameWriter(customer, locations),
@@ -135,6 +140,16 @@ class Parts:
             devices=self.devices,
             unreachable_after=unreachable_after,
         )
+
+
+def _check_customer(outbox: Outbox, settings: GatewaySettings) -> None:
+    for known in outbox.recall(CUSTOMER):
+        if known != settings.customer:
+            outbox.close()
+            raise SettingError(
+                f"the gateway's folder {settings.data_dir} holds what is of {known}, and the gateway is to publish for "
+                f"{settings.customer}: choose another folder with --data-dir, or that customer with --customer"
+            )
 
 
 async def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock: Clock) -> Gateway:
@@ -162,10 +177,13 @@ async def _collecting(settings: CollectSettings, site: Site, parts: Parts, clock
 async def _collect(agent: Agent, collector: Collector, pipeline: Pipeline, interval: float, clock: Clock) -> None:
     while True:
         begun = clock.boot()
+        what = "cannot be polled"
         try:
-            await pipeline.take(await collector.poll(agent))
+            poll = await collector.poll(agent)
+            what = "cannot be published"
+            await pipeline.take(poll)
         except Exception as error:  # noqa: BLE001 - whatever one agent answers, it is polled again
-            collector.failed(agent, error)
+            collector.failed(agent, error, what)
         await collector.until_next(agent, _left(agent.interval or interval, begun, clock))
 
 

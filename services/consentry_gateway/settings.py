@@ -53,6 +53,8 @@ class GatewaySettings:
     def own_token(self) -> str:
         """The token that the gateway authenticates with. SettingError when there is none."""
         if self.token:
+            if not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
+                raise SettingError("CONSENTRY_GATEWAY_TOKEN holds something else than one token; better give --token-file")
             return self.token
         if self.token_file is None:
             raise SettingError("the gateway needs a token of ROLE_GATEWAY; give --token-file")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from consentry_core.rpc.client.channels import open_channel
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import Aborted, InvalidArgument, PermissionDenied, Unavailable
-from consentry_gateway.outbox.outbox import MOST_BYTES, Draft, Outbox, Span
+from consentry_gateway.outbox.outbox import MOST_BYTES, Draft, Outbox, OutboxFailed, Pending, Span
 from consentry_gateway.publishing.publisher import Publisher
 from consentry_rule import Instant
 from support.clocks import START, FakeClock
@@ -69,9 +70,16 @@ def names(frames: Sequence[Frame]) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def publishing(
-    folder: Path, address: str, *, run: bool = True, clock: FakeClock | None = None, most_bytes: int = MOST_BYTES
+    folder: Path,
+    address: str,
+    *,
+    run: bool = True,
+    clock: FakeClock | None = None,
+    most_bytes: int = MOST_BYTES,
+    outbox: Outbox | None = None,
 ) -> AsyncIterator[Running]:
-    outbox = Outbox(folder, RANDOM.randbytes, most_bytes=most_bytes)
+    if outbox is None:
+        outbox = Outbox(folder, RANDOM.randbytes, most_bytes=most_bytes)
     channel = open_channel(address)
     running = Running()
     running.publisher = publisher = Publisher(
@@ -274,3 +282,29 @@ async def test_what_a_restored_service_has_lost_is_announced_in_a_new_epoch(tmp_
         await running.acknowledged()
         assert running.new_epochs == 1
         assert [(lost(frame), seconds_of(frame)) for frame in service.frames()] == [((200, 300), []), (None, [400])]
+
+
+class _FailingOutbox(Outbox):
+    """The disk fails for some calls."""
+
+    fails = 0
+
+    def after(self, number: int, most: int) -> list[Pending]:
+        if self.fails:
+            self.fails -= 1
+            raise OutboxFailed("no such disk")
+        return super().after(number, most)
+
+
+async def test_a_disk_that_fails_for_a_while_is_told_once_and_holds_up_nothing_after_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = ScriptedService()
+    outbox = _FailingOutbox(tmp_path, RANDOM.randbytes)
+    async with serving(service) as address, publishing(tmp_path, address, outbox=outbox) as running:
+        outbox.fails = 3
+        await running.put("a")
+        await running.acknowledged()
+        assert names(service.frames()) == ["a"]
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert told == ["nothing is published while the outbox cannot be used: no such disk"]

@@ -1,25 +1,19 @@
 """From a gateway's polls to a partner's feed, all parts real: what is gone, what alarms do, what is lost."""
 
-import asyncio
-import contextlib
-import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from consentry.devices.v1 import alarms_pb2, alarms_pb2_grpc, feed_pb2, feed_pb2_grpc, gap_pb2
-from consentry_gateway.app import CollectSettings, Parts
-from consentry_gateway.outbox.pipeline import Pipeline
-from consentry_gateway.reading.model import Device, DeviceId, Poll, Value
-from consentry_rule import CustomerId
-from support.clocks import START, FakeClock
-from support.devices import KEY, RuleGate, RunningDevices, running_devices
-from support.polls import UPS, reading
+from consentry.devices.v1 import alarms_pb2, gap_pb2
+from consentry_gateway.reading.model import Device, DeviceId
+from support.clocks import FakeClock
+from support.collecting import alarm_events, collecting, devices, gaps, readings, second, told
+from support.devices import RuleGate, running_devices
+from support.polls import UPS
 
-NORTH = CustomerId("north")
 OTHER = replace(UPS, id=DeviceId("other"))
 
 
@@ -33,80 +27,6 @@ def gate(clock: FakeClock) -> RuleGate:
     gate = RuleGate(clock)
     gate.consent("north")
     return gate
-
-
-class Collecting:
-    """A gateway whose polls a test makes."""
-
-    def __init__(self, parts: Parts, clock: FakeClock) -> None:
-        self.pipeline: Pipeline = parts.pipeline
-        self._parts = parts
-        self._clock = clock
-
-    async def poll(self, device: Device = UPS, **values: Value) -> None:
-        """A poll now. Underscores in names stand for dots."""
-        now = self._clock.now()
-        found = [replace(reading(name.replace("_", "."), value, device=device), time=now) for name, value in values.items()]
-        await self.pipeline.take(Poll(now, device, True, (device,), tuple(found)))
-
-    async def acknowledged(self) -> None:
-        async with asyncio.timeout(20):
-            await self._parts.publisher.acknowledged()
-
-
-@contextlib.asynccontextmanager
-async def collecting(
-    folder: Path, address: str, clock: FakeClock, agents: Sequence[Device] = (UPS,), *, run: bool = True, bytes_: int = 1 << 20
-) -> AsyncIterator[Collecting]:
-    """A gateway of north; without `run`, one that cannot reach the service."""
-    settings = CollectSettings(
-        devices=address, token="gateway-of-north", customer="customers/north", data_dir=folder, outbox_bytes=bytes_
-    )
-    parts = Parts(settings, NORTH, (), [agent.id for agent in agents], clock=clock, random_bytes=os.urandom)
-    task = asyncio.create_task(parts.publisher.run()) if run else None
-    try:
-        yield Collecting(parts, clock)
-    finally:
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await parts.channel.close()
-        parts.publisher.close()
-
-
-async def told(service: RunningDevices, after: str = "") -> list[feed_pb2.WatchResponse]:
-    """All that a reader is told up to now, after a cursor."""
-    request = feed_pb2.WatchRequest(stop_when_synced=True)
-    if after:
-        request.after_cursor = after
-    call = feed_pb2_grpc.FeedServiceStub(service.channel).Watch(request, metadata=KEY)
-    return [message async for message in call]
-
-
-def devices(messages: Sequence[feed_pb2.WatchResponse]) -> set[str]:
-    return {device.name.rpartition("/")[2] for message in messages for device in message.inventory_change.devices}
-
-
-def gaps(messages: Sequence[feed_pb2.WatchResponse]) -> list[tuple[int, int]]:
-    """What gateways lost, in seconds after the start of the clock; ends included."""
-    found = [message.gap for message in messages if message.gap.cause == gap_pb2.Gap.CAUSE_GATEWAY_LOST]
-    return [(_second(gap.start_time.ToNanoseconds()), _second(gap.end_time.ToNanoseconds() - 1)) for gap in found]
-
-
-def _second(time: int) -> int:
-    return (time - START) // 10**9
-
-
-def readings(messages: Sequence[feed_pb2.WatchResponse]) -> list[tuple[int, bool]]:
-    """When they were measured, and whether they were sent late."""
-    blocks = [device for message in messages for device in message.telemetry.devices]
-    return sorted((_second(time), block.historical) for block in blocks for time in block.block.times_unix_nano)
-
-
-async def alarm_events(service: RunningDevices, alarm: str) -> list[alarms_pb2.AlarmEvent]:
-    stub = alarms_pb2_grpc.AlarmServiceStub(service.channel)
-    request = alarms_pb2.ListAlarmEventsRequest(parent=f"customers/north/alarms/{alarm}")
-    return list((await stub.ListAlarmEvents(request, metadata=KEY)).alarm_events)
 
 
 async def test_an_agent_that_leaves_the_file_leaves_the_inventory_and_comes_back_with_it(
@@ -150,7 +70,7 @@ async def test_a_gateways_own_alarms_go_through_their_whole_life(tmp_path: Path,
             ("KIND_REACTIVATED", "SEVERITY_CRITICAL", "Overload", 1),
             ("KIND_CHANGED", "SEVERITY_WARNING", "Near Overload", 1),
         ]
-        assert [_second(event.time.ToNanoseconds()) for event in events] == [5, 10, 15, 20, 25]
+        assert [second(event.time.ToNanoseconds()) for event in events] == [5, 10, 15, 20, 25]
         in_feed = [message.alarm_change for message in await told(service, cursor) if message.HasField("alarm_change")]
         assert in_feed == events
 
@@ -169,14 +89,14 @@ async def test_what_happened_while_the_service_was_away_is_told_late_in_order_an
         async with collecting(tmp_path / "gateway", service.devices.address, clock) as gateway:
             await gateway.acknowledged()
         events = await alarm_events(service, "ups.load.status")
-        assert [(event.kind, _second(event.time.ToNanoseconds())) for event in events] == [
+        assert [(event.kind, second(event.time.ToNanoseconds())) for event in events] == [
             (1, 100),
             (2, 200),
             (3, 300),
             (4, 400),
         ]
         blocks = [device for message in await told(service, cursor) for device in message.telemetry.devices]
-        assert [(block.historical, _second(block.block.texts[0].time_unix_nano)) for block in blocks] == [
+        assert [(block.historical, second(block.block.texts[0].time_unix_nano)) for block in blocks] == [
             (True, 100), (True, 200), (True, 300), (True, 400),
         ]  # fmt: skip
 
@@ -238,8 +158,8 @@ async def test_a_service_that_was_restored_is_told_everything_and_what_it_has_lo
             for entry in await log.read_after(0, 1000, max_bytes=10**9)
             if entry.kind.value == "gap"
         ]
-        assert _second(gap.start_time.ToNanoseconds()) == 300
-        assert _second(gap.end_time.ToNanoseconds() - 1) == 400
+        assert second(gap.start_time.ToNanoseconds()) == 300
+        assert second(gap.end_time.ToNanoseconds() - 1) == 400
 
 
 async def test_an_agent_that_is_always_refused_disturbs_the_others_rarely(
@@ -251,11 +171,14 @@ async def test_an_agent_that_is_always_refused_disturbs_the_others_rarely(
         async with collecting(tmp_path / "gateway", service.devices.address, clock, (UPS, OTHER)) as gateway:
             for _ in range(60):
                 clock.advance(5)
-                await gateway.poll(UPS, ups_load=float("nan"))
+                await gateway.poll(UPS, ups_load=1.0, ahead=600)
                 await gateway.poll(OTHER, ups_load=1.0)
                 await gateway.acknowledged()
-            refused = [record for record in caplog.records if "refused and dropped" in record.getMessage()]
+            refused = [record for record in caplog.records if "the readings refused and left out" in record.getMessage()]
             assert len(refused) == 4  # at once, after a poll, a minute and two minutes
+            clock.advance(5)
+            await gateway.poll(UPS, ups_load=1.0)
+            await gateway.acknowledged()
         messages = await told(service, cursor)
-        assert [second for second, _ in readings(messages)] == list(range(5, 301, 5))
-        assert gaps(messages)[0] == (5, 5)
+        assert [second for second, _ in readings(messages)] == list(range(5, 306, 5))
+        assert gaps(messages)[-1][1] == 305  # all of what was lost, up to now, as its times are not to be believed

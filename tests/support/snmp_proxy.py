@@ -44,8 +44,8 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxying(host: str, port: int, *, at: str = "127.0.0.1") -> AsyncIterator[Proxy]:
-    """A proxy on a free port before an agent."""
+async def proxying(host: str, port: int, *, at: str = "127.0.0.1", port_at: int = 0) -> AsyncIterator[Proxy]:
+    """A proxy before an agent, on a port of its own; 0: a free one."""
     loop = asyncio.get_running_loop()
     proxy = Proxy(0)
 
@@ -73,7 +73,7 @@ async def proxying(host: str, port: int, *, at: str = "127.0.0.1") -> AsyncItera
 
     behind: dict[Any, asyncio.DatagramTransport] = {}
     tasks: set[asyncio.Task[None]] = set()
-    front, _ = await loop.create_datagram_endpoint(_Front, local_addr=(at, 0))
+    front, _ = await loop.create_datagram_endpoint(_Front, local_addr=(at, port_at))
     proxy.port = front.get_extra_info("sockname")[1]
     try:
         yield proxy

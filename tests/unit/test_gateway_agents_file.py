@@ -65,6 +65,9 @@ def test_a_community_is_not_shown(tmp_path: Path) -> None:
         (('location = "rack-1"', 'location = "attic"'), r"line 12, agents\[0\].location: there is no location attic"),
         (('id = "pdu"', 'id = "PDU!"'), r"line 12, agents\[0\].id: must be 1 to 63"),
         (('display_name = "UPS of Hall 1"', 'id = "pdu"'), r"line 19, agents\[1\].id: pdu is there already"),
+        (("UPS of Hall 1", "U" * 201), r"line 19, agents\[1\].display_name: must have at most 200 characters; it has 201"),
+        (("UPS of Hall 1", "UPS\u202e"), r"line 19, agents\[1\].display_name: must be one line of plain text"),
+        (('"Hall 1"', f'"{"H" * 201}"'), r"line 7, locations\[1\].display_name: must have at most 200 characters"),
         (("[[agents]]", "[[agent]]"), r"agent: unknown"),
         (('id = "pdu"', "id = "), r"is not TOML: .*line 13"),
     ],
@@ -73,6 +76,18 @@ def test_a_mistake_is_named_with_its_line_and_field(tmp_path: Path, change: tupl
     with pytest.raises(SettingError, match=message) as raised:
         read_site(write(tmp_path, GOOD.replace(*change)))
     assert "s3cret" not in raised.value.message
+
+
+@pytest.mark.parametrize(("below", "taken"), [(16, True), (17, False)])
+def test_locations_nest_as_deep_as_the_service_takes_them(below: int, taken: bool, tmp_path: Path) -> None:
+    places = ['[[locations]]\nid = "l0"\nkind = "site"\n']
+    places += [f'[[locations]]\nid = "l{n}"\nkind = "room"\nparent = "l{n - 1}"\n' for n in range(1, below + 1)]
+    file = write(tmp_path, "".join(places) + '[[agents]]\nhost = "127.0.0.1"\ncommunity = "public"\n')
+    if taken:
+        assert len(read_site(file).locations) == below + 1
+    else:
+        with pytest.raises(SettingError, match=rf"line {4 * below}, locations\[{below}\].parent: .*not nest deeper than 16"):
+            read_site(file)
 
 
 def test_a_file_without_agents_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Recordings of real devices, decoded by their profiles, against what the recordings say."""
 
+import random
+
 import pytest
 
 from consentry_core.values.names import resource_id
@@ -7,7 +9,7 @@ from consentry_gateway.profiles import PROFILES, Metric, Profile, Source, Table
 from consentry_gateway.profiles.ups_mib import UPS_MIB
 from consentry_gateway.reading.decode import decode
 from consentry_gateway.reading.model import Device, DeviceId, DeviceType, LocationId, Poll, Value
-from consentry_gateway.reading.raw import Answers
+from consentry_gateway.reading.raw import UNREADABLE, Answers, within
 from consentry_gateway.reading.recognition import SYS_OBJECT_ID, questions, recognise
 from consentry_gateway.simulator import recorded
 from support.agents import answers_of
@@ -179,3 +181,26 @@ def test_a_vendor_prefix_ends_at_a_dot() -> None:
     geist = next(profile for profile in PROFILES if "Geist" in profile.family)
     answers: Answers = {SYS_OBJECT_ID: "1.3.6.1.4.1.212390.1", geist.probes[0]: 1}
     assert recognise(answers) == ()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_could_not_be_read_makes_nothing_else_false(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - to be repeated
+    name = chance.choice(("eaton-9px", "apc-chain", "santak-array", "raritan-px3", "liebert-gxt5", "servertech-pro2"))
+    answers = dict(answers_of(name))
+    profiles = recognise(answers)
+    device = Device(DeviceId("it"), "")
+    truth = values_of(decode(profiles, device, answers, at(0)))
+    wanted = [oid for profile in profiles for oid in (*profile.scalars(), *profile.columns())]
+    asked = [oid for oid in answers if any(within(oid, one) for one in wanted)]
+    damaged = {oid for oid in asked if chance.random() < chance.choice((0.02, 0.2))}
+    scalars = {oid for oid in damaged if oid.endswith(".0")}
+    answers = {oid: UNREADABLE if oid in damaged else raw for oid, raw in answers.items() if oid not in scalars}
+    poll = decode(profiles, device, answers, at(5), unread=scalars)
+    false = {sensor: value for sensor, value in values_of(poll).items() if truth.get(sensor) != value}
+    assert (false, poll.complete) == ({}, not damaged)
+
+
+def values_of(poll: Poll) -> dict[tuple[str, str], Value]:
+    """The values, by device and sensor."""
+    return {(reading.sensor.device, reading.sensor.id): reading.value for reading in poll.readings}

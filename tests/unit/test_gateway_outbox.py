@@ -1,13 +1,14 @@
 """What is still to be sent: numbered without holes, over restarts, bounded, and never shared."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from consentry_core.process.settings import SettingError
 from consentry_gateway.outbox import pending
-from consentry_gateway.outbox.outbox import Draft, Outbox, OutboxFull
+from consentry_gateway.outbox.outbox import Draft, Outbox, OutboxFailed, OutboxFull
 from consentry_gateway.outbox.pending import ROW_BYTES, Rows
 from support.outboxes import RANDOM, at, between, losses, measured, payloads, told
 
@@ -216,3 +217,30 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match="cannot be written"):
         Outbox(tmp_path / "file", RANDOM)
+
+
+def test_what_the_disk_does_is_said_and_the_outbox_goes_on_once_it_is_well(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, RANDOM)
+    outbox.append([measured(1)], {"key": "value"})
+    outbox._file.close()
+    with pytest.raises(OutboxFull, match=r"the disk takes nothing more: .*pending\.sqlite3"):
+        outbox.append([measured(2)], {})
+    assert outbox.recall("key") == ["value"]
+    outbox._file.close()
+    with pytest.raises(OutboxFailed, match=r"pending\.sqlite3"):
+        outbox.after(0, 10)
+    outbox.append([measured(3)], {})
+    assert [(pending.number, pending.lost) for pending in outbox.after(0, 10)] == [(1, False), (2, True), (3, False)]
+    outbox.close()
+
+
+def test_a_frame_of_which_something_was_left_out_says_so_in_the_next_epoch_too(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, RANDOM)
+    outbox.append([measured(1)], {})
+    draft = outbox.draft(1)
+    assert draft is not None
+    outbox.replace(1, replace(draft, partly_lost=True))
+    for _ in range(2):
+        assert [(bool(pending.payload), pending.lost) for pending in outbox.after(0, 10)] == [(True, True)]
+        outbox.renumber()
+    outbox.close()

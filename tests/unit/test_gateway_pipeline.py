@@ -14,9 +14,11 @@ from consentry_gateway.outbox.memory import (
 )
 from consentry_gateway.outbox.outbox import Draft, OutboxFull, Span
 from consentry_gateway.outbox.pipeline import Pipeline
+from consentry_gateway.publishing.refusals import LeftOut
 from consentry_gateway.reading.alarms import AlarmBook
 from consentry_gateway.reading.model import Device, DeviceId, DeviceType, Location, LocationId, LocationKind, Poll, Value
 from consentry_gateway.reading.presence import FEWEST_ANSWERS, Places, Presence, Present
+from consentry_rule import Instant
 from support.gateway_frames import HALL, parsed, writer
 from support.polls import UPS, at, poll, reading
 
@@ -209,3 +211,43 @@ async def test_locations_that_are_always_refused_wait_too() -> None:
             pipeline.refused("")
         assert about_ups(shelf)
     assert tried == 4
+
+
+async def test_a_clock_that_is_set_ahead_makes_no_day_without_a_part() -> None:
+    shelf = _Shelf()
+    pipeline = piped(shelf)
+    await pipeline.take(answer(0, UPS, BANK))
+    for step in range(1, 2 * FEWEST_ANSWERS):
+        await pipeline.take(answer(5 * step + (40 * 86_400 if step > 1 else 0), UPS))
+        assert deleted(shelf) == []
+
+
+async def test_a_clock_before_2000_tells_nothing_and_what_was_read_is_a_loss_once_it_is_set() -> None:
+    shelf = _Shelf()
+    pipeline = piped(shelf)
+    for second in (1, 6):
+        early = poll(0, {"output.status": "on battery"})
+        time = Instant(second * 10**9)
+        await pipeline.take(replace(early, time=time, readings=tuple(replace(one, time=time) for one in early.readings)))
+        assert not about_ups(shelf)
+    await pipeline.take(poll(60, {"output.status": "on battery"}))
+    assert [draft.span for draft in shelf.drafts if draft.lost] == [Span(at(55), at(60))]
+    (alarm,) = [alarm for frame in parsed(shelf.drafts) for alarm in frame.alarms]
+    assert alarm.activate_time.ToNanoseconds() == at(60)
+
+
+async def test_a_thing_that_is_refused_is_not_told_for_an_hour_or_until_it_changes() -> None:
+    shelf = _Shelf()
+    pipeline = piped(shelf)
+    bank = f"customers/north/devices/{BANK.id}"
+    told = []
+    for second in (0, 60, 120, 180, 240, 3_000, 4_000):
+        name = "Bank" if second < 180 else "Other"
+        await pipeline.take(answer(second, UPS, replace(BANK, display_name=name)))
+        frames = parsed(shelf.drafts)
+        told.append(sum(device.name == bank for frame in frames for device in frame.inventory.devices))
+        assert any(block.device.endswith("/ups") for frame in frames for block in frame.telemetry)
+        assert any(block.device == bank for frame in frames for block in frame.telemetry) == (second in {0, 180, 4_000})
+        if second in {0, 180}:
+            pipeline.left_out(UPS.id, LeftOut(bank, (bank,), readings=True))
+    assert told == [1, 0, 0, 1, 0, 0, 1]

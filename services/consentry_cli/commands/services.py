@@ -150,11 +150,20 @@ def rotate_checksum_key(settings: AuthoritySettings) -> None:
     say(f"{file} begins with a new key; start the authority again")
 
 
-@click.group(cls=LazyGroup, lazy={"replay": "consentry_gateway.__main__:replay"}, extras={"replay": "demo"})
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "discover": "consentry_cli.commands.agents:discover",
+        "try": "consentry_cli.commands.agents:try_",
+        "record": "consentry_cli.commands.agents:record",
+        "replay": "consentry_gateway.__main__:replay",
+    },
+    extras={"replay": "demo"},
+)
 def gateway() -> None:
-    """Run a gateway.
+    """Run a gateway, or look at agents.
 
-    Publishes device data, collected or made up.
+    A gateway publishes device data, collected or made up.
     """
 
 

@@ -148,6 +148,16 @@ def retry_after(error: grpc.RpcError) -> float | None:
     return None
 
 
+def refused_field(error: grpc.RpcError) -> str:
+    """The first field that a call's BadRequest names; empty when it names none."""
+    request = error_details_pb2.BadRequest()
+    for detail in _details(error):
+        if detail.Is(request.DESCRIPTOR):
+            detail.Unpack(request)
+            return request.field_violations[0].field if request.field_violations else ""
+    return ""
+
+
 def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
     try:
         status = rpc_status.from_call(error)  # type: ignore[arg-type] # every RpcError of a call is a call

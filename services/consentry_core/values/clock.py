@@ -47,4 +47,23 @@ class SystemClock:
         return Instant(time.time_ns())
 
 
+class Following:
+    """A clock whose wall time is the wall clock as it is set, steps and all: for saying when something was measured."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self) -> Instant:
+        """The wall clock; earlier than before once that is set back."""
+        return self._clock.wall()
+
+    def boot(self) -> BootTime:
+        """See `Clock.boot`."""
+        return self._clock.boot()
+
+    def wall(self) -> Instant:
+        """See `Clock.wall`."""
+        return self._clock.wall()
+
+
 _BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -1,12 +1,12 @@
 """How much of anything is taken in, and which times are believed."""
 
-from datetime import UTC, datetime
-
-from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.reasons import ErrorReason
+from consentry_core.values.taken_in import AHEAD, EARLIEST_TIME, NAME_CHARACTERS, NESTING, TEXT_CHARACTERS, believed
 from consentry_core.values.text import plain
 from consentry_rule import Instant
+
+__all__ = ["AHEAD", "EARLIEST_TIME", "NAME_CHARACTERS", "NESTING", "TEXT_CHARACTERS"]
 
 READINGS_PER_BLOCK = 100_000
 BLOCK_BYTES = 3 * 1024 * 1024  # with what goes around it, within the 4 MiB that clients take by default
@@ -14,22 +14,15 @@ SENSORS_PER_BLOCK = 10_000
 BLOCKS_PER_FRAME = 10_000
 INVENTORY_PER_FRAME = 20_000
 ALARMS_PER_FRAME = 1_000
-NAME_CHARACTERS = 200  # display names, models, serial numbers, metrics, units, labels
-TEXT_CHARACTERS = 1_000  # readings that are texts, messages of alarms
 GATEWAYS_OF_CUSTOMER = 200  # ids that its gateways publish under
 LOCATIONS_OF_CUSTOMER, DEVICES_OF_CUSTOMER, SENSORS_OF_CUSTOMER = 20_000, 20_000, 200_000
 INVENTORY_OF_CUSTOMER_BYTES = 32 * 1024 * 1024  # of ids and texts
 ACTIVE_ALARMS_OF_CUSTOMER, ALARMS_OF_CUSTOMER = 10_000, 200_000
-NESTING = 16  # how deep locations and devices nest
-
-EARLIEST_TIME = Instant(int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * SECOND)
-AHEAD = 300 * SECOND
-"""How far a gateway's clock may be ahead of ours. Later readings would hide all that follow as the newest."""
 
 
 def check_time(time: int, field: str, now: Instant) -> Instant:
     """The time, if it is believed."""
-    if not EARLIEST_TIME <= time <= now + AHEAD:
+    if not believed(time, now):
         raise InvalidArgument(
             field,
             "must be between the year 2000 and 5 minutes from now; check the gateway's clock",

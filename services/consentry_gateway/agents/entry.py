@@ -9,6 +9,8 @@ from consentry_core.process.files import read_text
 from consentry_core.process.settings import SettingError
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument
+from consentry_core.values.taken_in import NAME_CHARACTERS
+from consentry_core.values.text import plain
 
 
 class Entry:
@@ -44,6 +46,13 @@ class Entry:
         if not isinstance(value, str) or (default is None and not value):
             raise self.wrong(name, "must be a text" if default is not None else "must be a text that is not empty")
         return value
+
+    def shown(self, name: str, default: str) -> str:
+        """A text that people see, as the service takes them: one line, and not too long."""
+        try:
+            return plain(self.text(name, default), name, NAME_CHARACTERS)
+        except InvalidArgument as error:
+            raise self.wrong(name, error.violations[0].description) from error
 
     def one_of(self, name: str, allowed: Mapping[str, Any], default: str | None = None) -> Any:
         """What a text stands for."""

@@ -27,6 +27,7 @@ from typing import Any
 
 from consentry_core.process.files import read_text
 from consentry_core.process.settings import SettingError
+from consentry_core.values.taken_in import NESTING
 from consentry_gateway.agents.entry import Entry
 from consentry_gateway.reading.model import Device, DeviceId, Location, LocationId, LocationKind, slug
 from consentry_gateway.sources.modbus import access as modbus
@@ -122,7 +123,7 @@ class _Reader:
         location = LocationId(entry.resource_id("id"))
         kind = entry.one_of("kind", {kind.value: kind for kind in LocationKind})
         parent = entry.text("parent", "")
-        shown = entry.text("display_name", location)
+        shown = entry.shown("display_name", location)
         entry.finish()
         return Location(location, shown, kind, LocationId(parent) if parent else None), entry
 
@@ -130,7 +131,7 @@ class _Reader:
         source, (usual_port, read_access) = entry.one_of(
             "source", {name: (name, found) for name, found in ACCESS.items()}, "snmp"
         )
-        host, port, shown = entry.text("host"), entry.port("port", usual_port), entry.text("display_name", "")
+        host, port, shown = entry.text("host"), entry.port("port", usual_port), entry.shown("display_name", "")
         device = DeviceId(entry.resource_id("id", slug(shown) or slug(f"{host}-{port}")))
         place = entry.text("location", "")
         timeout, retries = entry.number("timeout", None, 0.05, 60), entry.number("retries", None, 0, 10)
@@ -160,11 +161,14 @@ class _Reader:
 
 def _parents_first(entries: list[tuple[Location, Entry]]) -> tuple[Location, ...]:
     placed: dict[LocationId, Location] = {}
-    waiting = list(entries)
+    waiting, depth = list(entries), 0
     while waiting:
         ready = [(place, entry) for place, entry in waiting if place.parent is None or place.parent in placed]
         if not ready:
             raise waiting[0][1].wrong("parent", "the location lies within itself")
+        if depth > NESTING:
+            raise ready[0][1].wrong("parent", f"locations must not nest deeper than {NESTING}; this one does")
+        depth += 1
         placed |= {place.id: place for place, _ in ready}
         waiting = [(place, entry) for place, entry in waiting if place.id not in placed]
     return tuple(placed.values())

@@ -8,7 +8,7 @@ loss, which the next frame about the agent tells; alarms and inventory come with
 from dataclasses import dataclass
 
 from consentry_core.values.clock import SECOND
-from consentry_gateway.outbox.pending import Span, joined
+from consentry_gateway.outbox.pending import Span, believable, joined
 from consentry_rule import Instant
 
 _SHORTEST, _LONGEST = 60 * SECOND, 3_600 * SECOND
@@ -48,9 +48,9 @@ class Holding:
 
     def lose(self, about: str, span: Span | None) -> None:
         """What was measured while the agent waits."""
-        lost = joined([self._lost.get(about), span])
-        if lost is not None:
-            self._lost[about] = lost
+        if span is not None:
+            before = self._lost.get(about)
+            self._lost[about] = span if before is None else joined([believable(before, span.until), span]) or span
 
     def lost(self, about: str) -> Span | None:
         """What its next frame must say is lost."""

@@ -10,7 +10,9 @@ the readings were measured, also once they are dropped (`lost`).
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from consentry_core.values.taken_in import EARLIEST_TIME, believed
 from consentry_rule import Instant
 
 ROW_BYTES = 100
@@ -45,19 +47,32 @@ def joined(spans: Iterable[Span | None]) -> Span | None:
     return Span(min(span.since for span in known), max(span.until for span in known)) if known else None
 
 
+def believable(span: Span, now: Instant) -> Span:
+    """The span, moved up to `now` where its times are not believed at that moment: a clock was wrong."""
+    if not believed(now, now) or (believed(span.since, now) and believed(span.until, now)):
+        return span
+    until = span.until if believed(span.until, now) else now
+    since = span.since if EARLIEST_TIME <= span.since <= until else until - (span.until - span.since)
+    return Span(Instant(since) if since >= EARLIEST_TIME else until, until)
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A frame without its number. `about` says whose agent's it is; `span` is that of its readings, or of what is lost."""
+    """A frame without its number. `about` says whose agent's it is; `span` is that of its readings, or of what is lost.
+
+    `partly_lost`: not all readings of that time are in it.
+    """
 
     about: str
     told: bytes = b""
     readings: bytes = b""
     span: Span | None = None
+    partly_lost: bool = False
 
     @property
     def lost(self) -> bool:
         """Whether it says that readings are lost."""
-        return self.span is not None and not self.readings
+        return self.span is not None and (self.partly_lost or not self.readings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,14 @@ class Transaction:
         self._file.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._file.execute("COMMIT")
+        finally:
+            # A disk that fails may have ended it already, or have left it open when it could not be committed: then nothing
+            # could ever begin again.
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
 
 
 class Rows:
@@ -181,37 +203,37 @@ class Rows:
         ).fetchone()
         return None if since is None else Span(since, until)
 
-    def empty(self, number: int) -> str | None:
-        """Give up a frame's contents; whom it was about, None when there are none. Its readings become a loss.
-
-        What it says is lost is given up too, if that is all that it says: its times may be what was refused.
-        """
+    def draft(self, number: int) -> Draft | None:
+        """The frame under a number; None when there is none that says anything."""
         row = self._file.execute(
-            "SELECT about, length(told) + length(readings), lost FROM pending"
+            "SELECT about, told, readings, since, until, lost FROM pending"
             " WHERE number = ? AND (length(told) + length(readings) > 0 OR lost)",
             (number,),
         ).fetchone()
-        if row is None:
-            return None
-        about, contents, _ = row
-        if contents:
-            self._file.execute(
-                "UPDATE pending SET told = x'', readings = x'', lost = since IS NOT NULL WHERE number = ?", (number,)
-            )
-        else:
-            self._file.execute("UPDATE pending SET lost = 0, since = NULL, until = NULL WHERE number = ?", (number,))
-        return str(about)
+        return None if row is None else _draft(row)
+
+    def replace(self, number: int, draft: Draft) -> None:
+        """Let a number have another frame."""
+        self._file.execute(
+            "UPDATE pending SET told = ?, readings = ?, since = ?, until = ?, lost = ? WHERE number = ?",
+            (draft.told, draft.readings, *_ends(draft.span), draft.lost, number),
+        )
+
+    def empty_without(self, mark: bytes) -> int:
+        """Give up what does not hold these bytes: its readings become a loss; how many frames."""
+        return self._file.execute(
+            "UPDATE pending SET told = x'', readings = x'', lost = since IS NOT NULL"
+            " WHERE length(told) + length(readings) > 0 AND instr(told || readings, ?) = 0",
+            (mark,),
+        ).rowcount
 
     def renumber(self, epoch: str, lost: Span | None) -> None:
         """Begin an epoch, with what is pending and says something; `lost` comes first."""
         rows = self._file.execute(
-            "SELECT about, told, readings, since, until FROM pending WHERE length(told) + length(readings) > 0 OR lost"
-            " ORDER BY number"
+            "SELECT about, told, readings, since, until, lost FROM pending"
+            " WHERE length(told) + length(readings) > 0 OR lost ORDER BY number"
         ).fetchall()
-        drafts = [
-            Draft(about, told, readings, None if since is None else Span(since, until))
-            for about, told, readings, since, until in rows
-        ]
+        drafts = [_draft(row) for row in rows]
         self._file.execute("DELETE FROM pending")
         self._file.execute("DELETE FROM acknowledged")
         self._file.execute("UPDATE numbering SET epoch = ?, next = 1, acknowledged = 0", (epoch,))
@@ -237,7 +259,8 @@ class Rows:
     def _last_loss(self, below: int, unsent_after: int) -> tuple[int, int, Span] | None:
         """The last row below a number, if it says nothing but what is lost, and none of its frames may have been sent."""
         row = self._file.execute(
-            "SELECT number, count, since, until, lost AND length(told) = 0 AND number - count >= ? FROM pending"
+            "SELECT number, count, since, until,"
+            " lost AND length(told) + length(readings) = 0 AND number - count >= ? FROM pending"
             " WHERE number < ? ORDER BY number DESC LIMIT 1",
             (unsent_after, below),
         ).fetchone()
@@ -271,3 +294,8 @@ class Rows:
 
 def _ends(span: Span | None) -> tuple[Instant | None, Instant | None]:
     return (None, None) if span is None else (span.since, span.until)
+
+
+def _draft(row: Any) -> Draft:
+    about, told, readings, since, until, lost = row
+    return Draft(about, told, readings, None if since is None else Span(since, until), bool(lost and readings))

@@ -153,11 +153,15 @@ class Table:
 
         Where rows have lines or are counted, every column says which rows there are.
         """
+        yield from self.places()
+        if self.count is not None or any("{line}" in metric.name for metric in self.metrics):
+            yield from self.columns()
+
+    def places(self) -> Iterator[str]:
+        """What says of each row which it is, and how many are real."""
         for place in (self.count, self.number, *(place for _, place in self.within)):
             if isinstance(place, str):
                 yield place
-        if self.count is not None or any("{line}" in metric.name for metric in self.metrics):
-            yield from self.columns()
 
     def naming(self) -> Iterator[str]:
         """What its parts are called, and which of them is."""

@@ -1,23 +1,28 @@
 """Polls and alarms as frames of the API, and what the service has been told already.
 
-Texts are made plain here (`consentry_core.values.text`), wherever they come from: the service refuses those that are not, and
-one agent's odd name would stop all that the frame holds.
-
 One frame is about one agent, so that one that the service refuses takes nothing of another agent with it. Inventory goes in the
 same frame as the first readings that need it, locations in a frame of their own before all others, and only what is new or
 changed. What is gone goes in a frame of its own.
+
+What the service could only refuse (times that nobody believes, names that are none, values that are no numbers) is not written.
+What it refused all the same is left out for an hour, or until it changes, and with a device all that is its.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2
-from consentry_core.protocol.times import optional_timestamp, to_timestamp
+from consentry.devices.v1 import gateway_pb2, inventory_pb2
 from consentry_core.values import names
-from consentry_core.values.text import cleaned
+from consentry_core.values.clock import SECOND
+from consentry_core.values.taken_in import believed
 from consentry_gateway.outbox.pending import Draft, Span, joined
-from consentry_gateway.reading.alarms import Alarm, AlarmId
+from consentry_gateway.publishing import messages
+from consentry_gateway.publishing.messages import Thing, name_of, well_named
+from consentry_gateway.reading.alarms import Alarm, AlarmId, dated
 from consentry_gateway.reading.model import Device, DeviceId, Location, LocationId, Poll, Reading, Sensor
-from consentry_rule import CustomerId
+from consentry_rule import CustomerId, Instant
 
 LOCATIONS = ""
 """What the frame with the locations is about."""
@@ -25,8 +30,18 @@ LOCATIONS_GONE = "/"
 """What the frame with the locations that are gone is about; no device has this id."""
 
 _READINGS_PER_FRAME = 20_000  # below a megabyte; the service takes four
+_HOUR = 3_600 * SECOND
+_MOST_NAMED = 1_000
+_log = logging.getLogger(__name__)
 
-_Thing = Location | Device | Sensor
+
+@dataclass(slots=True)
+class _LeftOut:
+    """A thing that was refused, or a field of it, since when that counts (None: since the next poll)."""
+
+    thing: Thing
+    field: str
+    since: Instant | None = None
 
 
 class FrameWriter:
@@ -35,15 +50,19 @@ class FrameWriter:
     def __init__(self, customer: CustomerId, locations: Sequence[Location]) -> None:
         self._customer = customer
         self._locations = tuple(locations)
-        self._told: dict[str, dict[str, _Thing]] = {}
+        self._told: dict[str, dict[str, Thing]] = {}
         self._alarms: dict[str, dict[str, Alarm]] = {}
         self._owed: dict[str, dict[str, Alarm]] = {}
+        self._left_out: dict[str, _LeftOut] = {}
+        self._impossible: set[str] = set()
 
     def write_locations(self) -> list[Draft]:
         """The frame with the locations, unless they were told."""
         if not self._new(LOCATIONS, self._locations):
             return []
-        change = inventory_pb2.InventoryChange(locations=[self._location(place) for place in self._locations])
+        change = inventory_pb2.InventoryChange(
+            locations=[messages.location(self._customer, place) for place in self._locations]
+        )
         return [Draft(LOCATIONS, gateway_pb2.PublishRequest.Frame(inventory=change).SerializeToString())]
 
     def write(self, poll: Poll, alarms: Iterable[Alarm], lost: Span | None = None) -> list[Draft]:
@@ -54,13 +73,16 @@ class FrameWriter:
         about = poll.device.id
         self.owe(about, alarms)
         drafts = [] if lost is None else [Draft(about, span=lost)]
-        told = gateway_pb2.PublishRequest.Frame(alarms=[self._alarm(alarm) for alarm in self._tellable(poll)])
-        self._add_inventory(told.inventory, self._new(about, (*poll.devices, *(reading.sensor for reading in poll.readings))))
+        things, found = self._wanted(poll)
+        told = gateway_pb2.PublishRequest.Frame(
+            alarms=[messages.alarm(self._customer, alarm) for alarm in self._tellable(poll)]
+        )
+        self._add_inventory(told.inventory, self._new(about, things))
         if not told.inventory.ByteSize():
             told.ClearField("inventory")
-        for start in range(0, len(poll.readings), _READINGS_PER_FRAME):
-            readings = poll.readings[start : start + _READINGS_PER_FRAME]
-            telemetry = gateway_pb2.PublishRequest.Frame(telemetry=self._blocks(readings))
+        for start in range(0, len(found), _READINGS_PER_FRAME):
+            readings = found[start : start + _READINGS_PER_FRAME]
+            telemetry = gateway_pb2.PublishRequest.Frame(telemetry=messages.blocks(self._customer, readings))
             drafts.append(Draft(about, told.SerializeToString(), telemetry.SerializeToString(), span_of(readings)))
             told.Clear()
         if told.ByteSize():
@@ -101,6 +123,11 @@ class FrameWriter:
         """Alarms that are to be told with the next frame about an agent."""
         self._owed.setdefault(about, {}).update((alarm.id, alarm) for alarm in alarms)
 
+    def redate(self, now: Instant) -> None:
+        """Let what began at a time that nobody believes begin now."""
+        for alarms in self._owed.values():
+            alarms |= {id_: dated(alarm, now) for id_, alarm in alarms.items()}
+
     def owed(self, about: DeviceId) -> tuple[Alarm, ...]:
         """The alarms that are still to be told of an agent."""
         return tuple(self._owed.get(about, {}).values())
@@ -113,7 +140,7 @@ class FrameWriter:
         """What was written for this poll is safely on its way."""
         about = poll.device.id
         told: dict[str, Alarm] = {alarm.id: alarm for alarm in self._tellable(poll)}
-        self._remember(about, (*poll.devices, *(reading.sensor for reading in poll.readings)))
+        self._remember(about, self._wanted(poll)[0])
         owed = self._owed.pop(about, {})
         self._owed[about] = {id_: alarm for id_, alarm in owed.items() if id_ not in told}
         self._alarms.setdefault(about, {}).update(told)
@@ -124,103 +151,93 @@ class FrameWriter:
         self._told.pop(LOCATIONS, None)
         self._owed[about] = self._alarms.pop(about, {}) | self._owed.get(about, {})
 
+    def leave_out(self, about: str, refused: Iterable[str], field: str = "") -> None:
+        """The service refused things of an agent, by name, or a field of each: that is not told for an hour, as it is."""
+        for name in refused:
+            alarm = self._alarms.get(about, {}).pop(name.rpartition("/")[2], None) if "/alarms/" in name else None
+            if alarm is not None:
+                self._owed.setdefault(about, {}).setdefault(alarm.id, alarm)
+            thing = alarm or self._told.get(about, {}).pop(name, None)
+            if thing is not None and about != LOCATIONS:
+                self._left_out[name] = _LeftOut(thing, field)
+
     def forget(self) -> None:
         """The service may know nothing: tell everything again."""
+        self._left_out.clear()
         for about in {*self._told, *self._alarms}:
             self.refused(about)
+
+    def _wanted(self, poll: Poll) -> tuple[list[Thing], list[Reading]]:
+        """What of a poll the service can be told: devices and sensors, and readings."""
+        things: list[Thing] = []
+        out: set[DeviceId] = set()
+        for device in poll.devices:
+            kept = self._kept(device, poll.time)
+            if kept is None or device.parent in out:
+                out.add(device.id)
+            else:
+                things.append(kept)
+        good: set[Sensor] = set()
+        for sensor in dict.fromkeys(reading.sensor for reading in poll.readings):
+            if sensor.device not in out and self._kept(sensor, poll.time) is not None:
+                good.add(sensor)
+                things.append(sensor)
+        return things, [reading for reading in poll.readings if reading.sensor in good and self._possible(reading, poll.time)]
+
+    def _possible(self, reading: Reading, now: Instant) -> bool:
+        if not isinstance(reading.value, str) and not math.isfinite(reading.value):
+            self._name(name_of(self._customer, reading.sensor), f"{reading.value} is no number")
+            return False
+        return believed(reading.time, now)
+
+    def _kept(self, thing: Thing, now: Instant) -> Thing | None:
+        """The thing, or as much of it as can be told."""
+        name = name_of(self._customer, thing)
+        out = self._left_out.get(name)
+        if out is not None:
+            out.since = now if out.since is None else out.since
+            if out.thing == thing and out.since <= now < out.since + _HOUR:
+                if not out.field or not isinstance(thing, Device):
+                    return None
+                return replace(thing, parent=None) if out.field == "parent" else replace(thing, location=None)
+            del self._left_out[name]
+        if not well_named(self._customer, thing):
+            self._name(name, "its name is none that the service takes")
+            return None
+        return thing
+
+    def _name(self, name: str, why: str) -> None:
+        """Say once what cannot be told."""
+        if name not in self._impossible and len(self._impossible) < _MOST_NAMED:
+            self._impossible.add(name)
+            _log.error("%s is left out: %s", name, why)
 
     def _tellable(self, poll: Poll) -> list[Alarm]:
         """The owed alarms whose device is told of before them: of a part that is not seen at the moment nobody knows."""
         about = poll.device.id
-        known = {device.id for device in poll.devices}
+        known = {thing.id for thing in self._wanted(poll)[0] if isinstance(thing, Device)}
         known |= {thing.id for thing in self._told.get(about, {}).values() if isinstance(thing, Device)}
-        return [alarm for alarm in self._owed.get(about, {}).values() if alarm.device in known]
+        return [
+            alarm
+            for alarm in self._owed.get(about, {}).values()
+            if alarm.device in known and believed(alarm.activate_time, poll.time) and self._kept(alarm, poll.time) is not None
+        ]
 
-    def _new(self, about: str, things: Iterable[_Thing]) -> list[_Thing]:
+    def _new(self, about: str, things: Iterable[Thing]) -> list[Thing]:
         known = self._told.get(about, {})
-        return list(dict.fromkeys(thing for thing in things if known.get(self._name(thing)) != thing))
+        return list(dict.fromkeys(thing for thing in things if known.get(name_of(self._customer, thing)) != thing))
 
-    def _remember(self, about: str, things: Iterable[_Thing]) -> None:
-        self._told.setdefault(about, {}).update((self._name(thing), thing) for thing in things)
+    def _remember(self, about: str, things: Iterable[Thing]) -> None:
+        self._told.setdefault(about, {}).update((name_of(self._customer, thing), thing) for thing in things)
 
-    def _name(self, thing: _Thing) -> str:
-        match thing:
-            case Location():
-                return names.LOCATION.format(self._customer, thing.id)
-            case Device():
-                return names.DEVICE.format(self._customer, thing.id)
-            case Sensor():
-                return names.SENSOR.format(self._customer, thing.device, thing.id)
-
-    def _add_inventory(self, change: inventory_pb2.InventoryChange, things: Iterable[_Thing]) -> None:
+    def _add_inventory(self, change: inventory_pb2.InventoryChange, things: Iterable[Thing]) -> None:
         for thing in things:
             if isinstance(thing, Device):
-                change.devices.append(self._device(thing))
+                change.devices.append(messages.device(self._customer, thing))
             elif isinstance(thing, Sensor):
-                change.sensors.append(self._sensor(thing))
-
-    def _location(self, place: Location) -> inventory_pb2.Location:
-        return inventory_pb2.Location(
-            name=self._name(place),
-            display_name=cleaned(place.display_name),
-            kind=inventory_pb2.Location.Kind.Value(f"KIND_{place.kind.name}"),
-            parent="" if place.parent is None else names.LOCATION.format(self._customer, place.parent),
-        )
-
-    def _device(self, device: Device) -> inventory_pb2.Device:
-        return inventory_pb2.Device(
-            name=self._name(device),
-            display_name=cleaned(device.display_name),
-            type=inventory_pb2.Device.Type.Value(f"TYPE_{device.type.name}"),
-            model_name=cleaned(device.model_name),
-            serial_number=cleaned(device.serial_number),
-            parent="" if device.parent is None else names.DEVICE.format(self._customer, device.parent),
-            location="" if device.location is None else names.LOCATION.format(self._customer, device.location),
-        )
-
-    def _sensor(self, sensor: Sensor) -> inventory_pb2.Sensor:
-        return inventory_pb2.Sensor(
-            name=self._name(sensor),
-            display_name=cleaned(sensor.display_name),
-            metric=cleaned(sensor.metric),
-            unit=cleaned(sensor.unit),
-        )
-
-    def _alarm(self, alarm: Alarm) -> alarms_pb2.Alarm:
-        return alarms_pb2.Alarm(
-            name=names.ALARM.format(self._customer, alarm.id),
-            device=names.DEVICE.format(self._customer, alarm.device),
-            label=cleaned(alarm.label),
-            message=cleaned(alarm.message),
-            severity=alarms_pb2.Alarm.Severity.Value(f"SEVERITY_{alarm.severity.name}"),
-            activate_time=to_timestamp(alarm.activate_time),
-            clear_time=optional_timestamp(alarm.clear_time),
-        )
-
-    def _blocks(self, readings: Sequence[Reading]) -> Iterator[gateway_pb2.PublishRequest.DeviceBlock]:
-        of_device: dict[DeviceId, list[Reading]] = {}
-        for reading in readings:
-            of_device.setdefault(reading.sensor.device, []).append(reading)
-        for device, its_readings in of_device.items():
-            yield gateway_pb2.PublishRequest.DeviceBlock(
-                device=names.DEVICE.format(self._customer, device), block=_block(its_readings)
-            )
+                change.sensors.append(messages.sensor(self._customer, thing))
 
 
 def span_of(readings: Sequence[Reading]) -> Span | None:
     """When they were measured."""
     return joined(Span(reading.time, reading.time) for reading in readings)
-
-
-def _block(readings: Sequence[Reading]) -> telemetry_pb2.TelemetryBlock:
-    places = {sensor: place for place, sensor in enumerate(dict.fromkeys(reading.sensor.id for reading in readings))}
-    block = telemetry_pb2.TelemetryBlock(sensors=places)
-    for reading in readings:
-        place = places[reading.sensor.id]
-        if isinstance(reading.value, str):
-            block.texts.add(sensor_index=place, time_unix_nano=reading.time, text=cleaned(reading.value))
-        else:
-            block.sensor_indexes.append(place)
-            block.times_unix_nano.append(reading.time)
-            block.values.append(reading.value)
-    return block

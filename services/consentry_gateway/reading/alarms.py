@@ -13,12 +13,16 @@ it is over, ` Cleared` is added to its label, and its severity becomes OK.
 A condition changes only on evidence: a poll that does not say (the device did not answer, the sensor is gone, the device does
 not know) leaves it as it is, and what was active when the gateway stopped is active when it starts again, until a poll says
 otherwise. A state that nobody here knows is evidence: it is not the one that the alarm is about.
+
+Each activation of an alarm is later than the one before, also when the clock was set back: the service takes an earlier one for
+an old report. One that began at a time that nobody believes, because the clock was wrong, begins once the clock is right.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NewType
 
+from consentry_core.values.taken_in import believed
 from consentry_gateway.reading.conditions import QUANTITIES, UNKNOWN, Condition, states_of
 from consentry_gateway.reading.model import DeviceId, Poll, Reading, Sensor, Severity, bounded_id
 from consentry_rule import Instant
@@ -73,7 +77,9 @@ class AlarmBook:
     """
 
     def __init__(self, known: Iterable[Alarm] = (), *, unreachable_after: int = 3) -> None:
+        known = list(known)
         self._active = {alarm.id: alarm for alarm in known if alarm.clear_time is None}
+        self._begun = {alarm.id: alarm.activate_time for alarm in known}
         self._failed: dict[DeviceId, int] = {}
         self._unreachable_after = unreachable_after
 
@@ -84,18 +90,29 @@ class AlarmBook:
 
     def observe(self, poll: Poll) -> tuple[Alarm, ...]:
         """Take a poll in; the alarms that it raised, changed or cleared."""
-        changed = []
+        changed: list[Alarm] = []
         for alarm_id, verdict in self._by_alarm(poll).items():
             before = self._active.get(alarm_id)
-            after = _judge(before, verdict, alarm_id, poll.time)
+            after = _judge(before, verdict, alarm_id, self._start(alarm_id, poll.time), poll.time)
             if after is None or after == before:
                 continue
             changed.append(after)
+            self._begun[alarm_id] = after.activate_time
             if after.clear_time is None:
                 self._active[alarm_id] = after
             else:
                 del self._active[alarm_id]
         return tuple(changed)
+
+    def _start(self, alarm_id: AlarmId, now: Instant) -> Instant:
+        """When an alarm begins that does now."""
+        before = self._begun.get(alarm_id)
+        return Instant(before + 1) if before is not None and now <= before and believed(before, now) else now
+
+    def redate(self, now: Instant) -> None:
+        """Let what began at a time that nobody believes begin now."""
+        for alarm_id, alarm in self._active.items():
+            self._active[alarm_id] = dated(alarm, now)
 
     def forget(self, devices: Iterable[DeviceId]) -> None:
         """These devices are gone: nothing is wrong with them any more."""
@@ -143,6 +160,21 @@ class AlarmBook:
             )  # fmt: skip
 
 
+def dated(alarm: Alarm, now: Instant) -> Alarm:
+    """The alarm with times that are believed at a moment: those that are not become this moment."""
+    if not believed(now, now):
+        return alarm
+    start = alarm.activate_time if believed(alarm.activate_time, now) else now
+    end = alarm.clear_time
+    if end is not None:
+        end = max(start, end if believed(end, now) else now)
+    return (
+        alarm
+        if (start, end) == (alarm.activate_time, alarm.clear_time)
+        else replace(alarm, activate_time=start, clear_time=end)
+    )
+
+
 def _state(sensor: Sensor, value: str | None) -> Iterator[_Verdict]:
     """What a state says; None: one that nobody here knows."""
     states = states_of(sensor.metric)
@@ -180,10 +212,10 @@ def _weight(verdict: _Verdict) -> tuple[bool, int]:
     return verdict.active, _GRAVITY.index(verdict.severity) if verdict.active else 0
 
 
-def _judge(before: Alarm | None, verdict: _Verdict, alarm_id: AlarmId, now: Instant) -> Alarm | None:
+def _judge(before: Alarm | None, verdict: _Verdict, alarm_id: AlarmId, start: Instant, now: Instant) -> Alarm | None:
     """The alarm as it is after a verdict; None when there is none and was none."""
     if verdict.active:
-        start = now if before is None else before.activate_time
+        start = start if before is None else before.activate_time
         return Alarm(
             alarm_id, verdict.device, verdict.label, verdict.message, verdict.severity, start, list=verdict.list
         )  # fmt: skip

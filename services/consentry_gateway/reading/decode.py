@@ -26,7 +26,7 @@ from consentry_gateway.reading.model import (
     slug,
 )
 from consentry_gateway.reading.parts import Parts
-from consentry_gateway.reading.raw import Answers, Raw, keys_of, number_of
+from consentry_gateway.reading.raw import Answers, Raw, is_unreadable, keys_of, number_of, within
 from consentry_gateway.reading.rows import Columns, Row
 from consentry_gateway.reading.troubles import entries
 from consentry_rule import Instant
@@ -69,6 +69,8 @@ def decode(
     not taken from where it is coarser. `known` are the devices as they were before, which are called what they were called if
     their names are among it.
     """
+    damaged = _damaged(profiles, answers)
+    unread = unread | damaged
     decoding = _Decoding(profiles, agent, answers, unread)
     found = list(decoding.findings())
     given = {finding.sensor.device for finding in found if finding.value is not None}
@@ -87,16 +89,28 @@ def decode(
         True,
         devices,
         tuple(Reading(finding.sensor, now, finding.value) for finding in found if finding.value is not None),
-        not unread,
+        not unread and not any(map(is_unreadable, answers.values())),
         tuple(unlisted),
         tuple(troubles),
         tuple(dict.fromkeys(lists)),
     )
 
 
-def findings(profiles: Sequence[Profile], agent: Device, answers: Answers) -> tuple[Finding, ...]:
-    """What became of everything that was looked for and that the agent answered."""
-    return tuple(_Decoding(profiles, agent, answers).findings())
+def findings(
+    profiles: Sequence[Profile], agent: Device, answers: Answers, unread: Set[str] = frozenset()
+) -> tuple[Finding, ...]:
+    """What became of everything that was looked for and that the agent answered. `unread` as in `decode`."""
+    return tuple(_Decoding(profiles, agent, answers, unread | _damaged(profiles, answers)).findings())
+
+
+def _damaged(profiles: Sequence[Profile], answers: Answers) -> Set[str]:
+    """The columns that say which row is which, or what is wrong, of which something could not be read."""
+    bad = [oid for oid, raw in answers.items() if is_unreadable(raw)]
+    if not bad:
+        return frozenset()
+    whole = {oid for profile in profiles for table in profile.tables for oid in (*table.places(), *table.naming())}
+    whole |= {oid for profile in profiles for alarms in profile.alarms for oid in alarms.addresses()}
+    return {oid for oid in whole if any(within(one, oid) for one in bad)}
 
 
 class _Decoding:
@@ -111,9 +125,10 @@ class _Decoding:
     def findings(self) -> Iterator[Finding]:
         settled: set[tuple[DeviceId, SensorId]] = set()
         lines: dict[tuple[DeviceId, str], frozenset[str]] = {}
+        unknown: set[str] = set()  # the tables of which a finer profile would have said which lines there are
         unsure: list[re.Pattern[str]] = []  # what a finer profile would have said, had it been read
         for profile in self._profiles:
-            for finding in self._of(profile, lines):
+            for finding in self._of(profile, lines, unknown):
                 key, metric = (finding.sensor.device, finding.sensor.id), finding.sensor.metric
                 if key not in settled and not any(name.fullmatch(metric) for name in unsure):
                     yield finding
@@ -134,7 +149,7 @@ class _Decoding:
             names += [total.name for total in table.totals if total.of in names]
             yield from map(_pattern, names)
 
-    def _of(self, profile: Profile, lines: dict[tuple[DeviceId, str], frozenset[str]]) -> Iterator[Finding]:
+    def _of(self, profile: Profile, lines: dict[tuple[DeviceId, str], frozenset[str]], unknown: set[str]) -> Iterator[Finding]:
         own = [finding for metric in profile.metrics for finding in self._finding(metric, self.parts.own.id)]
         yield from own
         for total in profile.totals:
@@ -142,6 +157,10 @@ class _Decoding:
             yield from self._total(total, self.parts.own.id, parts, len(parts))
         for table in profile.tables:
             if not self._unread.isdisjoint(table.placing()):
+                if table.part is None:
+                    unknown.add(table.key)
+                continue
+            if table.part is None and table.key in unknown:
                 continue
             of_holder: dict[DeviceId, list[Row]] = {}
             for row in self.columns.rows(table):
@@ -149,7 +168,8 @@ class _Decoding:
             for device, rows in of_holder.items():
                 found = list(self._of_table(table, device, rows))
                 numbers = frozenset(row.number for row in rows)
-                counts = table.part is None and any(finding.value is not None for finding in found)
+                told = any(finding.value is not None or finding.why == NOT_READ for finding in found)
+                counts = table.part is None and told
                 if counts and lines.setdefault((device, table.key), numbers) != numbers:
                     continue  # another profile sees other lines, and sees them finer
                 yield from found
@@ -180,6 +200,9 @@ class _Decoding:
             index = _index(source, row)
             oid = source.oid if row is None else f"{source.oid}.{index}"
             raw = self.columns.answers.get(oid)
+            if is_unreadable(raw) or (raw is not None and self._unsure_of(source, index)):
+                yield Finding(self._sensor(metric, device, row, line), source, oid, raw or b"", None, NOT_READ)
+                return
             if raw is None or not self._counts(source, index):
                 continue
             sensor = sensor or self._sensor(metric, device, row, line)
@@ -204,12 +227,21 @@ class _Decoding:
             return None, NO_NUMBER
         if number in source.absent:
             return None, ABSENT
-        if source.beside and number == 0 and self._not_measured(source, indexes):
-            return None, NOT_MEASURED
+        if source.beside and number == 0:
+            if any(self.columns.any_unreadable(oid, indexes) for oid in (source.oid, *source.beside)):
+                return None, NOT_READ
+            if self._not_measured(source, indexes):
+                return None, NOT_MEASURED
         value = self._scaled(number, source, index)
         if value is None or not _believable(metric, value):
             return None, NOT_BELIEVABLE
         return value, ""
+
+    def _unsure_of(self, source: Source, index: str | None) -> bool:
+        """Whether it could not be read if the source counts, or by how many digits."""
+        others = [condition[0] for condition in (source.when, source.unless) if condition]
+        others += [source.digits] if source.digits else []
+        return any(is_unreadable(self.columns.at(oid, index)) for oid in others)
 
     def _counts(self, source: Source, index: str | None) -> bool:
         if source.when is not None and not self.columns.holds(source.when, index):
@@ -240,6 +272,8 @@ class _Decoding:
         limits = metric.limits
         if limits is None:
             return metric.limit
+        if any(is_unreadable(self.columns.at(one.oid, _index(one, row))) for one in (*limits.high, *limits.low)):
+            return None  # nobody knows, so no alarm begins or ends by it
         high, low = self._limit_of(metric, limits.high, row), self._limit_of(metric, limits.low, row)
         given = metric.limit or Limit()
         if high is not None and high > 0:

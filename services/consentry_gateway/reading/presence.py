@@ -3,7 +3,8 @@
 * An agent that is in the agents file no more takes its device and all parts with it, at the next start.
 * A part of a device is gone once its agent has answered without it for a whole day (`gone_after`), and at least
   `FEWEST_ANSWERS` times in a row. A battery frame that is being exchanged is not gone, and an agent that is
-  silent, or whose tables could not all be read, says nothing of its parts. A restart of the gateway begins the day anew.
+  silent, or whose tables could not all be read, says nothing of its parts. A restart of the gateway begins the day anew. From
+  one answer to the next no more than a tenth of the day counts, so that a clock that is set ahead makes no day.
 * A location that is in the agents file no more is gone at the next start.
 
 What is gone stays remembered, and is told again at every start and when the service may have forgotten it: what is gone
@@ -32,7 +33,8 @@ class Present:
 
 @dataclass(slots=True)
 class _Absence:
-    since: Instant
+    last: Instant
+    lasted: int = 0
     answers: int = 0
 
 
@@ -108,7 +110,9 @@ class Presence:
         for device in devices:
             absence = self._absent.setdefault(device, _Absence(now))
             absence.answers += 1
-            for_so_long = now - absence.since >= self._gone_after > 0
+            absence.lasted += min(max(now - absence.last, 0), -(-self._gone_after // FEWEST_ANSWERS))
+            absence.last = now
+            for_so_long = absence.lasted >= self._gone_after > 0
             if for_so_long and absence.answers >= FEWEST_ANSWERS and device != about:
                 self._take_away(about, [device])
                 self._owed.add(about)

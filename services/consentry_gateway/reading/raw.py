@@ -11,6 +11,9 @@ from consentry_gateway.profiles.form import Key
 Raw = int | float | bytes | str
 """An answer: a number, an octet string, or an OID (or another source's text) as text. What is not there has no answer."""
 
+UNREADABLE = math.nan
+"""The answer that is there and could not be read."""
+
 Answers = Mapping[str, Raw]
 """Answers by address; an OID without a leading dot."""
 
@@ -33,6 +36,11 @@ _UNITS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("s", "s"): (1.0, 0.0), ("s", "sec"): (1.0, 0.0), ("s", "min"): (60.0, 0.0), ("kW.h", "kwh"): (1.0, 0.0),
     ("A", "ma"): (0.001, 0.0), ("V", "mv"): (0.001, 0.0),
 }  # fmt: skip
+
+
+def is_unreadable(raw: Raw | None) -> bool:
+    """Whether it is there and could not be read."""
+    return isinstance(raw, float) and math.isnan(raw)
 
 
 def number_of(raw: Raw | None, unit: str = "") -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from consentry_gateway.profiles.form import Condition, Place, Table, is_scalar
 from consentry_gateway.reading.model import DeviceId
-from consentry_gateway.reading.raw import Answers, Raw, keys_of, number_of
+from consentry_gateway.reading.raw import Answers, Raw, is_unreadable, keys_of, number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ class Columns:
                 return raw
             index = index.rpartition(".")[0]
         return None
+
+    def any_unreadable(self, oid: str, indexes: Iterable[str]) -> bool:
+        """Whether something of a column, or a scalar, is there in these rows and could not be read."""
+        if is_scalar(oid) or oid in self.answers:
+            return is_unreadable(self.answers.get(oid))
+        return any(is_unreadable(self.answers.get(f"{oid}.{index}")) for index in indexes)
 
     def holds(self, condition: Condition, index: str | None) -> bool:
         """Whether what a condition says is so."""
@@ -125,11 +131,21 @@ class Columns:
         if not count or count < 0:
             return indexes
         real, rest = indexes[: int(count)], indexes[int(count) :]
-        first = self._content(table, real[0]) if real else ()
-        return real + [index for index in rest if any(content := self._content(table, index)) and content != first]
+        return real + [
+            index
+            for index in rest
+            if any(number_of(raw) for raw in self._content(table, index)) and not (real and self._alike(table, real[0], index))
+        ]
 
-    def _content(self, table: Table, index: str) -> tuple[float | None, ...]:
-        return tuple(number_of(self.answers.get(f"{column}.{index}")) for column in table.columns())
+    def _alike(self, table: Table, index: str, other: str) -> bool:
+        """Whether two rows say the same, as far as they could be read."""
+        pairs = zip(self._content(table, index), self._content(table, other), strict=True)
+        return all(
+            is_unreadable(one) or is_unreadable(two) or number_of(one) == number_of(two) for one, two in pairs
+        )  # fmt: skip
+
+    def _content(self, table: Table, index: str) -> list[Raw | None]:
+        return [self.answers.get(f"{column}.{index}") for column in table.columns()]
 
 
 def holder_of(device: DeviceId, holders: Iterable[tuple[str, str]], itself: Mapping[str, str | None]) -> str:

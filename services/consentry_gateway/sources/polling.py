@@ -122,9 +122,9 @@ class Collector:
         self._known[agent.device.id] = poll.devices
         return poll
 
-    def failed(self, agent: Agent, error: Exception) -> None:
-        """A poll ended in an error that nobody foresaw."""
-        self._reports.tell(agent.device.id, "cannot be polled", f"{type(error).__name__}: {error}", logging.ERROR, error=error)
+    def failed(self, agent: Agent, error: Exception, what: str) -> None:
+        """A poll, or what was made of it, ended in an error that nobody foresaw."""
+        self._reports.tell(agent.device.id, what, f"{type(error).__name__}: {error}", logging.ERROR, error=error)
 
     def hint(self, device: DeviceId) -> None:
         """An agent is said to have news: it is polled soon."""

@@ -54,7 +54,7 @@ def _own(pattern: NamePattern, name: str, customer: CustomerId, field: str) -> S
         raise PermissionDenied(
             f"{field}: a gateway publishes its own customer's things only; this token is for customers/{customer}",
             reason=ErrorReason.FOREIGN_CUSTOMER,
-            metadata={"field": field},
+            metadata={"field": field, "customer": f"customers/{customer}"},
         )
     return ids
 

@@ -1,13 +1,13 @@
 """Just enough of BER to find the values of an SNMP message and to take out those that no decoder would take.
 
 Agents send what the standard does not allow: a counter that is negative, a type that nobody knows. The decoder then refuses the
-whole message, which looks as if the agent did not answer. Such a value is made an octet string in place, which means no
-reading: the others arrive.
+whole message, which looks as if the agent did not answer. Such a value is made an Opaque in place, which `wire` takes for
+something that is there and cannot be read: the others arrive.
 """
 
 from collections.abc import Iterator
 
-_OCTETS, _SEQUENCE = 0x04, 0x30
+_OPAQUE, _SEQUENCE = 0x44, 0x30
 _UNSIGNED = {0x41: 4, 0x42: 4, 0x43: 4, 0x47: 4, 0x46: 8}  # Counter32, Gauge32, TimeTicks, UInteger32, Counter64: their bytes
 _KNOWN = frozenset({0x02, 0x04, 0x05, 0x06, 0x40, 0x44, 0x45, 0x80, 0x81, 0x82, *_UNSIGNED})
 _VERSIONS = {0, 1}  # 1 and 2c; what is in a message of 3 may be encrypted
@@ -28,7 +28,7 @@ def mended(message: bytes) -> tuple[bytes, list[str]]:
         return message, []
     changed = bytearray(message)
     for place, _ in bad:
-        changed[place] = _OCTETS
+        changed[place] = _OPAQUE
     return bytes(changed), [what for _, what in bad]
 
 

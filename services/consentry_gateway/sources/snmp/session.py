@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from consentry_gateway.reading.raw import Raw
+from consentry_gateway.reading.raw import Raw, is_unreadable
 from consentry_gateway.sources.polling import AgentSilent
 from consentry_gateway.sources.snmp.wire import NOTHING, Line, raw_of
 
@@ -32,24 +32,37 @@ class Manners:
     """What an agent was found to bear: how large a batch, which way of walking, what silences it, and what it has not.
 
     A packet that was lost looks like an agent that cannot. So after some polls that went well it is all tried anew, and after
-    ever more of them, until it has been borne for a while.
+    ever more of them, until it has been borne for a while. What silenced it is tried by itself, up to the first that does so
+    again, since something is missing meanwhile: after a few polls, and twice as many each time that it is silent again.
     """
 
     batch: int = 0
     walk: int = 0
-    mute: set[str] = field(default_factory=set)
+    polls: int = 0
+    mute: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By OID, the poll at which it is tried again, and how many after the last time that is."""
     absent: set[str] = field(default_factory=set)
     rows: dict[str, int] = field(default_factory=dict)
     well: int = 0
     patience: int = _FIRST_PATIENCE
 
+    def due(self) -> list[str]:
+        """Of what silenced it, what is to be tried again, the longest due first."""
+        return sorted((oid for oid in self.mute if self.mute[oid][0] <= self.polls), key=lambda oid: self.mute[oid][0])
+
+    def silenced(self, oid: str) -> None:
+        """It does not answer when it is asked for this, while it does otherwise. In bad times that says little."""
+        _, waited = self.mute.get(oid, (0, 0))
+        wait = min(2 * waited, _LONGEST_PATIENCE) if waited and self.well >= _FIRST_PATIENCE else _FIRST_PATIENCE
+        self.mute[oid] = (self.polls + wait, wait)
+
     def poll_went_well(self) -> None:
         """Nothing failed but what is known to."""
         self.well += 1
-        less = bool(self.batch or self.walk or self.mute or self.absent)
+        less = bool(self.batch or self.walk or self.absent)
         if less and self.well >= self.patience:
             self.batch = self.walk = self.well = 0
-            self.mute, self.absent = set(), set()
+            self.absent = set()
             self.patience = min(2 * self.patience, _LONGEST_PATIENCE)
         elif not less and self.well > _A_WHILE:
             self.patience = _FIRST_PATIENCE
@@ -73,14 +86,16 @@ class Session:
         self.stumbled = False
         """Whether something failed that is not known to."""
         self._whys: list[str] = []
+        manners.polls += 1
 
     async def get(self, oids: Sequence[str]) -> dict[str, Raw]:
         """The answers to the scalars that are there. AgentSilent when it answers nothing at all."""
-        answers: dict[str, Raw] = {}
-        mute = self._manners.mute.intersection(oids)
+        answers = await self._try_again(oids)
+        mute = self._manners.mute.keys() & oids
         self.unread |= mute
         self._whys += (f"{oid}: no answer when it is asked for" for oid in sorted(mute))
-        wanted = [oid for oid in oids if oid not in self._manners.mute and oid not in self._manners.absent]
+        known = {*answers, *self._manners.mute, *self._manners.absent}
+        wanted = [oid for oid in oids if oid not in known]
         while wanted:
             size = _BATCHES[self._manners.batch]
             try:
@@ -90,6 +105,21 @@ class Session:
                 wanted = [oid for oid in wanted if oid not in self._manners.mute]
             else:
                 wanted = wanted[size:]
+        return answers
+
+    async def _try_again(self, oids: Sequence[str]) -> dict[str, Raw]:
+        """The answers to those that silenced the agent, if their time has come, up to the first that does so again."""
+        answers: dict[str, Raw] = {}
+        for oid in self._manners.due():
+            if oid not in oids:
+                continue
+            try:
+                answers |= await self._get([oid])
+            except Unanswered:
+                await self.ping()
+                self._manners.silenced(oid)
+                break
+            del self._manners.mute[oid]
         return answers
 
     async def walk(self, columns: Sequence[str]) -> dict[str, Raw]:
@@ -148,7 +178,12 @@ class Session:
     async def _get(self, oids: Sequence[str]) -> dict[str, Raw]:
         status, index, varbinds = self._checked(await self._line.get(oids))
         if not status:
-            return {str(name): raw for name, raw in _raws(varbinds) if raw is not NOTHING}
+            found = {str(name): raw for name, raw in _raws(varbinds)}
+            for oid in oids:
+                if oid not in found:
+                    self._fail([oid], "an answer about something else")
+            self.unread.update(oid for oid in oids if is_unreadable(found.get(oid)))
+            return {oid: found[oid] for oid in oids if oid not in self.unread and found[oid] is not NOTHING}
         if len(oids) == 1:
             self._stumbled(oids[0], status)
             return {}
@@ -175,7 +210,9 @@ class Session:
         if oids[0] == PING and not self._alive:
             raise Unanswered
         await self.ping()
-        self._manners.mute.add(oids[0])
+        if oids[0] == PING:
+            return  # it just answered that
+        self._manners.silenced(oids[0])
         self._fail(oids[:1], "no answer when it is asked for")
 
     async def ping(self) -> None:
@@ -205,6 +242,8 @@ class Session:
                 oid, column = str(name), asked[position % len(asked)]
                 if column not in last:
                     continue
+                if _after(column, oid):
+                    return "an answer about something else"
                 if raw is NOTHING or not oid.startswith(f"{column}.") or not _after(oid, last[column]):
                     del last[column]
                     continue

@@ -33,9 +33,26 @@ class _Known:
     questions: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     object_id: str = ""
+    description: str = ""
     devices: dict[DeviceId, Device] = field(default_factory=dict)
     why: str = ""
     asked_why: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at an agent: what it is, all that it answered to what its profiles ask, and the poll that this makes.
+
+    `unread`: what could not be read of it, and `why_not_all`, in words.
+    """
+
+    object_id: str
+    description: str
+    profiles: tuple[Profile, ...]
+    answers: Answers
+    unread: Collection[str]
+    why_not_all: str
+    poll: Poll
 
 
 class SnmpSource:
@@ -52,12 +69,16 @@ class SnmpSource:
 
     async def ask(self, agent: Agent) -> Poll:
         """Look at an agent, once."""
+        return (await self.look(agent)).poll
+
+    async def look(self, agent: Agent) -> Look:
+        """The same, with all that was answered."""
         now = self._clock.boot()
         known = self._known.setdefault(agent.device.id, _Known(Manners()))
         try:
             if known.line is None:
                 known.line = await self._line(agent, agent.access)
-            poll = await self._ask(agent, known, known.line)
+            look = await self._look(agent, known, known.line)
         except AgentSilent as error:
             # Another device may answer at this address, or this one at another, next time.
             line, known.line, known.questions = known.line, None, ()
@@ -67,7 +88,16 @@ class SnmpSource:
                 known.why, known.asked_why = await self._why_silent(agent, line), now
             raise AgentSilent(known.why) from error
         known.why = ""
-        return poll
+        return look
+
+    async def answers(self, agent: Agent, timeout: float) -> Line | None:  # noqa: ASYNC109 - of one question
+        """A line to an agent that answers one question, asked once; None when it does not."""
+        try:
+            line = await self._line(agent, agent.access, timeout)
+            indication, _, _, _ = await line.get([PING])
+        except (AgentSilent, OSError):
+            return None
+        return None if indication else line
 
     def at(self, host: str) -> tuple[DeviceId, ...]:
         """The devices whose agents are polled at an address."""
@@ -78,7 +108,7 @@ class SnmpSource:
         for engine in self._engines.values():
             engine.close()
 
-    async def _ask(self, agent: Agent, known: _Known, line: Line) -> Poll:
+    async def _look(self, agent: Agent, known: _Known, line: Line) -> Look:
         end = asyncio.get_running_loop().time() + agent.deadline * _FOR_TABLES
         session = Session(line, known.manners, version=agent.access.version, end=end)
         if known.why:
@@ -88,8 +118,11 @@ class SnmpSource:
             await self._recognise(agent, known, session)
             answers = await session.get(known.questions)
         if not known.profiles:
+            if not session.stumbled:
+                known.manners.poll_went_well()
             device = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
-            return Poll(self._clock.now(), device, True, (device,), complete=False)
+            poll = Poll(self._clock.now(), device, True, (device,), complete=False)
+            return Look(known.object_id, known.description, (), answers, session.unread, session.why_not_all, poll)
         tables: Answers = {}
         try:
             tables = await session.walk(known.columns)
@@ -104,7 +137,9 @@ class SnmpSource:
         now, before = self._clock.now(), known.devices.values()
         poll = decode(known.profiles, agent.device, everything, now, unread=session.unread, known=before)
         known.devices |= {device.id: device for device in poll.devices}
-        return poll
+        return Look(
+            known.object_id, known.description, known.profiles, everything, session.unread, session.why_not_all, poll
+        )  # fmt: skip
 
     @staticmethod
     def _changed(known: _Known, answers: Answers, unread: Collection[str]) -> bool:
@@ -120,6 +155,7 @@ class SnmpSource:
         again = tuple(session.unread.intersection(asked))
         session.unread.clear()
         answers |= await session.get(again)
+        unsure = bool(session.unread.intersection(asked))
         session.unread.clear()  # what it cannot say even then is not there
         about = await session.get((_SYS_DESCR,))
         known.profiles = recognise(answers)
@@ -128,11 +164,14 @@ class SnmpSource:
         known.questions = tuple(dict.fromkeys([*watched(known.profiles, known.object_id), *scalars]))
         known.columns = tuple(dict.fromkeys(oid for profile in known.profiles for oid in profile.columns()))
         known.devices = {}
-        described = f"sysObjectID {known.object_id or 'none'}, {text_of(about.get(_SYS_DESCR))!r}"
+        known.description = text_of(about.get(_SYS_DESCR))
+        described = f"sysObjectID {known.object_id or 'none'}, {known.description!r}"
         families = ", ".join(profile.family for profile in known.profiles)
         if families:
             self._reports.tell(agent.device.id, "family", f"{families} ({described})", logging.INFO)
         else:
+            if unsure:
+                known.questions = ()  # it is looked at anew next time: that may have been what it is known by
             self._reports.tell(agent.device.id, "family", f"none that is known, nothing is read from it ({described})")
 
     async def _line(self, agent: Agent, access: SnmpAccess, timeout: float | None = None) -> Line:  # noqa: ASYNC109 - of each question
@@ -162,7 +201,7 @@ class SnmpSource:
         if agent.access.version == "2c":
             line = await self._line(agent, replace(agent.access, version="1"), self._timeout)
             indication, _, _, _ = await line.get([PING])
-            if not indication:
+            if not indication and (await silent.get([PING]))[0]:
                 return f'{where} speaks SNMPv1 only: write version = "1" for it in the agents file'
         if agent.access.version == "3":
             return f"no answer from {where}: it is off or out of reach, or does not speak SNMPv3"

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from consentry_gateway.reading.raw import Raw
+from consentry_gateway.reading.raw import UNREADABLE, Raw
 from consentry_gateway.sources.snmp import ber
 from consentry_gateway.sources.snmp.access import SnmpAccess
 
@@ -26,11 +26,13 @@ with warnings.catch_warnings():
         UdpTransportTarget,
         UsmUserData,
     )
-    from pysnmp.proto.rfc1902 import Null, ObjectName
+    from pysnmp.proto.rfc1902 import Null, ObjectName, Opaque
     from pysnmp.proto.rfc1905 import EndOfMibView, NoSuchInstance, NoSuchObject
 
 NOTHING = object()
 """The answer to a question about what is not there."""
+
+_SPECIAL = b"\x9f"  # what an Opaque begins with that holds a number
 
 _AUTHENTICATIONS = {
     "none": hlapi.usmNoAuthProtocol,
@@ -149,6 +151,8 @@ def raw_of(value: Any) -> Raw | object:
     """A value as an answer; NOTHING for what is not there."""
     if isinstance(value, NoSuchInstance | NoSuchObject | EndOfMibView):
         return NOTHING
+    if isinstance(value, Opaque) and bytes(value)[:1] != _SPECIAL:
+        return UNREADABLE  # what it was made when it could not be decoded; nobody sends another one
     if isinstance(value, OctetString):
         return bytes(value)
     if isinstance(value, ObjectIdentifier):
