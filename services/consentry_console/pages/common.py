@@ -120,7 +120,7 @@ def route(console: Console, path: str, handler: Handler, roles: Collection[str],
             return go(f"{SIGN_IN}?next={quote(wanted)}" if wanted not in {"", "/"} else SIGN_IN)
         visit = Visit(console, request, session, texts)
         if session.person.role not in roles:
-            return visit.page("failed.html", HTTPStatus.NOT_FOUND, title=texts("failed.nothing"), message="", reason="")
+            return visit.page("failed.html", HTTPStatus.NOT_FOUND, title=texts("failed.nothing"), message="", code="")
         try:
             return await handler(visit)
         except Unauthenticated:
@@ -130,6 +130,6 @@ def route(console: Console, path: str, handler: Handler, roles: Collection[str],
             status = _STATUS.get(failure.status, HTTPStatus.BAD_GATEWAY)
             away = status is HTTPStatus.SERVICE_UNAVAILABLE
             title = texts("failed.away" if away else "failed.refused")
-            return visit.page("failed.html", status, title=title, message=failure.message, reason=failure.reason)
+            return visit.page("failed.html", status, title=title, message=failure.message, code=failure.reason)
 
     return Route(path, visited, methods=[method])

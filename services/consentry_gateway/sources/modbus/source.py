@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from consentry_core.values.clock import SECOND, Clock
 from consentry_gateway.agents.file import Agent
 from consentry_gateway.reading.model import DeviceId, Poll
-from consentry_gateway.reading.raw import Raw
+from consentry_gateway.reading.raw import Raw, is_unreadable
 from consentry_gateway.sources.decoding import Decoding
 from consentry_gateway.sources.modbus.access import ModbusAccess, maps
 from consentry_gateway.sources.modbus.registers import Block, Field, blocks, value_of
@@ -91,5 +91,6 @@ class ModbusSource:
         else:
             for each in block.fields:
                 value = value_of(each, values[each.start - block.start : each.end - block.start])
-                if value != b"":  # many a device says 0 for registers that it does not have
+                # What a device does not have it says 0 for, or "not a number".
+                if value != b"" and not is_unreadable(value):
                     answers[each.address] = value
