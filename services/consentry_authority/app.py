@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import sys
 from functools import partial
 
 import grpc
@@ -65,8 +64,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_SWITCH_INTERVAL = 0.0005
-"""Seconds after which a thread that computes lets the event loop run: a withdrawal goes to a thread and back several times."""
 
 
 class Authority:
@@ -173,7 +170,6 @@ async def start(
 def run(settings: AuthoritySettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     logs.configure()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
     asyncio.run(_run(settings))
 
 
