@@ -42,11 +42,13 @@ from consentry_authority.setup.retention import Kept, Retention
 from consentry_authority.storage.store import SqlStore
 from consentry_core.callers.identity import IdentityMemory
 from consentry_core.callers.policy import Caller
+from consentry_core.observing.metrics import Metrics
+from consentry_core.observing.serving import seen
 from consentry_core.process import logs
 from consentry_core.process.lifecycle import ended, settle
 from consentry_core.rpc.certificates import RequiredCertificates
 from consentry_core.rpc.server.peers import Peers, trusted_proxies
-from consentry_core.rpc.server.serving import RpcServer, announce, connection_limits, serve_admin, until_signalled
+from consentry_core.rpc.server.serving import RpcServer, announce, connection_limits, serve_channelz, until_signalled
 from consentry_core.sql.probing import probe_writes
 from consentry_core.values.clock import Clock, SystemClock
 from consentry_core.values.encoding import RandomBytes
@@ -67,11 +69,23 @@ _log = logging.getLogger(__name__)
 
 
 class Authority:
-    """A running authority. `address` is where it serves, `mutual_address` where it asks for certificates, if elsewhere."""
+    """A running authority. `address` is where it serves, `mutual_address` where it asks for certificates, if elsewhere.
 
-    def __init__(self, address: str, store: SqlStore, closing: contextlib.AsyncExitStack, *, mutual_address: str = "") -> None:
+    `admin_address`: where it is seen by those who run it, if anywhere.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        store: SqlStore,
+        closing: contextlib.AsyncExitStack,
+        *,
+        mutual_address: str = "",
+        admin_address: str = "",
+    ) -> None:
         self.address = address
         self.mutual_address = mutual_address
+        self.admin_address = admin_address
         self.store = store
         self._closing = closing
 
@@ -85,7 +99,7 @@ async def start(
 ) -> Authority:
     """Serve. SettingError when the data folder is not ready, another authority uses it, or the address is taken."""
     clock = clock or SystemClock()
-    tls = settings.server_tls(settings.listen, settings.admin_listen)
+    tls = settings.server_tls(settings.listen, settings.channelz_listen)
     services = settings.names_of(settings.enforcement_clients, "--enforcement-clients")
     proxies = trusted_proxies(settings.trusted_proxies)
     # What is opened later is closed earlier, also when something on the way fails.
@@ -149,22 +163,30 @@ async def start(
             for service in served:
                 service.add(server)
 
+        metrics = Metrics() if settings.admin_listen else None
         server = RpcServer(
             gate,
             [service.descriptor for service in served],
             add,
             reflection=settings.reflection,
             limits=connection_limits(settings, proxies),
+            observer=metrics,
         )
+        if metrics is not None:
+            enforcing = enforcement.coordinator
+            metrics.looked_at("consentry_barriers_open", "Changes that are being enforced.", lambda: enforcing.barriers_open)
+            metrics.looked_at("consentry_points_connected", "Enforcement points.", lambda: enforcing.points_connected)
+            metrics.looked_at("consentry_calls_open", "Calls under way.", lambda: len(server.open_calls()))
+        admin_address = await opened.enter_async_context(seen(settings.admin_listen, metrics, server.readiness))
         opened.push_async_callback(server.stop)
         writing = [service.descriptor.full_name for service in served if service.descriptor.name != "CoverageService"]
-        tell = partial(server.set_serving, cause="writes", services=writing)
+        tell = partial(server.set_serving, cause="the database cannot be written", services=writing)
         opened.push_async_callback(ended, asyncio.create_task(probe_writes(folder.database, tell), name="probe-writes"))
-        if settings.admin_listen:
-            admin = await serve_admin(settings.admin_listen)
-            opened.push_async_callback(admin.stop, None)
+        if settings.channelz_listen:
+            channelz = await serve_channelz(settings.channelz_listen)
+            opened.push_async_callback(channelz.stop, None)
         address = await server.start(settings.listen, tls=tls, mutual_listen=settings.mutual_listen)
-        return Authority(address, store, opened.pop_all(), mutual_address=server.mutual_address)
+        return Authority(address, store, opened.pop_all(), mutual_address=server.mutual_address, admin_address=admin_address)
 
 
 def run(settings: AuthoritySettings) -> None:

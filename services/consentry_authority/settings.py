@@ -60,7 +60,12 @@ class AuthoritySettings(TransportSettings):
         env="CONSENTRY_AUTHORITY_ENFORCEMENT_CLIENTS",
     )
     reflection: bool = setting(True, "serve reflection, so that grpcurl needs no protos")
-    admin_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_ADMIN_LISTEN")
+    admin_listen: str = setting(
+        "",
+        "address of /livez, /readyz and /metrics, over HTTP without credentials; off when empty",
+        env="CONSENTRY_AUTHORITY_ADMIN_LISTEN",
+    )
+    channelz_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_AUTHORITY_CHANNELZ_LISTEN")
 
     trusted_proxies: str = setting(
         "", "proxies whose x-forwarded-for counts for keys' networks: addresses and networks, divided by commas"

@@ -16,13 +16,15 @@ from consentry.devices.v1.alarms_pb2_grpc import add_AlarmServiceServicer_to_ser
 from consentry.devices.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
 from consentry.devices.v1.inventory_pb2_grpc import add_InventoryServiceServicer_to_server
 from consentry_core.callers.policy import Caller
+from consentry_core.observing.metrics import Metrics
+from consentry_core.observing.serving import seen
 from consentry_core.pacing.turns import Turns
 from consentry_core.process import logs
 from consentry_core.process.lifecycle import ended, settle
 from consentry_core.rpc.certificates import RequiredCertificates
 from consentry_core.rpc.server.gate import Gate
 from consentry_core.rpc.server.peers import trusted_proxies
-from consentry_core.rpc.server.serving import RpcServer, announce, connection_limits, serve_admin, signals, until_signalled
+from consentry_core.rpc.server.serving import RpcServer, announce, connection_limits, serve_channelz, signals, until_signalled
 from consentry_core.rpc.server.stuck import StuckWrites
 from consentry_core.sql.probing import probe_writes
 from consentry_core.values.clock import SECOND, Clock, SystemClock
@@ -51,6 +53,7 @@ __all__ = ["Devices", "DevicesSettings", "run", "start"]
 
 _log = logging.getLogger(__name__)
 _WORKSHOP = 2  # threads for what takes long: more of them only keep the event loop waiting
+_NO_LEASE = "it has no lease from the authority"
 DAY = 24 * 60 * 60 * SECOND
 
 SERVICES = [
@@ -66,11 +69,23 @@ SERVICES = [
 
 
 class Devices:
-    """The running service. `address` is where it serves, `mutual_address` where it asks for certificates, if elsewhere."""
+    """The running service. `address` is where it serves, `mutual_address` where it asks for certificates, if elsewhere.
 
-    def __init__(self, address: str, store: Store, parts: contextlib.AsyncExitStack, *, mutual_address: str = "") -> None:
+    `admin_address`: where it is seen by those who run it, if anywhere.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        store: Store,
+        parts: contextlib.AsyncExitStack,
+        *,
+        mutual_address: str = "",
+        admin_address: str = "",
+    ) -> None:
         self.address = address
         self.mutual_address = mutual_address
+        self.admin_address = admin_address
         self.store = store
         self._parts = parts
 
@@ -91,21 +106,21 @@ async def start(
     The authority may be down: until it comes, calls are answered UNAVAILABLE. `gate` stands in for the guard.
     """
     clock = clock or SystemClock()
-    tls = settings.server_tls(settings.listen, settings.admin_listen)
+    tls = settings.server_tls(settings.listen, settings.channelz_listen)
     async with contextlib.AsyncExitStack() as parts:  # undone in reverse: the server first, the store last
         guard = None
         if gate is None:
 
             def on_serving(yes: bool) -> None:
-                server.set_serving(yes)  # made below, with the guard as its gate
+                server.set_serving(yes, _NO_LEASE)  # made below, with the guard as its gate
 
             gate = guard = _guard(settings, clock, random, on_serving)
         store = open_store(settings.data_dir, encoder=WireEncoder(), clock=clock, random=random, lane=lane)
         parts.push_async_callback(store.close)
         parts.push_async_callback(ended, asyncio.create_task(_retention(settings, store, clock).run(), name="retention"))
-        if settings.admin_listen:
-            admin = await serve_admin(settings.admin_listen)
-            parts.push_async_callback(admin.stop, None)
+        if settings.channelz_listen:
+            channelz = await serve_channelz(settings.channelz_listen)
+            parts.push_async_callback(channelz.stop, None)
         workshop = Turns("workshop", threads=_WORKSHOP)
         parts.callback(workshop.close)
         ingest = Ingest(store.log, clock, settings.quotas())
@@ -121,25 +136,34 @@ async def start(
             random=random,
             folder=settings.data_dir,
         )
+        metrics = Metrics() if settings.admin_listen else None
         server = RpcServer(
             gate,
             SERVICES,
             add_servicers,
             reflection=settings.reflection,
             limits=connection_limits(settings, trusted_proxies(settings.trusted_proxies)),
+            observer=metrics,
         )
+        if metrics is not None:
+            metrics.looked_at("consentry_log_entries", "Entries that the log has numbered.", store.log.tail)
+            metrics.looked_at("consentry_calls_open", "Calls under way.", lambda: len(server.open_calls()))
+        admin_address = await parts.enter_async_context(seen(settings.admin_listen, metrics, server.readiness))
         if guard is not None:
             parts.push_async_callback(guard.stop)
         parts.push_async_callback(server.stop)
         stuck = StuckWrites(server.open_calls, clock, settings.write_timeout)
         parts.push_async_callback(ended, asyncio.create_task(stuck.run(), name="stuck-writes"))
-        tell = partial(server.set_serving, cause="writes", services=["consentry.devices.v1.GatewayService"])
+        writing = ["consentry.devices.v1.GatewayService"]
+        tell = partial(server.set_serving, cause="the database cannot be written", services=writing)
         parts.push_async_callback(ended, asyncio.create_task(probe_writes(store.database, tell), name="probe-writes"))
-        address = await server.start(settings.listen, healthy=guard is None, tls=tls, mutual_listen=settings.mutual_listen)
+        address = await server.start(
+            settings.listen, missing=_NO_LEASE if guard else "", tls=tls, mutual_listen=settings.mutual_listen
+        )
         if guard is not None:
             await guard.start()
         _log.info("serving on %s", address)
-        return Devices(address, store, parts.pop_all(), mutual_address=server.mutual_address)
+        return Devices(address, store, parts.pop_all(), mutual_address=server.mutual_address, admin_address=admin_address)
     raise AssertionError("unreachable")
 
 

@@ -49,8 +49,11 @@ class DevicesSettings(TransportSettings):
     )
     reflection: bool = setting(True, "let tools such as grpcurl ask what there is")
     admin_listen: str = setting(
-        "", "address to serve channelz on, for operators; empty: nowhere", env="CONSENTRY_DEVICES_ADMIN_LISTEN"
+        "",
+        "address of /livez, /readyz and /metrics, over HTTP without credentials; off when empty",
+        env="CONSENTRY_DEVICES_ADMIN_LISTEN",
     )
+    channelz_listen: str = setting("", "address of channelz; off when empty", env="CONSENTRY_DEVICES_CHANNELZ_LISTEN")
     gateway_readings: float = setting(2_000_000.0, "readings a second that one customer's gateways may publish; 0: any number")
     gateway_bytes: float = setting(64.0 * 1024 * 1024, "bytes a second that one customer's gateways may publish; 0: any number")
     backlog_readings: float = setting(

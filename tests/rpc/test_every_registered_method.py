@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from consentry_core.callers.policy import PUBLIC_METHODS
 from consentry_core.rpc.client.channels import bearer, open_channel
-from consentry_core.rpc.server.serving import serve_admin
+from consentry_core.rpc.server.serving import serve_channelz
 from support.calls import METHODS
 from support.pair import Pair, running_pair
 
@@ -96,7 +96,7 @@ async def _admin() -> tuple[grpc.aio.Server, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    return await serve_admin(address), address
+    return await serve_channelz(address), address
 
 
 async def _described(pair: Pair, symbol: str) -> str:

@@ -261,6 +261,18 @@ class Coordinator:
     def _kept(self, barrier: Barrier) -> None:
         self._under_way.pop(barrier.revision.number).kept.reach()
 
+    # Seen from outside
+
+    @property
+    def barriers_open(self) -> int:
+        """How many changes are being enforced."""
+        return len(self._under_way)
+
+    @property
+    def points_connected(self) -> int:
+        """How many enforcement points have a stream here."""
+        return len(self._streams)
+
     # Time
 
     def next_tick(self) -> BootTime | None:

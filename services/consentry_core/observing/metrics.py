@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
@@ -34,16 +34,6 @@ class Observer(Protocol):
     def refused(self, reason: str) -> None:
         """A call was refused, or ended, with an error of ours."""
         ...
-
-
-class Unobserved:
-    """For whoever has nobody to tell."""
-
-    def call_ended(self, method: str, status: str, seconds: float) -> None:
-        """Nothing."""
-
-    def refused(self, reason: str) -> None:
-        """Nothing."""
 
 
 class Metrics:
@@ -83,21 +73,9 @@ class Metrics:
         """See `Observer`."""
         self._refusals.labels(reason).inc()
 
-    def counted(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
-        """A counter to count with. `name` without `_total`."""
-        return Counter(name, documentation, labels, registry=self.registry)
-
-    def timed(self, name: str, documentation: str, bounds: Sequence[float], labels: Sequence[str] = ()) -> Histogram:
-        """A histogram to observe with; `name` ends in its unit."""
-        return Histogram(name, documentation, labels, buckets=bounds, registry=self.registry)
-
     def looked_at(self, name: str, documentation: str, look: Callable[[], Value], labels: Sequence[str] = ()) -> None:
         """A gauge whose value is asked for at each scrape."""
         self.registry.register(_Looked(lambda: GaugeMetricFamily(name, documentation, labels=labels), look))
-
-    def counted_elsewhere(self, name: str, documentation: str, look: Callable[[], Value], labels: Sequence[str] = ()) -> None:
-        """A counter that somebody else counts, asked for at each scrape. `name` without `_total`."""
-        self.registry.register(_Looked(lambda: CounterMetricFamily(name, documentation, labels=labels), look))
 
     async def watch_loop(self) -> None:
         """Observe the event loop's delay, for as long as this runs."""
@@ -112,14 +90,14 @@ class Metrics:
 
 
 class _Looked(Collector):
-    def __init__(self, family: Callable[[], GaugeMetricFamily | CounterMetricFamily], look: Callable[[], Value]) -> None:
+    def __init__(self, family: Callable[[], GaugeMetricFamily], look: Callable[[], Value]) -> None:
         self._family = family
         self._look = look
 
-    def describe(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+    def describe(self) -> Iterable[GaugeMetricFamily]:
         return (self._family(),)
 
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily]:
         family = self._family()
         value = self._look()
         if isinstance(value, Mapping):

@@ -59,15 +59,15 @@ class TransportSettings:
         env="CONSENTRY_{program}_STREAMS_PER_KEY",
     )
 
-    def server_tls(self, listen: str, admin_listen: str) -> ServerTls | None:
+    def server_tls(self, listen: str, channelz_listen: str) -> ServerTls | None:
         """How to serve at `listen`; None for plaintext. SettingError when that is not allowed, or makes no sense.
 
-        What is for operators, at `admin_listen` if anywhere, is served in plaintext always.
+        Channelz, at `channelz_listen` if anywhere, is served in plaintext always: it shows peers' addresses.
         """
         require_address(listen)
-        if admin_listen:
-            require_address(admin_listen)
-            require_private(admin_listen, plaintext=self.plaintext, instead="an address of the loopback interface")
+        if channelz_listen:
+            require_address(channelz_listen)
+            require_private(channelz_listen, plaintext=self.plaintext, instead="an address of the loopback interface")
         if self.connection_age < 0 or self.connection_grace < 0 or self.connection_calls < 1:
             raise SettingError(
                 "--connection-age and --connection-grace must not be below 0, and --connection-calls must be at least 1"

@@ -50,7 +50,6 @@ async def test_what_happened_is_shown_to_prometheus() -> None:
     metrics.refused("LEASE_LOST")
     owed: dict[tuple[str, ...], float] = {("devices",): 2.0}
     metrics.looked_at("consentry_owed", "Owed.", lambda: owed, ["service"])
-    metrics.counted_elsewhere("consentry_things", "Things.", lambda: 7)
     async with served(metrics) as address:
         status, text = await asyncio.to_thread(get, address, "/metrics")
     assert status == 200
@@ -61,7 +60,6 @@ async def test_what_happened_is_shown_to_prometheus() -> None:
     assert found["rpc_server_call_duration_seconds_bucket", (("le", "0.005"), *ok)] == 1
     assert found["consentry_refusals_total", (("reason", "LEASE_LOST"),)] == 1
     assert found["consentry_owed", (("service", "devices"),)] == 2
-    assert found["consentry_things_total", ()] == 7
 
 
 async def test_a_service_says_in_words_what_keeps_it_from_its_work() -> None:

@@ -20,11 +20,13 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol, TypeAlias, cast
 
 import grpc
 
 from consentry_core.callers.policy import PUBLIC_METHODS
+from consentry_core.observing.metrics import Observer
 from consentry_core.rpc.server.first_message import FirstMessages
 from consentry_core.rpc.server.open_call import Context, Later, Metadata, OpenCall, current_call
 from consentry_core.rpc.server.parsing import parsed, parsed_stream
@@ -68,6 +70,8 @@ class Room:
     first_messages: FirstMessages = field(default_factory=FirstMessages)
     crowded: Callable[[OpenCall], None] = _nothing
     """Told of each refused call for which there was no place to wait."""
+    observer: Observer | None = None
+    """Told of every call's end, and of every refusal."""
 
 
 class GatedServer:
@@ -187,7 +191,7 @@ class _GatedMethod:
 class _HandlerOfOne:
     """A `grpc.RpcMethodHandler` for a single call, with its metadata: gRPC would put that together anew if it was asked."""
 
-    __slots__ = ("_metadata", "_method", "response_streaming")
+    __slots__ = ("_metadata", "_method", "_status", "response_streaming")
 
     request_deserializer = response_serializer = None
     request_streaming = True
@@ -197,9 +201,22 @@ class _HandlerOfOne:
         self.response_streaming = method.response_streaming
         self._method = method
         self._metadata = metadata
+        self._status = "OK"
 
     async def answer(self, incoming: Any, context: Context) -> bytes | None:
-        """Take the call through the numbered steps above."""
+        """Take the call through the numbered steps above, and tell how long that took and how it ended, if somebody asks."""
+        observer, began = self._method.room.observer, perf_counter()
+        if observer is None:
+            return await self._answer(incoming, context)
+        try:
+            return await self._answer(incoming, context)
+        except asyncio.CancelledError:
+            self._status = "CANCELLED"
+            raise
+        finally:
+            observer.call_ended(self._method.name, self._status, perf_counter() - began)
+
+    async def _answer(self, incoming: Any, context: Context) -> bytes | None:
         method, gate = self._method, self._method.gate
         call = OpenCall(method.name, context, streaming=method.streaming, metadata=self._metadata)
         self._metadata = ()  # gRPC keeps this object for as long as the call is there
@@ -214,30 +231,37 @@ class _HandlerOfOne:
                 admitted = True
                 return await method.admitted(call, incoming)
             except errors.ConsentryError as error:
-                gate.refused(call, error)
+                self._refused(call, error)
                 refusal = status_of(error)
                 slowly = not admitted and (method.public or isinstance(error, errors.Unauthenticated))
             except asyncio.CancelledError:
                 ended = call.was_ended()
                 if ended is None:
                     raise
-                gate.refused(call, ended)
+                self._refused(call, ended)
                 refusal = status_of(ended)
             finally:
                 gate.release(call)
                 call.close()
         except grpc.aio.AbortError as aborted:  # by the method itself
             let_go(aborted)
+            self._status = "UNKNOWN"  # gRPC does not tell
             return None
         except Exception as error:  # noqa: BLE001 - the last line of defence: nothing unforeseen reaches a client
             refusal = given_up(method.name, context, error)
         # Outside of all handlers: what is raised in one holds the error that is handled there, and with it the call.
         if slowly and not await method.room.turning_away.wait_turn():
             method.room.crowded(call)
+        self._status = refusal.code.name
         await refuse(context, refusal, answers_once=not self.response_streaming)
         return None
 
     stream_unary = stream_stream = answer
+
+    def _refused(self, call: OpenCall, error: errors.ConsentryError) -> None:
+        self._method.gate.refused(call, error)
+        if self._method.room.observer is not None:
+            self._method.room.observer.refused(error.reason)
 
 
 class _CheckedContext:

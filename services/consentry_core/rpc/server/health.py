@@ -41,6 +41,10 @@ class Health(HealthServicer):
         statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._server_status.items()}
         return _messages.HealthListResponse(statuses=statuses)
 
+    def missing(self) -> tuple[str, ...]:
+        """What keeps some service from its work now, in words."""
+        return tuple(sorted(cause for cause in self._missing if cause))
+
     async def set_working(self, cause: str, yes: bool, services: Sequence[str] = ()) -> None:
         """Note whether what is called `cause` works, for these services (none named: for all) and so for the whole.
 

@@ -11,6 +11,8 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz
 
+from consentry_core.observing.admin import Readiness
+from consentry_core.observing.metrics import Observer
 from consentry_core.process.lifecycle import ended, signals, until_signalled
 from consentry_core.process.settings import SettingError
 from consentry_core.process.tls import ServerTls
@@ -35,7 +37,7 @@ __all__ = [
     "announce",
     "connection_limits",
     "draining",
-    "serve_admin",
+    "serve_channelz",
     "signals",
     "until_signalled",
 ]
@@ -135,12 +137,13 @@ class RpcServer:
         *,
         reflection: bool = True,
         limits: ConnectionLimits = _LIMITS,
+        observer: Observer | None = None,
     ) -> None:
         take_all_at_once()
         self._gate = Doorkeeper(gate)
         crowded = self._gate.crowding.crowded
         self._turning_away = TurningAway()
-        room = Room(self._turning_away, FirstMessages(crowded=crowded), crowded)
+        room = Room(self._turning_away, FirstMessages(crowded=crowded), crowded, observer)
         self._limits = limits
         self._looking: asyncio.Task[None] | None = None
         self._names = [service.full_name for service in services]
@@ -155,7 +158,7 @@ class RpcServer:
         if reflection:
             add_reflection(gated, [*self._names, health])
 
-    async def start(self, listen: str, *, healthy: bool = True, tls: ServerTls | None = None, mutual_listen: str = "") -> str:
+    async def start(self, listen: str, *, missing: str = "", tls: ServerTls | None = None, mutual_listen: str = "") -> str:
         """Serve on `listen` (`host:port`, port 0 for a free one) and return the address. SettingError when that cannot be.
 
         With a `tls.client_ca` clients must show certificates: at `mutual_listen`, or everywhere when that is empty. (gRPC in
@@ -169,7 +172,7 @@ class RpcServer:
             ports = {int(each.rpartition(":")[2]) for each in (address, self.mutual_address) if each}
             most, exempt = self._limits.connections_per_address, self._limits.exempt
             self._looking = asyncio.create_task(Connections(ports, most=most, exempt=exempt).run(), name="connections")
-        await self.serving(healthy)
+        await self.serving(not missing, missing)
         return address
 
     async def serving(self, yes: bool, cause: str = "", services: Sequence[str] = ()) -> None:
@@ -181,6 +184,10 @@ class RpcServer:
         task = asyncio.ensure_future(self.serving(yes, cause, services))
         self._tasks.add(task)  # or it may be collected before it has run
         task.add_done_callback(self._tasks.discard)
+
+    def readiness(self) -> Readiness:
+        """Whether it can do its work, and what keeps it from it."""
+        return Readiness((*self._health.missing(), *(("it is going down",) if self._gate.draining else ())))
 
     def open_calls(self) -> Collection[OpenCall]:
         """The calls that are under way."""
@@ -216,7 +223,7 @@ class RpcServer:
             await asyncio.sleep(quiet)
 
 
-async def serve_admin(listen: str) -> grpc.aio.Server:
+async def serve_channelz(listen: str) -> grpc.aio.Server:
     """Channelz, for operators, on a port of its own: it shows peers' addresses, so it is not for everybody's port."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
     channelz.add_channelz_servicer(server)
