@@ -1,6 +1,7 @@
 """The appender's transaction in SQL: log, current state and the gateways' numberings change together or not at all."""
 
 from collections.abc import Iterable, Mapping, Set
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from consentry_devices.domain.inventory import Inventory, InventoryChange, senso
 from consentry_devices.log.engine import Fenced
 from consentry_devices.log.group import REMEMBERED_FRAMES, Group
 from consentry_devices.storage import rows, tables
-from consentry_devices.storage.inserting import add_new, delete, insert, upsert
+from consentry_devices.storage.inserting import add_new, delete, insert, upsert, upsert_values
 from consentry_devices.storage.state import read_active_alarms, read_alarm, read_devices, read_locations, read_sensors
 from consentry_rule import CustomerId
 
@@ -75,8 +76,8 @@ class SqlTransaction:
         upsert(self._connection, tables.alarms, alarms)
         events = [rows.event_row(customer, event) for customer, event in group.events]
         upsert(self._connection, tables.alarm_events, events)  # in the place of ones that cannot be read any more
-        latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in group.latest.items()]
-        upsert(self._connection, tables.latest, latest, unless_older="time")
+        latest = chain.from_iterable(rows.newest_rows(*place, newest.values()) for place, newest in group.latest.items())
+        upsert_values(self._connection, tables.latest, list(latest), unless_older="time")
 
     def _write_numberings(self, group: Group) -> None:
         frames = [{**_key(stream), "number": number, "digest": digest} for (stream, number), digest in group.digests.items()]
