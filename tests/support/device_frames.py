@@ -6,7 +6,6 @@ from consentry_devices.blocks import columns
 from consentry_devices.domain.alarms import Alarm, AlarmEvent
 from consentry_devices.domain.frames import Frame, Loss, StreamKey, TelemetryBlock
 from consentry_devices.domain.inventory import Device, InventoryChange, Sensor
-from consentry_devices.domain.state import Reading
 from consentry_rule import CustomerId, Instant
 
 NORTH = CustomerId("north")
@@ -42,7 +41,7 @@ def telemetry(
     """Readings of one sensor, a second apart."""
     rows = [(id, Instant(start + index * SECOND), value) for index, value in enumerate(values)]
     table = columns.of_rows(rows)
-    newest = tuple(Reading(of, name, time, value) for name, (time, value) in columns.newest(table).items())
+    newest = tuple((name, time, value) for name, (time, value) in columns.newest(table).items())
     payload = columns.encode(f"customers/{customer}/devices/{of}", table, historical=False)
     return TelemetryBlock(of, table.sensors, payload, *table.span(), newest, len(table))
 

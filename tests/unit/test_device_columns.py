@@ -289,3 +289,21 @@ def test_a_thousand_readings_take_microseconds_not_milliseconds() -> None:
 
     # The best of many: what it costs, not what else the machine does. A loop over the readings would take 500 us and more.
     assert min(once() for _ in range(200)) < 300e-6
+
+
+@pytest.mark.parametrize("historical", [False, True])
+@pytest.mark.parametrize("span", [(0, 0), (-7, 0), (-7, -1), (1, 2**62)])
+@pytest.mark.parametrize("count", [1, 127, 128, 10_000])
+def test_what_is_written_around_a_block_is_what_protobuf_writes(count: int, span: tuple[int, int], historical: bool) -> None:
+    block = columns.write(columns.of_rows([("a", Instant(5), 1.0)]))
+    expected = telemetry_pb2.DeviceTelemetry(
+        device="customers/n/devices/ü",
+        reading_count=count,
+        min_time_unix_nano=span[0],
+        max_time_unix_nano=span[1],
+        historical=historical,
+        block=telemetry_pb2.TelemetryBlock.FromString(block),
+    )
+    instants = Instant(span[0]), Instant(span[1])
+    written = columns.enclose("customers/n/devices/ü", block, count, instants, historical=historical)
+    assert written == expected.SerializeToString(deterministic=True)

@@ -11,7 +11,6 @@ from consentry_core.values import names
 from consentry_devices.blocks import columns
 from consentry_devices.domain.frames import TelemetryBlock
 from consentry_devices.domain.inventory import Device, InventoryChange, Sensor
-from consentry_devices.domain.state import Reading
 from consentry_devices.rpc.converters import WireEncoder, to_inventory_change
 from consentry_devices.rpc.inventory_part import PIECE_BYTES, pieces
 from consentry_rule import CustomerId, Instant
@@ -135,7 +134,7 @@ def _texts(responses: Sequence[feed_pb2.WatchResponse]) -> list[tuple[str, str]]
 async def _publish(feed: WatchedFeed, device: str, readings: Sequence[tuple[str, Instant, float | str]]) -> None:
     table = columns.of_rows(readings)
     payload = columns.encode(names.DEVICE.format(NORTH, device), table, historical=False)
-    newest = tuple(Reading(device, sensor, time, value) for sensor, (time, value) in columns.newest(table).items())
+    newest = tuple((sensor, time, value) for sensor, (time, value) in columns.newest(table).items())
     block = TelemetryBlock(device, table.sensors, payload, *table.span(), newest, len(table))
     await (await feed.log.submit(stream(NORTH), frame(2, block, inventory=InventoryChange(NOW))))
 

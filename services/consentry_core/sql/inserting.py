@@ -45,6 +45,18 @@ def accumulate(
     _run(connection, _Kind(table, "replace", added=added, largest=largest), rows)
 
 
+def upsert_values(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]], *, unless_older: str | None = None
+) -> None:
+    """`upsert` of rows that are values in the order of the table's columns: for rows of which there are many."""
+    kind = _Kind(table, "replace", unless_older)
+    if connection.dialect.name == "sqlite":
+        _run_values(connection, kind, rows)
+    else:
+        columns = [column.name for column in table.columns]
+        _run(connection, kind, [dict(zip(columns, row, strict=True)) for row in rows])
+
+
 def delete(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Delete the rows with these values, all of the same columns."""
     if rows:
@@ -94,11 +106,15 @@ def _run(connection: sa.Connection, kind: _Kind, rows: Rows) -> int:
         statement = kind.statement(connection.dialect.name)
         return connection.execute(statement, list(rows), execution_options={"preserve_rowcount": True}).rowcount
     values = itemgetter(*(column.name for column in kind.table.columns))
+    return _run_values(connection, kind, list(map(values, rows)))
+
+
+def _run_values(connection: sa.Connection, kind: _Kind, rows: Sequence[tuple[Any, ...]]) -> int:
     done, at_once, count = 0, _ROWS_AT_ONCE, 0
     while done < len(rows):
         while at_once > len(rows) - done:
             at_once //= 2
-        some = chain.from_iterable(map(values, rows[done : done + at_once]))
+        some = chain.from_iterable(rows[done : done + at_once])
         count += connection.exec_driver_sql(_of_rows(kind, at_once), tuple(some)).rowcount
         done += at_once
     return count

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from consentry_devices.blocks.wire import read_varint
 from consentry_guard import Access, Handed
 from consentry_rule import CustomerId, DataClass
 
@@ -28,21 +29,9 @@ def of_blocks(blocks: Iterable[bytes]) -> Mapping[Access, Handed]:
 def _head(block: bytes) -> tuple[str, int]:
     """The device's name, and how many readings there are."""
     assert block[0] == _DEVICE_TAG, "a block begins with its device"  # noqa: S101 - the server wrote it
-    length, start = _varint(block, 1)
+    length, start = read_varint(block, 1)
     end = start + length
     readings = 0
     if len(block) > end and block[end] == _READING_COUNT_TAG:
-        readings, _ = _varint(block, end + 1)
+        readings, _ = read_varint(block, end + 1)
     return block[start:end].decode(), readings
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """A number of variable length, and the place after it."""
-    number = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, place
-        shift += 7

@@ -27,19 +27,19 @@ def fields(message: bytes, at: int = 0, end: int | None = None) -> Iterator[tupl
     """The fields of a message that we have written, or of the part between two places: numbers, and where their values are."""
     end = len(message) if end is None else end
     while at < end:
-        tag, at = _varint(message, at)
+        tag, at = read_varint(message, at)
         match tag & 7:
             case 0:
-                start, at = at, _varint(message, at)[1]
+                start, at = at, read_varint(message, at)[1]
             case 1:
                 start, at = at, at + 8
             case _:
-                length, start = _varint(message, at)
+                length, start = read_varint(message, at)
                 at = start + length
         yield tag >> 3, slice(start, at)
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def read_varint(message: bytes, at: int) -> tuple[int, int]:
     """The number that is encoded here, and where it ends."""
     found, shift = 0, 0
     while message[at] > 0x7F:

@@ -6,7 +6,7 @@ things is checked where they come in (`rpc/frames.py`); what does is checked her
 
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.reasons import ErrorReason
@@ -14,7 +14,6 @@ from consentry_devices.domain.alarms import Alarm, AlarmEvent, EventKind, cleare
 from consentry_devices.domain.inventory import Inventory, InventoryChange
 from consentry_devices.domain.inventory_draft import InventoryDraft
 from consentry_devices.domain.limits import ACTIVE_ALARMS_OF_CUSTOMER, ALARMS_OF_CUSTOMER, check_growth
-from consentry_devices.domain.state import Reading
 from consentry_rule import CustomerId, Instant
 
 
@@ -27,6 +26,10 @@ class StreamKey:
     epoch: str
 
 
+Newest: TypeAlias = tuple[str, Instant, float | str]
+"""A sensor's newest reading: its id, time and value. A plain tuple, because a block of ten readings has ten of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class TelemetryBlock:
     """A device's readings: a serialised `DeviceTelemetry`, and what must be known of it."""
@@ -36,7 +39,7 @@ class TelemetryBlock:
     payload: bytes
     min_time: Instant
     max_time: Instant
-    newest: tuple[Reading, ...]
+    newest: Sequence[Newest]
     count: int
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from consentry_devices.domain.alarms import AlarmEvent, EventKind
-from consentry_devices.domain.frames import Encoder, Frame, Happened, StreamKey, check_number, check_same, take_in
+from consentry_devices.domain.frames import Encoder, Frame, Happened, Newest, StreamKey, check_number, check_same, take_in
 from consentry_devices.domain.inventory import Inventory, InventoryChange
 from consentry_devices.domain.limits import GATEWAYS_OF_CUSTOMER, check_growth
-from consentry_devices.domain.state import Reading
 from consentry_devices.log.entries import CLASS_OF, Entry, Kind
 from consentry_rule import CustomerId, Instant
 
@@ -98,8 +97,8 @@ class Group:
         self.events: list[tuple[CustomerId, AlarmEvent]] = []
         self.alarms: dict[tuple[CustomerId, str], AlarmEvent] = {}
         """Of the alarms that something happened to, the newest event."""
-        self.latest: dict[tuple[CustomerId, str, str], Reading] = {}
-        """Of the sensors that there are readings of, the newest; the one that is stored may be newer.
+        self.latest: dict[tuple[CustomerId, str], dict[str, Newest]] = {}
+        """By customer and device, of the sensors that there are readings of, the newest; the one that is stored may be newer.
 
         What is stored of sensors that `changes` delete goes before these are written: a sensor may be made anew.
         """
@@ -148,7 +147,7 @@ class Group:
                 self._append(customer, Kind.INVENTORY, None, (frame.time, frame.time), payload)
             self.changes.append((customer, happened.inventory))
             for device, sensor in happened.inventory.deleted_sensors:
-                self.latest.pop((customer, device, sensor), None)
+                self.latest.get((customer, device), {}).pop(sensor, None)
         self._log_alarms(customer, happened.alarms, late=frame.historical)
         if frame.loss is not None:
             payload = self._encoder.loss(customer, stream.gateway, frame.loss)
@@ -156,11 +155,12 @@ class Group:
         for block in frame.telemetry:
             span = (block.min_time, block.max_time)
             self._append(customer, Kind.TELEMETRY, block.device, span, block.payload, late=frame.historical)
+            latest = self.latest.setdefault((customer, block.device), {})
             for reading in block.newest:
-                place = (customer, reading.device, reading.sensor)
-                before = self.latest.get(place)
-                if before is None or reading.time >= before.time:
-                    self.latest[place] = reading
+                sensor, time, _ = reading
+                before = latest.get(sensor)
+                if before is None or time >= before[1]:
+                    latest[sensor] = reading
 
     def _log_alarms(self, customer: CustomerId, events: Iterable[AlarmEvent], *, late: bool) -> None:
         for event in events:

@@ -200,11 +200,12 @@ class _MemoryTransaction:
             self._write_inventory(customer, change)
         for (customer, alarm), event in group.alarms.items():
             store.alarms.setdefault(customer, {})[alarm] = event
-        for (customer, device, sensor), reading in group.latest.items():
+        for (customer, device), newest in group.latest.items():
             latest = store.latest.setdefault(customer, {})
-            stored = latest.get((device, sensor))
-            if stored is None or reading.time >= stored.time:
-                latest[device, sensor] = reading
+            for sensor, time, value in newest.values():
+                stored = latest.get((device, sensor))
+                if stored is None or time >= stored.time:
+                    latest[device, sensor] = Reading(device, sensor, time, value)
 
     def _write_inventory(self, customer: CustomerId, change: InventoryChange) -> None:
         known = self._store.inventories.setdefault(customer, Inventory())

@@ -81,3 +81,13 @@ def say(table: str, place: str) -> None:
 def of_row(values: Iterable[object]) -> int:
     """The checksum of a row of current state: of all its columns, in their order, but the checksum."""
     return zlib.crc32("\0".join(map(str, values)).encode(errors="surrogateescape"))
+
+
+def begin_row(*values: object) -> int:
+    """The checksum of a row's first columns, which its neighbours share. `end_row` goes on from it, to what `of_row` says."""
+    return zlib.crc32("".join(f"{value}\0" for value in values).encode(errors="surrogateescape"))
+
+
+def end_row(begun: int, *values: object) -> int:
+    """The checksum of a row; `begun` is `begin_row` of the columns before these."""
+    return zlib.crc32("\0".join(map(str, values)).encode(errors="surrogateescape"), begun)

@@ -1,14 +1,16 @@
 """Rows and what they mean, in pairs."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 from consentry_devices.domain.alarms import Alarm, AlarmEvent, EventKind
+from consentry_devices.domain.frames import Newest
 from consentry_devices.domain.inventory import Device, Location, Sensor
 from consentry_devices.domain.state import Reading
 from consentry_devices.log.entries import CLASS_OF, Entry, Kind
-from consentry_devices.storage.checksums import CHECKSUM, checked, is_intact, of_entry, of_place
+from consentry_devices.storage.checksums import CHECKSUM, begin_row, checked, end_row, is_intact, of_entry, of_place
 from consentry_devices.storage.spans import span_class
 from consentry_rule import CustomerId, Instant
 
@@ -151,19 +153,12 @@ def event_of(row: Row) -> AlarmEvent:
     return AlarmEvent(row.number, EventKind(row.kind), Instant(row.time), alarm)
 
 
-def reading_row(customer: CustomerId, reading: Reading) -> dict[str, object]:
-    """For the table `latest`."""
-    is_text = isinstance(reading.value, str)
-    return checked(
-        {
-            "customer": customer,
-            "device": reading.device,
-            "sensor": reading.sensor,
-            "time": reading.time,
-            "value": None if is_text else reading.value,
-            "text": reading.value if is_text else None,
-        }
-    )
+def newest_rows(customer: CustomerId, device: str, newest: Iterable[Newest]) -> Iterator[tuple[object, ...]]:
+    """For the table `latest`, in the order of its columns. By hand, because there may be one for each reading taken in."""
+    begun = begin_row(customer, device)
+    for sensor, time, value in newest:
+        number, text = (None, value) if isinstance(value, str) else (value, None)
+        yield customer, device, sensor, time, number, text, end_row(begun, sensor, time, number, text)
 
 
 def reading_of(row: Row) -> Reading:

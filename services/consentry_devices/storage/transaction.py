@@ -1,11 +1,12 @@
 """The appender's transaction in SQL: log, current state and the gateways' numberings change together or not at all."""
 
 from collections.abc import Iterable, Mapping, Set
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_core.sql.inserting import add_new, delete, insert, upsert
+from consentry_core.sql.inserting import add_new, delete, insert, upsert, upsert_values
 from consentry_devices.domain.alarms import AlarmEvent
 from consentry_devices.domain.frames import StreamKey
 from consentry_devices.domain.inventory import Inventory, InventoryChange, sensor_path
@@ -75,8 +76,8 @@ class SqlTransaction:
         upsert(self._connection, tables.alarms, alarms)
         events = [rows.event_row(customer, event) for customer, event in group.events]
         upsert(self._connection, tables.alarm_events, events)  # in the place of ones that cannot be read any more
-        latest = [rows.reading_row(customer, reading) for (customer, _, _), reading in group.latest.items()]
-        upsert(self._connection, tables.latest, latest, unless_older="time")
+        latest = chain.from_iterable(rows.newest_rows(*place, newest.values()) for place, newest in group.latest.items())
+        upsert_values(self._connection, tables.latest, list(latest), unless_older="time")
 
     def _write_numberings(self, group: Group) -> None:
         frames = [{**_key(stream), "number": number, "digest": digest} for (stream, number), digest in group.digests.items()]

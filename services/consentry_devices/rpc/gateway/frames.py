@@ -20,7 +20,6 @@ from consentry_devices.domain.alarms import Alarm
 from consentry_devices.domain.frames import Frame, Loss, TelemetryBlock
 from consentry_devices.domain.inventory import Device, InventoryChange, Location, Sensor
 from consentry_devices.domain.limits import check_count, check_text, check_time
-from consentry_devices.domain.state import Reading
 from consentry_rule import CustomerId, Instant
 
 _DIGEST_BYTES = 16
@@ -160,7 +159,7 @@ def _to_blocks(message: gateway_pb2.PublishRequest.Frame, customer: CustomerId, 
             of.sensors,
             columns.enclose(told.device, block, of.count, of.span, historical=message.historical),
             *of.span,
-            tuple(Reading(device, sensor, time, value) for sensor, time, value in of.newest),
+            of.newest,
             of.count,
         )
         for told, device, block, of in zip(message.telemetry, devices, blocks, taken, strict=True)
