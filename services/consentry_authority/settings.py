@@ -27,7 +27,7 @@ class AuthoritySettings(TransportSettings):
         None, "file with the keys of the audit log, newest first [default: audit.key in the data folder]"
     )
     connection_calls: int = setting(
-        128,
+        512,
         "calls, streams included, that may be open on one connection; a client holds further ones back until one ends",
         env="CONSENTRY_AUTHORITY_CONNECTION_CALLS",
     )

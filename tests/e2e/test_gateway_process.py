@@ -15,6 +15,8 @@ from consentry_gateway.reading import model
 from consentry_gateway.reading.decode import decode
 from consentry_gateway.reading.raw import Answers
 from consentry_gateway.simulator import recorded
+from consentry_gateway.sources.modbus.registers import register
+from support.certificates import Certificates
 from support.polls import at
 
 README = (Path(model.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -32,15 +34,15 @@ import consentry_gateway.__main__
 """
 
 
-def fenced(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert found is not None
-    return found[1]
+def fenced(language: str, about: str = "") -> str:
+    """The block of the README that is about this."""
+    (found,) = (block for block in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if about in block)
+    return str(found)
 
 
 def test_the_profile_in_the_readme_is_one() -> None:
     names = {name: getattr(profiles, name) for name in profiles.__all__} | {"DeviceType": model.DeviceType}
-    exec(fenced("python"), names)  # noqa: S102 - our own README
+    exec(fenced("python", "COOLER"), names)  # noqa: S102 - our own README
     answers: Answers = {"1.3.6.1.4.1.99999.1.1.0": b"Cooler 20", "1.3.6.1.4.1.99999.2.1.0": 171, "1.3.6.1.4.1.99999.3.1.2": 55}
     poll = decode((names["COOLER"],), model.Device(model.DeviceId("cooler"), ""), answers, at(0))
     assert [device.display_name for device in poll.devices] == ["Cooler 20", "Fan 2"]
@@ -49,11 +51,23 @@ def test_the_profile_in_the_readme_is_one() -> None:
     ]  # fmt: skip
 
 
+def test_the_map_in_the_readme_is_one() -> None:
+    names = {name: getattr(profiles, name) for name in profiles.__all__} | {
+        "DeviceType": model.DeviceType,
+        "register": register,
+    }
+    exec(fenced("python", "METER"), names)  # noqa: S102 - our own README
+    assert names["METER"].object_ids == ("acme-meter",)
+
+
 def test_the_agents_file_in_the_readme_is_one(tmp_path: Path) -> None:
     (tmp_path / "agents.toml").write_text(fenced("toml"), encoding="utf-8")
-    for name in ("ups.auth", "ups.priv"):
-        (tmp_path / name).write_text("made-up-password")
-    assert [agent.device.id for agent in read_site(tmp_path / "agents.toml").agents] == ["rack-3-pdu", "2001-db8-7-161"]
+    authorities = Certificates(tmp_path / "made").ca.read_text(encoding="utf-8")
+    for name in re.findall(r'_file = "(.*?)"', fenced("toml")):
+        (tmp_path / name).write_text(authorities if name.endswith(".pem") else "made-up-password", encoding="utf-8")
+    assert [agent.device.id for agent in read_site(tmp_path / "agents.toml").agents] == [
+        "rack-3-pdu", "2001-db8-7-161", "10.0.0.5-3493", "10.0.0.6-502", "bmc-7.example.com-443",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -49,7 +50,7 @@ class PostgresServer:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *settings],
-                stdout=log, stderr=log, user=self._owner, start_new_session=True,
+                stdout=log, stderr=log, user=self._owner,
             )  # fmt: skip
         while True:
             try:
@@ -63,8 +64,12 @@ class PostgresServer:
     def kill(self) -> None:
         """End it and all of its processes at once, as a machine does that fails."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        backends = psutil.Process(self._process.pid).children()  # each has a session of its own
+        for process in (self._process, *backends):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait()
+        psutil.wait_procs(backends)
 
     def stop(self) -> None:
         """End it for good."""
