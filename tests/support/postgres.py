@@ -64,8 +64,9 @@ class PostgresServer:
     def kill(self) -> None:
         """End it and all of its processes at once, as a machine does that fails."""
         assert self._process is not None
-        backends = psutil.Process(self._process.pid).children()  # each has a session of its own
-        for process in (self._process, *backends):
+        postmaster = psutil.Process(self._process.pid)
+        backends = postmaster.children()  # each has a session of its own
+        for process in (postmaster, *backends):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait()
