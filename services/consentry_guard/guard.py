@@ -29,6 +29,7 @@ from consentry_core.pacing.waking import Waking
 from consentry_core.process.tls import ClientTls
 from consentry_core.process.transport import require_private
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.protocol.refused_call import RefusedCall
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
@@ -303,7 +304,7 @@ class Guard:
         self._standings_changed(applied.standings)
         self._look_at_the_lease()
 
-    def _credential_changed(self, name: str, former: Key | Token | None) -> None:
+    def _credential_changed(self, name: str, former: MarkedKey | Token | None) -> None:
         facts, now = self._follower.credential(name), self._now()
         if facts is not None:
             self._deadlines.add(next_end(facts, None, None, now), name)

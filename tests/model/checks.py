@@ -14,10 +14,11 @@ from consentry_core.protocol.follow import (
     Lease,
     Revision,
 )
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.follow.leases import CLOCK_ERROR
-from consentry_rule import Instant, Standing
+from consentry_rule import Instant
 from model.database import Committed
 from model.guard import GuardProcess
 from model.history import Fact, History, Read
@@ -218,4 +219,4 @@ class Checks:
 
 
 def _empty(fact: Fact) -> bool:
-    return fact is None or (isinstance(fact, Standing) and fact.consent is None and not fact.connected and not fact.demo)
+    return fact is None or (isinstance(fact, MarkedStanding) and fact.consent is None and not fact.connected and not fact.demo)

@@ -8,12 +8,13 @@ from consentry_authority.enforcement.barriers import BOUND, Barrier, Barriers, E
 from consentry_authority.enforcement.following import Following
 from consentry_authority.storage.enforcement.members import EVERYTHING
 from consentry_core.protocol.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.calls.call import Call
 from consentry_guard.follow import known
 from consentry_guard.follow.follower import Applied, Follower
 from consentry_guard.follow.leases import Heard, Leases
-from consentry_rule import Instant, Key, Token
+from consentry_rule import Instant, Token
 from model import scripts
 from model.authority import STEPS, Replica, Stream, Task
 from model.guard import GuardProcess
@@ -171,7 +172,7 @@ class _RemembersVerdicts(GuardProcess):
 class _AnySecret(Call):
     """Remembers whose secret it was, and not which."""
 
-    def check_credential(self) -> tuple[Key | Token, Instant]:
+    def check_credential(self) -> tuple[MarkedKey | Token, Instant]:
         facts, secret_id = self.credential, self.identity.secret_id
         for secret in facts.secrets:
             self.identity = replace(self.identity, secret_id=secret.id)

@@ -100,7 +100,7 @@ async def fill(world: World) -> None:
             for partner, customer in pairs(partners)
         ),
         "consents": (
-            {"partner": partner, "customer": customer, "grant_time": now, "data_start_time": now, "data_classes": "",
+            {"partner": partner, "customer": customer, "grant_time": now, "data_start_time": now, "data_classes": CLASSES,
              "purpose": PURPOSE}
             for partner, customer in pairs(partners)
         ),
@@ -130,7 +130,7 @@ async def fill(world: World) -> None:
     }  # fmt: skip
     keys = read_audit_keys(settings_of(authority.folder))
     described = {"connect_time": now, "disconnect_time": None, "consent": {
-        "grant_time": now, "expire_time": None, "data_start_time": now, "data_classes": "", "purpose": PURPOSE,
+        "grant_time": now, "expire_time": None, "data_start_time": now, "data_classes": CLASSES, "purpose": PURPOSE,
         "revoke_time": None,
     }}  # fmt: skip
     document = json.dumps({"customers/north/consents/acme": {"before": described | {"consent": None}, "after": described}})

@@ -20,8 +20,9 @@ from consentry_authority.commands.records import (
 )
 from consentry_authority.storage.schema import tables
 from consentry_authority.storage.store import Origin
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.sql.database import open_sqlite
-from consentry_rule import CustomerId, Deny, Key, KeyId, KeyKind, PartnerId, Reason, Standing, valid
+from consentry_rule import ALL_DATA_CLASSES, CustomerId, Deny, KeyId, KeyKind, PartnerId, Reason, valid
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest, open_store
 
 
@@ -38,7 +39,7 @@ def connection(tx: Transaction, customer: CustomerId = NORTH) -> ConnectionRecor
 
 
 def consent(tx: Transaction) -> ConsentRecord:
-    return ConsentRecord(NORTH, ACME, tx.now, tx.now)
+    return ConsentRecord(NORTH, ACME, tx.now, tx.now, ALL_DATA_CLASSES)
 
 
 def subjects(kept: StoreUnderTest, after: int) -> list[str]:
@@ -49,7 +50,7 @@ def head(kept: StoreUnderTest) -> int:
     return kept.ask(lambda tx: tx.facts.head()).number
 
 
-def standing(kept: StoreUnderTest, customer: CustomerId = NORTH) -> Standing:
+def standing(kept: StoreUnderTest, customer: CustomerId = NORTH) -> MarkedStanding:
     return kept.ask(lambda tx: tx.facts.standing(ACME, customer))
 
 
@@ -161,7 +162,7 @@ class TestSubjects:
         rehearse(kept, True)
         assert subjects(kept, before) == ["customers/demo/consents/acme", "partners/acme/keys/demo1"]
         key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/demo1"))
-        assert isinstance(key, Key)
+        assert isinstance(key, MarkedKey)
         assert key.rehearsing
 
     def test_a_keys_creation_change_and_deletion_touch_it(self, kept: StoreUnderTest) -> None:
@@ -281,9 +282,9 @@ class TestListings:
 
         return kept.do(save).revision.number
 
-    def key(self, kept: StoreUnderTest) -> Key:
+    def key(self, kept: StoreUnderTest) -> MarkedKey:
         key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/spec"))
-        assert isinstance(key, Key)
+        assert isinstance(key, MarkedKey)
         return key
 
     def test_the_first_list_is_numbered_by_the_keys_creation(self, listed: StoreUnderTest) -> None:
@@ -331,7 +332,7 @@ class TestListings:
     def test_a_key_without_a_list_has_none(self, listed: StoreUnderTest) -> None:
         listed.key(ACME, "all1")
         key = listed.ask(lambda tx: tx.facts.credential("partners/acme/keys/all1"))
-        assert isinstance(key, Key)
+        assert isinstance(key, MarkedKey)
         assert (key.listed_numbers, key.unlisted) == ({}, ())
 
 

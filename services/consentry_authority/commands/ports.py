@@ -19,7 +19,8 @@ from consentry_authority.commands.records import (
     TokenRecord,
 )
 from consentry_core.protocol.follow import Revision
-from consentry_rule import CustomerId, Instant, Key, KeyId, PartnerId, Standing, Token
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
+from consentry_rule import CustomerId, Instant, KeyId, PartnerId, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Facts(Protocol):
         """When the latest change at or before a number was committed; None when there is none."""
         ...
 
-    def credential(self, name: str) -> Key | Token | None:
+    def credential(self, name: str) -> MarkedKey | Token | None:
         """A key or token with its live secrets; None for one that is deleted or never was."""
         ...
 
@@ -74,32 +75,32 @@ class Facts(Protocol):
         """A secret by its public id; None for one that never was."""
         ...
 
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
+    def standing(self, partner: PartnerId, customer: CustomerId) -> MarkedStanding:
         """How a customer stands towards a partner; an empty, unconnected standing when the two have nothing to do."""
         ...
 
-    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
+    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[MarkedStanding]:
         """The standings towards a partner, disconnected ones too, ordered by customer, those after `after`."""
         ...
 
     def standings_changed(
         self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
-    ) -> Sequence[Standing]:
+    ) -> Sequence[MarkedStanding]:
         """Likewise, only those that may have stood otherwise after a change, of this number and committed then.
 
         A mark of theirs is newer, or an end has come since: too many perhaps, never too few. The rule decides what has changed.
         """
         ...
 
-    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
+    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[MarkedStanding]:
         """The standings of these customers towards a partner, in the order given, as `standing` has them."""
         ...
 
-    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
+    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[MarkedStanding]:
         """The standings of these pairs, in the order given, as `standing` has them."""
         ...
 
-    def demo_standing(self, partner: PartnerId) -> Standing:
+    def demo_standing(self, partner: PartnerId) -> MarkedStanding:
         """The demo customer's standing towards a partner."""
         ...
 

@@ -7,8 +7,9 @@ was asked for. So the stream never goes back in history, and a lease never comes
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from consentry_authority.commands.ports import View
 from consentry_core.protocol.follow import (
@@ -28,11 +29,12 @@ from consentry_core.protocol.follow import (
     Revision,
     Uses,
 )
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.values.text import plain
-from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
+from consentry_rule import CustomerId, Deny, PartnerId, Token, TokenRole, shown
 
 PIECE = 100
 """The most facts in one message: what the authority says, and a guard applies, in one step stays short."""
@@ -56,6 +58,9 @@ _followable = re.compile(
 ).fullmatch
 
 
+_UNLIMITED = Token(TokenRole.SERVICE)
+
+
 @dataclass(slots=True)
 class _Snapshot:
     """An interest whose snapshot is owed: what is left of it."""
@@ -66,10 +71,13 @@ class _Snapshot:
 
 
 class Following:
-    """What one guard follows, and how much of it has been told. A credential not `within_reach` is told as a deleted one."""
+    """What one guard follows, and how much of it has been told. A credential that `service` is not shown is told as deleted.
 
-    def __init__(self, within_reach: Callable[[Key | Token], bool] = lambda _: True) -> None:
-        self._within_reach = within_reach
+    `service` is the token that the stream came with, as it was then: what a token is for is fixed when it is issued.
+    """
+
+    def __init__(self, service: Token = _UNLIMITED) -> None:
+        self._service = service
         self.hello: Hello | None = None
         self.applied: Revision | None = None
         """What the guard has acknowledged."""
@@ -112,6 +120,8 @@ class Following:
                 self.gone, self._renewal = True, None
             case Uses() | Proofs():
                 pass  # for others, who have taken them
+            case _:
+                assert_never(message)
 
     def _acknowledge(self, applied: Revision) -> None:
         if self.told is None or applied.epoch != self.told.epoch or applied.number > self.told.number:
@@ -234,7 +244,7 @@ class Following:
     def _piece(self, view: View, head: Revision) -> Facts:
         """The next piece of the oldest snapshot that is owed."""
         snapshot = self._owed[0]
-        facts: list[Credential | Standing] = []
+        facts: list[Credential | MarkedStanding] = []
         while snapshot.names and len(facts) < PIECE:
             room = PIECE - len(facts)
             name = snapshot.names[0]
@@ -252,15 +262,16 @@ class Following:
             self._owed.popleft()
         return _facts(head, snapshot.number, bool(snapshot.names), facts)
 
-    def _read(self, view: View, followed: Sequence[str]) -> list[Credential | Standing]:
+    def _read(self, view: View, followed: Sequence[str]) -> list[Credential | MarkedStanding]:
         """The facts about credentials and single standings. Standings are read all at once: that is ten times cheaper."""
         consents = [names.CONSENT.parse(name, "name") for name in followed if names.CONSENT.matches(name)]
         pairs = [(PartnerId(partner), CustomerId(customer)) for customer, partner in consents]
-        facts: list[Credential | Standing] = list(view.facts.standings_between(pairs)) if pairs else []
+        facts: list[Credential | MarkedStanding] = list(view.facts.standings_between(pairs)) if pairs else []
         for name in followed:
             if not names.CONSENT.matches(name):
                 found = view.facts.credential(name)
-                facts.append(Credential(name, found if found is None or self._within_reach(found) else None))
+                hidden = found is not None and isinstance(shown(found, self._service), Deny)
+                facts.append(Credential(name, None if hidden else found))
         return facts
 
 
@@ -280,14 +291,14 @@ def _check_names(followed: Iterable[str], field: str) -> None:
             )
 
 
-def _facts(revision: Revision, interest: int, more: bool, facts: Iterable[Credential | Standing]) -> Facts:
+def _facts(revision: Revision, interest: int, more: bool, facts: Iterable[Credential | MarkedStanding]) -> Facts:
     facts = tuple(facts)
     return Facts(
         revision,
         interest,
         more,
         tuple(fact for fact in facts if isinstance(fact, Credential)),
-        tuple(fact for fact in facts if isinstance(fact, Standing)),
+        tuple(fact for fact in facts if isinstance(fact, MarkedStanding)),
     )
 
 

@@ -13,7 +13,6 @@ from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential
 from consentry_authority.commands.pages import page_of
-from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import point_name
 from consentry_authority.enforcement.enforcing import Enforcing, PointStatus
 from consentry_authority.enforcement.news import News
@@ -34,7 +33,7 @@ from consentry_core.values.encoding import RandomBytes
 from consentry_core.values.errors import NotFound, Unauthenticated
 from consentry_core.values.paging import PageTokens
 from consentry_core.values.text import plain
-from consentry_rule import Token
+from consentry_rule import Deny, Token, shown
 
 SECRET_INVALID = "SECRET_INVALID"  # noqa: S105 - a reason; the same as consentry_guard.rpc.authority.SECRET_INVALID
 _LONGEST_PEER = 200
@@ -96,7 +95,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         # Before the facts: decided by is then what is at least as new as what is told.
         head = await self._current.head()
         facts = await self._current.credential(identity.credential)
-        if facts is not None and not within_reach(await self._token(service), facts):
+        if facts is not None and isinstance(shown(facts, await self._token(service)), Deny):
             raise invalid(f"{identity.credential} is not for {service}")
         live_credential(facts, identity.secret_id)  # remembered is whose it was, also when it has been killed since
         return enforcement_pb2.VerifyCredentialResponse(

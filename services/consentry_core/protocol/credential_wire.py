@@ -5,9 +5,10 @@ from ipaddress import ip_network
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry_core.protocol.follow import Credential
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.protocol.times import optional_instant, optional_timestamp
 from consentry_core.values import names
-from consentry_rule import CustomerId, Key, KeyKind, PartnerId, Quota, Secret, Token, TokenRole
+from consentry_rule import CustomerId, KeyKind, PartnerId, Quota, Secret, Token, TokenRole
 
 _Kind = enforcement_pb2.CredentialFacts
 
@@ -31,7 +32,7 @@ def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFact
         return enforcement_pb2.CredentialFacts(name=credential.name)
     wire = enforcement_pb2.CredentialFacts(
         name=credential.name,
-        kind=_KIND_TO_WIRE[facts.kind if isinstance(facts, Key) else facts.role],
+        kind=_KIND_TO_WIRE[facts.kind if isinstance(facts, MarkedKey) else facts.role],
         disabled=facts.disabled,
         expire_time=optional_timestamp(facts.expire_time),
         secrets=[
@@ -39,7 +40,7 @@ def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFact
             for secret in facts.secrets
         ],
     )
-    if isinstance(facts, Key):
+    if isinstance(facts, MarkedKey):
         wire.organization = names.PARTNER.format(facts.partner)
         listed = sorted(facts.customers)
         wire.customers.extend(names.CUSTOMER.format(customer) for customer in listed)
@@ -60,10 +61,10 @@ def credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
     kind = _KIND_FROM_WIRE.get(wire.kind)
     expire_time = optional_instant(wire, "expire_time")
     secrets = tuple(Secret(secret.id, optional_instant(secret, "expire_time")) for secret in wire.secrets)
-    facts: Key | Token | None = None  # also for a kind that this guard does not know: it lets nobody in
+    facts: MarkedKey | Token | None = None  # also for a kind that this guard does not know: it lets nobody in
     if isinstance(kind, KeyKind):
         customers = [_customer(name) for name in wire.customers]
-        facts = Key(
+        facts = MarkedKey(
             kind=kind,
             partner=PartnerId(names.PARTNER.parse(wire.organization, "organization")[0]),
             disabled=wire.disabled,

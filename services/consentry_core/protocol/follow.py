@@ -7,9 +7,10 @@ them. `consentry_core.protocol.follow_wire` puts them on the wire and takes them
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values.clock import BootTime
 from consentry_core.values.errors import InvalidArgument
-from consentry_rule import Instant, Key, Standing, Token
+from consentry_rule import Instant, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Credential:
     """A key or token as it is now; `facts` None when it is deleted or never was."""
 
     name: str
-    facts: Key | Token | None
+    facts: MarkedKey | Token | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Facts:
     interest: int = 0
     more: bool = False
     credentials: tuple[Credential, ...] = ()
-    standings: tuple[Standing, ...] = ()
+    standings: tuple[MarkedStanding, ...] = ()
 
 
 FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell | Uses | Proofs

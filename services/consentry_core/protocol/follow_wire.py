@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
+from typing import assert_never
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
 from consentry_core.protocol.credential_wire import credential_from_wire, credential_to_wire
@@ -21,6 +22,7 @@ from consentry_core.protocol.follow import (
     Revision,
     Uses,
 )
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.protocol.times import (
     from_duration,
     from_timestamp,
@@ -38,7 +40,6 @@ from consentry_rule import (
     DataClass,
     Instant,
     PartnerId,
-    Standing,
     Subscription,
 )
 
@@ -105,6 +106,8 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
             for credential, proof in message.proofs:
                 request.proofs.proofs.add(credential=credential, proof=proof)
             request.proofs.SetInParent()
+        case _:
+            assert_never(message)
     return request
 
 
@@ -191,7 +194,7 @@ def from_response(response: enforcement_pb2.FollowResponse) -> FromAuthority | N
             return None
 
 
-def _standing_to_wire(standing: Standing) -> enforcement_pb2.Standing:
+def _standing_to_wire(standing: MarkedStanding) -> enforcement_pb2.Standing:
     wire = enforcement_pb2.Standing(
         name=names.CONSENT.format(standing.customer, standing.partner),
         demo=standing.demo,
@@ -216,14 +219,14 @@ def _standing_to_wire(standing: Standing) -> enforcement_pb2.Standing:
     return wire
 
 
-def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
+def _standing_from_wire(wire: enforcement_pb2.Standing) -> MarkedStanding:
     customer, partner = names.CONSENT.parse(wire.name, "name")
     subscription = consent = None
     if wire.HasField("subscription"):
         subscription = Subscription(wire.subscription.cancelled, optional_instant(wire.subscription, "expire_time"))
     if wire.HasField("consent"):
         consent = _consent_from_wire(wire.consent)
-    return Standing(
+    return MarkedStanding(
         partner=PartnerId(partner),
         customer=CustomerId(customer),
         demo=wire.demo,
@@ -241,14 +244,9 @@ def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
     )
 
 
-def _consent_from_wire(wire: enforcement_pb2.Standing.ConsentFacts) -> Consent | None:
-    """The consent as far as this guard knows it: a data class of a newer authority opens nothing here.
-
-    None for a consent to such classes alone: in a `Consent`, no classes would mean all of them.
-    """
+def _consent_from_wire(wire: enforcement_pb2.Standing.ConsentFacts) -> Consent:
+    """The consent as far as this guard knows it: a data class of a newer authority opens nothing here."""
     known = frozenset(_DATA_CLASS_FROM_WIRE[each] for each in wire.data_classes if each in _DATA_CLASS_FROM_WIRE)
-    if wire.data_classes and not known:
-        return None
     return Consent(
         from_timestamp(wire.data_start_time, "data_start_time"), wire.revoked, optional_instant(wire, "expire_time"), known
     )

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from consentry_core.pacing.waking import Bell, Waking
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values import names
-from consentry_rule import CustomerId, Key, KeyKind, Token
+from consentry_rule import CustomerId, KeyKind, Token
 
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
 
@@ -57,9 +58,9 @@ class Changes:
             self._waking.ring((self._bell,))
 
 
-def touched_customers(former: Key | Token | None, facts: Key | Token | None) -> frozenset[CustomerId]:
+def touched_customers(former: MarkedKey | Token | None, facts: MarkedKey | Token | None) -> frozenset[CustomerId]:
     """The customers whose coverage may differ between two versions of a key, or did in between: by their numbers."""
-    if not isinstance(former, Key) or not isinstance(facts, Key):
+    if not isinstance(former, MarkedKey) or not isinstance(facts, MarkedKey):
         return frozenset()
     if facts.kind is KeyKind.DEMO:
         return frozenset({_DEMO}) if former.rehearsing != facts.rehearsing else frozenset()

@@ -38,11 +38,12 @@ from consentry_core.protocol.follow import (
     Renewal,
     Revision,
 )
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import BootTime
 from consentry_guard.follow.known import Known, reaches
 from consentry_guard.follow.leases import Heard, Leases
-from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
+from consentry_rule import CustomerId, Instant, PartnerId, Token
 
 NAMES_PER_INTEREST = NAMES_AT_ONCE
 """The most names in one message: no more than the authority takes in one."""
@@ -60,7 +61,7 @@ class Applied:
     applied: it is true already, because every write is checked against what is in use.
     """
 
-    credentials: tuple[tuple[str, Key | Token | None], ...] = ()
+    credentials: tuple[tuple[str, MarkedKey | Token | None], ...] = ()
     standings: tuple[tuple[PartnerId, CustomerId], ...] = ()
     answered: tuple[str, ...] = ()
     reply: tuple[FromGuard, ...] = ()
@@ -210,7 +211,7 @@ class Follower:
                 "`consentry restored` on it"
             )
 
-    def _changes(self, credentials: Iterable[Credential], standings: Iterable[Standing]) -> Applied:
+    def _changes(self, credentials: Iterable[Credential], standings: Iterable[MarkedStanding]) -> Applied:
         """What of these facts differs from what is in use; what is told again is no news."""
         in_use = self._in_use
         return Applied(
@@ -246,7 +247,7 @@ class Follower:
                 if self._unheard.get(name) == interest:
                     del self._unheard[name]
 
-    def _wants(self, standing: Standing) -> bool:
+    def _wants(self, standing: MarkedStanding) -> bool:
         return self._is_told(names.PARTNER.format(standing.partner)) or self._is_told(
             names.CONSENT.format(standing.customer, standing.partner)
         )
@@ -327,15 +328,15 @@ class Follower:
         """Whether the facts about this name have been answered, and are in use."""
         return name in self._in_use.answered
 
-    def credential(self, name: str) -> Key | Token | None:
+    def credential(self, name: str) -> MarkedKey | Token | None:
         """The credential's facts; None when it is deleted, never was, or is not known."""
         return self._in_use.credentials.get(name)
 
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
+    def standing(self, partner: PartnerId, customer: CustomerId) -> MarkedStanding | None:
         """The customer's standing towards the partner, if it is known."""
         return self._in_use.standing(partner, customer)
 
-    def standings_of(self, partner: PartnerId) -> Mapping[CustomerId, Standing]:
+    def standings_of(self, partner: PartnerId) -> Mapping[CustomerId, MarkedStanding]:
         """All standings towards a partner that are known. Not to be kept: it is what is in use at this moment."""
         return self._in_use.standings.get(partner, {})
 

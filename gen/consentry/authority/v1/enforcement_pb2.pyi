@@ -1333,7 +1333,7 @@ class Standing(_message.Message):
 
         @_builtins.property
         def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
-            """What it includes; none means all."""
+            """What it opens, class by class: no class opens nothing, and one that a guard does not know opens nothing there."""
 
         def __init__(
             self,

@@ -32,9 +32,10 @@ from consentry_authority.storage.repositories.facts import SqlFacts
 from consentry_authority.storage.repositories.key_lists import KeyLists
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import class_numbers_text
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import Clock
-from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing, Token, opened_classes, valid
+from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Token, opened_classes, valid
 from consentry_rule.narrowing import narrows_credential, narrows_standing
 
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
@@ -79,7 +80,7 @@ class Touched:
         self._connection = connection
         self._described: dict[str, Description | None] = {}
         self.credentials: dict[str, Key | Token | None] = {}
-        self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
+        self.standings: dict[tuple[PartnerId, CustomerId], MarkedStanding] = {}
         self.rehearsals: dict[PartnerId, bool] = {}
 
     def organization(self, name: str) -> None:

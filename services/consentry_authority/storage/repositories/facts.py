@@ -13,16 +13,15 @@ from consentry_authority.storage.repositories.key_lists import KeyLists
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import class_numbers, data_classes, instant, networks, quota, words
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_rule import (
     Consent,
     CustomerId,
     Instant,
-    Key,
     KeyKind,
     PartnerId,
     Secret,
-    Standing,
     Subscription,
     Token,
     TokenRole,
@@ -105,7 +104,7 @@ class SqlFacts:
         """When a change was committed; None for one that is not in the history any more."""
         return instant(self._connection.scalar(sa.select(t.changes.c.commit_time).where(t.changes.c.number == number).limit(1)))
 
-    def credential(self, name: str, *, numbered: bool = True) -> Key | Token | None:
+    def credential(self, name: str, *, numbered: bool = True) -> MarkedKey | Token | None:
         """See `ports.Facts.credential`. Not `numbered`: without the numbers of a key's list, which decide nothing."""
         if names.KEY.matches(name):
             partner, key = names.KEY.parse(name, "name")
@@ -121,18 +120,18 @@ class SqlFacts:
         ).one_or_none()
         return None if row is None else StoredSecret(row.credential, row.argon2_hash)
 
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
+    def standing(self, partner: PartnerId, customer: CustomerId) -> MarkedStanding:
         """See `ports.Facts.standing`."""
         return self.standings_to(partner, [customer])[0]
 
-    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
+    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[MarkedStanding]:
         """See `ports.Facts.standings_of`. Walks the primary key of `connections`, so a page costs what it holds."""
         query = _STANDINGS.where(t.connections.c.partner == partner, t.connections.c.customer > (after or ""))
         return [_standing(row) for row in self._connection.execute(query.order_by(t.connections.c.customer).limit(limit))]
 
     def standings_changed(
         self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
-    ) -> Sequence[Standing]:
+    ) -> Sequence[MarkedStanding]:
         """See `ports.Facts.standings_changed`. Walks the primary key of `connections`."""
         number, time = since
         columns = t.connections.c
@@ -146,16 +145,16 @@ class SqlFacts:
         query = _STANDINGS.where(columns.partner == partner, columns.customer > after, newer)
         return [_standing(row) for row in self._connection.execute(query.order_by(columns.customer).limit(limit))]
 
-    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
+    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[MarkedStanding]:
         """See `ports.Facts.standings_to`."""
         return self.standings_between([(partner, customer) for customer in customers])
 
-    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
+    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[MarkedStanding]:
         """See `ports.Facts.standings_between`. A query for each partner, or each customer, whichever are fewer.
 
         SQLite has no index search for a list of pairs: asked for pairs it reads the whole table.
         """
-        found: dict[tuple[PartnerId, CustomerId], Standing] = {}
+        found: dict[tuple[PartnerId, CustomerId], MarkedStanding] = {}
         columns = t.connections.c
         by_partner = len({partner for partner, _ in pairs}) <= len({customer for _, customer in pairs})
         one, many = (columns.partner, columns.customer) if by_partner else (columns.customer, columns.partner)
@@ -170,17 +169,17 @@ class SqlFacts:
         for partner, customer in pairs:
             if customer == names.DEMO_CUSTOMER:
                 found[partner, customer] = self.demo_standing(partner)
-        return [found.get(between) or Standing(*between) for between in pairs]
+        return [found.get(between) or MarkedStanding(*between) for between in pairs]
 
-    def demo_standing(self, partner: PartnerId) -> Standing:
+    def demo_standing(self, partner: PartnerId) -> MarkedStanding:
         """See `ports.Facts.demo_standing`."""
         columns = t.partners.c
         query = sa.select(columns.demo_opened_number, columns.demo_closed_number).where(columns.id == partner)
         row = self._connection.execute(query).one_or_none()
         opened, closed = (0, 0) if row is None else row
-        return Standing(partner, _DEMO, demo=True, opened_number=opened, closed_number=closed)
+        return MarkedStanding(partner, _DEMO, demo=True, opened_number=opened, closed_number=closed)
 
-    def _key(self, name: str, partner: PartnerId, key: str, *, numbered: bool) -> Key | None:
+    def _key(self, name: str, partner: PartnerId, key: str, *, numbered: bool) -> MarkedKey | None:
         row = self._connection.execute(
             sa.select(*_KEY_COLUMNS, t.partners.c.rehearsing)
             .join_from(t.keys, t.partners, t.partners.c.id == t.keys.c.partner)
@@ -188,7 +187,7 @@ class SqlFacts:
         ).one_or_none()
         if row is None:
             return None
-        found = Key(
+        found = MarkedKey(
             kind=KeyKind(row.kind),
             partner=partner,
             disabled=row.disabled,
@@ -204,7 +203,7 @@ class SqlFacts:
         found = replace(found, customers=self._lists.of(partner, key))
         return self._numbered(found, key) if numbered else found
 
-    def _numbered(self, key: Key, key_id: str) -> Key:
+    def _numbered(self, key: MarkedKey, key_id: str) -> MarkedKey:
         customers, columns = key.customers, t.key_listings.c
         query = sa.select(columns.customer, columns.first_number, columns.listed_number, columns.unlisted_number)
         rows = self._connection.execute(query.where(_of(t.key_listings, key.partner, key_id)).order_by(columns.customer)).all()
@@ -242,7 +241,7 @@ def _of(table: sa.Table, partner: PartnerId, key: str) -> sa.ColumnElement[bool]
     return sa.and_(table.c.partner == partner, table.c.key == key)
 
 
-def _standing(row: Any) -> Standing:
+def _standing(row: Any) -> MarkedStanding:
     # Lists of all of a partner's customers pass here: taking a row apart at once is twice as fast as asking it for its columns.
     (
         partner, customer, disconnect_time, opened_number, closed_number, numbers, demo,
@@ -255,7 +254,7 @@ def _standing(row: Any) -> Standing:
     if grant_time is not None:
         consent = Consent(data_start_time, revoke_time is not None, expire_time, data_classes(classes))
     marks = class_numbers(numbers) if numbers else ()
-    return Standing(
+    return MarkedStanding(
         partner, customer, demo, disconnect_time is None, subscription, consent,
         disconnect_time, opened_number, closed_number, marks,
     )  # fmt: skip

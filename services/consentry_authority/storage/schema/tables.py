@@ -60,7 +60,7 @@ consents = sa.Table(
     sa.Column("grant_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
     sa.Column("data_start_time", sa.BigInteger, nullable=False),
-    sa.Column("data_classes", sa.Text, nullable=False),  # joined by commas; empty: all
+    sa.Column("data_classes", sa.Text, nullable=False),  # joined by commas, one by one
     sa.Column("purpose", sa.Text, nullable=False),
     sa.Column("revoke_time", sa.BigInteger),
     sa.ForeignKeyConstraint(["partner", "customer"], ["connections.partner", "connections.customer"]),
