@@ -24,6 +24,7 @@ LISTED = 25_000
 KEYS, TOKENS = 990, 190  # and some more that are there: as many as an organisation may have
 WIDE = "\N{MUSICAL SYMBOL G CLEF}"
 NAME, PURPOSE = WIDE * 200, WIDE * 500
+CLASSES = "alarms,inventory,telemetry"
 
 
 def long_id(word: str, number: int) -> str:
