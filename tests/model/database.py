@@ -8,7 +8,7 @@ from consentry_authority.commands.ports import Change, Facts, StoredSecret, View
 from consentry_authority.enforcement.barriers import Barrier, Member
 from consentry_authority.storage.enforcement.members import EVERYTHING
 from consentry_core.protocol.follow import Revision
-from consentry_core.protocol.marks import MarkedKey, MarkedStanding
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_rule import CustomerId, Instant, PartnerId, Token
 from consentry_rule.narrowing import narrows_credential, narrows_standing
@@ -160,7 +160,24 @@ class Shown:
     def credential(self, name: str) -> MarkedKey | Token | None:
         fact = self._history.at(name, self._number)
         assert not isinstance(fact, MarkedStanding)
-        return fact
+        if not isinstance(fact, MarkedKey):
+            return fact
+        return replace(fact, list_number=self._history.began(name, "customers", self._number))
+
+    def terms(self, name: str) -> MarkedKey | Token | None:
+        found = self.credential(name)
+        return replace(found, customers=frozenset()) if isinstance(found, MarkedKey) else found
+
+    def list_difference(self, partner: PartnerId, key: str, base: int) -> ListDifference:
+        name = names.KEY.format(partner, key)
+        before, now = (self._history.at(name, number) for number in (base, self._number))
+        was = before.customers if isinstance(before, MarkedKey) else frozenset()
+        listed = now.customers if isinstance(now, MarkedKey) else frozenset()
+        return ListDifference(
+            base,
+            tuple((customer, self._number) for customer in sorted(listed - was)),
+            tuple((customer, 0, self._number) for customer in sorted(was - listed)),
+        )
 
     def secret(self, secret_id: str) -> StoredSecret | None:
         raise NotImplementedError(secret_id)

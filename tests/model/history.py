@@ -45,11 +45,11 @@ class History:
         numbers = self._numbers.get(subject)
         return [None] if numbers is None else self._facts[subject][bisect_right(numbers, number) - 1 :]
 
-    def began(self, subject: str, field: str) -> int:
-        """Since when a field of a fact is what it is now."""
+    def began(self, subject: str, field: str, number: int | None = None) -> int:
+        """Since when a field of a fact is what it is now, or at a revision."""
         numbers, facts = self._numbers.get(subject, [0]), self._facts.get(subject, [None])
-        began = len(facts) - 1
-        while began and getattr(facts[began - 1], field, None) == getattr(facts[-1], field, None):
+        last = began = len(facts) - 1 if number is None else max(bisect_right(numbers, number) - 1, 0)
+        while began and getattr(facts[began - 1], field, None) == getattr(facts[last], field, None):
             began -= 1
         return numbers[began]
 

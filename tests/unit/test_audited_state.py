@@ -1,7 +1,6 @@
 """What somebody changes past the authority, by writing to its database: found, because the log tells what it was like."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[StoreUnderTest]:
         opened.do(lambda tx: grant_consent(tx, SOUTH, ACME, Grant(purpose="ck_all_0123456789abcdef_looksLikeASecret")))
         opened.do(lambda tx: disconnect_customer(tx, ACME, EAST))
         key = opened.key(ACME, "listed", KeyKind.SPECIFIC_CUSTOMERS, frozenset({NORTH, SOUTH}))
-        opened.do(lambda tx: tx.keys.save(replace(key, customers=frozenset({SOUTH}))))
+        opened.do(lambda tx: tx.keys.relist(key, removed=frozenset({NORTH})))
         opened.key(ACME, "demo", KeyKind.DEMO)
         opened.do(lambda tx: set_rehearsal(tx, ACME, rehearsing=True))
         new = SecretRecord("acme-new", "hash", "hint")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
-from consentry_core.protocol.follow import Credential, Facts, Revision
+from consentry_core.protocol.follow import Credential, Facts, Hello, Revision
 from consentry_core.protocol.follow_pieces import Joining, split
-from consentry_core.protocol.follow_wire import from_response, to_response
-from consentry_core.protocol.marks import MarkedKey, MarkedStanding
+from consentry_core.protocol.follow_wire import from_request, from_response, to_request, to_response
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_rule import (
     Consent,
     CustomerId,
@@ -81,6 +81,38 @@ def test_a_credential_comes_as_it_was_said(credential: Credential) -> None:
 def test_a_standing_comes_as_it_was_said(standing: MarkedStanding) -> None:
     facts = Facts(Revision("e1", 12), standings=(standing,))
     assert told(there(facts)) == facts
+
+
+DIFFERENCE = ListDifference(7, ((SOUTH, 12),), ((EAST, 3, 9), (SOUTH, 2, 11)))
+
+
+def test_what_differs_of_a_list_goes_over_the_wire_without_the_list() -> None:
+    facts = replace(LISTED, customers=frozenset(), listed_numbers={}, unlisted=(), list_number=12)
+    said = Facts(Revision("e1", 12), credentials=(Credential(KEY, facts, DIFFERENCE),))
+    assert told(there(said)) == said
+    nothing = Facts(Revision("e1", 12), credentials=(Credential(KEY, facts, ListDifference(0)),))
+    assert told(there(nothing)) == nothing, "a difference from the first list on, and not a list of nobody"
+
+
+def test_a_large_difference_comes_in_pieces_and_is_one() -> None:
+    customers = [CustomerId(f"c-{number:06d}".ljust(40, "x")) for number in range(20_000)]
+    difference = ListDifference(
+        5, tuple((customer, 9) for customer in customers), tuple((customer, 3, 8) for customer in customers)
+    )
+    facts = replace(LISTED, customers=frozenset(), listed_numbers={}, unlisted=(), list_number=9)
+    said = Facts(Revision("e1", 12), credentials=(Credential(KEY, facts, difference),))
+    pieces = list(split(there(said)))
+    assert len(pieces) > 1
+    assert max(piece.ByteSize() for piece in pieces) < 1024 * 1024
+    joining = Joining()
+    assert [told(whole) for piece in pieces if (whole := joining.take(piece)) is not None] == [said]
+
+
+def test_a_guard_from_before_differences_does_not_take_them() -> None:
+    request = to_request(Hello("0123456789abcdef", "devices"))
+    assert from_request(request) == Hello("0123456789abcdef", "devices", list_differences=True)
+    request.hello.ClearField("list_differences")
+    assert from_request(request) == Hello("0123456789abcdef", "devices", list_differences=False)
 
 
 def test_an_older_authority_tells_no_numbers_of_a_list() -> None:

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from consentry_core.protocol.follow import Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
-from consentry_core.protocol.marks import MarkedKey, MarkedStanding
+from consentry_core.protocol.follow import Acknowledgement, Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.follow.deadlines import Deadlines
-from consentry_guard.follow.follower import NAMES_PER_INTEREST, HistoryWentBack
+from consentry_guard.follow.follower import NAMES_PER_INTEREST, HistoryWentBack, ListMissing
 from consentry_rule import CustomerId, Instant, KeyKind, PartnerId
 from support.followers import Follower
 
-ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
+ACME, NORTH, SOUTH, EAST = PartnerId("acme"), CustomerId("north"), CustomerId("south"), CustomerId("east")
 KEY = "partners/acme/keys/k1"
 PARTNER = "partners/acme"
 T = 5 * SECOND
@@ -281,6 +281,95 @@ def test_former_facts_come_with_a_change() -> None:
     before, after = MarkedKey(KeyKind.DEMO, ACME), MarkedKey(KeyKind.DEMO, ACME, rehearsing=True)
     follower.received(Facts(revision(8), interest=2, credentials=(Credential(KEY, before),)))
     assert follower.received(Facts(revision(9), credentials=(Credential(KEY, after),))).credentials == ((KEY, before),)
+
+
+LIST = MarkedKey(KeyKind.SPECIFIC_CUSTOMERS, ACME, customers=frozenset({NORTH}), listed_numbers={NORTH: 3}, list_number=3)
+TERMS = replace(LIST, customers=frozenset(), listed_numbers={})
+
+
+def differs(number: int, *, base: int, listed: dict[CustomerId, int], unlisted: tuple[CustomerId, ...] = ()) -> Facts:
+    marks = tuple((customer, 3, number) for customer in unlisted)
+    difference = ListDifference(base, tuple(listed.items()), marks)
+    return Facts(revision(number), credentials=(Credential(KEY, replace(TERMS, list_number=number), difference),))
+
+
+def listing() -> Follower:
+    """A follower that knows the key's list, as change 3 left it."""
+    follower = started(7)
+    follower.want([KEY])
+    follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, LIST),)))
+    return follower
+
+
+def test_what_differs_of_a_list_is_applied_to_the_list_that_is_known() -> None:
+    follower = listing()
+    applied = follower.received(differs(9, base=3, listed={SOUTH: 9}, unlisted=(NORTH,)))
+    assert follower.credential(KEY) == replace(
+        LIST, customers=frozenset({SOUTH}), listed_numbers={SOUTH: 9}, unlisted=((NORTH, 3, 9),), list_number=9
+    )
+    assert (applied.credentials, applied.relisted) == (((KEY, LIST),), {KEY: frozenset({NORTH, SOUTH})})
+    assert applied.reply == (Acknowledgement(revision(9)),)
+    follower.received(differs(11, base=9, listed={NORTH: 11}))
+    back = follower.credential(KEY)
+    assert isinstance(back, MarkedKey)
+    assert back.customers == {NORTH, SOUTH}
+    assert back.listed_numbers == {SOUTH: 9, NORTH: 11}
+    assert back.unlisted == ((NORTH, 3, 9),)
+
+
+def test_a_list_that_nothing_has_changed_is_the_same_list() -> None:
+    """However long: who else looks at it has nothing to compare."""
+    follower = listing()
+    disabled = replace(TERMS, disabled=True)
+    follower.received(Facts(revision(9), credentials=(Credential(KEY, disabled, ListDifference(3)),)))
+    found = follower.credential(KEY)
+    assert found == replace(LIST, disabled=True)
+    assert isinstance(found, MarkedKey)
+    assert found.customers is LIST.customers
+
+
+def test_what_differs_from_a_list_that_is_not_known_is_not_applied_and_not_acknowledged() -> None:
+    follower = listing()
+    with pytest.raises(ListMissing):
+        follower.received(differs(9, base=5, listed={SOUTH: 9}, unlisted=(NORTH,)))
+    assert follower.credential(KEY) == LIST
+    assert follower.revision() == revision(7)
+
+
+def test_what_differs_goes_on_from_the_list_of_its_own_history() -> None:
+    """The list that is in use until then may be of a former one, where the same numbers mean something else."""
+    follower = listing()
+    follower.disconnected()
+    follower.connected(at(1))
+    other = replace(LIST, customers=frozenset({SOUTH}), listed_numbers={SOUTH: 2}, list_number=2)
+    follower.received(Facts(revision(4, "e2")))
+    follower.received(Facts(revision(4, "e2"), interest=1, more=True, credentials=(Credential(KEY, other),)))
+    changed = replace(TERMS, list_number=5)
+    follower.received(Facts(revision(5, "e2"), credentials=(Credential(KEY, changed, ListDifference(2, ((EAST, 5),))),)))
+    assert follower.credential(KEY) == LIST, "what is in use is of the history before"
+    follower.received(Facts(revision(5, "e2"), interest=1))
+    follower.received(lease(5, asked=1, epoch="e2"))
+    adopted = follower.credential(KEY)
+    assert isinstance(adopted, MarkedKey)
+    assert adopted.customers == {SOUTH, EAST}
+    assert adopted.list_number == 5
+
+
+def test_what_differs_is_applied_to_a_newer_list_of_a_former_connection() -> None:
+    """Of a copy that lags: those about whom nothing is said are the same in both."""
+    follower = listing()
+    follower.received(differs(9, base=3, listed={SOUTH: 9}))
+    follower.disconnected()
+    follower.connected(at(1))
+    follower.received(Facts(revision(7)))
+    follower.received(Facts(revision(7), interest=1, credentials=(Credential(KEY, LIST),)))
+    follower.received(differs(11, base=3, listed={SOUTH: 9}, unlisted=(NORTH,)))
+    found = follower.credential(KEY)
+    assert isinstance(found, MarkedKey)
+    assert found.customers == {SOUTH}
+    assert found.list_number == 11
+    follower.received(lease(11, asked=1))
+    assert follower.credential(KEY) == found
 
 
 def test_deadlines_come_in_order_and_once_each() -> None:

@@ -4,7 +4,7 @@ Looking and changing are apart: a `View` has no way to change anything. Nothing 
 `Transaction` does that by itself for whatever was saved through it, so no use case can forget it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ from consentry_authority.commands.records import (
     TokenRecord,
 )
 from consentry_core.protocol.follow import Revision
-from consentry_core.protocol.marks import MarkedKey, MarkedStanding
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_rule import CustomerId, Instant, KeyId, PartnerId, Token
 
 
@@ -69,6 +69,14 @@ class Facts(Protocol):
 
     def credential(self, name: str) -> MarkedKey | Token | None:
         """A key or token with its live secrets; None for one that is deleted or never was."""
+        ...
+
+    def terms(self, name: str) -> MarkedKey | Token | None:
+        """Likewise, without who is on a key's list, and so for the same whatever its length."""
+        ...
+
+    def list_difference(self, partner: PartnerId, key: str, base: int) -> ListDifference:
+        """What has become of a key's list since a change. Costs what has changed."""
         ...
 
     def secret(self, secret_id: str) -> StoredSecret | None:
@@ -203,11 +211,23 @@ class ReadKeys(Protocol):
     """Keys that are not deleted, to look at."""
 
     def get(self, partner: PartnerId, key: KeyId) -> KeyRecord | None:
-        """One key."""
+        """One key, without its list when that is too long to be told at once."""
         ...
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
         """The partner's keys whose ids come after `after`, in their order, without lists that are too long for a page."""
+        ...
+
+    def customers(self, partner: PartnerId, key: KeyId) -> frozenset[CustomerId]:
+        """All who are on a key's list: as many as a hundred thousand."""
+        ...
+
+    def customers_among(self, partner: PartnerId, key: KeyId, customers: Iterable[CustomerId]) -> frozenset[CustomerId]:
+        """Which of these are on a key's list."""
+        ...
+
+    def customers_page(self, partner: PartnerId, key: KeyId, *, after: str, limit: int) -> Sequence[CustomerId]:
+        """Those on a key's list that come after `after`, in their order."""
         ...
 
 
@@ -219,11 +239,15 @@ class Keys(ReadKeys, Protocol):
         ...
 
     def add(self, key: KeyRecord, secret: SecretRecord) -> None:
-        """Keep a new one with its first secret."""
+        """Keep a new one with its list and its first secret."""
         ...
 
     def save(self, key: KeyRecord) -> None:
-        """Keep a changed one."""
+        """Keep a changed one, all of it but its list."""
+        ...
+
+    def relist(self, key: KeyRecord, *, added: Set[CustomerId] = frozenset(), removed: Set[CustomerId] = frozenset()) -> None:
+        """Put customers that are not on its list on it, and take others, who are, off it. Beside `save`, which counts it."""
         ...
 
     def delete(self, key: KeyRecord) -> None:

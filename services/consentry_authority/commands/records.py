@@ -121,7 +121,7 @@ class LiveSecret:
 class KeyRecord:
     """An API key. `version` counts its changes; `hint` is the public beginning of its newest secret.
 
-    `customers_left_out`: in a page of keys, how many are on a list that is too long to be read with all the others.
+    `customers` are those on its list; when that is too long to be told, there are none, and `customers_left_out` says how many.
     `secrets` are its live ones, newest first; `last_use_time` is that of any, dead ones too.
     """
 

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry_core.protocol.follow import Credential
-from consentry_core.protocol.marks import MarkedKey
+from consentry_core.protocol.marks import ListDifference, MarkedKey
 from consentry_core.protocol.times import optional_instant, optional_timestamp
 from consentry_core.values import names
 from consentry_rule import CustomerId, KeyKind, PartnerId, Quota, Secret, Token, TokenRole
@@ -42,10 +42,15 @@ def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFact
     )
     if isinstance(facts, MarkedKey):
         wire.organization = names.PARTNER.format(facts.partner)
-        listed = sorted(facts.customers)
-        wire.customers.extend(names.CUSTOMER.format(customer) for customer in listed)
-        wire.listed_numbers.extend(facts.listed_numbers.get(customer, 0) for customer in listed)
-        for customer, listed_number, unlisted_number in facts.unlisted:
+        difference, unlisted = credential.difference, facts.unlisted
+        listed = [(customer, facts.listed_numbers.get(customer, 0)) for customer in sorted(facts.customers)]
+        if difference is not None:
+            wire.base_list_number = difference.base
+            listed, unlisted = list(difference.listed), difference.unlisted
+        wire.list_number = facts.list_number
+        wire.customers.extend(names.CUSTOMER.format(customer) for customer, _ in listed)
+        wire.listed_numbers.extend(number for _, number in listed)
+        for customer, listed_number, unlisted_number in unlisted:
             name = names.CUSTOMER.format(customer)
             wire.unlisted.add(customer=name, listed_number=listed_number, unlisted_number=unlisted_number)
         wire.rehearsing = facts.rehearsing
@@ -61,9 +66,15 @@ def credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
     kind = _KIND_FROM_WIRE.get(wire.kind)
     expire_time = optional_instant(wire, "expire_time")
     secrets = tuple(Secret(secret.id, optional_instant(secret, "expire_time")) for secret in wire.secrets)
+    difference: ListDifference | None = None
     facts: MarkedKey | Token | None = None  # also for a kind that this guard does not know: it lets nobody in
     if isinstance(kind, KeyKind):
         customers = [_customer(name) for name in wire.customers]
+        numbers = tuple(zip(customers, wire.listed_numbers, strict=False))  # an older authority tells none
+        unlisted = tuple((_customer(one.customer), one.listed_number, one.unlisted_number) for one in wire.unlisted)
+        if wire.HasField("base_list_number"):
+            difference = ListDifference(wire.base_list_number, numbers, unlisted)
+            customers, numbers, unlisted = [], (), ()
         facts = MarkedKey(
             kind=kind,
             partner=PartnerId(names.PARTNER.parse(wire.organization, "organization")[0]),
@@ -72,14 +83,15 @@ def credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
             customers=frozenset(customers),
             rehearsing=wire.rehearsing,
             secrets=secrets,
-            listed_numbers=dict(zip(customers, wire.listed_numbers, strict=False)),  # an older authority tells none
+            listed_numbers=dict(numbers),
             networks=tuple(map(ip_network, wire.allowed_networks)),
             quota=Quota(wire.calls_per_minute, wire.open_streams),
-            unlisted=tuple((_customer(one.customer), one.listed_number, one.unlisted_number) for one in wire.unlisted),
+            unlisted=unlisted,
+            list_number=wire.list_number,
         )
     elif isinstance(kind, TokenRole):
         facts = Token(kind, wire.organization, disabled=wire.disabled, expire_time=expire_time, secrets=secrets)
-    return Credential(wire.name, facts)
+    return Credential(wire.name, facts, difference)
 
 
 def _customer(name: str) -> CustomerId:

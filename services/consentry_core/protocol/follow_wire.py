@@ -87,6 +87,7 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
     match message:
         case Hello():
             request.hello.incarnation, request.hello.service = message.incarnation, message.service
+            request.hello.list_differences = message.list_differences
         case Renewal():
             request.renewal.stamp_nano = message.stamp
         case Interest():
@@ -115,7 +116,7 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
     """What a guard said. InvalidArgument when it said nothing known."""
     match request.WhichOneof("message"):
         case "hello":
-            return Hello(request.hello.incarnation, request.hello.service)
+            return Hello(request.hello.incarnation, request.hello.service, request.hello.list_differences)
         case "renewal":
             return Renewal(BootTime(request.renewal.stamp_nano))
         case "interest":

@@ -58,11 +58,18 @@ class Changes:
             self._waking.ring((self._bell,))
 
 
-def touched_customers(former: MarkedKey | Token | None, facts: MarkedKey | Token | None) -> frozenset[CustomerId]:
-    """The customers whose coverage may differ between two versions of a key, or did in between: by their numbers."""
+def touched_customers(
+    former: MarkedKey | Token | None, facts: MarkedKey | Token | None, relisted: frozenset[CustomerId] | None = None
+) -> frozenset[CustomerId]:
+    """The customers whose coverage may differ between two versions of a key, or did in between: by their numbers.
+
+    `relisted` are those, when a difference of the list has said so: then nobody has to compare two lists.
+    """
     if not isinstance(former, MarkedKey) or not isinstance(facts, MarkedKey):
         return frozenset()
     if facts.kind is KeyKind.DEMO:
         return frozenset({_DEMO}) if former.rehearsing != facts.rehearsing else frozenset()
+    if relisted is not None:
+        return relisted
     renumbered = former.listed_numbers.items() ^ facts.listed_numbers.items()
     return (former.customers ^ facts.customers).union(customer for customer, _ in renumbered)

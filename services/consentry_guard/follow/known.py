@@ -26,6 +26,19 @@ class Known:
         known = self.revision
         return known is None or (known.epoch == revision.epoch and known.number <= revision.number)
 
+    def whole(self, credential: Credential) -> Credential | None:
+        """A credential with its list, also when only what differs of that was told; None when the list before is missing.
+
+        One that is newer will do: see `ListDifference`.
+        """
+        difference, facts = credential.difference, credential.facts
+        if difference is None or not isinstance(facts, MarkedKey):
+            return credential
+        known = self.credentials.get(credential.name)
+        if not isinstance(known, MarkedKey) or known.list_number < difference.base:
+            return None
+        return Credential(credential.name, difference.applied_to(known, facts))
+
     def apply(self, credentials: Iterable[Credential], standings: Iterable[MarkedStanding]) -> None:
         """These are so from now on."""
         for credential in credentials:

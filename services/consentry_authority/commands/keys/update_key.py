@@ -41,9 +41,11 @@ def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update:
         after = replace(after, display_name=checks.display_name(update.display_name, "key.display_name"))
     if "expire_time" in update.paths and update.expire_time != before.expire_time:
         after = replace(after, expire_time=checks.future(update.expire_time, transaction.now, "key.expire_time"))
+    added = removed = frozenset[CustomerId]()
     if "customers" in update.paths:
-        after = replace(after, customers=check_list(before.kind, update.customers))
-        require_valid(transaction, partner, after.customers - before.customers)
+        wanted, listed = check_list(before.kind, update.customers), transaction.keys.customers(partner, key)
+        added, removed = wanted - listed, listed - wanted
+        require_valid(transaction, partner, added)
     if "allowed_networks" in update.paths:
         after = replace(after, networks=key_terms.networks(update.networks, "key.allowed_networks"))
     if "audiences" in update.paths:
@@ -53,10 +55,11 @@ def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update:
         labels=key_terms.labels(_labels(dict(before.labels), update), "key.labels"),
         quota=key_terms.quota(_quota(before.quota, update), "key.quota"),
     )
-    if after == before:
+    if after == before and not added and not removed:
         return before
     transaction.keys.save(after)
-    return replace(after, version=after.version + 1)
+    transaction.keys.relist(after, added=added, removed=removed)
+    return get_key(transaction, partner, key)
 
 
 def _labels(before: Mapping[str, str], update: KeyUpdate) -> Mapping[str, str]:

@@ -1,13 +1,13 @@
 """Keys, tokens and their secrets."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from consentry_authority.commands.keys.key_customers import MOST_TOLD_IN_PAGES
+from consentry_authority.commands.keys.key_customers import MOST_TOLD, MOST_TOLD_IN_PAGES
 from consentry_authority.commands.records import KeyRecord, LiveSecret, SecretRecord, TokenRecord
 from consentry_authority.storage.history.place import Touched
 from consentry_authority.storage.repositories.key_lists import KeyLists
@@ -43,7 +43,10 @@ class SqlKeys:
         if not found:
             return None
         secrets = _secrets(self._connection, [found[0].name], self._now)
-        return _with_secrets(replace(found[0], customers=self._lists.of(partner, key)), secrets[found[0].name])
+        record = _with_secrets(found[0], secrets[found[0].name])
+        if record.customers_left_out > MOST_TOLD:
+            return record
+        return replace(record, customers=self._lists.of(partner, key), customers_left_out=0)
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
         """See `ports.ReadKeys.page`."""
@@ -73,13 +76,29 @@ class SqlKeys:
                 **_key_values(key),
             )
         )
-        self._lists.change(key.partner, key.id, key.customers)
+        self._lists.change(key.partner, key.id, added=key.customers)
         _add_secret(self._connection, key.name, secret, self._now)
 
     def save(self, key: KeyRecord) -> None:
         """See `ports.Keys.save`. Counts the version up; Aborted when it is not the one that was read."""
         self._save_row(key)
-        self._lists.change(key.partner, key.id, key.customers)
+
+    def relist(self, key: KeyRecord, *, added: Set[CustomerId] = frozenset(), removed: Set[CustomerId] = frozenset()) -> None:
+        """See `ports.Keys.relist`."""
+        self._touched.credential(key.name)
+        self._lists.change(key.partner, key.id, added=added, removed=removed)
+
+    def customers(self, partner: PartnerId, key: KeyId) -> frozenset[CustomerId]:
+        """See `ports.ReadKeys.customers`."""
+        return self._lists.of(partner, key)
+
+    def customers_among(self, partner: PartnerId, key: KeyId, customers: Iterable[CustomerId]) -> frozenset[CustomerId]:
+        """See `ports.ReadKeys.customers_among`."""
+        return self._lists.among(partner, key, customers)
+
+    def customers_page(self, partner: PartnerId, key: KeyId, *, after: str, limit: int) -> Sequence[CustomerId]:
+        """See `ports.ReadKeys.customers_page`."""
+        return self._lists.page(partner, key, after, limit)
 
     def delete(self, key: KeyRecord) -> None:
         """See `ports.Keys.delete`."""
@@ -111,12 +130,11 @@ class SqlKeys:
         keys = [_key(row) for row in self._connection.execute(query)]
         if not keys:
             return []
-        lengths = self._lengths([key.id for key in keys], keys[0].partner)
         told, room = set(), 10 * MOST_TOLD_IN_PAGES
-        for key, length in lengths.items():
-            if length <= min(room, MOST_TOLD_IN_PAGES):
-                told.add(key)
-                room -= length
+        for key in keys:
+            if key.customers_left_out <= min(room, MOST_TOLD_IN_PAGES):
+                told.add(key.id)
+                room -= key.customers_left_out
         customers = self._customers(sorted(told), keys[0].partner)
         secrets = _secrets(self._connection, [key.name for key in keys], self._now)
         return [
@@ -124,19 +142,12 @@ class SqlKeys:
                 replace(
                     key,
                     customers=frozenset(customers[key.id]),
-                    customers_left_out=0 if key.id in told else lengths.get(key.id, 0),
+                    customers_left_out=0 if key.id in told else key.customers_left_out,
                 ),
                 secrets[key.name],
             )
             for key in keys
         ]
-
-    def _lengths(self, keys: Sequence[KeyId], partner: PartnerId) -> dict[KeyId, int]:
-        """How long the lists of those are that have one, in the order of their ids."""
-        columns = t.key_customers.c
-        query = sa.select(columns.key, sa.func.count()).where(columns.partner == partner, columns.key.in_(keys))
-        rows = self._connection.execute(query.group_by(columns.key).order_by(columns.key))
-        return {KeyId(key): length for key, length in rows}
 
     def _customers(self, keys: Sequence[KeyId], partner: PartnerId) -> defaultdict[KeyId, set[CustomerId]]:
         found: defaultdict[KeyId, set[CustomerId]] = defaultdict(set)
@@ -328,6 +339,7 @@ def _key(row: sa.Row[Any]) -> KeyRecord:
         networks=networks(row.networks),
         quota=quota(row.calls_per_minute, row.open_streams),
         audiences=words(row.audiences),
+        customers_left_out=row.customer_count,
     )
 
 

@@ -13,7 +13,7 @@ from consentry_authority.storage.repositories.key_lists import KeyLists
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import class_numbers, data_classes, instant, networks, quota, words
 from consentry_core.protocol.follow import Revision
-from consentry_core.protocol.marks import MarkedKey, MarkedStanding
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_rule import (
     Consent,
@@ -56,9 +56,14 @@ _STANDINGS = (
     )
 )
 
+_LISTINGS = sa.select(*(t.key_listings.c[name] for name in ("customer", "first_number", "listed_number", "unlisted_number")))
+
 _KEY_COLUMNS = tuple(
-    t.keys.c[name] for name in ("kind", "disabled", "expire_time", "networks", "calls_per_minute", "open_streams", "audiences")
-)
+    t.keys.c[name]
+    for name in (
+        "kind", "disabled", "expire_time", "networks", "calls_per_minute", "open_streams", "audiences", "list_number",
+    )
+)  # fmt: skip
 
 _TOKEN_COLUMNS = tuple(t.tokens.c[name] for name in ("role", "organization", "expire_time", "audience", "partners"))
 
@@ -104,14 +109,45 @@ class SqlFacts:
         """When a change was committed; None for one that is not in the history any more."""
         return instant(self._connection.scalar(sa.select(t.changes.c.commit_time).where(t.changes.c.number == number).limit(1)))
 
-    def credential(self, name: str, *, numbered: bool = True) -> MarkedKey | Token | None:
-        """See `ports.Facts.credential`. Not `numbered`: without the numbers of a key's list, which decide nothing."""
+    def credential(self, name: str) -> MarkedKey | Token | None:
+        """See `ports.Facts.credential`."""
+        found = self.terms(name)
+        if not isinstance(found, MarkedKey) or found.kind is not KeyKind.SPECIFIC_CUSTOMERS:
+            return found
+        key = names.KEY.parse(name, "name")[1]
+        customers = self._lists.of(found.partner, key)
+        columns = t.key_listings.c
+        rows = self._connection.execute(_LISTINGS.where(_of(found.partner, key)).order_by(columns.customer)).all()
+        return replace(
+            found,
+            customers=customers,
+            listed_numbers={customer: listed for customer, _, listed, _ in rows if customer in customers},
+            unlisted=tuple((customer, first, unlisted) for customer, first, _, unlisted in rows if unlisted),
+        )
+
+    def terms(self, name: str) -> MarkedKey | Token | None:
+        """See `ports.Facts.terms`."""
         if names.KEY.matches(name):
             partner, key = names.KEY.parse(name, "name")
-            return self._key(name, PartnerId(partner), key, numbered=numbered)
+            return self._key(name, PartnerId(partner), key)
         if names.TOKEN.matches(name):
             return self._token(name, *names.TOKEN.parse(name, "name"))
         return None
+
+    def list_difference(self, partner: PartnerId, key: str, base: int) -> ListDifference:
+        """See `ports.Facts.list_difference`. Walks two indexes from the number on."""
+        columns = t.key_listings.c
+        changed = {
+            row.customer: row
+            for number in (columns.listed_number, columns.unlisted_number)
+            for row in self._connection.execute(_LISTINGS.where(_of(partner, key), number > base))
+        }
+        rows = [changed[customer] for customer in sorted(changed)]
+        return ListDifference(
+            base,
+            tuple((row.customer, row.listed_number) for row in rows if row.listed_number > row.unlisted_number),
+            tuple((row.customer, row.first_number, row.unlisted_number) for row in rows if row.unlisted_number),
+        )
 
     def secret(self, secret_id: str) -> StoredSecret | None:
         """See `ports.Facts.secret`."""
@@ -179,7 +215,7 @@ class SqlFacts:
         opened, closed = (0, 0) if row is None else row
         return MarkedStanding(partner, _DEMO, demo=True, opened_number=opened, closed_number=closed)
 
-    def _key(self, name: str, partner: PartnerId, key: str, *, numbered: bool) -> MarkedKey | None:
+    def _key(self, name: str, partner: PartnerId, key: str) -> MarkedKey | None:
         row = self._connection.execute(
             sa.select(*_KEY_COLUMNS, t.partners.c.rehearsing)
             .join_from(t.keys, t.partners, t.partners.c.id == t.keys.c.partner)
@@ -187,7 +223,7 @@ class SqlFacts:
         ).one_or_none()
         if row is None:
             return None
-        found = MarkedKey(
+        return MarkedKey(
             kind=KeyKind(row.kind),
             partner=partner,
             disabled=row.disabled,
@@ -197,20 +233,7 @@ class SqlFacts:
             networks=networks(row.networks),
             quota=quota(row.calls_per_minute, row.open_streams),
             audiences=words(row.audiences),
-        )
-        if found.kind is not KeyKind.SPECIFIC_CUSTOMERS:
-            return found
-        found = replace(found, customers=self._lists.of(partner, key))
-        return self._numbered(found, key) if numbered else found
-
-    def _numbered(self, key: MarkedKey, key_id: str) -> MarkedKey:
-        customers, columns = key.customers, t.key_listings.c
-        query = sa.select(columns.customer, columns.first_number, columns.listed_number, columns.unlisted_number)
-        rows = self._connection.execute(query.where(_of(t.key_listings, key.partner, key_id)).order_by(columns.customer)).all()
-        return replace(
-            key,
-            listed_numbers={customer: listed for customer, _, listed, _ in rows if customer in customers},
-            unlisted=tuple((customer, first, unlisted) for customer, first, _, unlisted in rows if unlisted),
+            list_number=row.list_number,
         )
 
     def _token(self, name: str, token: str) -> Token | None:
@@ -237,8 +260,8 @@ class SqlFacts:
         return tuple(Secret(row.id, instant(row.expire_time)) for row in found)
 
 
-def _of(table: sa.Table, partner: PartnerId, key: str) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.partner == partner, table.c.key == key)
+def _of(partner: PartnerId, key: str) -> sa.ColumnElement[bool]:
+    return sa.and_(t.key_listings.c.partner == partner, t.key_listings.c.key == key)
 
 
 def _standing(row: Any) -> MarkedStanding:
