@@ -18,14 +18,13 @@ from consentry_core.protocol.follow import (
     Revision,
 )
 from consentry_core.protocol.marks import MarkedKey
-from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.calls.call import Call
 from consentry_guard.follow import known
 from consentry_guard.follow.follower import Applied, Follower
 from consentry_guard.follow.known import Known
 from consentry_guard.follow.leases import Heard, Leases
-from consentry_rule import Instant, PartnerId, Token
+from consentry_rule import Instant, Token
 from model import scripts
 from model.authority import STEPS, Replica, Stream, Task
 from model.guard import GuardProcess
@@ -379,27 +378,22 @@ def _guard(follower: type[Follower] = Follower, call: type[Call] = Call) -> type
     return type(follower.__name__, (GuardProcess,), {"follower_class": follower, "call_class": call})
 
 
-class _TellsTheLastChangeOnly(Following):
-    """Tells of a list what its last change was, whatever the guard was told before."""
+class _GoesOnFromTheSnapshot(Follower):
+    """Applies whatever differs of a list to the list that was told whole, and not to what has become of it since."""
 
-    def _credential(self, view: Any, name: str, snapshot: bool) -> Credential:
-        told = super()._credential(view, name, snapshot)
-        if told.difference is None or not isinstance(told.facts, MarkedKey):
-            return told
-        partner, key = names.KEY.parse(name, "name")
-        base = max(told.facts.list_number - 1, told.difference.base)
-        return replace(told, difference=view.facts.list_difference(PartnerId(partner), key, base))
-
-
-class _TakesAnyList(Follower):
-    """Does not look whether what differs of a list goes on from the one that is known."""
+    def __init__(self, incarnation: str, service: str) -> None:
+        super().__init__(incarnation, service)
+        self._told_whole: dict[str, MarkedKey | Token | None] = {}
 
     def _with_lists(self, known: Known, credentials: Iterable[Credential]) -> list[Credential]:
-        any_base = [
-            replace(each, difference=replace(each.difference, base=0)) if each.difference is not None else each
-            for each in credentials
-        ]
-        return super()._with_lists(known, any_base)
+        told = list(credentials)
+        for each in told:
+            if each.difference is None:
+                facts = each.facts
+                # Passed off as new enough, or the follower would find it out by itself.
+                self._told_whole[each.name] = replace(facts, list_number=2**62) if isinstance(facts, MarkedKey) else facts
+        first = Known(credentials={**known.credentials, **self._told_whole}, answered=known.answered)
+        return super()._with_lists(first, told)
 
 
 def _leases(leases: type[Leases]) -> type[GuardProcess]:
@@ -415,12 +409,7 @@ def _replica(following: type[Following] = Following, barriers: type[Barriers] = 
 
 
 MUTATIONS = (
-    Mutation(
-        "a removal's difference applied to the wrong base",
-        replica=_replica(_TellsTheLastChangeOnly),
-        guard=_guard(_TakesAnyList),
-        within=400,
-    ),
+    Mutation("a removal's difference applied to the wrong base", guard=_guard(_GoesOnFromTheSnapshot), within=400),
     Mutation("acknowledge before applying", guard=_guard(_AcknowledgesFirst)),
     Mutation("lease counted from receipt of the answer", guard=_CountsFromReceipt),
     Mutation(
