@@ -9,10 +9,13 @@ from consentry_authority.commands.records import PartnerRecord
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.setup.audit_log import read_audit_keys
 from consentry_authority.storage.schema import tables as t
+from consentry_authority.storage.schema.rows import data_classes_text
 from consentry_authority.storage.store import SqlStore
 from consentry_core.sql.database import Database, open_sqlite
 from consentry_core.values.clock import SystemClock
-from consentry_rule import PartnerId
+from consentry_rule import ALL_DATA_CLASSES, PartnerId
+
+_EVERYTHING = {"data_classes": data_classes_text(ALL_DATA_CLASSES)}
 
 
 def populate(folder: Path, sizes: Mapping[str, int]) -> None:
@@ -30,6 +33,6 @@ def populate(folder: Path, sizes: Mapping[str, int]) -> None:
             connection.execute(sa.insert(t.customers), [{"id": each, **customer} for each in ids])
             joined = {"partner": partner, "connect_time": now, "opened_number": 1, "closed_number": 0, "class_numbers": ""}
             connection.execute(sa.insert(t.connections), [{"customer": each, **joined} for each in ids])
-            granted = {"partner": partner, "grant_time": now, "data_start_time": now, "data_classes": "", "purpose": ""}
+            granted = {"partner": partner, "grant_time": now, "data_start_time": now, "purpose": "", **_EVERYTHING}
             connection.execute(sa.insert(t.consents), [{"customer": each, **granted} for each in ids])
     store.close()

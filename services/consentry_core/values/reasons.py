@@ -102,6 +102,7 @@ class ErrorReason(StrEnum):
     VALUE_UNKNOWN = "VALUE_UNKNOWN", _WRONG, "a value of an enumeration that this version does not know"
 
     FAILED_PRECONDITION = "FAILED_PRECONDITION", _STATE, "the state does not allow it"
+    CUSTOMERS_EXCEEDED = "CUSTOMERS_EXCEEDED", _STATE, "a key's list would have more customers than it may"
     CUSTOMERS_NOT_VALID = "CUSTOMERS_NOT_VALID", _STATE, "customers that cannot be listed on a key now"
     KEYS_EXCEEDED = "KEYS_EXCEEDED", _STATE, "the organisation has as many keys as it may"
     TOKENS_EXCEEDED = "TOKENS_EXCEEDED", _STATE, "the organisation has as many tokens as it may"
