@@ -75,7 +75,7 @@ def listed_key(view: View, partner: PartnerId, key: KeyId, *, etag: str) -> KeyR
     if record.kind is not KeyKind.SPECIFIC_CUSTOMERS:
         message = "has no list: only a KIND_SPECIFIC_CUSTOMERS key has one; create such a key"
         raise FailedPrecondition(
-            f"the key {message}", violations=[Violation(record.name, message)], reason=ErrorReason.CUSTOMERS_NOT_ALLOWED
+            f"the key {message}", violations=[Violation(record.name, message)], reason=ErrorReason.KEY_WITHOUT_LIST
         )
     return record
 

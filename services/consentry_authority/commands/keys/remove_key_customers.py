@@ -18,6 +18,6 @@ def remove_key_customers(
     removed = transaction.keys.customers_among(partner, key, customers)
     if removed and len(removed) == len(before.customers) + before.customers_left_out:
         raise FailedPrecondition(
-            "nobody would be left on the key's list; disable the key, or delete it", reason=ErrorReason.CUSTOMERS_REQUIRED
+            "nobody would be left on the key's list; disable the key, or delete it", reason=ErrorReason.LIST_WOULD_BE_EMPTY
         )
     return transaction.keys.change(before, customers=ListChange(removed=removed))
