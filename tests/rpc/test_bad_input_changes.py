@@ -91,7 +91,7 @@ class TestCustomersAddedAndRemoved:
 
     async def test_on_a_key_that_has_no_list(self, world: World, method: str) -> None:
         told = await refused(world, method, relisting(world, method, ["north"], "all key"))
-        assert (told.code, told.reason) == (PRECONDITION, "CUSTOMERS_NOT_ALLOWED")
+        assert (told.code, told.reason) == (PRECONDITION, "KEY_WITHOUT_LIST")
 
     async def test_of_a_key_that_was_changed_meanwhile(self, world: World, method: str) -> None:
         request = relisting(world, method, ["north"])
@@ -116,7 +116,7 @@ async def test_adding_who_cannot_be_on_a_list(world: World) -> None:
 async def test_removing_everybody(world: World) -> None:
     request = relisting(world, "RemoveKeyCustomers", ["north", "east", "nobody"])
     told = await refused(world, "RemoveKeyCustomers", request)
-    assert (told.code, told.reason) == (PRECONDITION, "CUSTOMERS_REQUIRED")
+    assert (told.code, told.reason) == (PRECONDITION, "LIST_WOULD_BE_EMPTY")
 
 
 async def test_consent_to_a_partner_that_is_not_connected_or_not_there(world: World) -> None:

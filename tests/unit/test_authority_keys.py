@@ -323,7 +323,7 @@ def test_the_last_is_not_removed_and_a_key_without_a_list_has_none_to_change(kep
     create(kept, customers=(NORTH, SOUTH))
     with pytest.raises(FailedPrecondition) as nobody_left:
         remove(kept, NORTH, SOUTH, EAST)
-    assert nobody_left.value.reason == "CUSTOMERS_REQUIRED"
+    assert nobody_left.value.reason == "LIST_WOULD_BE_EMPTY"
     kept.do(lambda tx: delete_key(tx, ACME, KeyId("k1")))
     for change in (add, remove):
         with pytest.raises(NotFound):
@@ -332,7 +332,7 @@ def test_the_last_is_not_removed_and_a_key_without_a_list_has_none_to_change(kep
     for use_case in (add_key_customers, remove_key_customers):
         with pytest.raises(FailedPrecondition) as no_list:
             kept.do(lambda tx, use_case=use_case: use_case(tx, ACME, KeyId("all"), [NORTH]))  # type: ignore[misc]
-        assert no_list.value.reason == "CUSTOMERS_NOT_ALLOWED"
+        assert no_list.value.reason == "KEY_WITHOUT_LIST"
 
 
 def test_a_list_is_not_read_to_change_something_else(kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

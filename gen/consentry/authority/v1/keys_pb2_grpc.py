@@ -139,7 +139,7 @@ class KeyServiceServicer(object):
     def AddKeyCustomers(self, request, context):
         """AddKeyCustomers puts customers on the list of a KIND_SPECIFIC_CUSTOMERS key, whatever its length. Each must be valid at this moment:
         FAILED_PRECONDITION (CUSTOMERS_NOT_VALID) names every one that is not, and nobody is added then; (CUSTOMERS_EXCEEDED) for a list
-        that would have more than 100000, and (CUSTOMERS_NOT_ALLOWED) for a key of another kind. Who is on the list already stays on it.
+        that would have more than 100000, and (KEY_WITHOUT_LIST) for a key of another kind. Who is on the list already stays on it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,7 +147,7 @@ class KeyServiceServicer(object):
 
     def RemoveKeyCustomers(self, request, context):
         """RemoveKeyCustomers takes customers off the list of a KIND_SPECIFIC_CUSTOMERS key. Who is not on it changes nothing.
-        FAILED_PRECONDITION (CUSTOMERS_REQUIRED) when nobody would be left: disable the key, or delete it.
+        FAILED_PRECONDITION (LIST_WOULD_BE_EMPTY) when nobody would be left: disable the key, or delete it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
