@@ -121,11 +121,11 @@ $(SUPPLY)/.installed: services/constraints.txt
 	@touch $@
 
 # Each is a program of its own under tests/bench; what it found is in build/bench/<name>.json.
-BENCHES := coverage decision feed gateway history hostile ingest memory retention revocation verify
+BENCHES := coverage decision feed gateway history hostile ingest loop memory retention revocation verify
 
 bench: $(BENCHES:%=bench-%) ## all benchmarks, one after the other (alone on the machine, or the figures mean little)
 
-bench-%: $(SETUP) ## one benchmark: bench-coverage bench-decision bench-feed bench-gateway bench-history bench-hostile bench-ingest bench-memory bench-retention bench-revocation bench-verify
+bench-%: $(SETUP) ## one benchmark: bench-coverage bench-decision bench-feed bench-gateway bench-history bench-hostile bench-ingest bench-loop bench-memory bench-retention bench-revocation bench-verify
 	PYTHONPATH=tests $(BIN)/python -m bench.$*
 
 # What somebody would pick instead, in a place of its own: nothing else needs it. Cerbos is there for x86-64 Linux only.

@@ -53,11 +53,13 @@ EXAMPLES = {
     "keys create": "KEY=$(consentry keys create acme --kind all-customers --display-name Monitoring --expire-time +365d)\n"
     "consentry keys create acme --kind specific-customers --customer north --customer south",
     "keys delete": "consentry keys delete k3f9x2 --yes",
+    "keys add-customers": "consentry keys add-customers k3f9x2 north south",
     "keys disable": "consentry keys disable k3f9x2",
     "keys enable": "consentry keys enable k3f9x2",
     "keys get": "consentry keys get k3f9x2\nconsentry keys get partners/acme/keys/k3f9x2 -o json",
     "keys list": "consentry keys list acme --all",
     "keys rehearse": "consentry keys rehearse acme\nconsentry keys rehearse acme --end",
+    "keys remove-customers": "consentry keys remove-customers k3f9x2 north",
     "keys revoke-secret": "consentry keys revoke-secret --token-file found.key --yes",
     "keys rotate": "KEY=$(consentry keys rotate k3f9x2 --overlap 24h)",
     "keys update": "consentry keys update k3f9x2 --display-name Reporting --network 192.0.2.0/24",

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from consentry.authority.v1 import consent_pb2, consent_pb2_grpc, coverage_pb2, coverage_pb2_grpc
+from consentry.authority.v1 import consent_pb2, consent_pb2_grpc, coverage_pb2, coverage_pb2_grpc, keys_pb2, keys_pb2_grpc
 from consentry.devices.v1 import (
     alarms_pb2,
     alarms_pb2_grpc,
@@ -29,6 +29,7 @@ from consentry_client.requests import (
     history_request,
     in_steps,
     latest_request,
+    relist_requests,
     simulate_request,
 )
 from consentry_client.resuming import CoverageWatch, FeedWatch
@@ -66,6 +67,7 @@ class AsyncClient(AsyncCalls):
         channel = self._channel(authority)
         self._consents = None if channel is None else consent_pb2_grpc.ConsentServiceStub(channel)
         self._coverage = None if channel is None else coverage_pb2_grpc.CoverageServiceStub(channel)
+        self._keys = None if channel is None else keys_pb2_grpc.KeyServiceStub(channel)
         channel = self._channel(devices)
         self._inventory = None if channel is None else inventory_pb2_grpc.InventoryServiceStub(channel)
         self._alarms = None if channel is None else alarms_pb2_grpc.AlarmServiceStub(channel)
@@ -118,6 +120,22 @@ class AsyncClient(AsyncCalls):
         async for page in self._pages(stub.ListAccesses, accesses_request(customer, start, end, reader)):
             for told in accesses_of(page):
                 yield told
+
+    # A key's list: for its partner's administrators, with a token in place of a key
+
+    async def add_key_customers(self, key: str, customers: Iterable[str]) -> keys_pb2.Key:
+        """Put `customers/{customer}` on a key's list (`partners/{partner}/keys/{key}`), 5,000 in a call; the key afterwards."""
+        stub, changed = _given(self._keys, "authority"), keys_pb2.Key()
+        for request in relist_requests(keys_pb2.AddKeyCustomersRequest, key, customers):
+            changed = (await self._ask(stub.AddKeyCustomers, request)).key
+        return changed
+
+    async def remove_key_customers(self, key: str, customers: Iterable[str]) -> keys_pb2.Key:
+        """Take customers off a key's list likewise. Each call waits until that is enforced, five seconds at most."""
+        stub, changed = _given(self._keys, "authority"), keys_pb2.Key()
+        for request in relist_requests(keys_pb2.RemoveKeyCustomersRequest, key, customers):
+            changed = (await self._ask(stub.RemoveKeyCustomers, request)).key
+        return changed
 
     # Inventory and alarms
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -190,6 +190,8 @@ def message_of(event: Event) -> feed_pb2.WatchResponse:
             message.heartbeat.time.CopyFrom(timestamp(event.time_unix_nano))
         case Gap():
             message.gap.CopyFrom(_gap_message(event))
+        case _:
+            assert_never(event)
     return message
 
 

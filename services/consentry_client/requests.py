@@ -1,13 +1,14 @@
 """Requests out of Python's values; shared by both clients."""
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from consentry.authority.v1 import consent_pb2
+from consentry.authority.v1 import consent_pb2, keys_pb2
 from consentry.devices.v1 import telemetry_pb2
 from consentry_client.history import Aggregate
 
@@ -107,3 +108,15 @@ def simulate_request(measurements_per_second: int, sensor_count: int) -> telemet
     return telemetry_pb2.SimulateTelemetryRequest(
         measurements_per_second=measurements_per_second, sensor_count=sensor_count
     )  # fmt: skip
+
+
+_CUSTOMERS_AT_ONCE = 5_000  # as many as the authority takes in one call
+
+Relist = TypeVar("Relist", keys_pb2.AddKeyCustomersRequest, keys_pb2.RemoveKeyCustomersRequest)
+
+
+def relist_requests(kind: type[Relist], key: str, customers: Iterable[str]) -> Iterator[Relist]:
+    """Changes of a key's list, as many as it takes; each with an id, so that one that is sent again is carried out once."""
+    named = list(dict.fromkeys(customers))
+    for start in range(0, max(len(named), 1), _CUSTOMERS_AT_ONCE):
+        yield kind(name=key, customers=named[start : start + _CUSTOMERS_AT_ONCE], request_id=secrets.token_hex(16))

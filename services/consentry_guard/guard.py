@@ -29,6 +29,7 @@ from consentry_core.pacing.waking import Waking
 from consentry_core.process.tls import ClientTls
 from consentry_core.process.transport import require_private
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.protocol.refused_call import RefusedCall
 from consentry_core.rpc.bearer import bearer_secret
 from consentry_core.rpc.certificates import NO_CERTIFICATES, RequiredCertificates
@@ -300,17 +301,19 @@ class Guard:
             if future is not None:
                 future.set_result(None)
         for name, former in applied.credentials:
-            self._credential_changed(name, former)
+            self._credential_changed(name, former, applied.relisted.get(name))
         self._standings_changed(applied.standings)
         self._look_at_the_lease()
 
-    def _credential_changed(self, name: str, former: Key | Token | None) -> None:
+    def _credential_changed(
+        self, name: str, former: MarkedKey | Token | None, relisted: frozenset[CustomerId] | None = None
+    ) -> None:
         facts, now = self._follower.credential(name), self._now()
         if facts is not None:
             self._deadlines.add(next_end(facts, None, None, now), name)
             for secret in facts.secrets:
                 self._deadlines.add(next_end(None, secret, None, now), name)
-        touched = touched_customers(former, facts)
+        touched = touched_customers(former, facts, relisted)
         for call in self._calls.of_credential(name):
             if self._end_if_denied(call):
                 continue

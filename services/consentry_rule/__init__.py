@@ -10,11 +10,26 @@
     reachable(key, address) =
         the address is in one of the networks that the key names, if it names any
 
-    allowed(key, standing, data class, data time, now) =
-        covered, and the consent includes the data class, and the data is not older than the consent opens
+    reaches(service, organization) =
+        the organization is among the partners that the service's token names, if it names any
 
-Everything that lets somebody in or keeps somebody out decides here: verification, coverage lists and watches, the guard, live
-streams, history. There is no second copy. Pure functions over frozen dataclasses, standard library only.
+    shown(key or token, service) =
+        the service reaches the organization that the credential acts for
+        and the service's audience is among those that the key names, if it names any
+
+    allowed(key, standing, data class, data time, now) =
+        covered, and the consent names the data class, and the data is not older than the consent opens
+
+A call is let in where `covered`, `reachable` and `shown` all say so. Of a credential that a service is not shown it is told
+what it would be told of none.
+
+A consent names data classes one by one, those that the customer saw. A class that is added later is in no consent that was
+given before, so it opens nothing by itself. The demo customer's data has no consent: all of it is open.
+
+Everything that lets somebody in or keeps somebody out decides here: verification, which credentials a service is shown,
+coverage lists and watches, the guard, live streams, history. There is no second copy. The facts hold what decides and nothing
+else; what returning readers go by stands in `consentry_core.protocol.marks`. Pure functions over frozen dataclasses, standard
+library only.
 """
 
 from consentry_rule.facts import (
@@ -47,6 +62,8 @@ from consentry_rule.rule import (
     next_end,
     opened_classes,
     reachable,
+    reaches,
+    shown,
     usable,
     valid,
 )
@@ -79,6 +96,8 @@ __all__ = [
     "next_end",
     "opened_classes",
     "reachable",
+    "reaches",
+    "shown",
     "usable",
     "valid",
 ]

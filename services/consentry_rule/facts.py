@@ -1,7 +1,6 @@
 """What the rule reads. Frozen values; where they come from is not their business."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NewType, TypeAlias
@@ -72,10 +71,6 @@ class Key:
 
     `networks` are those that it can be used from; none named means from everywhere. `audiences` are the services that it is
     limited to; none named means all.
-
-    `listed_numbers` and `unlisted` decide nothing. They say what a reader missed that comes back: by customer on the list, the
-    change that put it there; and of each that was taken off it, even if it is on it again, the first change that put it there
-    and the last that took it off.
     """
 
     kind: KeyKind
@@ -86,11 +81,14 @@ class Key:
     customers: frozenset[CustomerId] = frozenset()
     rehearsing: bool = False
     secrets: tuple[Secret, ...] = ()
-    listed_numbers: Mapping[CustomerId, int] = field(default_factory=dict, hash=False)
-    unlisted: tuple[tuple[CustomerId, int, int], ...] = ()
     networks: tuple[Network, ...] = ()
     quota: Quota = NO_QUOTA
     audiences: frozenset[str] = frozenset()
+
+    @property
+    def organization(self) -> str:
+        """The partner's resource name: what a token has as a field."""
+        return f"partners/{self.partner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,23 +119,21 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A customer's permission that one partner may read its data. No data classes named means all of them."""
+    """A customer's permission that one partner may read its data.
+
+    It opens the data classes that it names, one by one, and no others. One that was given before a class existed does not open
+    it.
+    """
 
     data_start_time: Instant
     revoked: bool = False
     expire_time: Instant | None = None
-    data_classes: frozenset[DataClass] = field(default=frozenset())
+    data_classes: frozenset[DataClass] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one customer stands towards one partner: everything of the two that a decision needs.
-
-    `disconnect_time` and the numbers decide nothing. They say what a denial may tell, and what a reader missed that comes back:
-    the last changes by which the customer became valid, and was seen to have ceased to be (0: never), and by which each data
-    class was opened or closed while it was valid (not there: never). The demo customer is valid from the first change on, and
-    is not while the partner rehearses a withdrawal.
-    """
+    """How one customer stands towards one partner: everything of the two that a decision needs."""
 
     partner: PartnerId
     customer: CustomerId
@@ -145,7 +141,3 @@ class Standing:
     connected: bool = False
     subscription: Subscription | None = None
     consent: Consent | None = None
-    disconnect_time: Instant | None = None
-    opened_number: int = 0
-    closed_number: int = 0
-    class_numbers: tuple[tuple[DataClass, int], ...] = ()

@@ -9,7 +9,6 @@ no field is forgotten. Where it cannot tell, it says yes: a barrier too many cos
 from ipaddress import IPv4Network, IPv6Network
 
 from consentry_rule.facts import (
-    ALL_DATA_CLASSES,
     Consent,
     Instant,
     Key,
@@ -55,9 +54,7 @@ def _as_whom(token: Token) -> tuple[TokenRole, str, str, frozenset[str]]:
 
 
 def _narrows_consent(before: Consent, after: Consent) -> bool:
-    classes_before = before.data_classes or ALL_DATA_CLASSES
-    classes_after = after.data_classes or ALL_DATA_CLASSES
-    return not classes_before <= classes_after or after.data_start_time > before.data_start_time
+    return not before.data_classes <= after.data_classes or after.data_start_time > before.data_start_time
 
 
 def _narrows_key(before: Key, after: Key) -> bool:

@@ -7,7 +7,7 @@ fails, in the table's order.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from consentry_rule.facts import ALL_DATA_CLASSES, Address, DataClass, Instant, Key, KeyKind, Secret, Standing, Token
 
@@ -19,6 +19,8 @@ class Reason(Enum):
     KEY_DISABLED = "KEY_DISABLED"
     KEY_EXPIRED = "KEY_EXPIRED"
     NETWORK_NOT_ALLOWED = "NETWORK_NOT_ALLOWED"
+    AUDIENCE_NOT_NAMED = "AUDIENCE_NOT_NAMED"
+    PARTNER_NOT_NAMED = "PARTNER_NOT_NAMED"
     NOT_DEMO_CUSTOMER = "NOT_DEMO_CUSTOMER"
     DEMO_CUSTOMER = "DEMO_CUSTOMER"
     REHEARSING_WITHDRAWAL = "REHEARSING_WITHDRAWAL"
@@ -76,6 +78,26 @@ def reachable(key: Key, address: Address | None) -> Decision:
     return _DENY[Reason.NETWORK_NOT_ALLOWED]
 
 
+def shown(credential: Key | Token, service: Token) -> Decision:
+    """Whether the service whose token this is may be shown the credential, to verify and to follow it. Both as they are now.
+
+    A service that is limited to partners is not shown gateways' tokens: they act for customers.
+    """
+    decision = reaches(service, credential.organization)
+    if decision is not _ALLOW:
+        return decision
+    if isinstance(credential, Key) and credential.audiences and service.audience not in credential.audiences:
+        return _DENY[Reason.AUDIENCE_NOT_NAMED]
+    return _ALLOW
+
+
+def reaches(service: Token, organization: str) -> Decision:
+    """Whether a service deals with this partner's credentials at all; `organization` is a resource name, as in `Token`."""
+    if service.partners and organization not in service.partners:
+        return _DENY[Reason.PARTNER_NOT_NAMED]
+    return _ALLOW
+
+
 def valid(standing: Standing, now: Instant) -> Decision:
     """Whether the customer is a valid customer of the partner: connected, subscription active, consent active."""
     if not standing.connected:
@@ -102,15 +124,19 @@ def covered(key: Key, standing: Standing, now: Instant) -> Decision:
     decision = usable(key, now)
     if decision is not _ALLOW:
         return decision
-    if key.kind is KeyKind.DEMO:
-        if not standing.demo:
-            return _DENY[Reason.NOT_DEMO_CUSTOMER]
-        return _DENY[Reason.REHEARSING_WITHDRAWAL] if key.rehearsing else _ALLOW
-    if standing.demo:
-        return _DENY[Reason.DEMO_CUSTOMER]
-    if key.kind is KeyKind.SPECIFIC_CUSTOMERS and standing.customer not in key.customers:
-        return _DENY[Reason.NOT_ON_KEY]
-    return valid(standing, now)
+    match key.kind:
+        case KeyKind.DEMO:
+            if not standing.demo:
+                return _DENY[Reason.NOT_DEMO_CUSTOMER]
+            return _DENY[Reason.REHEARSING_WITHDRAWAL] if key.rehearsing else _ALLOW
+        case KeyKind.ALL_CUSTOMERS:
+            return _DENY[Reason.DEMO_CUSTOMER] if standing.demo else valid(standing, now)
+        case KeyKind.SPECIFIC_CUSTOMERS:
+            if standing.demo:
+                return _DENY[Reason.DEMO_CUSTOMER]
+            return valid(standing, now) if standing.customer in key.customers else _DENY[Reason.NOT_ON_KEY]
+        case _:
+            assert_never(key.kind)
 
 
 def allowed(key: Key, standing: Standing, data_class: DataClass, data_time: Instant | None, now: Instant) -> Decision:
@@ -121,7 +147,7 @@ def allowed(key: Key, standing: Standing, data_class: DataClass, data_time: Inst
     consent = standing.consent
     if consent is None:  # unreachable: covered() has seen it
         return _DENY[Reason.CONSENT_MISSING]
-    if consent.data_classes and data_class not in consent.data_classes:
+    if data_class not in consent.data_classes:
         return _DENY[Reason.DATA_CLASS_NOT_CONSENTED]
     if data_time is not None and data_time < consent.data_start_time:
         return _DENY[Reason.DATA_NOT_OPENED]
@@ -130,10 +156,9 @@ def allowed(key: Key, standing: Standing, data_class: DataClass, data_time: Inst
 
 def opened_classes(standing: Standing) -> frozenset[DataClass]:
     """The data classes that are open once the customer is covered: all of the demo customer's, else the consent's."""
-    consent = standing.consent
-    if standing.demo or (consent is not None and not consent.data_classes):
+    if standing.demo:
         return ALL_DATA_CLASSES
-    return frozenset() if consent is None else consent.data_classes
+    return frozenset() if standing.consent is None else standing.consent.data_classes
 
 
 def next_end(key: Key | Token | None, secret: Secret | None, standing: Standing | None, now: Instant) -> Instant | None:

@@ -17,6 +17,7 @@ from bench.stage import Process, authority, stage
 from consentry.devices.v1 import telemetry_pb2
 from consentry_core.callers.identity import Identity
 from consentry_core.protocol.follow import LEASE_SECONDS, Credential, Facts, Lease, Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.server.open_call import OpenCall
 from consentry_core.values import names
@@ -25,7 +26,7 @@ from consentry_guard import Handed
 from consentry_guard.calls.call import Call
 from consentry_guard.follow.follower import Follower
 from consentry_guard.reports.tally import Tally
-from consentry_rule import Consent, CustomerId, DataClass, Instant, Key, KeyKind, PartnerId, Secret, Standing, Subscription
+from consentry_rule import Consent, CustomerId, DataClass, Instant, KeyKind, PartnerId, Secret, Subscription
 
 _CALLERS = 32
 _ROUND_SECONDS = 1.0
@@ -80,8 +81,8 @@ async def warm_call() -> OpenCall:
     partner, customer = PartnerId("acme"), CustomerId("north")
     later = Instant(clock.now() + 3600 * SECOND)
     secret = Secret("s1", later)
-    key = Key(KeyKind.SPECIFIC_CUSTOMERS, partner, customers=frozenset({customer}), expire_time=later, secrets=(secret,))
-    standing = Standing(
+    key = MarkedKey(KeyKind.SPECIFIC_CUSTOMERS, partner, customers=frozenset({customer}), expire_time=later, secrets=(secret,))
+    standing = MarkedStanding(
         partner,
         customer,
         connected=True,

@@ -8,10 +8,13 @@ import sqlalchemy as sa
 from consentry_authority.commands.records import PartnerRecord
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.storage.schema import tables as t
+from consentry_authority.storage.schema.rows import data_classes_text
 from consentry_authority.storage.store import SqlStore
 from consentry_core.values.clock import Clock, SystemClock
-from consentry_rule import Instant, PartnerId
+from consentry_rule import ALL_DATA_CLASSES, Instant, PartnerId
 from support.stores import store_in
+
+_EVERYTHING = {"data_classes": data_classes_text(ALL_DATA_CLASSES)}
 
 
 def populate(folder: Path, sizes: Mapping[str, int]) -> None:
@@ -33,7 +36,7 @@ def _fill(store: SqlStore, clock: Clock, sizes: Mapping[str, int]) -> None:
             connection.execute(sa.insert(t.customers), [{"id": each, **customer} for each in ids])
             joined = {"partner": partner, "connect_time": now, "opened_number": 1, "closed_number": 0, "class_numbers": ""}
             connection.execute(sa.insert(t.connections), [{"customer": each, **joined} for each in ids])
-            granted = {"partner": partner, "grant_time": now, "data_start_time": now, "data_classes": "", "purpose": ""}
+            granted = {"partner": partner, "grant_time": now, "data_start_time": now, "purpose": "", **_EVERYTHING}
             connection.execute(sa.insert(t.consents), [{"customer": each, **granted} for each in ids])
 
         store._database.write_now(insert)

@@ -4,8 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from consentry_authority.commands.records import ConnectionRecord
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
-from consentry_rule import Allow, CustomerId, Key, Standing, valid
+from consentry_rule import Allow, CustomerId, valid
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest
 
 
@@ -17,12 +18,12 @@ def kept(opened_store: StoreUnderTest) -> StoreUnderTest:
 
 
 def test_nothing_to_do_with_each_other_is_an_empty_standing(kept: StoreUnderTest) -> None:
-    assert kept.ask(lambda tx: tx.facts.standing(ACME, EAST)) == Standing(ACME, EAST)
+    assert kept.ask(lambda tx: tx.facts.standing(ACME, EAST)) == MarkedStanding(ACME, EAST)
 
 
 def test_the_demo_customer_stands_towards_everybody(kept: StoreUnderTest) -> None:
     demo = kept.ask(lambda tx: tx.facts.demo_standing(OTHER))
-    assert demo == Standing(OTHER, CustomerId(names.DEMO_CUSTOMER), demo=True, opened_number=1)
+    assert demo == MarkedStanding(OTHER, CustomerId(names.DEMO_CUSTOMER), demo=True, opened_number=1)
 
 
 def test_standings_come_in_pages_and_are_not_filtered_by_validity(kept: StoreUnderTest) -> None:
@@ -50,7 +51,7 @@ def test_standings_come_in_the_order_they_were_asked_in(kept: StoreUnderTest) ->
 
 def test_a_deleted_key_is_no_credential_and_its_secret_is_dead(kept: StoreUnderTest) -> None:
     key = kept.key(ACME, "k1")
-    assert isinstance(kept.ask(lambda tx: tx.facts.credential(key.name)), Key)
+    assert isinstance(kept.ask(lambda tx: tx.facts.credential(key.name)), MarkedKey)
     kept.do(lambda tx: tx.keys.delete(key))
     assert kept.ask(lambda tx: tx.facts.credential(key.name)) is None
     secret = kept.ask(lambda tx: tx.facts.secret("acme-k1"))

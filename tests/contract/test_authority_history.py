@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from consentry_authority.commands.ports import Commit, Origin, Transaction
+from consentry_authority.commands.ports import Commit, ListChange, Origin, Transaction
 from consentry_authority.commands.records import (
     ConnectionRecord,
     ConsentRecord,
@@ -18,7 +18,8 @@ from consentry_authority.commands.records import (
     SubscriptionRecord,
 )
 from consentry_authority.storage.schema import tables
-from consentry_rule import CustomerId, Deny, Key, KeyId, KeyKind, PartnerId, Reason, Standing, valid
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
+from consentry_rule import ALL_DATA_CLASSES, CustomerId, Deny, KeyId, KeyKind, PartnerId, Reason, valid
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, StoreUnderTest
 
 
@@ -34,7 +35,7 @@ def connection(tx: Transaction, customer: CustomerId = NORTH) -> ConnectionRecor
 
 
 def consent(tx: Transaction) -> ConsentRecord:
-    return ConsentRecord(NORTH, ACME, tx.now, tx.now)
+    return ConsentRecord(NORTH, ACME, tx.now, tx.now, ALL_DATA_CLASSES)
 
 
 def subjects(kept: StoreUnderTest, after: int) -> list[str]:
@@ -45,7 +46,7 @@ def head(kept: StoreUnderTest) -> int:
     return kept.ask(lambda tx: tx.facts.head()).number
 
 
-def standing(kept: StoreUnderTest, customer: CustomerId = NORTH) -> Standing:
+def standing(kept: StoreUnderTest, customer: CustomerId = NORTH) -> MarkedStanding:
     return kept.ask(lambda tx: tx.facts.standing(ACME, customer))
 
 
@@ -155,7 +156,7 @@ class TestSubjects:
         rehearse(kept, True)
         assert subjects(kept, before) == ["customers/demo/consents/acme", "partners/acme/keys/demo1"]
         key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/demo1"))
-        assert isinstance(key, Key)
+        assert isinstance(key, MarkedKey)
         assert key.rehearsing
 
     def test_a_keys_creation_change_and_deletion_touch_it(self, kept: StoreUnderTest) -> None:
@@ -271,13 +272,13 @@ class TestListings:
             for customers in lists:
                 key = tx.keys.get(ACME, KeyId("spec"))
                 assert key is not None
-                tx.keys.change(key, customers=frozenset(customers))
+                tx.keys.change(key, customers=ListChange(customers - key.customers, key.customers - customers))
 
         return kept.do(save).revision.number
 
-    def key(self, kept: StoreUnderTest) -> Key:
+    def key(self, kept: StoreUnderTest) -> MarkedKey:
         key = kept.ask(lambda tx: tx.facts.credential("partners/acme/keys/spec"))
-        assert isinstance(key, Key)
+        assert isinstance(key, MarkedKey)
         return key
 
     def test_the_first_list_is_numbered_by_the_keys_creation(self, listed: StoreUnderTest) -> None:
@@ -325,7 +326,7 @@ class TestListings:
     def test_a_key_without_a_list_has_none(self, listed: StoreUnderTest) -> None:
         listed.key(ACME, "all1")
         key = listed.ask(lambda tx: tx.facts.credential("partners/acme/keys/all1"))
-        assert isinstance(key, Key)
+        assert isinstance(key, MarkedKey)
         assert (key.listed_numbers, key.unlisted) == ({}, ())
 
 

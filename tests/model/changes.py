@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND
 from consentry_rule import (
+    ALL_DATA_CLASSES,
     Consent,
     CustomerId,
     DataClass,
     Instant,
-    Key,
     KeyKind,
     PartnerId,
     Secret,
-    Standing,
     Subscription,
     Token,
     TokenRole,
@@ -34,11 +34,11 @@ SUBJECTS = tuple(names.CONSENT.format(customer, partner) for partner, customer i
 
 ALL, LISTED, REHEARSED, OTHER = "partners/acme/keys/a", "partners/acme/keys/l", "partners/acme/keys/d", "partners/best/keys/a"
 TOKEN = "tokens/t"
-SLOTS: Mapping[str, Key | Token] = {
-    ALL: Key(KeyKind.ALL_CUSTOMERS, ACME),
-    LISTED: Key(KeyKind.SPECIFIC_CUSTOMERS, ACME, customers=frozenset({NORTH, SOUTH})),
-    REHEARSED: Key(KeyKind.DEMO, ACME),
-    OTHER: Key(KeyKind.ALL_CUSTOMERS, BEST),
+SLOTS: Mapping[str, MarkedKey | Token] = {
+    ALL: MarkedKey(KeyKind.ALL_CUSTOMERS, ACME),
+    LISTED: MarkedKey(KeyKind.SPECIFIC_CUSTOMERS, ACME, customers=frozenset({NORTH, SOUTH})),
+    REHEARSED: MarkedKey(KeyKind.DEMO, ACME),
+    OTHER: MarkedKey(KeyKind.ALL_CUSTOMERS, BEST),
     TOKEN: Token(TokenRole.GATEWAY, names.CUSTOMER.format(NORTH)),
 }
 """Credentials as they are made. One that is deleted is replaced by one of another name: `name0`, `name1`."""
@@ -58,6 +58,7 @@ _READS: Mapping[str, tuple[tuple[str, CustomerId | None, DataClass], ...]] = {
 }
 
 _ENDS = (None, 200_000_000, SECOND, 3 * SECOND, 10 * SECOND)
+_EVERYTHING = Consent(Instant(0), data_classes=ALL_DATA_CLASSES)
 
 Change: TypeAlias = dict[str, Fact]
 
@@ -66,11 +67,11 @@ def first_facts() -> Change:
     """Before anything happens: every way of reading is open, but for one customer that was never connected."""
     facts: Change = {f"{slot}0": replace(made, secrets=(Secret("s1"), Secret("s2"))) for slot, made in SLOTS.items()}
     for partner, customer in PAIRS[:-1]:
-        facts[names.CONSENT.format(customer, partner)] = Standing(
-            partner, customer, connected=True, subscription=Subscription(), consent=Consent(Instant(0))
+        facts[names.CONSENT.format(customer, partner)] = MarkedStanding(
+            partner, customer, connected=True, subscription=Subscription(), consent=_EVERYTHING
         )
     facts[SUBJECTS[-1]] = None
-    facts[names.CONSENT.format(DEMO, ACME)] = Standing(ACME, DEMO, demo=True)
+    facts[names.CONSENT.format(DEMO, ACME)] = MarkedStanding(ACME, DEMO, demo=True)
     return facts
 
 
@@ -91,21 +92,21 @@ class State:
         end = _ENDS[choice % len(_ENDS)]
         return None if end is None else Instant(self._now + end)
 
-    def _standing(self, choice: int) -> tuple[str, Standing]:
+    def _standing(self, choice: int) -> tuple[str, MarkedStanding]:
         subject = SUBJECTS[choice % len(SUBJECTS)]
         return subject, standing_of(subject, self._facts.get(subject))
 
-    def _credential(self, choice: int) -> tuple[str, Key | Token | None]:
+    def _credential(self, choice: int) -> tuple[str, MarkedKey | Token | None]:
         name = self._names[tuple(SLOTS)[choice % len(SLOTS)]]
         fact = self._facts.get(name)
-        assert not isinstance(fact, Standing)
+        assert not isinstance(fact, MarkedStanding)
         return name, fact
 
     def grant(self, choice: int) -> Change:
         """A consent, maybe narrower than the one before; the two must be connected."""
         subject, standing = self._standing(choice)
         choice //= len(SUBJECTS)
-        classes = (frozenset[DataClass](), frozenset({TELEMETRY}), frozenset({ALARMS}))[choice % 3]
+        classes = (ALL_DATA_CLASSES, frozenset({TELEMETRY}), frozenset({ALARMS}))[choice % 3]
         start = Instant(0) if choice % 2 else self._now
         consent = Consent(start, expire_time=self._end(choice // 3), data_classes=classes)
         return {subject: replace(standing, consent=consent)} if standing.connected else {}
@@ -134,13 +135,13 @@ class State:
         return {
             subject: replace(fact, subscription=subscription)
             for subject in SUBJECTS
-            if isinstance(fact := self._facts.get(subject), Standing) and fact.customer == customer
+            if isinstance(fact := self._facts.get(subject), MarkedStanding) and fact.customer == customer
         }
 
     def disable(self, choice: int) -> Change:
         """A key is disabled or enabled."""
         name, fact = self._credential(choice)
-        return {name: replace(fact, disabled=not fact.disabled)} if isinstance(fact, Key) else {}
+        return {name: replace(fact, disabled=not fact.disabled)} if isinstance(fact, MarkedKey) else {}
 
     def shorten(self, choice: int) -> Change:
         """A key or token gets another end."""
@@ -156,7 +157,7 @@ class State:
         """A list changes."""
         name, fact = self._credential(tuple(SLOTS).index(LISTED))
         customers = (frozenset({NORTH, SOUTH}), frozenset({NORTH}), frozenset({SOUTH}))[choice % 3]
-        return {name: replace(fact, customers=customers)} if isinstance(fact, Key) else {}
+        return {name: replace(fact, customers=customers)} if isinstance(fact, MarkedKey) else {}
 
     def rotate(self, choice: int) -> Change:
         """A secret is killed, given an end, or replaced."""
@@ -174,7 +175,7 @@ class State:
     def rehearse(self, _choice: int) -> Change:
         """A withdrawal is rehearsed, or no longer."""
         name, fact = self._credential(tuple(SLOTS).index(REHEARSED))
-        return {name: replace(fact, rehearsing=not fact.rehearsing)} if isinstance(fact, Key) else {}
+        return {name: replace(fact, rehearsing=not fact.rehearsing)} if isinstance(fact, MarkedKey) else {}
 
 
 CHANGES: tuple[Callable[[State, int], Change], ...] = (

@@ -1,6 +1,6 @@
 """What holds at every moment: the promises, held against the history."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from consentry_authority.enforcement.barriers import BOUND
@@ -14,10 +14,11 @@ from consentry_core.protocol.follow import (
     Lease,
     Revision,
 )
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.follow.leases import CLOCK_ERROR
-from consentry_rule import Instant, Standing
+from consentry_rule import Instant, Token
 from model.database import Committed
 from model.guard import GuardProcess
 from model.history import Fact, History, Read
@@ -211,11 +212,18 @@ class Checks:
             else:
                 if not follower.knows(subject):
                     continue
-                known = follower.credential(subject)
+                known = _without_marks(follower.credential(subject))
             versions = [history.at(subject, revision.number)] if exactly else history.since(subject, revision.number)
             if known not in versions and not (_empty(known) and any(_empty(version) for version in versions)):
                 raise Violation(f"{complaint} at {revision}: {process.incarnation} takes {subject} for {known}, not {versions}")
 
 
+def _without_marks(credential: MarkedKey | Token | None) -> MarkedKey | Token | None:
+    """What the history has of a key: its list, and not by which changes the list became so, which decides nothing."""
+    if not isinstance(credential, MarkedKey):
+        return credential
+    return replace(credential, listed_numbers={}, unlisted=(), list_number=0)
+
+
 def _empty(fact: Fact) -> bool:
-    return fact is None or (isinstance(fact, Standing) and fact.consent is None and not fact.connected and not fact.demo)
+    return fact is None or (isinstance(fact, MarkedStanding) and fact.consent is None and not fact.connected and not fact.demo)

@@ -8,9 +8,10 @@ from consentry_authority.commands.ports import Change, ReadFacts, StoredSecret, 
 from consentry_authority.enforcement.barriers import Barrier, Member
 from consentry_authority.storage.enforcement.receipts import EVERYTHING
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import BootTime
-from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
+from consentry_rule import CustomerId, Instant, PartnerId, Token
 from consentry_rule.narrowing import narrows_credential, narrows_standing
 from model.history import Fact, History, standing_of
 
@@ -139,8 +140,8 @@ class Database:
 def _narrows(subject: str, before: Fact, after: Fact, now: Instant) -> bool:
     if names.CONSENT.matches(subject):
         return narrows_standing(standing_of(subject, before), standing_of(subject, after), now)
-    assert not isinstance(before, Standing)
-    assert not isinstance(after, Standing)
+    assert not isinstance(before, MarkedStanding)
+    assert not isinstance(after, MarkedStanding)
     return narrows_credential(before, after, now)
 
 
@@ -160,37 +161,56 @@ class Shown:
     def commit_time_of(self, number: int) -> Instant | None:
         return max((line[2] for line in self._history.lines if line[0] <= number), default=None)
 
-    def credential(self, name: str) -> Key | Token | None:
+    def credential(self, name: str) -> MarkedKey | Token | None:
         fact = self._history.at(name, self._number)
-        assert not isinstance(fact, Standing)
-        return fact
+        assert not isinstance(fact, MarkedStanding)
+        if not isinstance(fact, MarkedKey):
+            return fact
+        return replace(fact, list_number=self._history.began(name, "customers", self._number))
+
+    def terms(self, name: str) -> MarkedKey | Token | None:
+        found = self.credential(name)
+        return replace(found, customers=frozenset()) if isinstance(found, MarkedKey) else found
+
+    def list_difference(self, partner: PartnerId, key: str, base: int) -> ListDifference:
+        name = names.KEY.format(partner, key)
+        before, now = (self._history.at(name, number) for number in (base, self._number))
+        was = before.customers if isinstance(before, MarkedKey) else frozenset()
+        listed = now.customers if isinstance(now, MarkedKey) else frozenset()
+        return ListDifference(
+            base,
+            tuple((customer, self._number) for customer in sorted(listed - was)),
+            tuple((customer, 0, self._number) for customer in sorted(was - listed)),
+        )
 
     def secret(self, secret_id: str) -> StoredSecret | None:
         raise NotImplementedError(secret_id)
 
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
+    def standing(self, partner: PartnerId, customer: CustomerId) -> MarkedStanding:
         subject = names.CONSENT.format(customer, partner)
         return standing_of(subject, self._history.at(subject, self._number))
 
-    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
+    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[MarkedStanding]:
         facts = (self._history.at(subject, self._number) for subject in self._history.subjects())
         of = [
-            fact for fact in facts if isinstance(fact, Standing) and fact.partner == partner and fact.customer > (after or "")
+            fact
+            for fact in facts
+            if isinstance(fact, MarkedStanding) and fact.partner == partner and fact.customer > (after or "")
         ]
         return sorted(of, key=lambda standing: standing.customer)[:limit]
 
     def standings_changed(
         self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
-    ) -> Sequence[Standing]:
+    ) -> Sequence[MarkedStanding]:
         raise NotImplementedError(partner)
 
-    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
+    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[MarkedStanding]:
         return [self.standing(partner, customer) for customer in customers]
 
-    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
+    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[MarkedStanding]:
         return [self.standing(*pair) for pair in pairs]
 
-    def demo_standing(self, partner: PartnerId) -> Standing:
+    def demo_standing(self, partner: PartnerId) -> MarkedStanding:
         return self.standing(partner, CustomerId(names.DEMO_CUSTOMER))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from consentry.devices.v1 import feed_pb2
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.rpc.server.open_call import OpenCall, current_call
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import ConsentryError, OutOfRange, PermissionDenied
@@ -29,7 +30,7 @@ from consentry_devices.rpc.converters import WireEncoder
 from consentry_devices.rpc.watch.feed import FeedServicer
 from consentry_devices.rpc.watch.question import asked
 from consentry_devices.rpc.watch.shared import Feed
-from consentry_rule import Allow, CustomerId, DataClass, Instant, Key, PartnerId, Standing, Token, covered, valid
+from consentry_rule import Allow, CustomerId, DataClass, Instant, PartnerId, Token, covered, valid
 from model.feed_ledger import Counts, Ledger, Made, Published, Wrong, accesses
 from support.clocks import FakeClock
 from support.device_frames import device, sensor, stream, telemetry
@@ -109,7 +110,7 @@ class FeedWorld:
         self._folder = folder
         self._store = MemoryStore("store")
         self._backup = copy.deepcopy((self._store, self.published))
-        self._authority: list[tuple[int, dict[tuple[PartnerId, CustomerId], Standing], dict[str, Key | Token]]] = []
+        self._authority: list[tuple[int, dict[tuple[PartnerId, CustomerId], MarkedStanding], dict[str, MarkedKey | Token]]] = []
         self._opened = 0
         self.step = 0
         self._restored = -1
@@ -205,7 +206,7 @@ class FeedWorld:
         gate.number, standings, credentials = self._authority[choice % len(self._authority)]
         # Customers that the copy does not know at all are known, and not connected, and whoever is on the list now stays on it:
         # cursors name nobody (`feed.returning`).
-        gate.standings = {of: standings.get(of, Standing(*of)) for of in gate.standings}
+        gate.standings = {of: standings.get(of, MarkedStanding(*of)) for of in gate.standings}
         gate.credentials = {**credentials, LISTED: gate.credentials[LISTED]}
         gate.epoch += "'"
         self._restored = self.step
@@ -358,9 +359,9 @@ class FeedWorld:
     def _note_uncovered(self) -> None:
         now = self.clock.now()
         for secret in ("the-key", LISTED):
-            key = cast("Key", self.gate.credentials[secret])
+            key = cast("MarkedKey", self.gate.credentials[secret])
             for customer in CUSTOMERS:
-                standing = self.gate.standings.get((ACME, customer), Standing(ACME, customer))
+                standing = self.gate.standings.get((ACME, customer), MarkedStanding(ACME, customer))
                 if not isinstance(covered(key, standing, now), Allow):
                     self._uncovered[secret, customer] = self.step
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
-from consentry_rule import Allow, CustomerId, DataClass, Instant, Key, PartnerId, Standing, Token, allowed, usable
+from consentry_rule import Allow, CustomerId, DataClass, Instant, PartnerId, Token, allowed, usable
 
-Fact: TypeAlias = Key | Token | Standing | None
+Fact: TypeAlias = MarkedKey | Token | MarkedStanding | None
 """What is so about a subject (a credential or a standing); None: nothing is known of it."""
 
 
@@ -44,11 +45,11 @@ class History:
         numbers = self._numbers.get(subject)
         return [None] if numbers is None else self._facts[subject][bisect_right(numbers, number) - 1 :]
 
-    def began(self, subject: str, field: str) -> int:
-        """Since when a field of a fact is what it is now."""
+    def began(self, subject: str, field: str, number: int | None = None) -> int:
+        """Since when a field of a fact is what it is now, or at a revision."""
         numbers, facts = self._numbers.get(subject, [0]), self._facts.get(subject, [None])
-        began = len(facts) - 1
-        while began and getattr(facts[began - 1], field, None) == getattr(facts[-1], field, None):
+        last = began = len(facts) - 1 if number is None else max(bisect_right(numbers, number) - 1, 0)
+        while began and getattr(facts[began - 1], field, None) == getattr(facts[last], field, None):
             began -= 1
         return numbers[began]
 
@@ -98,19 +99,19 @@ class Read:
         return f"{self.credential} {self.secret_id} {self.customer} {self.data_class.value}"
 
 
-def standing_of(subject: str, fact: Fact) -> Standing:
+def standing_of(subject: str, fact: Fact) -> MarkedStanding:
     """A standing; an empty one where there is none."""
-    if isinstance(fact, Standing):
+    if isinstance(fact, MarkedStanding):
         return fact
     customer, partner = names.CONSENT.parse(subject, "subject")
-    return Standing(PartnerId(partner), CustomerId(customer), demo=customer == names.DEMO_CUSTOMER)
+    return MarkedStanding(PartnerId(partner), CustomerId(customer), demo=customer == names.DEMO_CUSTOMER)
 
 
 def _lets(credential: Fact, standing: Fact, read: Read, moment: Instant) -> bool:
-    if not isinstance(credential, Key | Token) or not isinstance(usable(credential, moment), Allow):
+    if not isinstance(credential, MarkedKey | Token) or not isinstance(usable(credential, moment), Allow):
         return False
     if not any(s.id == read.secret_id and isinstance(usable(s, moment), Allow) for s in credential.secrets):
         return False
-    if read.customer is None or not isinstance(credential, Key):
+    if read.customer is None or not isinstance(credential, MarkedKey):
         return read.customer is None
     return isinstance(allowed(credential, standing_of(read.subject, standing), read.data_class, None, moment), Allow)

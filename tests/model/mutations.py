@@ -11,13 +11,24 @@ from consentry_authority.enforcement.flows import Action, DropMembers, Flow, Rea
 from consentry_authority.enforcement.following import Following
 from consentry_authority.enforcement.ports import Grant
 from consentry_authority.storage.enforcement.receipts import EVERYTHING
-from consentry_core.protocol.follow import LEASE_SECONDS, Acknowledgement, Facts, FromAuthority, FromGuard, Lease, Revision
+from consentry_core.protocol.follow import (
+    LEASE_SECONDS,
+    Acknowledgement,
+    Credential,
+    Facts,
+    FromAuthority,
+    FromGuard,
+    Lease,
+    Revision,
+)
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.calls.call import Call
 from consentry_guard.follow import known
 from consentry_guard.follow.follower import Applied, Follower
+from consentry_guard.follow.known import Known
 from consentry_guard.follow.leases import Heard, Leases
-from consentry_rule import Instant, Key, Token
+from consentry_rule import Instant, Token
 from model import scripts
 from model.authority import Replica, Task
 from model.guard import GuardProcess
@@ -176,7 +187,7 @@ class _RemembersVerdicts(GuardProcess):
 class _AnySecret(Call):
     """Remembers whose secret it was, and not which."""
 
-    def check_credential(self) -> tuple[Key | Token, Instant]:
+    def check_credential(self) -> tuple[MarkedKey | Token, Instant]:
         facts, secret_id = self.credential, self.identity.secret_id
         for secret in facts.secrets:
             self.identity = replace(self.identity, secret_id=secret.id)
@@ -416,6 +427,24 @@ def _guard(follower: type[Follower] = Follower, call: type[Call] = Call) -> type
     return type(follower.__name__, (GuardProcess,), {"follower_class": follower, "call_class": call})
 
 
+class _GoesOnFromTheSnapshot(Follower):
+    """Applies whatever differs of a list to the list that was told whole, and not to what has become of it since."""
+
+    def __init__(self, incarnation: str, service: str) -> None:
+        super().__init__(incarnation, service)
+        self._told_whole: dict[str, MarkedKey | Token | None] = {}
+
+    def _with_lists(self, known: Known, credentials: Iterable[Credential]) -> list[Credential]:
+        told = list(credentials)
+        for each in told:
+            if each.difference is None:
+                facts = each.facts
+                # Passed off as new enough, or the follower would find it out by itself.
+                self._told_whole[each.name] = replace(facts, list_number=2**62) if isinstance(facts, MarkedKey) else facts
+        first = Known(credentials={**known.credentials, **self._told_whole}, answered=known.answered)
+        return super()._with_lists(first, told)
+
+
 def _leases(leases: type[Leases]) -> type[GuardProcess]:
     def __init__(self: Follower, incarnation: str, service: str) -> None:  # noqa: N807 - of the class below
         Follower.__init__(self, incarnation, service)
@@ -454,6 +483,7 @@ def _without(left_out: type[Action], flow: Flow[Any]) -> Flow[Any]:
 
 
 MUTATIONS = (
+    Mutation("a removal's difference applied to the wrong base", guard=_guard(_GoesOnFromTheSnapshot), within=400),
     Mutation("acknowledge before applying", guard=_guard(_AcknowledgesFirst)),
     Mutation("lease counted from receipt of the answer", guard=_CountsFromReceipt),
     Mutation(

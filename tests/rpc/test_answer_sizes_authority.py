@@ -24,6 +24,7 @@ LISTED = 25_000
 KEYS, TOKENS = 990, 190  # and some more that are there: as many as an organisation may have
 WIDE = "\N{MUSICAL SYMBOL G CLEF}"
 NAME, PURPOSE = WIDE * 200, WIDE * 500
+CLASSES = "alarms,inventory,telemetry"
 
 
 def long_id(word: str, number: int) -> str:
@@ -100,7 +101,7 @@ async def fill(world: World) -> None:
             for partner, customer in pairs(partners)
         ),
         "consents": (
-            {"partner": partner, "customer": customer, "grant_time": now, "data_start_time": now, "data_classes": "",
+            {"partner": partner, "customer": customer, "grant_time": now, "data_start_time": now, "data_classes": CLASSES,
              "purpose": PURPOSE}
             for partner, customer in pairs(partners)
         ),
@@ -130,7 +131,7 @@ async def fill(world: World) -> None:
     }  # fmt: skip
     keys = read_audit_keys(settings_of(authority.folder))
     described = {"connect_time": now, "disconnect_time": None, "consent": {
-        "grant_time": now, "expire_time": None, "data_start_time": now, "data_classes": "", "purpose": PURPOSE,
+        "grant_time": now, "expire_time": None, "data_start_time": now, "data_classes": CLASSES, "purpose": PURPOSE,
         "revoke_time": None,
     }}  # fmt: skip
     document = json.dumps({"customers/north/consents/acme": {"before": described | {"consent": None}, "after": described}})

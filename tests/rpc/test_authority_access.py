@@ -49,6 +49,8 @@ SCOPED: Mapping[str, Callable[[str], Message]] = {
     "UpdateKey": lambda org: keys_pb2.UpdateKeyRequest(
         key=keys_pb2.Key(name=f"{org}/keys/k1"), update_mask=FieldMask(paths=["display_name"])
     ),
+    "AddKeyCustomers": lambda org: keys_pb2.AddKeyCustomersRequest(name=f"{org}/keys/k1", customers=["customers/north"]),
+    "RemoveKeyCustomers": lambda org: keys_pb2.RemoveKeyCustomersRequest(name=f"{org}/keys/k1", customers=["customers/north"]),
     "DisableKey": lambda org: keys_pb2.DisableKeyRequest(name=f"{org}/keys/k1"),
     "EnableKey": lambda org: keys_pb2.EnableKeyRequest(name=f"{org}/keys/k1"),
     "DeleteKey": lambda org: keys_pb2.DeleteKeyRequest(name=f"{org}/keys/k1"),

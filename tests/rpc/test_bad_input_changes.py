@@ -72,6 +72,53 @@ class TestCustomersOnAKey:
         assert (told.code, told.reason, told.fields) == (INVALID, "CUSTOMERS_NOT_ALLOWED", ("key.customers",))
 
 
+def relisting(world: World, method: str, customers: list[str], key: str = "spare key") -> Message:
+    """A request that adds or removes these."""
+    named = [f"customers/{customer}" for customer in customers]
+    made = keys_pb2.AddKeyCustomersRequest if method == "AddKeyCustomers" else keys_pb2.RemoveKeyCustomersRequest
+    return made(name=world.keys[key].name, customers=named)
+
+
+@pytest.mark.parametrize("method", ["AddKeyCustomers", "RemoveKeyCustomers"])
+class TestCustomersAddedAndRemoved:
+    """Changes of a list by name."""
+
+    async def test_nobody_and_too_many_at_once(self, world: World, method: str) -> None:
+        told = await refused(world, method, relisting(world, method, []))
+        assert (told.code, told.reason, told.fields) == (INVALID, "CUSTOMERS_REQUIRED", ("customers",))
+        told = await refused(world, method, relisting(world, method, ["north"] * 5_001))
+        assert (told.code, told.reason, told.fields) == (INVALID, "TOO_MANY", ("customers",))
+
+    async def test_on_a_key_that_has_no_list(self, world: World, method: str) -> None:
+        told = await refused(world, method, relisting(world, method, ["north"], "all key"))
+        assert (told.code, told.reason) == (PRECONDITION, "KEY_WITHOUT_LIST")
+
+    async def test_of_a_key_that_was_changed_meanwhile(self, world: World, method: str) -> None:
+        request = relisting(world, method, ["north"])
+        assert isinstance(request, keys_pb2.AddKeyCustomersRequest | keys_pb2.RemoveKeyCustomersRequest)
+        request.etag = "v0"
+        assert (await refused(world, method, request)).code is grpc.StatusCode.ABORTED
+
+
+async def test_adding_who_cannot_be_on_a_list(world: World) -> None:
+    """All of them are named, whoever is valid among them stays off, and the demo customer is on no list."""
+    told = await refused(world, "AddKeyCustomers", relisting(world, "AddKeyCustomers", ["north", "silent", "south", "nobody"]))
+    assert (told.code, told.reason) == (PRECONDITION, "CUSTOMERS_NOT_VALID")
+    assert told.subjects == {
+        "customers/silent": "CONSENT_MISSING",
+        "customers/south": "NOT_CONNECTED",
+        "customers/nobody": "NOT_CONNECTED",
+    }
+    told = await refused(world, "AddKeyCustomers", relisting(world, "AddKeyCustomers", ["demo"]))
+    assert (told.code, told.reason, told.fields) == (INVALID, "DEMO_CUSTOMER", ("customers",))
+
+
+async def test_removing_everybody(world: World) -> None:
+    request = relisting(world, "RemoveKeyCustomers", ["north", "east", "nobody"])
+    told = await refused(world, "RemoveKeyCustomers", request)
+    assert (told.code, told.reason) == (PRECONDITION, "LIST_WOULD_BE_EMPTY")
+
+
 async def test_consent_to_a_partner_that_is_not_connected_or_not_there(world: World) -> None:
     """The same answer, so that nobody learns which partners there are."""
     told = {

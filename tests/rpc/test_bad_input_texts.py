@@ -30,7 +30,14 @@ NOT_KEPT = {
         (f"{_A}{method}KeyRequest.etag" for method in ("Delete", "Disable", "Enable", "Rotate")),
         "compared with the key's own, and no other is right",
     ),
-    f"{_A}UpdateKeyRequest.key.etag": "likewise",
+    **dict.fromkeys(
+        (
+            f"{_A}UpdateKeyRequest.key.etag",
+            f"{_A}AddKeyCustomersRequest.etag",
+            f"{_A}RemoveKeyCustomersRequest.etag",
+        ),
+        "likewise",
+    ),
     f"{_A}VerifyCredentialRequest.secret": "a secret that is none does not count",
 }
 """Texts that are neither refused nor kept, with the reason."""

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 import consentry_client
+from consentry.authority.v1 import keys_pb2
 from support.pair import Pair, running_pair
 
 README = Path(consentry_client.__file__).with_name("README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-async def _run(program: str, pair: Pair, secret: str) -> str:
+async def _run(program: str, pair: Pair, secret: str, key_over_a_list: str) -> str:
     settings = {
+        "CONSENTRY_KEY_NAME": key_over_a_list,
         "CONSENTRY_TOKEN": secret,
         "CONSENTRY_AUTHORITY": pair.authority.address,
         "CONSENTRY_DEVICES": pair.devices.address,
@@ -38,9 +40,12 @@ async def test_every_block_runs(tmp_path: Path) -> None:
         north = await pair.gateway("north")
         await north.publish(load=[41.5, 42.0])
         admin = await pair.authority.admin("customers/north")
-        secrets = [admin if "client.accesses" in block else key.secret for block in BLOCKS]
-        outputs = await asyncio.gather(*(_run(block, pair, secret) for block, secret in zip(BLOCKS, secrets, strict=True)))
-    with_asyncio, without, in_steps, simulated, resuming, sampled, errors, quotas, customer, over_tls = outputs
+        listed = await pair.authority.key("acme", keys_pb2.Key.KIND_SPECIFIC_CUSTOMERS, ["north"])
+        by_call = {"client.accesses": admin, "client.add_key_customers": await pair.authority.admin("partners/acme")}
+        secrets = [next((by_call[call] for call in by_call if call in block), key.secret) for block in BLOCKS]
+        runs = (_run(block, pair, secret, listed.name) for block, secret in zip(BLOCKS, secrets, strict=True))
+        outputs = await asyncio.gather(*runs)
+    with_asyncio, without, in_steps, simulated, resuming, sampled, errors, quotas, customer, administrator, over_tls = outputs
     assert "covered: customers/north" in with_asyncio
     assert re.search(r"customers/north/devices/\S+/sensors/load 42\.0", with_asyncio)
     assert "customers/north/devices/" in without
@@ -52,6 +57,7 @@ async def test_every_block_runs(tmp_path: Path) -> None:
     assert "NOT_COVERED" in errors
     assert quotas == "1 readings; None\n"
     assert re.search(r"^\S+Z KIND_GRANTED partners/acme by tokens/", customer, re.MULTILINE)
+    assert administrator == f"1 on the list of {listed.name}\n"
     assert "covered: customers/north" in over_tls, "in plaintext, as the variable is not set"
 
 

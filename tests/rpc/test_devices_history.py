@@ -13,10 +13,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from consentry.authority.v1 import data_class_pb2
 from consentry.devices.v1 import gap_pb2, telemetry_pb2, telemetry_pb2_grpc
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.client.channels import bearer
 from consentry_devices.storage import tables
-from consentry_rule import Instant, Key, KeyKind, PartnerId
+from consentry_rule import Instant, KeyKind, PartnerId
 from support.clocks import START, FakeClock
 from support.devices import KEY, RuleGate, RunningDevices, running_devices
 from support.gateways import SECOND, publish, readings
@@ -283,7 +284,7 @@ def simulate(service: RunningDevices, rate: int = 0, sensors: int = 0, secret: A
 
 
 async def test_made_up_readings_come_at_the_pace_of_the_clock_to_any_key(service: RunningDevices, gate: RuleGate) -> None:
-    gate.credentials["demo"] = Key(KeyKind.DEMO, PartnerId("nobody-consented-to"))
+    gate.credentials["demo"] = MarkedKey(KeyKind.DEMO, PartnerId("nobody-consented-to"))
     call = simulate(service, 1_000, 250, secret=bearer("demo"))
     waiting = asyncio.create_task(call.read())
     found: list[telemetry_pb2.DeviceTelemetry] = []

@@ -11,12 +11,13 @@ import grpc
 import pytest
 
 from consentry.devices.v1 import alarms_pb2, gateway_pb2, inventory_pb2, telemetry_pb2, telemetry_pb2_grpc
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
 from consentry_core.values.clock import SystemClock
 from consentry_devices.rpc.telemetry import telemetry
-from consentry_rule import Instant, Key, KeyKind, PartnerId
+from consentry_rule import Instant, KeyKind, PartnerId
 from support.attackers import Order
 from support.clocks import START
 from support.devices import KEY, RuleGate, RunningDevices, running_devices
@@ -52,7 +53,7 @@ def _frames() -> Sequence[Frame]:
 async def service(tmp_path: Path) -> AsyncIterator[RunningDevices]:
     gate = RuleGate(SystemClock())
     gate.consent("hostile")
-    gate.credentials["honest"] = Key(KeyKind.ALL_CUSTOMERS, PartnerId("honest"))
+    gate.credentials["honest"] = MarkedKey(KeyKind.ALL_CUSTOMERS, PartnerId("honest"))
     gate.consent("north", partner=PartnerId("honest"))
     async with running_devices(tmp_path, gate) as running:
         await publish(running.channel, gate.gateway("hostile"), *_frames())
@@ -67,7 +68,7 @@ def _of_north(number: int) -> Frame:
 
 
 def _order(service: RunningDevices, times: float) -> Order:
-    service.gate.credentials["the-demo-key"] = Key(KeyKind.DEMO, PartnerId("acme"))
+    service.gate.credentials["the-demo-key"] = MarkedKey(KeyKind.DEMO, PartnerId("acme"))
     secrets = {"all_key": "the-key", "demo_key": "the-demo-key", "gateway": "gateway-of-hostile"}
     return Order("", service.devices.address, secrets, times)
 

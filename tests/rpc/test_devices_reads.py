@@ -17,10 +17,11 @@ from consentry.devices.v1 import (
     telemetry_pb2,
     telemetry_pb2_grpc,
 )
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.client.channels import bearer
 from consentry_core.rpc.errors import error_info
-from consentry_rule import DataClass, Instant, Key, KeyKind, PartnerId
+from consentry_rule import DataClass, Instant, KeyKind, PartnerId
 from support.clocks import START, FakeClock
 from support.devices import KEY, RuleGate, RunningDevices, running_devices
 from support.gateways import SECOND, Frame, alarm, inventory, publish, readings
@@ -128,7 +129,7 @@ async def test_page_sizes_and_tokens_that_make_no_sense_are_refused(service: Run
     assert await refused(stub.ListDevices(elsewhere, metadata=KEY)) == foreign
     damaged = inventory_pb2.ListDevicesRequest(parent=NORTH, page_token=token[:-2])
     assert await refused(stub.ListDevices(damaged, metadata=KEY)) == foreign
-    gate.credentials["another"] = Key(KeyKind.ALL_CUSTOMERS, PartnerId("globex"))
+    gate.credentials["another"] = MarkedKey(KeyKind.ALL_CUSTOMERS, PartnerId("globex"))
     gate.consent("north", partner=PartnerId("globex"))
     request.page_token = token
     assert await refused(stub.ListDevices(request, metadata=bearer("another"))) == foreign

@@ -160,7 +160,8 @@ async def test_only_what_was_told_can_be_acknowledged(authority: RunningAuthorit
 @pytest.mark.parametrize("fields", [{"incarnation": "x" * 101}, {"incarnation": "x" * 15}, {"service": "x" * 101}], ids=str)
 async def test_names_are_of_a_length_that_receipts_have_room_for(authority: RunningAuthority, fields: dict[str, str]) -> None:
     call: Any = authority.enforcement.Follow(metadata=bearer(authority.service))
-    hello = FollowRequest.Hello(**{"incarnation": INCARNATION, "service": "test", **fields})
+    said = {"incarnation": INCARNATION, "service": "test", **fields}
+    hello = FollowRequest.Hello(incarnation=said["incarnation"], service=said["service"])
     await call.write(FollowRequest(hello=hello))
     assert (await refused(call)).code is grpc.StatusCode.INVALID_ARGUMENT
 

@@ -56,12 +56,14 @@ authority.v1.EnforcementService
   ReportAccesses                           -     -         -         -         -        all
   VerifyCredential                         -     -         -         -         -        all
 authority.v1.KeyService
+  AddKeyCustomers                          -     -         own       -         -        -
   CreateKey                                -     -         own       -         -        -
   DeleteKey                                -     -         own       -         -        -
   DisableKey                               -     -         own       -         -        -
   EnableKey                                -     -         own       -         -        -
   GetKey                                   -     -         own       -         -        -
   ListKeys                                 -     -         own       -         -        -
+  RemoveKeyCustomers                       -     -         own       -         -        -
   RevokeSecret                             all   all       all       all       all      all
   RotateKey                                -     -         own       -         -        -
   SetRehearsal                             -     -         own       -         -        -

@@ -13,6 +13,7 @@ import grpc
 
 from consentry_core.callers.identity import Identity
 from consentry_core.callers.policy import caller_kind
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.rpc.bearer import bearer_secret, invalid
 from consentry_core.rpc.client.channels import bearer, open_channel
 from consentry_core.rpc.server.open_call import OpenCall
@@ -23,6 +24,7 @@ from consentry_devices.rpc.policies import POLICIES
 from consentry_guard import Access, CoverageChanges, Handed
 from consentry_guard.calls.changes import Changes
 from consentry_rule import (
+    ALL_DATA_CLASSES,
     Allow,
     Consent,
     CustomerId,
@@ -30,10 +32,8 @@ from consentry_rule import (
     Decision,
     Deny,
     Instant,
-    Key,
     KeyKind,
     PartnerId,
-    Standing,
     Subscription,
     Token,
     TokenRole,
@@ -57,14 +57,14 @@ class RuleGate:
     clock: Clock
     epoch: str = "e1"
     number: int = 0
-    credentials: dict[str, Key | Token] = field(default_factory=dict)
-    standings: dict[tuple[PartnerId, CustomerId], Standing] = field(default_factory=dict)
+    credentials: dict[str, MarkedKey | Token] = field(default_factory=dict)
+    standings: dict[tuple[PartnerId, CustomerId], MarkedStanding] = field(default_factory=dict)
     calls: dict[OpenCall, "RuleCall"] = field(default_factory=dict)
     ends: dict[Instant, CustomerId] = field(default_factory=dict)
     """Those that nobody has been told of yet."""
 
     def __post_init__(self) -> None:
-        self.credentials["the-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
+        self.credentials["the-key"] = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
 
     def gateway(self, customer: str) -> tuple[tuple[str, str], ...]:
         """The credential of a gateway of this customer."""
@@ -76,12 +76,12 @@ class RuleGate:
     ) -> None:
         """The customer is valid, and consents to these classes (none: all), from `start` on, until `end`."""
         self.set(
-            Standing(
+            MarkedStanding(
                 partner,
                 CustomerId(customer),
                 connected=True,
                 subscription=Subscription(),
-                consent=Consent(Instant(start), expire_time=end, data_classes=frozenset(classes)),
+                consent=Consent(Instant(start), expire_time=end, data_classes=frozenset(classes) or ALL_DATA_CLASSES),
             )
         )
 
@@ -94,8 +94,8 @@ class RuleGate:
     def list_customers(self, *customers: str, key: str = "the-listed-key") -> tuple[tuple[str, str], ...]:
         """The credential of a key of the partner acme over a list: it is new, or its list is changed to these."""
         self.number += 1
-        before = self.credentials.get(key, Key(KeyKind.SPECIFIC_CUSTOMERS, ACME))
-        assert isinstance(before, Key)
+        before = self.credentials.get(key, MarkedKey(KeyKind.SPECIFIC_CUSTOMERS, ACME))
+        assert isinstance(before, MarkedKey)
         after = replace(before, customers=frozenset(map(CustomerId, customers)))
         first = {**before.listed_numbers} | {customer: listed for customer, listed, _ in before.unlisted}
         unlisted = {customer: (listed, off) for customer, listed, off in before.unlisted}
@@ -111,19 +111,19 @@ class RuleGate:
     def rehearse(self, rehearsing: bool) -> tuple[tuple[str, str], ...]:
         """The credential of acme's demo key, whose partner begins or ends a rehearsal."""
         self.number += 1
-        self.credentials["the-demo-key"] = Key(KeyKind.DEMO, ACME, rehearsing=rehearsing)
-        demo = self.standings.get((ACME, DEMO), Standing(ACME, DEMO, demo=True, opened_number=1))
+        self.credentials["the-demo-key"] = MarkedKey(KeyKind.DEMO, ACME, rehearsing=rehearsing)
+        demo = self.standings.get((ACME, DEMO), MarkedStanding(ACME, DEMO, demo=True, opened_number=1))
         self.standings[ACME, DEMO] = (
             replace(demo, closed_number=self.number) if rehearsing else replace(demo, opened_number=self.number)
         )
         self._tell({DEMO})
         return bearer("the-demo-key")
 
-    def set(self, standing: Standing) -> None:
+    def set(self, standing: MarkedStanding) -> None:
         """The customer stands so from now on."""
         self.number += 1
         between = standing.partner, standing.customer
-        before = self.standings.get(between, Standing(*between))
+        before = self.standings.get(between, MarkedStanding(*between))
         self.standings[between] = _marked(before, standing, self.number, self.clock.now())
         end = next_end(None, None, standing, self.clock.now())
         if end is not None:
@@ -168,7 +168,7 @@ class RuleGate:
         self.calls.pop(call, None)
 
 
-def _marked(before: Standing, after: Standing, number: int, now: Instant) -> Standing:
+def _marked(before: MarkedStanding, after: MarkedStanding, number: int, now: Instant) -> MarkedStanding:
     """See `consentry_authority.storage.history.place`."""
     was_valid, is_valid = (isinstance(valid(standing, now), Allow) for standing in (before, after))
     opened, closed, classes = before.opened_number, before.closed_number, dict(before.class_numbers)
@@ -193,12 +193,12 @@ class RuleCall:
         self._scope: frozenset[Access] = frozenset()
 
     @property
-    def _credential(self) -> Key | Token:
+    def _credential(self) -> MarkedKey | Token:
         return self._gate.credentials[self.identity.credential]
 
     @property
-    def _key(self) -> Key:
-        assert isinstance(self._credential, Key)
+    def _key(self) -> MarkedKey:
+        assert isinstance(self._credential, MarkedKey)
         return self._credential
 
     @property
@@ -249,7 +249,7 @@ class RuleCall:
         consent = self._standing(customer).consent
         return Instant(0) if consent is None else consent.data_start_time
 
-    def standing(self, customer: CustomerId) -> Standing:
+    def standing(self, customer: CustomerId) -> MarkedStanding:
         return self._standing(customer)
 
     def customers(self) -> Sequence[CustomerId]:
@@ -304,9 +304,9 @@ class RuleCall:
             if isinstance(decision := self.decide(customer, data_class), Deny):
                 raise self.denial(customer, decision)
 
-    def _standing(self, customer: CustomerId) -> Standing:
+    def _standing(self, customer: CustomerId) -> MarkedStanding:
         assert self._all or customer in self._followed, "follow comes before decide"
-        return self._gate.standings.get((self.partner, customer), Standing(self.partner, customer))
+        return self._gate.standings.get((self.partner, customer), MarkedStanding(self.partner, customer))
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ GOOD: Mapping[str, Callable[[World], Message | Requests]] = {
     f"{_A}KeyService/UpdateKey": lambda world: keys_pb2.UpdateKeyRequest(
         key=keys_pb2.Key(name=_key(world), customers=[EAST]), update_mask=FieldMask(paths=["customers"])
     ),
+    f"{_A}KeyService/AddKeyCustomers": lambda world: keys_pb2.AddKeyCustomersRequest(name=_key(world), customers=[NORTH, EAST]),
+    f"{_A}KeyService/RemoveKeyCustomers": lambda world: keys_pb2.RemoveKeyCustomersRequest(name=_key(world), customers=[NORTH]),
     f"{_A}KeyService/DisableKey": lambda world: keys_pb2.DisableKeyRequest(name=_key(world)),
     f"{_A}KeyService/EnableKey": lambda world: keys_pb2.EnableKeyRequest(name=_key(world)),
     f"{_A}KeyService/DeleteKey": lambda world: keys_pb2.DeleteKeyRequest(name=_key(world)),

@@ -25,7 +25,7 @@ from consentry_authority.storage.schema.migrations import migrate
 from consentry_authority.storage.store import SqlStore
 from consentry_core.sql.database import Database, open_sqlite
 from consentry_core.values.clock import SECOND, Clock
-from consentry_rule import CustomerId, Instant, KeyId, KeyKind, PartnerId
+from consentry_rule import ALL_DATA_CLASSES, CustomerId, Instant, KeyId, KeyKind, PartnerId
 from support.clocks import FakeClock
 
 _T = TypeVar("_T")
@@ -70,7 +70,9 @@ class StoreUnderTest:
 
     def consent(self, customer: CustomerId, partner: PartnerId, *, end: Instant | None = None) -> Committed[None]:
         """Grant consent."""
-        return self.do(lambda tx: tx.consents.save(ConsentRecord(customer, partner, tx.now, tx.now, expire_time=end)))
+        return self.do(
+            lambda tx: tx.consents.save(ConsentRecord(customer, partner, tx.now, tx.now, ALL_DATA_CLASSES, expire_time=end))
+        )
 
     def valid_customer(self, customer: CustomerId, partner: PartnerId) -> None:
         """Register, connect and consent."""

@@ -23,7 +23,7 @@ from consentry_devices.rpc.watch.feed import FeedServicer
 from consentry_devices.rpc.watch.shared import Feed
 from consentry_devices.storage.store import open_store
 from consentry_guard.calls.call import Call
-from consentry_rule import CustomerId, DataClass
+from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass
 from support.clocks import FakeClock
 from support.device_frames import NORTH, NOW, SOUTH, device, frame, sensor, stream, telemetry
 from support.devices import ACME, RuleCall, RuleGate
@@ -194,4 +194,4 @@ def change_consent(gate: RuleGate, customer: CustomerId, **fields: Any) -> None:
 
 def consent_to(gate: RuleGate, customer: CustomerId, *classes: DataClass) -> None:
     """Change the classes that a consent includes; none: all."""
-    change_consent(gate, customer, data_classes=frozenset(classes))
+    change_consent(gate, customer, data_classes=frozenset(classes) or ALL_DATA_CLASSES)

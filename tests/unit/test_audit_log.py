@@ -13,7 +13,7 @@ from consentry_authority.audit.chain import AuditKeys, Entry, EntryKind, Head, S
 from consentry_authority.audit.sampling import Sampler
 from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
 from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
-from consentry_authority.commands.ports import Origin
+from consentry_authority.commands.ports import ListChange, Origin
 from consentry_authority.storage.logs import audit_log as rows
 from consentry_core.pacing.bucket import Rate
 from consentry_core.values.clock import SECOND, BootTime
@@ -80,7 +80,7 @@ def test_what_changes_nothing_and_what_fails_leaves_no_entry(store: StoreUnderTe
 
 def test_a_key_is_told_with_its_list_and_the_public_side_of_its_secrets(store: StoreUnderTest) -> None:
     key = store.key(ACME, "k1", KeyKind.SPECIFIC_CUSTOMERS, frozenset({NORTH, SOUTH}))
-    store.do(lambda tx: tx.keys.change(key, customers=frozenset({NORTH})))
+    store.do(lambda tx: tx.keys.change(key, customers=ListChange(removed=frozenset({SOUTH}))))
     made, changed = (json.loads(sealed.entry.document)["partners/acme/keys/k1"] for sealed in log(store)[-2:])
     assert made["added"] == ["north", "south"]
     assert made["before"] is None

@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from consentry_authority.commands.consents.grant_consent import Grant, grant_consent
+from consentry_authority.commands.consents.list_consent_events import list_consent_events
 from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
 from consentry_authority.commands.keys.rotate_key import rotate_key
 from consentry_authority.commands.keys.set_rehearsal import set_rehearsal
-from consentry_authority.commands.ports import Transaction
-from consentry_authority.commands.records import SecretRecord, TokenRecord
+from consentry_authority.commands.ports import ListChange, Transaction
+from consentry_authority.commands.records import WHEN_NONE_WAS_NAMED, ConsentRecord, SecretRecord, TokenRecord
 from consentry_authority.settings import AuthoritySettings
 from consentry_authority.setup.audit_log import problems
 from consentry_core.values.clock import SECOND
@@ -35,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[StoreUnderTest]:
         opened.do(lambda tx: grant_consent(tx, SOUTH, ACME, Grant(purpose="ck_all_0123456789abcdef_looksLikeASecret")))
         opened.do(lambda tx: disconnect_customer(tx, ACME, EAST))
         key = opened.key(ACME, "listed", KeyKind.SPECIFIC_CUSTOMERS, frozenset({NORTH, SOUTH}))
-        opened.do(lambda tx: tx.keys.change(key, customers=frozenset({SOUTH})))
+        opened.do(lambda tx: tx.keys.change(key, customers=ListChange(removed=frozenset({NORTH}))))
         opened.key(ACME, "demo", KeyKind.DEMO)
         opened.do(lambda tx: set_rehearsal(tx, ACME, rehearsing=True))
         new = SecretRecord("acme-new", "hash", "hint")
@@ -94,6 +95,17 @@ def test_what_the_authority_itself_did_is_in_order(store: StoreUnderTest, tmp_pa
 def test_what_was_changed_past_it_is_found(store: StoreUnderTest, tmp_path: Path, statement: str, subject: str) -> None:
     change(store, statement)
     assert any(finding.startswith(f"{subject} is ") for finding in findings(tmp_path)), findings(tmp_path)
+
+
+def test_consents_that_named_no_class_and_were_written_out_since_are_in_order(store: StoreUnderTest, tmp_path: Path) -> None:
+    """The entries stay as they were, and the customer is told what they meant then."""
+    store.do(lambda tx: tx.consents.save(ConsentRecord(SOUTH, ACME, tx.now, tx.now, frozenset())))
+    change(store, "UPDATE consents SET data_classes = 'alarms,inventory,telemetry' WHERE data_classes = ''")
+    assert findings(tmp_path) == []
+    newest = store.ask(lambda tx: list_consent_events(tx, SOUTH, ACME, after="", limit=1)).items[0]
+    assert newest.data_classes == WHEN_NONE_WAS_NAMED
+    change(store, "UPDATE consents SET data_classes = 'alarms,inventory' WHERE customer = 'south'")
+    assert findings(tmp_path) != []
 
 
 def test_a_log_that_was_begun_later_tells_of_what_it_has_seen_only(store: StoreUnderTest, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from consentry_authority.commands.coverage.open_watches import CoverageWatches
 from consentry_authority.commands.coverage.work import CoverageWork
 from consentry_authority.commands.keys.disable_key import disable_key
 from consentry_authority.storage.ports import storage_on
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values.errors import Unavailable
-from consentry_rule import Key, KeyId
+from consentry_rule import KeyId
 from support.stores import ACME, AUDIT_KEYS, NORTH, StoreUnderTest, open_store
 
 NAME = "partners/acme/keys/k1"
@@ -37,7 +38,7 @@ async def test_what_another_process_commits_is_seen_once_it_is_heard_that_someth
     assert await current.credential(NAME) is before, "nobody has told of it"
     kept.storage.commits.missed()
     now = await current.credential(NAME)
-    assert isinstance(now, Key)
+    assert isinstance(now, MarkedKey)
     assert now.disabled
     assert (head.number + 1, await current.head()) == (committed.revision.number, committed.revision)
 
@@ -46,7 +47,7 @@ async def test_a_watch_that_may_have_missed_something_ends_and_the_next_one_look
     current, work = CurrentFacts(kept.store, kept.storage.commits), CoverageWork(kept.store)
     watches = CoverageWatches(kept.storage.commits, current, work, kept.clock)
     key = await current.credential(NAME)
-    assert isinstance(key, Key)
+    assert isinstance(key, MarkedKey)
     async with watches.watching(NAME, key) as (watched, bell):
         assert len(watched.view) == 1
         await storage_on(kept.store._database, kept.clock, AUDIT_KEYS).store.write(lambda tx: revoke_consent(tx, NORTH, ACME))

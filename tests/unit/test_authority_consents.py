@@ -12,7 +12,7 @@ from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.commands.records import ConsentRecord
 from consentry_authority.commands.states import State, consent_state
 from consentry_core.values.errors import FailedPrecondition, InvalidArgument, NotFound
-from consentry_rule import DataClass, Instant, PartnerId
+from consentry_rule import ALL_DATA_CLASSES, DataClass, Instant, PartnerId
 from support.stores import ACME, NORTH, OTHER, StoreUnderTest, open_store
 
 ALARMS = frozenset({DataClass.ALARMS})
@@ -38,6 +38,14 @@ def revoke(kept: StoreUnderTest) -> ConsentRecord:
 
 def test_a_grant_opens_data_from_its_own_moment_on(kept: StoreUnderTest) -> None:
     assert grant(kept).data_start_time == kept.clock.now()
+
+
+def test_a_grant_that_names_no_class_writes_down_those_that_there_are(kept: StoreUnderTest) -> None:
+    """One by one, so that a class that is added later is not among them."""
+    granted = grant(kept)
+    assert granted.data_classes == ALL_DATA_CLASSES
+    assert kept.ask(lambda tx: get_consent(tx, NORTH, ACME)).data_classes == ALL_DATA_CLASSES
+    assert grant(kept, Grant(data_classes=ALL_DATA_CLASSES)) == granted, "the same in other words"
 
 
 def test_a_grant_says_from_when_on(kept: StoreUnderTest) -> None:

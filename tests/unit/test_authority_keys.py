@@ -9,20 +9,23 @@ from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.consents.revoke_consent import revoke_consent
 from consentry_authority.commands.directory.disconnect_customer import disconnect_customer
 from consentry_authority.commands.keys import key_customers
+from consentry_authority.commands.keys.add_key_customers import add_key_customers
 from consentry_authority.commands.keys.create_key import NewKey, create_key
 from consentry_authority.commands.keys.delete_key import delete_key
 from consentry_authority.commands.keys.disable_key import disable_key
 from consentry_authority.commands.keys.enable_key import enable_key
 from consentry_authority.commands.keys.get_key import etag_of, get_key
 from consentry_authority.commands.keys.list_keys import list_keys
+from consentry_authority.commands.keys.remove_key_customers import remove_key_customers
 from consentry_authority.commands.keys.rotate_key import rotate_key
 from consentry_authority.commands.keys.update_key import KeyUpdate, update_key
 from consentry_authority.commands.ports import Transaction
 from consentry_authority.commands.records import KeyRecord, SecretRecord
+from consentry_authority.storage.repositories.key_lists import KeyLists
 from consentry_core.callers.policy import Caller
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
-from consentry_rule import Allow, CustomerId, Instant, Key, KeyId, KeyKind, covered
+from consentry_rule import Allow, CustomerId, Instant, Key, KeyId, KeyKind, Quota, covered
 from support.stores import ACME, EAST, NORTH, OTHER, SOUTH, WEST, StoreUnderTest, open_store
 
 ADMIN = Actor("tokens/admin", Caller.PARTNER_ADMIN, "partners/acme")
@@ -257,12 +260,94 @@ def test_a_list_grows_by_so_many_at_once(kept: StoreUnderTest, monkeypatch: pyte
     create(kept, customers=(NORTH,))
     assert update(kept, "customers", customers=(NORTH, SOUTH)).customers == {NORTH, SOUTH}, "one of them is new"
     for new in ((NORTH, EAST, WEST), (EAST, WEST)):
-        with pytest.raises(InvalidArgument, match="further UpdateKey calls") as refused:
+        with pytest.raises(InvalidArgument, match="AddKeyCustomers") as refused:
             update(kept, "customers", customers=new)
         assert refused.value.reason == "TOO_MANY"
     with pytest.raises(InvalidArgument):
         create(kept, customers=(NORTH, SOUTH), key="k2")
     assert update(kept, "customers", customers=(SOUTH,)).customers == {SOUTH}
+
+
+def add(kept: StoreUnderTest, *customers: CustomerId, etag: str = "") -> KeyRecord:
+    return kept.do(lambda tx: add_key_customers(tx, ACME, KeyId("k1"), customers, etag=etag)).value
+
+
+def remove(kept: StoreUnderTest, *customers: CustomerId, etag: str = "") -> KeyRecord:
+    return kept.do(lambda tx: remove_key_customers(tx, ACME, KeyId("k1"), customers, etag=etag)).value
+
+
+def test_customers_are_added_and_removed_by_name(kept: StoreUnderTest) -> None:
+    """Whoever is there already, or is not there, changes nothing; each change is another version of the key."""
+    first = create(kept)
+    added = add(kept, SOUTH, NORTH, SOUTH)
+    assert (added.customers, added.version) == (frozenset({NORTH, SOUTH}), first.version + 1)
+    assert add(kept, SOUTH) == added
+    assert (covers(kept, NORTH), covers(kept, SOUTH)) == (True, True)
+    removed = remove(kept, NORTH, EAST)
+    assert (removed.customers, removed.version) == (frozenset({SOUTH}), added.version + 1)
+    assert remove(kept, NORTH) == removed
+    assert (covers(kept, NORTH), covers(kept, SOUTH)) == (False, True)
+    for change in (add, remove):
+        with pytest.raises(Aborted):
+            change(kept, NORTH, etag=etag_of(first))
+    assert change(kept, WEST, etag=etag_of(removed)) == removed
+
+
+def test_taking_somebody_off_is_enforced_and_putting_somebody_on_is_not(kept: StoreUnderTest) -> None:
+    create(kept, customers=(NORTH,))
+    assert not kept.do(lambda tx: add_key_customers(tx, ACME, KeyId("k1"), [SOUTH])).narrowing
+    assert kept.do(lambda tx: remove_key_customers(tx, ACME, KeyId("k1"), [SOUTH])).narrowing
+    assert not kept.do(lambda tx: remove_key_customers(tx, ACME, KeyId("k1"), [SOUTH])).changed
+
+
+def test_who_cannot_stand_on_a_list_is_not_added_and_nobody_with_it(
+    kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(kept)
+    kept.customer(EAST)
+    with pytest.raises(FailedPrecondition) as refused:
+        add(kept, SOUTH, EAST, WEST)
+    assert refused.value.reason == "CUSTOMERS_NOT_VALID"
+    assert [violation.field for violation in refused.value.violations] == ["customers/east", "customers/west"]
+    with pytest.raises(InvalidArgument) as demo:
+        add(kept, CustomerId("demo"))
+    assert demo.value.reason == "DEMO_CUSTOMER"
+    monkeypatch.setattr("consentry_authority.commands.keys.add_key_customers.MOST_LISTED", 1)
+    with pytest.raises(FailedPrecondition) as full:
+        add(kept, SOUTH)
+    assert full.value.reason == "CUSTOMERS_EXCEEDED"
+    assert update(kept, "display_name", display_name="x").customers == {NORTH}
+
+
+def test_the_last_is_not_removed_and_a_key_without_a_list_has_none_to_change(kept: StoreUnderTest) -> None:
+    create(kept, customers=(NORTH, SOUTH))
+    with pytest.raises(FailedPrecondition) as nobody_left:
+        remove(kept, NORTH, SOUTH, EAST)
+    assert nobody_left.value.reason == "LIST_WOULD_BE_EMPTY"
+    kept.do(lambda tx: delete_key(tx, ACME, KeyId("k1")))
+    for change in (add, remove):
+        with pytest.raises(NotFound):
+            change(kept, NORTH)
+    kept.key(ACME, "all")
+    for use_case in (add_key_customers, remove_key_customers):
+        with pytest.raises(FailedPrecondition) as no_list:
+            kept.do(lambda tx, use_case=use_case: use_case(tx, ACME, KeyId("all"), [NORTH]))  # type: ignore[misc]
+        assert no_list.value.reason == "KEY_WITHOUT_LIST"
+
+
+def test_a_list_is_not_read_to_change_something_else(kept: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor to add somebody or take somebody off: with a list that is too long to be told, all of it stays where it is."""
+    monkeypatch.setattr("consentry_authority.storage.repositories.credentials.MOST_TOLD", 1)
+    create(kept, customers=(NORTH, SOUTH))
+    kept.valid_customer(EAST, ACME)
+    monkeypatch.setattr(KeyLists, "of", lambda *_: pytest.fail("the list was read"))
+    assert update(kept, "display_name", display_name="x").customers_left_out == 2
+    assert update(kept, "quota", quota=Quota(1, 1)).customers_left_out == 2
+    assert add(kept, EAST).customers_left_out == 3
+    assert remove(kept, NORTH).customers_left_out == 2
+    kept.do(lambda tx: disable_key(tx, ACME, KeyId("k1")))
+    listed = kept.ask(lambda tx: tx.keys.customers_page(ACME, KeyId("k1"), after="", limit=10))
+    assert listed == [EAST, SOUTH]
 
 
 def test_a_list_is_what_it_was_changed_to_within_the_same_transaction(kept: StoreUnderTest) -> None:

@@ -11,7 +11,15 @@ from alembic.migration import MigrationContext
 from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.storage.enforcement import members as enforcement
 from consentry_authority.storage.schema.migrations import is_current, migrate
-from consentry_authority.storage.schema.tables import access_points, field_numbers, key_listings, metadata, partners
+from consentry_authority.storage.schema.tables import (
+    access_points,
+    consents,
+    field_numbers,
+    key_listings,
+    keys,
+    metadata,
+    partners,
+)
 from consentry_core.sql.database import open_sqlite
 from consentry_core.values.errors import PermissionDenied
 from consentry_rule import Instant
@@ -69,8 +77,28 @@ def test_the_lists_of_older_keys_are_numbered_by_their_creation(engine: sa.Engin
     with engine.connect() as connection:
         listings = connection.execute(sa.select(key_listings).order_by(key_listings.c.key)).all()
         demo = connection.execute(sa.select(partners.c.demo_opened_number, partners.c.demo_closed_number)).one()
+        lists = connection.execute(sa.select(keys.c.id, keys.c.customer_count, keys.c.list_number).order_by(keys.c.id)).all()
     assert [tuple(row) for row in listings] == [("acme", "k1", "north", 7, 7, 0), ("acme", "k2", "north", 0, 0, 0)]
+    assert [tuple(row) for row in lists] == [("k1", 1, 7), ("k2", 1, 0)]
     assert tuple(demo) == (1, 0)
+
+
+def test_consents_to_all_classes_name_those_that_there_were(engine: sa.Engine) -> None:
+    migrate(engine, "0012")
+    with engine.connect().execution_options(consentry_write=True) as connection, connection.begin():
+        for statement in (
+            "INSERT INTO partners (id, display_name, create_time, rehearsing) VALUES ('acme', '', 0, FALSE)",
+            "INSERT INTO customers (id, display_name, create_time, demo) VALUES ('north', '', 0, FALSE)",
+            "INSERT INTO customers (id, display_name, create_time, demo) VALUES ('south', '', 0, FALSE)",
+            "INSERT INTO connections SELECT 'acme', id, 0, NULL, 1, 0, '' FROM customers WHERE NOT demo",
+            "INSERT INTO consents SELECT id, 'acme', 0, NULL, 0, '', '', NULL FROM customers WHERE id = 'north'",
+            "INSERT INTO consents SELECT id, 'acme', 0, NULL, 0, 'alarms', '', NULL FROM customers WHERE id = 'south'",
+        ):
+            connection.exec_driver_sql(statement)
+    migrate(engine)
+    with engine.connect() as connection:
+        named = connection.execute(sa.select(consents.c.customer, consents.c.data_classes).order_by(consents.c.customer)).all()
+    assert [tuple(row) for row in named] == [("north", "alarms,inventory,telemetry"), ("south", "alarms")]
 
 
 def test_the_marks_of_fields_begin_with_the_last_change_before_them(engine: sa.Engine) -> None:

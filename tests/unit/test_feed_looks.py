@@ -14,13 +14,14 @@ import pytest
 
 from consentry_core.callers.identity import Identity
 from consentry_core.protocol.follow import Credential, Facts, Lease, Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.rpc.server.open_call import OpenCall
 from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import Unavailable
 from consentry_devices.feed.reader import Reader
 from consentry_guard.calls.call import Call
 from consentry_guard.calls.changes import Changes
-from consentry_rule import Consent, CustomerId, Instant, Key, KeyKind, Secret, Standing, Subscription
+from consentry_rule import ALL_DATA_CLASSES, Consent, CustomerId, Instant, KeyKind, Secret, Subscription
 from support.device_frames import NORTH, NOW
 from support.devices import ACME
 from support.followers import Follower
@@ -36,7 +37,7 @@ class Guarded:
         self.feed = feed
         self._number = 1
         now, wall = feed.clock.boot(), feed.clock.wall()
-        key = Key(KeyKind.ALL_CUSTOMERS, ACME, secrets=(Secret("s"),))
+        key = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME, secrets=(Secret("s"),))
         follower = self._follower = Follower("incarnation", "devices")
         follower.want([KEY, PARTNER])
         follower.connected(now, wall)
@@ -54,9 +55,9 @@ class Guarded:
     def _revision(self) -> Revision:
         return Revision("e", self._number)
 
-    def _standing(self, **fields: Any) -> Standing:
-        consent = Consent(Instant(0), expire_time=Instant(self.feed.clock.now() + 2 * SECOND))
-        standing = Standing(
+    def _standing(self, **fields: Any) -> MarkedStanding:
+        consent = Consent(Instant(0), expire_time=Instant(self.feed.clock.now() + 2 * SECOND), data_classes=ALL_DATA_CLASSES)
+        standing = MarkedStanding(
             ACME, NORTH, connected=True, subscription=Subscription(), consent=consent, opened_number=self._number
         )
         return replace(standing, **fields)
@@ -82,7 +83,7 @@ async def _started(feed: WatchedFeed) -> Guarded:
 async def the_lease_runs_out(feed: WatchedFeed) -> None:
     """And no timer has run."""
     guarded = await _started(feed)
-    guarded.tell(consent=Consent(Instant(0)), opened_number=1)
+    guarded.tell(consent=Consent(Instant(0), data_classes=ALL_DATA_CLASSES), opened_number=1)
     feed.clock.advance(6)
     await feed.publish(NORTH, 1.0)
     with pytest.raises(Unavailable) as refused:

@@ -14,9 +14,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from consentry.devices.v1 import feed_pb2
+from consentry_core.protocol.marks import MarkedKey
 from consentry_devices.domain.alarms import Alarm
 from consentry_devices.feed import folding
-from consentry_rule import CustomerId, DataClass, Instant, Key, KeyKind
+from consentry_rule import CustomerId, DataClass, Instant, KeyKind
 from support.device_frames import NORTH, NOW, SECOND, SOUTH
 from support.devices import ACME, RuleCall
 from support.watched_feed import LIVE, Request, WatchedFeed, change_consent, consent_to, watched_memory
@@ -155,7 +156,7 @@ async def test_nothing_is_lost_in_silence_and_nothing_comes_twice(
     dice = random.Random(seed)  # noqa: S311 - dice, to be thrown again
     async with watched_memory(tmp_path) as feed:
         feed.gate.list_customers(*CUSTOMERS)
-        feed.gate.credentials["the-other-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
+        feed.gate.credentials["the-other-key"] = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
         script = Script(feed, dice)
         for _ in range(25):
             for _ in range(dice.randint(0, 4)):
@@ -167,7 +168,7 @@ async def test_nothing_is_lost_in_silence_and_nothing_comes_twice(
             covered = customer in await covered_by(feed, script.key)
             assert told.member == covered
             consent = feed.gate.standings[ACME, customer].consent if covered else None
-            closed = consent is not None and consent.data_classes and DataClass.TELEMETRY not in consent.data_classes
+            closed = consent is not None and DataClass.TELEMETRY not in consent.data_classes
             if covered and not closed and not told.gap and told.last is not None:
                 assert told.last == script.published[customer]
         before = script.client.seen.copy()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consentry.devices.v1 import feed_pb2, gap_pb2
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument, OutOfRange, PermissionDenied
 from consentry_devices.domain.alarms import Alarm
@@ -18,7 +19,7 @@ from consentry_devices.feed.filter import Filter
 from consentry_devices.feed.reader import Missing, Reader
 from consentry_devices.log.entries import Entry, Kind, Removal
 from consentry_devices.rpc.watch.snapshot import Snapshot
-from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass, Instant, Key, KeyKind
+from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass, Instant, KeyKind
 from support.device_frames import NORTH, NOW, SECOND, SOUTH
 from support.devices import ACME, RuleCall
 from support.watched_feed import LIVE, Request, WatchedFeed, Watching, change_consent, consent_to, watched_feed
@@ -98,7 +99,7 @@ async def test_a_rehearsed_withdrawal_is_told_like_any(feed: WatchedFeed) -> Non
 
 async def test_with_another_key_over_the_same_customers_all_go_on_in_silence(feed: WatchedFeed) -> None:
     cursor = await synced(feed)
-    feed.gate.credentials["a-new-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    feed.gate.credentials["a-new-key"] = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
     await feed.publish(NORTH, 2.0)
     back = await feed.pull(cursor, key="a-new-key")
     assert (back.events(), back.values()) == (["telemetry", "synced"], [2.0])
@@ -108,7 +109,7 @@ async def test_with_another_key_over_the_same_customers_all_go_on_in_silence(fee
 
 async def test_with_another_key_what_changed_about_consents_is_told_as_with_the_same(feed: WatchedFeed) -> None:
     cursor = await synced(feed)
-    feed.gate.credentials["a-new-key"] = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    feed.gate.credentials["a-new-key"] = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
     feed.gate.revoke(SOUTH)
     feed.gate.consent(EAST)
     back = await feed.pull(cursor, key="a-new-key")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consentry.devices.v1 import feed_pb2
-from consentry_rule import DataClass
+from consentry_rule import ALL_DATA_CLASSES, DataClass
 from support.device_frames import NORTH, NOW, SOUTH
 from support.watched_feed import LIVE, WatchedFeed, change_consent, watched_feed
 
@@ -36,7 +36,7 @@ async def test_a_class_that_was_closed_for_a_moment_of_the_snapshot_is_told_whol
     await watching.until("inventory_change")
     change_consent(feed.gate, NORTH, data_classes=frozenset({DataClass.INVENTORY}))
     assert (await watching.next()).customer_added.customer == f"customers/{SOUTH}"
-    change_consent(feed.gate, NORTH, data_classes=frozenset())
+    change_consent(feed.gate, NORTH, data_classes=ALL_DATA_CLASSES)
     await watching.until("synced")
     assert watching.values(NORTH) == [1.0]
     assert watching.values(SOUTH) == [1.0]

@@ -5,21 +5,20 @@ from dataclasses import replace
 import pytest
 
 from consentry.authority.v1 import data_class_pb2, enforcement_pb2
-from consentry_core.protocol.follow import Credential, Facts, Revision
+from consentry_core.protocol.follow import Credential, Facts, Hello, Revision
 from consentry_core.protocol.follow_pieces import Reassembly, split
-from consentry_core.protocol.follow_wire import from_response, to_response
+from consentry_core.protocol.follow_wire import from_request, from_response, to_request, to_response
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_rule import (
     Consent,
     CustomerId,
     DataClass,
     Deny,
     Instant,
-    Key,
     KeyKind,
     PartnerId,
     Reason,
     Secret,
-    Standing,
     Subscription,
     Token,
     TokenRole,
@@ -31,7 +30,7 @@ from support.followers import Follower
 ACME, NORTH, SOUTH, EAST = PartnerId("acme"), CustomerId("north"), CustomerId("south"), CustomerId("east")
 KEY, CONSENT = "partners/acme/keys/k1", "customers/north/consents/acme"
 NOW = Instant(10**18)
-LISTED = Key(
+LISTED = MarkedKey(
     KeyKind.SPECIFIC_CUSTOMERS,
     ACME,
     customers=frozenset({SOUTH, NORTH}),
@@ -39,7 +38,7 @@ LISTED = Key(
     unlisted=((EAST, 3, 9), (SOUTH, 2, 11)),
 )
 
-CONSENTED = Standing(
+CONSENTED = MarkedStanding(
     ACME,
     NORTH,
     connected=True,
@@ -68,7 +67,7 @@ def told(response: enforcement_pb2.FollowResponse) -> Facts:
     "credential",
     [
         Credential(KEY, LISTED),
-        Credential(KEY, Key(KeyKind.DEMO, ACME, rehearsing=True, secrets=(Secret("s", Instant(9)),))),
+        Credential(KEY, MarkedKey(KeyKind.DEMO, ACME, rehearsing=True, secrets=(Secret("s", Instant(9)),))),
         Credential("tokens/t", Token(TokenRole.GATEWAY, "customers/north", expire_time=Instant(7))),
         Credential(KEY, None),
     ],
@@ -78,10 +77,42 @@ def test_a_credential_comes_as_it_was_said(credential: Credential) -> None:
     assert told(there(facts)) == facts
 
 
-@pytest.mark.parametrize("standing", [CONSENTED, Standing(ACME, NORTH, demo=True, opened_number=9, closed_number=8)])
-def test_a_standing_comes_as_it_was_said(standing: Standing) -> None:
+@pytest.mark.parametrize("standing", [CONSENTED, MarkedStanding(ACME, NORTH, demo=True, opened_number=9, closed_number=8)])
+def test_a_standing_comes_as_it_was_said(standing: MarkedStanding) -> None:
     facts = Facts(Revision("e1", 12), standings=(standing,))
     assert told(there(facts)) == facts
+
+
+DIFFERENCE = ListDifference(7, ((SOUTH, 12),), ((EAST, 3, 9), (SOUTH, 2, 11)))
+
+
+def test_what_differs_of_a_list_goes_over_the_wire_without_the_list() -> None:
+    facts = replace(LISTED, customers=frozenset(), listed_numbers={}, unlisted=(), list_number=12)
+    said = Facts(Revision("e1", 12), credentials=(Credential(KEY, facts, DIFFERENCE),))
+    assert told(there(said)) == said
+    nothing = Facts(Revision("e1", 12), credentials=(Credential(KEY, facts, ListDifference(0)),))
+    assert told(there(nothing)) == nothing, "a difference from the first list on, and not a list of nobody"
+
+
+def test_a_large_difference_comes_in_pieces_and_is_one() -> None:
+    customers = [CustomerId(f"c-{number:06d}".ljust(40, "x")) for number in range(20_000)]
+    difference = ListDifference(
+        5, tuple((customer, 9) for customer in customers), tuple((customer, 3, 8) for customer in customers)
+    )
+    facts = replace(LISTED, customers=frozenset(), listed_numbers={}, unlisted=(), list_number=9)
+    said = Facts(Revision("e1", 12), credentials=(Credential(KEY, facts, difference),))
+    pieces = list(split(there(said)))
+    assert len(pieces) > 1
+    assert max(piece.ByteSize() for piece in pieces) < 1024 * 1024
+    joining = Reassembly()
+    assert [told(whole) for piece in pieces if (whole := joining.take(piece)) is not None] == [said]
+
+
+def test_a_guard_from_before_differences_does_not_take_them() -> None:
+    request = to_request(Hello("0123456789abcdef", "devices"))
+    assert from_request(request) == Hello("0123456789abcdef", "devices", list_differences=True)
+    request.hello.ClearField("list_differences")
+    assert from_request(request) == Hello("0123456789abcdef", "devices", list_differences=False)
 
 
 def test_an_older_authority_tells_no_numbers_of_a_list() -> None:
@@ -109,11 +140,11 @@ def test_a_data_class_of_a_newer_authority_opens_nothing_here(
     standing = follower.standing(ACME, NORTH)
     assert standing is not None
     assert (opened_classes(standing), standing.class_numbers) == (opened, CONSENTED.class_numbers)
-    key = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    key = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
     for data_class in set(DataClass) - opened:
         assert isinstance(allowed(key, standing, data_class, None, NOW), Deny)
     reason = allowed(key, standing, DataClass.ALARMS, None, NOW)
-    assert reason == Deny(Reason.DATA_CLASS_NOT_CONSENTED if known else Reason.CONSENT_MISSING)
+    assert reason == Deny(Reason.DATA_CLASS_NOT_CONSENTED)
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,19 @@ import pytest
 
 from consentry_core.callers.identity import Identity
 from consentry_core.protocol.follow import Credential, Facts, Lease, Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.rpc.server.open_call import OpenCall
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import PermissionDenied
 from consentry_guard.calls.call import Call
 from consentry_guard.calls.changes import touched_customers
-from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Secret, Standing, Token, TokenRole
+from consentry_rule import CustomerId, Instant, KeyKind, PartnerId, Secret, Token, TokenRole
 from support.clocks import FakeClock
 from support.followers import Follower
 
 ACME, NORTH, SOUTH, DEMO = PartnerId("acme"), CustomerId("north"), CustomerId("south"), CustomerId("demo")
 KEY, PARTNER, DEMO_CONSENT = "partners/acme/keys/k1", "partners/acme", "customers/demo/consents/acme"
-LISTED = Key(
+LISTED = MarkedKey(
     KeyKind.SPECIFIC_CUSTOMERS,
     ACME,
     customers=frozenset({NORTH}),
@@ -43,7 +44,7 @@ class Known:
         open_call = OpenCall("/test", cast("Any", None))
         self.call = Call(open_call, Identity(name, "s"), self.follower, follow, FakeClock())
 
-    def learn(self, facts: Key | Token | None, revision: Revision, *standings: Standing) -> None:
+    def learn(self, facts: MarkedKey | Token | None, revision: Revision, *standings: MarkedStanding) -> None:
         """All that it wants, on a new connection, and a lease."""
         self.follower.connected(BootTime(0))
         self.follower.received(Facts(revision))
@@ -61,7 +62,7 @@ async def test_a_list_comes_with_its_numbers() -> None:
 
 async def test_a_key_of_another_kind_has_none() -> None:
     known = Known()
-    known.learn(Key(KeyKind.ALL_CUSTOMERS, ACME, secrets=(Secret("s"),)), Revision("e1", 9))
+    known.learn(MarkedKey(KeyKind.ALL_CUSTOMERS, ACME, secrets=(Secret("s"),)), Revision("e1", 9))
     assert known.call.listed_number(NORTH) == 0
     assert list(known.call.unlisted()) == []
 
@@ -81,7 +82,7 @@ async def test_numbers_and_their_epoch_change_in_one_step() -> None:
     assert (known.call.authority_epoch(), known.call.revision_number(), known.call.listed_number(NORTH)) == ("e1", 9, 7)
     follower, restored = known.follower, Revision("e2", 5)
     follower.connected(BootTime(1))
-    backup = Key(KeyKind.SPECIFIC_CUSTOMERS, ACME, customers=frozenset({NORTH}), listed_numbers={NORTH: 4})
+    backup = MarkedKey(KeyKind.SPECIFIC_CUSTOMERS, ACME, customers=frozenset({NORTH}), listed_numbers={NORTH: 4})
     for message in (Facts(restored), Facts(restored, interest=1, credentials=(Credential(KEY, backup),))):
         follower.received(message)
         assert (known.call.authority_epoch(), known.call.revision_number(), known.call.listed_number(NORTH)) == ("e1", 9, 7)
@@ -92,7 +93,10 @@ async def test_numbers_and_their_epoch_change_in_one_step() -> None:
 async def test_a_partners_customers_are_told_without_the_demo_customer() -> None:
     """Even when another key of the partner reads it: it is none of those that a key over customers ever had."""
     known = Known()
-    standings = Standing(ACME, NORTH, connected=True), Standing(ACME, DEMO, demo=True, opened_number=1, closed_number=8)
+    standings = (
+        MarkedStanding(ACME, NORTH, connected=True),
+        MarkedStanding(ACME, DEMO, demo=True, opened_number=1, closed_number=8),
+    )
     known.learn(LISTED, Revision("e1", 9), *standings)
     await known.call.follow_all()
     assert known.call.customers() == [standings[0].customer]

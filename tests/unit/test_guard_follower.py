@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from consentry_core.protocol.follow import Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
+from consentry_core.protocol.follow import Acknowledgement, Credential, Facts, Hello, Interest, Lease, Proofs, Renewal, Revision
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.follow.deadlines import Deadlines
-from consentry_guard.follow.follower import NAMES_PER_INTEREST, HistoryWentBack
-from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
+from consentry_guard.follow.follower import NAMES_PER_INTEREST, HistoryWentBack, ListMissing
+from consentry_rule import CustomerId, Instant, KeyKind, PartnerId
 from support.followers import Follower
 
-ACME, NORTH, SOUTH = PartnerId("acme"), CustomerId("north"), CustomerId("south")
+ACME, NORTH, SOUTH, EAST = PartnerId("acme"), CustomerId("north"), CustomerId("south"), CustomerId("east")
 KEY = "partners/acme/keys/k1"
 PARTNER = "partners/acme"
 T = 5 * SECOND
@@ -66,7 +67,7 @@ def test_when_the_authority_refuses_a_proof_nothing_counts_as_verified_or_wanted
     follower = started()
     follower.verified(KEY, b"proof")
     follower.want([KEY, PARTNER])
-    follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, Key(KeyKind.ALL_CUSTOMERS, ACME)),)))
+    follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)),)))
     assert follower.is_verified(KEY)
     assert follower.credential(KEY) is not None
     follower.disconnected()
@@ -133,7 +134,7 @@ def test_there_is_no_lease_before_everything_wanted_is_known() -> None:
     follower.received(lease(3, asked=0))
     assert not follower.may_serve(at(0.1))
     assert not follower.knows(KEY)
-    applied = follower.received(Facts(revision(3), interest=1, standings=(Standing(ACME, NORTH),)))
+    applied = follower.received(Facts(revision(3), interest=1, standings=(MarkedStanding(ACME, NORTH),)))
     assert follower.may_serve(at(0.1))
     assert set(applied.answered) == {KEY, PARTNER}
     assert follower.knows(KEY)
@@ -143,7 +144,7 @@ def test_there_is_no_lease_before_everything_wanted_is_known() -> None:
 def test_what_was_known_stays_in_use_under_the_lease_that_it_came_with() -> None:
     """A reconnect takes nothing away at once, and gives nothing before everything has been learned anew."""
     follower = started()
-    key = Key(KeyKind.ALL_CUSTOMERS, ACME)
+    key = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
     follower.want([KEY])
     follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, key),)))
     follower.disconnected()
@@ -161,14 +162,14 @@ def test_what_was_known_stays_in_use_under_the_lease_that_it_came_with() -> None
 def test_a_withdrawal_on_a_new_connection_waits_for_nothing() -> None:
     follower = started()
     follower.want([KEY, "customers/north/consents/acme"])
-    key = Key(KeyKind.ALL_CUSTOMERS, ACME)
-    open_standing = Standing(ACME, NORTH, connected=True)
+    key = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
+    open_standing = MarkedStanding(ACME, NORTH, connected=True)
     follower.received(Facts(revision(7), 2, credentials=(Credential(KEY, key),), standings=(open_standing,)))
     follower.disconnected()
     follower.connected(at(1))
-    applied = follower.received(Facts(revision(9), interest=1, more=True, standings=(Standing(ACME, NORTH),)))
+    applied = follower.received(Facts(revision(9), interest=1, more=True, standings=(MarkedStanding(ACME, NORTH),)))
     assert applied.standings == ((ACME, NORTH),)
-    assert follower.standing(ACME, NORTH) == Standing(ACME, NORTH)
+    assert follower.standing(ACME, NORTH) == MarkedStanding(ACME, NORTH)
     assert follower.may_serve(at(2)), "by the old lease, with the new fact"
 
 
@@ -176,13 +177,13 @@ def test_another_history_replaces_everything() -> None:
     """A restored authority: numbers mean nothing any more, and what is not in its snapshot is not there."""
     follower = started(100)
     follower.want([PARTNER])
-    follower.received(Facts(revision(100), interest=2, standings=(Standing(ACME, NORTH), Standing(ACME, SOUTH))))
+    follower.received(Facts(revision(100), interest=2, standings=(MarkedStanding(ACME, NORTH), MarkedStanding(ACME, SOUTH))))
     follower.disconnected()
     follower.connected(at(1))
     follower.received(Facts(revision(3, "e2")))
     follower.received(lease(3, asked=1, epoch="e2"))
-    applied = follower.received(Facts(revision(3, "e2"), interest=1, standings=(Standing(ACME, NORTH),)))
-    assert list(follower.standings_of(ACME).values()) == [Standing(ACME, NORTH)]
+    applied = follower.received(Facts(revision(3, "e2"), interest=1, standings=(MarkedStanding(ACME, NORTH),)))
+    assert list(follower.standings_of(ACME).values()) == [MarkedStanding(ACME, NORTH)]
     assert (ACME, SOUTH) in applied.standings, "whoever watches it has to look again"
     assert not follower.has_applied(revision(3, "e1"))
     assert follower.has_applied(revision(2, "e2"))
@@ -192,15 +193,15 @@ def test_after_a_reconnect_nothing_counts_as_applied_before_all_has_been_learned
     """The head comes first, what changed up to it last: a reader that noted the head by then would miss what changed."""
     follower = started(7)
     follower.want([PARTNER])
-    valid = Standing(ACME, NORTH, connected=True, opened_number=3)
-    follower.received(Facts(revision(7), interest=2, standings=(valid, Standing(ACME, SOUTH))))
+    valid = MarkedStanding(ACME, NORTH, connected=True, opened_number=3)
+    follower.received(Facts(revision(7), interest=2, standings=(valid, MarkedStanding(ACME, SOUTH))))
     follower.disconnected()
     follower.connected(at(1))
     assert follower.revision() == revision(7), "what is in use has not changed"
     follower.received(Facts(revision(9)))
     assert (follower.revision(), follower.has_applied(revision(8))) == (revision(7), False)
     follower.received(lease(9, asked=1))
-    opened = Standing(ACME, SOUTH, connected=True, opened_number=10)
+    opened = MarkedStanding(ACME, SOUTH, connected=True, opened_number=10)
     early = follower.received(Facts(revision(10), standings=(opened,)))
     assert (early.standings, follower.revision()) == (((ACME, SOUTH),), revision(7))
     learned = follower.received(Facts(revision(10), interest=1, standings=(valid, opened)))
@@ -212,8 +213,8 @@ def test_what_is_told_again_as_it_was_is_no_news() -> None:
     """A reconnect tells everything: whoever watches would have to look at everything, and each end would be noted once more."""
     follower = started()
     follower.want([KEY, PARTNER])
-    key = Credential(KEY, Key(KeyKind.ALL_CUSTOMERS, ACME))
-    told = Facts(revision(7), interest=2, credentials=(key,), standings=(Standing(ACME, NORTH),))
+    key = Credential(KEY, MarkedKey(KeyKind.ALL_CUSTOMERS, ACME))
+    told = Facts(revision(7), interest=2, credentials=(key,), standings=(MarkedStanding(ACME, NORTH),))
     assert follower.received(told).standings == ((ACME, NORTH),)
     follower.disconnected()
     follower.connected(at(1))
@@ -230,7 +231,7 @@ def test_what_still_comes_of_a_wish_that_was_dropped_is_not_applied_to_a_new_one
     follower.want([consent, KEY])
     follower.forget([consent, KEY])
     follower.want([consent, KEY])
-    key, standing = Key(KeyKind.ALL_CUSTOMERS, ACME), Standing(ACME, NORTH, connected=True)
+    key, standing = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME), MarkedStanding(ACME, NORTH, connected=True)
     follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, key),), standings=(standing,)))
     follower.received(Facts(revision(7), credentials=(Credential(KEY, key),)))
     assert follower.credential(KEY) is None
@@ -277,9 +278,98 @@ def test_former_facts_come_with_a_change() -> None:
     """So that a list that lost a customer can be told from one that never had it."""
     follower = started()
     follower.want([KEY])
-    before, after = Key(KeyKind.DEMO, ACME), Key(KeyKind.DEMO, ACME, rehearsing=True)
+    before, after = MarkedKey(KeyKind.DEMO, ACME), MarkedKey(KeyKind.DEMO, ACME, rehearsing=True)
     follower.received(Facts(revision(8), interest=2, credentials=(Credential(KEY, before),)))
     assert follower.received(Facts(revision(9), credentials=(Credential(KEY, after),))).credentials == ((KEY, before),)
+
+
+LIST = MarkedKey(KeyKind.SPECIFIC_CUSTOMERS, ACME, customers=frozenset({NORTH}), listed_numbers={NORTH: 3}, list_number=3)
+TERMS = replace(LIST, customers=frozenset(), listed_numbers={})
+
+
+def differs(number: int, *, base: int, listed: dict[CustomerId, int], unlisted: tuple[CustomerId, ...] = ()) -> Facts:
+    marks = tuple((customer, 3, number) for customer in unlisted)
+    difference = ListDifference(base, tuple(listed.items()), marks)
+    return Facts(revision(number), credentials=(Credential(KEY, replace(TERMS, list_number=number), difference),))
+
+
+def listing() -> Follower:
+    """A follower that knows the key's list, as change 3 left it."""
+    follower = started(7)
+    follower.want([KEY])
+    follower.received(Facts(revision(7), interest=2, credentials=(Credential(KEY, LIST),)))
+    return follower
+
+
+def test_what_differs_of_a_list_is_applied_to_the_list_that_is_known() -> None:
+    follower = listing()
+    applied = follower.received(differs(9, base=3, listed={SOUTH: 9}, unlisted=(NORTH,)))
+    assert follower.credential(KEY) == replace(
+        LIST, customers=frozenset({SOUTH}), listed_numbers={SOUTH: 9}, unlisted=((NORTH, 3, 9),), list_number=9
+    )
+    assert (applied.credentials, applied.relisted) == (((KEY, LIST),), {KEY: frozenset({NORTH, SOUTH})})
+    assert applied.reply == (Acknowledgement(revision(9)),)
+    follower.received(differs(11, base=9, listed={NORTH: 11}))
+    back = follower.credential(KEY)
+    assert isinstance(back, MarkedKey)
+    assert back.customers == {NORTH, SOUTH}
+    assert back.listed_numbers == {SOUTH: 9, NORTH: 11}
+    assert back.unlisted == ((NORTH, 3, 9),)
+
+
+def test_a_list_that_nothing_has_changed_is_the_same_list() -> None:
+    """However long: who else looks at it has nothing to compare."""
+    follower = listing()
+    disabled = replace(TERMS, disabled=True)
+    follower.received(Facts(revision(9), credentials=(Credential(KEY, disabled, ListDifference(3)),)))
+    found = follower.credential(KEY)
+    assert found == replace(LIST, disabled=True)
+    assert isinstance(found, MarkedKey)
+    assert found.customers is LIST.customers
+
+
+def test_what_differs_from_a_list_that_is_not_known_is_not_applied_and_not_acknowledged() -> None:
+    follower = listing()
+    with pytest.raises(ListMissing):
+        follower.received(differs(9, base=5, listed={SOUTH: 9}, unlisted=(NORTH,)))
+    assert follower.credential(KEY) == LIST
+    assert follower.revision() == revision(7)
+
+
+def test_what_differs_goes_on_from_the_list_of_its_own_history() -> None:
+    """The list that is in use until then may be of a former one, where the same numbers mean something else."""
+    follower = listing()
+    follower.disconnected()
+    follower.connected(at(1))
+    other = replace(LIST, customers=frozenset({SOUTH}), listed_numbers={SOUTH: 2}, list_number=2)
+    follower.received(Facts(revision(4, "e2")))
+    follower.received(Facts(revision(4, "e2"), interest=1, more=True, credentials=(Credential(KEY, other),)))
+    changed = replace(TERMS, list_number=5)
+    follower.received(Facts(revision(5, "e2"), credentials=(Credential(KEY, changed, ListDifference(2, ((EAST, 5),))),)))
+    assert follower.credential(KEY) == LIST, "what is in use is of the history before"
+    follower.received(Facts(revision(5, "e2"), interest=1))
+    follower.received(lease(5, asked=1, epoch="e2"))
+    adopted = follower.credential(KEY)
+    assert isinstance(adopted, MarkedKey)
+    assert adopted.customers == {SOUTH, EAST}
+    assert adopted.list_number == 5
+
+
+def test_what_differs_is_applied_to_a_newer_list_of_a_former_connection() -> None:
+    """Of a copy that lags: those about whom nothing is said are the same in both."""
+    follower = listing()
+    follower.received(differs(9, base=3, listed={SOUTH: 9}))
+    follower.disconnected()
+    follower.connected(at(1))
+    follower.received(Facts(revision(7)))
+    follower.received(Facts(revision(7), interest=1, credentials=(Credential(KEY, LIST),)))
+    follower.received(differs(11, base=3, listed={SOUTH: 9}, unlisted=(NORTH,)))
+    found = follower.credential(KEY)
+    assert isinstance(found, MarkedKey)
+    assert found.customers == {SOUTH}
+    assert found.list_number == 11
+    follower.received(lease(11, asked=1))
+    assert follower.credential(KEY) == found
 
 
 def test_deadlines_come_in_order_and_once_each() -> None:

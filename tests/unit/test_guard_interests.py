@@ -1,14 +1,15 @@
 """What a guard follows is bounded; what it lets go of is unusable until it is told anew."""
 
 from consentry_core.protocol.follow import Credential, Facts, Forget, Interest, Lease, Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_guard.follow.interests import Interests
-from consentry_rule import CustomerId, Instant, Key, KeyKind, PartnerId, Standing
+from consentry_rule import CustomerId, Instant, KeyKind, PartnerId
 from support.followers import Follower
 
 ACME, NORTH = PartnerId("acme"), CustomerId("north")
 KEY, STANDING, PARTNER = "partners/acme/keys/k1", "customers/north/consents/acme", "partners/acme"
-KEY_FACTS = Key(KeyKind.ALL_CUSTOMERS, ACME)
+KEY_FACTS = MarkedKey(KeyKind.ALL_CUSTOMERS, ACME)
 
 
 def test_a_name_is_kept_while_it_is_used_and_for_a_while_after() -> None:
@@ -28,7 +29,7 @@ def following() -> Follower:
     follower.want([KEY, STANDING])
     follower.connected(BootTime(0))
     follower.received(Facts(Revision("e", 5)))
-    open_standing = Standing(ACME, NORTH, connected=True)
+    open_standing = MarkedStanding(ACME, NORTH, connected=True)
     follower.received(Facts(Revision("e", 5), 1, credentials=(Credential(KEY, KEY_FACTS),), standings=(open_standing,)))
     follower.received(Lease(BootTime(0), Revision("e", 5), 5 * SECOND, Instant(0)))
     assert follower.knows(KEY)
@@ -60,6 +61,8 @@ def test_what_still_comes_of_it_is_not_applied() -> None:
 def test_one_standing_stays_when_all_of_its_partner_are_forgotten() -> None:
     follower = following()
     follower.want([PARTNER])
-    follower.received(Facts(Revision("e", 5), 2, standings=(Standing(ACME, NORTH), Standing(ACME, CustomerId("south")))))
+    follower.received(
+        Facts(Revision("e", 5), 2, standings=(MarkedStanding(ACME, NORTH), MarkedStanding(ACME, CustomerId("south"))))
+    )
     follower.forget([PARTNER])
     assert [standing.customer for standing in follower.standings_of(ACME).values()] == [NORTH]

@@ -6,7 +6,9 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consentry_core.protocol.marks import MarkedKey
 from consentry_rule import (
+    ALL_DATA_CLASSES,
     Allow,
     Consent,
     CustomerId,
@@ -23,6 +25,7 @@ from consentry_rule import (
     TokenRole,
     allowed,
     reachable,
+    shown,
     usable,
 )
 from consentry_rule.narrowing import narrows_credential, narrows_standing
@@ -54,13 +57,15 @@ keys = st.builds(
     secrets=secrets,
     networks=st.lists(st.sampled_from(NETWORKS), max_size=2, unique=True).map(tuple),
     quota=st.builds(Quota, st.integers(0, 2), st.integers(0, 2)),
+    audiences=st.frozensets(st.sampled_from(["devices", "billing"])),
 )
 tokens = st.builds(Token, st.just(TokenRole.GATEWAY), st.just(""), st.booleans(), st.booleans(), ends, secrets)
+AUDIENCES = ("devices", "billing", "archive")
 
 DEMO = Standing(ACME, CustomerId("demo"), demo=True)
+EVERYTHING = Consent(Instant(0), data_classes=ALL_DATA_CLASSES)
 OPEN = [
-    Standing(ACME, customer, connected=True, subscription=Subscription(), consent=Consent(Instant(0)))
-    for customer in (NORTH, SOUTH)
+    Standing(ACME, customer, connected=True, subscription=Subscription(), consent=EVERYTHING) for customer in (NORTH, SOUTH)
 ]
 SOME_KEY = Key(KeyKind.ALL_CUSTOMERS, ACME)
 
@@ -76,17 +81,19 @@ def allows(key: Key, standing: Standing) -> set[tuple[DataClass, int, Instant]]:
     }
 
 
-def lets_in(credential: Key | Token | None) -> set[tuple[str, Instant, object]]:
-    """Which secrets let their holder in when, and from where, from now on."""
+def lets_in(credential: Key | Token | None) -> set[tuple[str, Instant, object, str]]:
+    """Which secrets let their holder in when, from where and at which services, from now on."""
     if credential is None:
         return set()
     return {
-        (secret.id, now, address)
+        (secret.id, now, address, audience)
         for secret in credential.secrets
         for now in LATER
         for address in ADDRESSES
+        for audience in AUDIENCES
         if isinstance(usable(credential, now), Allow)
         and isinstance(usable(secret, now), Allow)
+        and isinstance(shown(credential, Token(TokenRole.SERVICE, audience=audience)), Allow)
         and (isinstance(credential, Token) or isinstance(reachable(credential, address), Allow))
     }
 
@@ -122,7 +129,8 @@ def test_the_numbers_of_a_list_decide_nothing(
     before: Key, after: Key, listed: dict[CustomerId, int], unlisted: tuple[tuple[CustomerId, int, int], ...]
 ) -> None:
     """Neither what is allowed nor what is narrowing."""
-    renumbered = dataclasses.replace(after, listed_numbers=listed, unlisted=unlisted)
+    fields = {field.name: getattr(after, field.name) for field in dataclasses.fields(after)}
+    renumbered = MarkedKey(**fields, listed_numbers=listed, unlisted=unlisted)
     assert reaches(renumbered) == reaches(after)
     assert narrows_credential(before, renumbered, NOW) == narrows_credential(before, after, NOW)
     assert not narrows_credential(after, renumbered, NOW)
@@ -139,7 +147,7 @@ def test_each_way_of_taking_away_and_its_opposite() -> None:
     before = dataclasses.replace(OPEN[0], consent=Consent(Instant(5), data_classes=frozenset({DataClass.ALARMS})))
     assert before.consent is not None
     wider = [
-        dataclasses.replace(before, consent=Consent(Instant(5))),
+        dataclasses.replace(before, consent=Consent(Instant(5), data_classes=ALL_DATA_CLASSES)),
         dataclasses.replace(before, consent=dataclasses.replace(before.consent, data_start_time=Instant(4))),
     ]
     narrower = [

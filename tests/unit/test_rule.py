@@ -31,6 +31,8 @@ from consentry_rule import (
     next_end,
     opened_classes,
     reachable,
+    reaches,
+    shown,
     usable,
     valid,
 )
@@ -48,7 +50,7 @@ CONSENTS = (
         for start in (PAST, NOW)
         for revoked in (False, True)
         for end in ENDS
-        for classes in (frozenset[DataClass](), frozenset({DataClass.TELEMETRY}))
+        for classes in (frozenset[DataClass](), frozenset({DataClass.TELEMETRY}), ALL_DATA_CLASSES)
     ),
 )
 STANDINGS = [
@@ -87,9 +89,43 @@ def says_the_table(key: Key, standing: Standing, data_class: DataClass | None, d
     if data_class is None or standing.demo:
         return True
     assert consent is not None
-    return data_class in (consent.data_classes or ALL_DATA_CLASSES) and (
-        data_time is None or data_time >= consent.data_start_time
-    )
+    return data_class in consent.data_classes and (data_time is None or data_time >= consent.data_start_time)
+
+
+SERVICES = [
+    Token(TokenRole.SERVICE, audience=audience, partners=partners)
+    for audience in ("", "devices", "billing")
+    for partners in (frozenset[str](), frozenset({"partners/acme"}), frozenset({"partners/rival", "customers/south"}))
+]
+SHOWN: list[Key | Token] = [
+    *(
+        Key(KeyKind.ALL_CUSTOMERS, partner, audiences=audiences)
+        for partner in (ACME, PartnerId("rival"))
+        for audiences in (frozenset[str](), frozenset({"devices"}), frozenset({"devices", "billing"}))
+    ),
+    *(Token(TokenRole.GATEWAY, organization) for organization in ("customers/north", "customers/south")),
+    Token(TokenRole.PARTNER_ADMIN, "partners/acme"),
+    Token(TokenRole.OPERATOR),
+]
+
+
+def is_shown_by_the_table(credential: Key | Token, service: Token) -> bool:
+    """Both lines of it at once, over sets: an empty limit is everything that there is."""
+    whose = {f"partners/{credential.partner}"} if isinstance(credential, Key) else {credential.organization}
+    named = set(credential.audiences) if isinstance(credential, Key) else set()
+    return whose <= (service.partners or whose) and bool({service.audience} & (named or {service.audience}))
+
+
+def test_which_credentials_a_service_is_shown_is_the_table() -> None:
+    for credential, service in itertools.product(SHOWN, SERVICES):
+        decision = shown(credential, service)
+        assert isinstance(decision, Allow) is is_shown_by_the_table(credential, service), (credential, service)
+
+
+def test_a_service_reaches_the_partners_that_its_token_names() -> None:
+    everybody, limited = Token(TokenRole.SERVICE), Token(TokenRole.SERVICE, partners=frozenset({"partners/acme"}))
+    assert reaches(everybody, "partners/rival") == reaches(limited, "partners/acme") == Allow()
+    assert reaches(limited, "partners/rival") == reaches(limited, "") == Deny(Reason.PARTNER_NOT_NAMED)
 
 
 def test_covered_is_the_table() -> None:
@@ -117,7 +153,7 @@ def test_an_end_takes_effect_at_its_instant(what: str, end: Instant) -> None:
         NORTH,
         connected=True,
         subscription=Subscription(expire_time=end if what == "subscription" else None),
-        consent=Consent(Instant(0), expire_time=end if what == "consent" else None),
+        consent=Consent(Instant(0), expire_time=end if what == "consent" else None, data_classes=ALL_DATA_CLASSES),
     )
     reason = Reason(f"{what.upper()}_EXPIRED")
     assert covered(key, standing, Instant(end - 1)) == Allow()
@@ -127,7 +163,7 @@ def test_an_end_takes_effect_at_its_instant(what: str, end: Instant) -> None:
     assert next_end(key, None, standing, end) is None
 
 
-VALID = Standing(ACME, NORTH, connected=True, subscription=Subscription(), consent=Consent(PAST))
+VALID = Standing(ACME, NORTH, connected=True, subscription=Subscription(), consent=Consent(PAST, data_classes=ALL_DATA_CLASSES))
 ALL = Key(KeyKind.ALL_CUSTOMERS, ACME)
 
 
@@ -157,7 +193,13 @@ DENIALS = [
         ),
         Reason.DATA_CLASS_NOT_CONSENTED,
     ),
+    (
+        allowed(ALL, dataclasses.replace(VALID, consent=Consent(PAST)), DataClass.ALARMS, None, NOW),
+        Reason.DATA_CLASS_NOT_CONSENTED,
+    ),
     (allowed(ALL, VALID, DataClass.TELEMETRY, Instant(998), NOW), Reason.DATA_NOT_OPENED),
+    (shown(SHOWN[0], Token(TokenRole.SERVICE, partners=frozenset({"partners/rival"}))), Reason.PARTNER_NOT_NAMED),
+    (shown(SHOWN[1], Token(TokenRole.SERVICE, audience="billing")), Reason.AUDIENCE_NOT_NAMED),
 ]
 
 
@@ -184,6 +226,7 @@ def test_opened_classes() -> None:
     assert opened_classes(VALID) == ALL_DATA_CLASSES
     assert opened_classes(Standing(ACME, NORTH, demo=True)) == ALL_DATA_CLASSES
     assert opened_classes(Standing(ACME, NORTH)) == frozenset()
+    assert opened_classes(dataclasses.replace(VALID, consent=Consent(PAST))) == frozenset(), "what names nothing opens nothing"
     some = frozenset({DataClass.ALARMS})
     assert opened_classes(dataclasses.replace(VALID, consent=Consent(PAST, data_classes=some))) == some
 

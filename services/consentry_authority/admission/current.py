@@ -20,8 +20,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from consentry_authority.commands.ports import Commit, Commits, Store
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values import names
-from consentry_rule import Key, Token
+from consentry_rule import Token
 
 _MOST: Final = 10_000
 _EVERYTHING: Final = ""
@@ -113,7 +114,7 @@ class CurrentFacts:
     def __init__(self, store: Store, commits: Commits) -> None:
         self._store = store
         self._commits = commits
-        self._credentials: UntilTouched[str, Key | Token | None] = UntilTouched(commits)
+        self._credentials: UntilTouched[str, MarkedKey | Token | None] = UntilTouched(commits)
         self._head: Revision | None = None
         commits.subscribe(self)
 
@@ -121,7 +122,7 @@ class CurrentFacts:
         """For what somebody else finds by these facts, and by nothing else."""
         return UntilTouched(self._commits)
 
-    async def credential(self, name: str) -> Key | Token | None:
+    async def credential(self, name: str) -> MarkedKey | Token | None:
         """A key or token with its live secrets; None for one that is deleted or never was."""
         look = partial(self._store.read, lambda view: view.facts.credential(name), lane=self._lane(name))
         return await self._credentials.find(name, look, subject=name)

@@ -42,6 +42,8 @@ _BY_SERVICE = {
         "GetKey": _PARTNER,
         "ListKeys": _PARTNER,
         "UpdateKey": _PARTNER,
+        "AddKeyCustomers": _PARTNER,
+        "RemoveKeyCustomers": _PARTNER,
         "DisableKey": _PARTNER,
         "EnableKey": _PARTNER,
         "DeleteKey": _PARTNER,

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from consentry_authority.access_log.reports import LeftOut
 from consentry_authority.audit.chain import Entry, EntryKind
 from consentry_authority.audit.sampling import Sampler
-from consentry_authority.commands.reach import within_reach
 from consentry_core.protocol.refused_call import RefusedCall
 from consentry_core.values import names
 from consentry_core.values.clock import Clock
-from consentry_rule import Key, Token
+from consentry_rule import Deny, Key, Token, shown
 
 
 class RefusedCalls:
@@ -70,6 +69,6 @@ def _organization(caller: str, service: Token, credential: Callable[[str], Key |
     if names.KEY.matches(caller):
         return names.PARTNER.format(names.KEY.parse(caller, "caller")[0])
     token = credential(caller)
-    if service.partners and (token is None or not within_reach(service, token)):
+    if service.partners and (token is None or isinstance(shown(token, service), Deny)):
         return None
     return token.organization if isinstance(token, Token) else ""

@@ -80,17 +80,24 @@ class ConnectionRecord:
         return self.disconnect_time is None
 
 
+WHEN_NONE_WAS_NAMED = frozenset({DataClass.ALARMS, DataClass.INVENTORY, DataClass.TELEMETRY})
+"""What a consent gave that named no class, in entries of the audit log from before classes were written down one by one.
+
+These are all that there were then, and never more: a class that is added later does not belong here.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ConsentRecord:
-    """A customer's consent towards one partner, as last granted. No data classes named means all."""
+    """A customer's consent towards one partner, as last granted, with the data classes that it opens."""
 
     customer: CustomerId
     partner: PartnerId
     grant_time: Instant
     data_start_time: Instant
+    data_classes: frozenset[DataClass]
     expire_time: Instant | None = None
     revoke_time: Instant | None = None
-    data_classes: frozenset[DataClass] = frozenset()
     purpose: str = ""
 
     @property
@@ -114,7 +121,7 @@ class LiveSecret:
 class KeyRecord:
     """An API key. `version` counts its changes; `hint` is the public beginning of its newest secret.
 
-    `customers_left_out`: in a page of keys, how many are on a list that is too long to be read with all the others.
+    `customers` are those on its list; when that is too long to be told, there are none, and `customers_left_out` says how many.
     `secrets` are its live ones, newest first; `last_use_time` is that of any, dead ones too.
     """
 

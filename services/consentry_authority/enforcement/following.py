@@ -7,8 +7,9 @@ was asked for. So the stream never goes back in history, and a lease never comes
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from consentry_authority.commands.ports import View
 from consentry_core.protocol.follow import (
@@ -28,12 +29,13 @@ from consentry_core.protocol.follow import (
     Revision,
     Uses,
 )
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
-from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
+from consentry_rule import CustomerId, Deny, KeyKind, PartnerId, Token, TokenRole, shown
 
 PIECE = 100
 """The most facts in one message: what the authority says, and a guard applies, in one step stays short."""
@@ -57,6 +59,9 @@ _followable = re.compile(
 ).fullmatch
 
 
+_UNLIMITED = Token(TokenRole.SERVICE)
+
+
 @dataclass(slots=True)
 class _Snapshot:
     """An interest whose snapshot is owed: what is left of it."""
@@ -67,10 +72,13 @@ class _Snapshot:
 
 
 class Following:
-    """What one guard follows, and how much of it has been told. A credential not `within_reach` is told as a deleted one."""
+    """What one guard follows, and how much of it has been told. A credential that `service` is not shown is told as deleted.
 
-    def __init__(self, within_reach: Callable[[Key | Token], bool] = lambda _: True) -> None:
-        self._within_reach = within_reach
+    `service` is the token that the stream came with, as it was then: what a token is for is fixed when it is issued.
+    """
+
+    def __init__(self, service: Token = _UNLIMITED) -> None:
+        self._service = service
         self.hello: Hello | None = None
         self.applied: Revision | None = None
         """What the guard has acknowledged."""
@@ -84,6 +92,8 @@ class Following:
         self.told: Revision | None = None
         """Up to where it has been told what concerns it."""
         self._behind = False  # whether what was read last was older than what has been told
+        self._lists: dict[str, int] = {}
+        """By key whose snapshot has been told: the last change of its list that the guard knows."""
 
     def received(self, message: FromGuard) -> None:
         """The guard said something. InvalidArgument when it does not fit the protocol; the stream then ends."""
@@ -113,6 +123,8 @@ class Following:
                 self.gone, self._renewal = True, None
             case Uses() | Proofs():
                 pass  # for others, who have taken them
+            case _:
+                assert_never(message)
 
     def _acknowledge(self, applied: Revision) -> None:
         if self.told is None or applied.epoch != self.told.epoch or applied.number > self.told.number:
@@ -136,6 +148,8 @@ class Following:
         _check_names(forget.names, "forget.names")
         forgotten = set(forget.names)
         self._names -= forgotten
+        for name in forgotten:
+            self._lists.pop(name, None)
         self._partners -= {PartnerId(_only(name)) for name in forgotten if _is_partner(name)}
         for snapshot in self._owed:
             if snapshot.names and snapshot.names[0] in forgotten:
@@ -218,7 +232,7 @@ class Following:
         subjects = dict.fromkeys(
             change.subject for change in view.facts.changes_after(self.told.number) if self._concerns(change.subject)
         )
-        facts = self._read(view, list(subjects))
+        facts = self._read(view, list(subjects), snapshot=False)
         for start in range(0, max(len(facts), 1), PIECE):
             piece = facts[start : start + PIECE]
             yield _facts(head, 0, start + PIECE < len(facts), piece)
@@ -235,12 +249,12 @@ class Following:
     def _piece(self, view: View, head: Revision) -> Facts:
         """The next piece of the oldest snapshot that is owed."""
         snapshot = self._owed[0]
-        facts: list[Credential | Standing] = []
+        facts: list[Credential | MarkedStanding] = []
         while snapshot.names and len(facts) < PIECE:
             room = PIECE - len(facts)
             name = snapshot.names[0]
             if not _is_partner(name):
-                facts.extend(self._read(view, _first_not_partners(snapshot.names, room)))
+                facts.extend(self._read(view, _first_not_partners(snapshot.names, room), snapshot=True))
                 continue
             standings = view.facts.standings_of(PartnerId(_only(name)), after=snapshot.after, limit=room)
             facts.extend(standings)
@@ -253,16 +267,35 @@ class Following:
             self._owed.popleft()
         return _facts(head, snapshot.number, bool(snapshot.names), facts)
 
-    def _read(self, view: View, followed: Sequence[str]) -> list[Credential | Standing]:
+    def _read(self, view: View, followed: Sequence[str], *, snapshot: bool) -> list[Credential | MarkedStanding]:
         """The facts about credentials and single standings. Standings are read all at once: that is ten times cheaper."""
         consents = [names.CONSENT.parse(name, "name") for name in followed if names.CONSENT.matches(name)]
         pairs = [(PartnerId(partner), CustomerId(customer)) for customer, partner in consents]
-        facts: list[Credential | Standing] = list(view.facts.standings_between(pairs)) if pairs else []
-        for name in followed:
-            if not names.CONSENT.matches(name):
-                found = view.facts.credential(name)
-                facts.append(Credential(name, found if found is None or self._within_reach(found) else None))
+        facts: list[Credential | MarkedStanding] = list(view.facts.standings_between(pairs)) if pairs else []
+        facts.extend(self._credential(view, name, snapshot) for name in followed if not names.CONSENT.matches(name))
         return facts
+
+    def _credential(self, view: View, name: str, snapshot: bool) -> Credential:
+        """A credential; of a key whose list the guard knows, what has become of that.
+
+        A change that comes before the snapshot is told whole, and does not count as known: the guard may not take it yet.
+        """
+        base = None if snapshot else self._lists.pop(name, None)
+        found = view.facts.credential(name) if base is None else view.facts.terms(name)
+        if found is None or isinstance(shown(found, self._service), Deny):
+            return Credential(name, None)
+        if not isinstance(found, MarkedKey) or found.kind is not KeyKind.SPECIFIC_CUSTOMERS or not self._takes_differences:
+            return Credential(name, found)
+        if base is None and not snapshot:
+            return Credential(name, found)
+        self._lists[name] = found.list_number
+        if base is None:
+            return Credential(name, found)
+        return Credential(name, found, view.facts.list_difference(found.partner, names.KEY.parse(name, "name")[1], base))
+
+    @property
+    def _takes_differences(self) -> bool:
+        return self.hello is not None and self.hello.list_differences
 
 
 def _first_not_partners(owed: deque[str], most: int) -> list[str]:
@@ -283,14 +316,14 @@ def _check_names(followed: Iterable[str], field: str) -> None:
             )
 
 
-def _facts(revision: Revision, interest: int, more: bool, facts: Iterable[Credential | Standing]) -> Facts:
+def _facts(revision: Revision, interest: int, more: bool, facts: Iterable[Credential | MarkedStanding]) -> Facts:
     facts = tuple(facts)
     return Facts(
         revision,
         interest,
         more,
         tuple(fact for fact in facts if isinstance(fact, Credential)),
-        tuple(fact for fact in facts if isinstance(fact, Standing)),
+        tuple(fact for fact in facts if isinstance(fact, MarkedStanding)),
     )
 
 

@@ -18,7 +18,7 @@ from consentry_core.protocol.follow import FromGuard, Interest, Proofs
 from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument, PermissionDenied
 from consentry_core.values.reasons import ErrorReason
-from consentry_rule import Token
+from consentry_rule import Deny, Token, reaches
 
 _TAG_BYTES = 16
 
@@ -45,7 +45,7 @@ class Proved:
     def __init__(self, prover: Prover, service: str, facts: Token) -> None:
         self._prover = prover
         self._service = service
-        self._limits = facts.partners
+        self._facts = facts
         self._credentials: set[str] = set()
         self._partners: set[str] = set()
 
@@ -79,7 +79,7 @@ class Proved:
             if name in self._credentials:
                 continue
             partner = f"partners/{name.rpartition('/')[2]}" if name.startswith("customers/") else name
-            if partner not in self._partners or (self._limits and partner not in self._limits):
+            if partner not in self._partners or isinstance(reaches(self._facts, partner), Deny):
                 raise _not_verified()
 
 

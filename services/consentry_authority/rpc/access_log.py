@@ -12,7 +12,7 @@ from consentry_core.values import names
 from consentry_core.values.errors import InvalidArgument, PermissionDenied
 from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
-from consentry_rule import CustomerId, Instant, Token
+from consentry_rule import CustomerId, Deny, Instant, Token, reaches
 
 MOST_COUNTS = 500
 _SHORTEST_INCARNATION, _LONGEST_NAME = 16, 100
@@ -64,11 +64,9 @@ def report_from_wire(request: enforcement_pb2.ReportAccessesRequest) -> AccessRe
 
 def require_reach(report: AccessReport, service: Token) -> None:
     """PermissionDenied for a report of keys of others than the partners that the service is limited to."""
-    if not service.partners:
-        return
     callers = {call.caller for call in report.refused if names.KEY.matches(call.caller)}
     for key in {count.key for count in report.counts} | callers:
-        if names.PARTNER.format(names.KEY.parse(key, "key")[0]) not in service.partners:
+        if isinstance(reaches(service, names.PARTNER.format(names.KEY.parse(key, "key")[0])), Deny):
             raise PermissionDenied(
                 "this token is limited to partners; report the keys of no others",
                 reason=ErrorReason.KEY_OUT_OF_REACH,

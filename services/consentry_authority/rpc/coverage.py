@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, assert_never
 
 from consentry.authority.v1 import coverage_pb2, coverage_pb2_grpc
 from consentry_authority.admission.current import UntilTouched
@@ -18,13 +18,21 @@ from consentry_authority.commands.coverage.list_covered_customers import (
     step_of_standings,
 )
 from consentry_authority.commands.coverage.open_watches import CoverageWatches
-from consentry_authority.commands.coverage.watch_coverage import CoverageEvent, CoverageReader, Covered, Marks, Uncovered
+from consentry_authority.commands.coverage.watch_coverage import (
+    CoverageEvent,
+    CoverageReader,
+    Covered,
+    Marks,
+    Synced,
+    Uncovered,
+)
 from consentry_authority.commands.coverage.work import CoverageWork
 from consentry_authority.commands.live import usable_credential
 from consentry_authority.commands.ports import View
 from consentry_authority.rpc.shared import Shared
 from consentry_core.protocol.data_classes import data_classes_to_wire
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.server.heartbeats import heartbeat_interval
 from consentry_core.rpc.server.open_call import Context
@@ -33,7 +41,7 @@ from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime
 from consentry_core.values.errors import ResourceExhausted, denied
 from consentry_core.values.paging import page_size
-from consentry_rule import CustomerId, Deny, Instant, Key, KeyKind, Reason, Secret, Standing, next_end, opened_classes
+from consentry_rule import CustomerId, Deny, Instant, KeyKind, Reason, Secret, next_end, opened_classes
 
 _PIECE: Final = 32  # events that one watch tells in its turn
 
@@ -73,7 +81,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
         if request.at_least_revision:
             check_shows(head, Revision.parse(request.at_least_revision, "at_least_revision"))
         key = await self._current.credential(name)
-        if not isinstance(key, Key):
+        if not isinstance(key, MarkedKey):
             raise denied(Deny(Reason.KEY_DELETED))
         listed = await self._list_of(name, key)
         response = coverage_pb2.ListCoveredCustomersResponse(revision=str(head))
@@ -85,7 +93,7 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
         response.next_page_token = self._page_tokens.make(question, after) if after else ""
         return response
 
-    async def _list_of(self, name: str, key: Key) -> Sequence[CustomerId]:
+    async def _list_of(self, name: str, key: MarkedKey) -> Sequence[CustomerId]:
         if key.kind is not KeyKind.SPECIFIC_CUSTOMERS:
             return ()
         look = partial(self._work.read, calling().organization, lambda _: listed_customers(key))
@@ -167,15 +175,15 @@ class CoverageServicer(coverage_pb2_grpc.CoverageServiceServicer):
                 for event in events[start : start + _PIECE]:
                     yield event
 
-    async def _usable_key(self, actor: Actor) -> tuple[Key, Secret]:
+    async def _usable_key(self, actor: Actor) -> tuple[MarkedKey, Secret]:
         """As of the last commit that was heard of: Unauthenticated or PermissionDenied from then on."""
         facts = await self._current.credential(actor.credential)
         key, secret = usable_credential(facts, actor.secret_id, actor.address, self._clock.now())
-        if not isinstance(key, Key):
+        if not isinstance(key, MarkedKey):
             raise denied(Deny(Reason.KEY_DELETED))
         return key, secret
 
-    def _patience(self, patience: float, key: Key, secret: Secret) -> float:
+    def _patience(self, patience: float, key: MarkedKey, secret: Secret) -> float:
         """Seconds until a heartbeat is due, or the key or the secret ends."""
         now = self._clock.now()
         end = next_end(key, secret, None, now)
@@ -189,7 +197,7 @@ _HEARTBEAT: Final = coverage_pb2.WatchCoverageResponse.Heartbeat()
 
 
 def _covered_step(
-    key: Key, listed: Sequence[CustomerId], after: str, limit: int, view: View
+    key: MarkedKey, listed: Sequence[CustomerId], after: str, limit: int, view: View
 ) -> tuple[list[coverage_pb2.CoveredCustomer], str]:
     """Made into messages here, and not on the event loop."""
     standings, last = step_of_standings(view.facts, key, listed, after=after, limit=limit)
@@ -214,7 +222,9 @@ def _missed_of(marks: Marks, since: tuple[int, Instant], customers: Sequence[Cus
     return list(_events(marks, view.facts.standings_to(marks.key.partner, customers), since, view.now))
 
 
-def _events(marks: Marks, standings: Sequence[Standing], since: tuple[int, Instant], now: Instant) -> Iterator[CoverageEvent]:
+def _events(
+    marks: Marks, standings: Sequence[MarkedStanding], since: tuple[int, Instant], now: Instant
+) -> Iterator[CoverageEvent]:
     for standing in standings:
         yield from marks.missed(standing, *since, now)
 
@@ -228,6 +238,8 @@ def _event(revision: str, event: CoverageEvent) -> coverage_pb2.WatchCoverageRes
         case Uncovered():
             response.uncovered.customer = names.CUSTOMER.format(event.customer)
             response.uncovered.reason = event.reason
-        case _:
+        case Synced():
             response.synced.SetInParent()
+        case _:
+            assert_never(event)
     return response

@@ -12,7 +12,6 @@ from consentry_authority.admission.gate import calling, host_of
 from consentry_authority.commands.actor import not_yours, require_own
 from consentry_authority.commands.live import live_credential
 from consentry_authority.commands.pages import page_of
-from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import PointStatus, point_name
 from consentry_authority.rpc.access_log import report_from_wire, require_reach
 from consentry_authority.rpc.following import Streams
@@ -28,7 +27,7 @@ from consentry_core.rpc.server.open_call import Context
 from consentry_core.values.errors import NotFound, Unauthenticated
 from consentry_core.values.reasons import ErrorReason
 from consentry_core.values.text import plain
-from consentry_rule import Token
+from consentry_rule import Deny, Token, shown
 
 _LONGEST_PEER = 200
 _OWED_TOLD = 20
@@ -72,7 +71,7 @@ class EnforcementServicer(enforcement_pb2_grpc.EnforcementServiceServicer):
         # Before the facts: decided by is then what is at least as new as what is told.
         head = await self._current.head()
         facts = await self._current.credential(identity.credential)
-        if facts is not None and not within_reach(await self._token(service), facts):
+        if facts is not None and isinstance(shown(facts, await self._token(service)), Deny):
             raise invalid(f"{identity.credential} is not for {service}")
         live_credential(facts, identity.secret_id)  # remembered is whose it was, also when it has been killed since
         return enforcement_pb2.VerifyCredentialResponse(

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -22,7 +21,6 @@ from consentry_authority.admission.last_uses import LastUses
 from consentry_authority.commands.actor import Actor
 from consentry_authority.commands.live import require_usable, usable_credential
 from consentry_authority.commands.ports import View
-from consentry_authority.commands.reach import within_reach
 from consentry_authority.enforcement.barriers import Speaker
 from consentry_authority.enforcement.dating import Dating
 from consentry_authority.enforcement.following import Following
@@ -140,7 +138,7 @@ class _Stream:
         self._secret: Secret | None = None
         self._news = news
         self._closing = closing
-        self.following = Following(partial(within_reach, token))
+        self.following = Following(token)
         self._proved = Proved(streams.prover, caller.credential, token)
         self._inbox: asyncio.Queue[enforcement_pb2.FollowRequest] = asyncio.Queue(_INBOX)
         self._share = streams.share(caller.credential)

@@ -1,23 +1,28 @@
 # ruff: noqa: N802 - methods have the proto's names
 """KeyService: a partner's API keys, their secrets, and the rehearsal of a withdrawal."""
 
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
 from consentry.authority.v1 import keys_pb2 as pb
 from consentry.authority.v1 import keys_pb2_grpc
 from consentry_authority.admission.authentication import SecretMaker
 from consentry_authority.admission.gate import calling, origin
+from consentry_authority.commands.keys.add_key_customers import add_key_customers
 from consentry_authority.commands.keys.create_key import NewKey, create_key
 from consentry_authority.commands.keys.delete_key import delete_key
 from consentry_authority.commands.keys.disable_key import disable_key
 from consentry_authority.commands.keys.enable_key import enable_key
 from consentry_authority.commands.keys.get_key import get_key
-from consentry_authority.commands.keys.key_customers import MOST_TOLD, check_length
+from consentry_authority.commands.keys.key_customers import MOST_TOLD, check_length, check_named
 from consentry_authority.commands.keys.list_keys import list_keys
+from consentry_authority.commands.keys.remove_key_customers import remove_key_customers
 from consentry_authority.commands.keys.revoke_secret import revoke_secret
 from consentry_authority.commands.keys.rotate_key import check_overlap, rotate_key
 from consentry_authority.commands.keys.set_rehearsal import set_rehearsal
 from consentry_authority.commands.keys.update_key import KeyUpdate, update_key
 from consentry_authority.commands.once import once
-from consentry_authority.commands.ports import Transaction
+from consentry_authority.commands.ports import Committed, Transaction, View
 from consentry_authority.commands.records import KeyRecord
 from consentry_authority.rpc.once import asked_once
 from consentry_authority.rpc.own import own_key, own_partner
@@ -37,9 +42,19 @@ from consentry_core.rpc.server.open_call import Context
 from consentry_core.values import names
 from consentry_core.values.encoding import new_public_id
 from consentry_core.values.paging import page_size
-from consentry_rule import KeyId
+from consentry_rule import CustomerId, KeyId, PartnerId
 
 _DEFAULT_LISTED = 1_000
+
+
+class Relist(Protocol):
+    """A use case that changes a key's list by the customers that are named."""
+
+    def __call__(
+        self, transaction: Transaction, partner: PartnerId, key: KeyId, customers: Collection[CustomerId], *, etag: str = ""
+    ) -> KeyRecord:
+        """The changed key."""
+        ...
 
 
 class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
@@ -91,10 +106,15 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         question = f"GetKey {request.name}"
         limit = page_size(request.customers_page_size, default=_DEFAULT_LISTED, maximum=MOST_TOLD)
         after = self._page_tokens.read(question, request.customers_page_token)
-        found = await self._store.read(lambda view: get_key(view, partner, key))
+        paged = request.customers_page_size or request.customers_page_token
+
+        def look(view: View) -> tuple[KeyRecord, Sequence[CustomerId]]:
+            found = get_key(view, partner, key)
+            return found, view.keys.customers_page(partner, key, after=after, limit=limit + 1) if paged else ()
+
+        found, listed = await self._store.read(look)
         response = pb.GetKeyResponse(key=key_to_wire(found, self._clock.now()))
-        if request.customers_page_size or request.customers_page_token:
-            listed = sorted(customer for customer in found.customers if customer > after)
+        if paged:
             response.customers.extend(map(names.CUSTOMER.format, listed[:limit]))
             if len(listed) > limit:
                 response.next_customers_page_token = self._page_tokens.make(question, listed[limit - 1])
@@ -133,6 +153,36 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             key=key_to_wire(committed.value, self._clock.now()),
             enforcement=await self._receipts.of(committed, request, context),
         )
+
+    async def AddKeyCustomers(self, request: pb.AddKeyCustomersRequest, context: Context) -> pb.AddKeyCustomersResponse:
+        key, committed = await self._relist(request, add_key_customers)
+        return pb.AddKeyCustomersResponse(key=key, enforcement=await self._receipts.of(committed, request, context))
+
+    async def RemoveKeyCustomers(
+        self, request: pb.RemoveKeyCustomersRequest, context: Context
+    ) -> pb.RemoveKeyCustomersResponse:
+        key, committed = await self._relist(request, remove_key_customers)
+        return pb.RemoveKeyCustomersResponse(key=key, enforcement=await self._receipts.of(committed, request, context))
+
+    async def _relist(
+        self, request: pb.AddKeyCustomersRequest | pb.RemoveKeyCustomersRequest, relist: Relist
+    ) -> tuple[pb.Key, Committed[tuple[KeyRecord, bool]]]:
+        partner, key = own_key(request.name, "name")
+        check_named(request.customers)
+        customers, etag = customers_from_wire(request.customers, "customers"), request.etag
+        check_timeout(request)
+        asked = asked_once(request)
+
+        def change(transaction: Transaction) -> tuple[KeyRecord, bool]:
+            return once(
+                transaction,
+                asked,
+                lambda: relist(transaction, partner, key, customers, etag=etag),
+                lambda _: get_key(transaction, partner, key),
+            )
+
+        committed = await self._store.write(change, origin=origin())
+        return key_to_wire(committed.value[0], self._clock.now()), committed
 
     async def DisableKey(self, request: pb.DisableKeyRequest, context: Context) -> pb.DisableKeyResponse:
         partner, key = own_key(request.name, "name")

@@ -32,7 +32,13 @@ def consents() -> None:
 @authority_call
 @click.argument("customer", type=CUSTOMER)
 @click.argument("partner", type=PARTNER)
-@click.option("--data-class", "data_classes", type=DATA_CLASS, multiple=True, help="What may be read; all, if none is named.")
+@click.option(
+    "--data-class",
+    "data_classes",
+    type=DATA_CLASS,
+    multiple=True,
+    help="What may be read. If none is named: all that there is now.",
+)
 @click.option("--expire-time", type=TIME, help="When it ends by itself: RFC 3339, or from now (+30d). Never, if left out.")
 @click.option("--data-start-time", type=TIME, help="The earliest data that it opens: RFC 3339, or -7d. Else: from now on.")
 @click.option("--purpose", default="", help="What the partner is to use the data for.")

@@ -209,6 +209,30 @@ def update(
     call.answers.show(answer, "key")
 
 
+@keys.command("add-customers")
+@authority_call
+@click.argument("key", type=KEY)
+@click.argument("customers", type=CUSTOMER, nargs=-1, required=True)
+@click.option("--etag", default="", help="Refuse the change if the key is not as it was when this was read.")
+@request_id
+def add_customers(call: Call, *, key: str, customers: tuple[str, ...], etag: str, request_id: str) -> None:
+    """Put customers on a key's list, and leave the others there."""
+    request = keys_pb2.AddKeyCustomersRequest(name=key, customers=customers, etag=etag, request_id=request_id)
+    call.answers.show(call.ask(KeyServiceStub(call.channel).AddKeyCustomers, request), "key")
+
+
+@keys.command("remove-customers")
+@authority_call
+@click.argument("key", type=KEY)
+@click.argument("customers", type=CUSTOMER, nargs=-1, required=True)
+@click.option("--etag", default="", help="Refuse the change if the key is not as it was when this was read.")
+@request_id
+def remove_customers(call: Call, *, key: str, customers: tuple[str, ...], etag: str, request_id: str) -> None:
+    """Take customers off a key's list."""
+    request = keys_pb2.RemoveKeyCustomersRequest(name=key, customers=customers, etag=etag, request_id=request_id)
+    call.answers.show(call.ask(KeyServiceStub(call.channel).RemoveKeyCustomers, request), "key")
+
+
 @keys.command()
 @authority_call
 @click.argument("key", type=KEY)

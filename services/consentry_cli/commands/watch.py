@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import assert_never
 
 import click
 
@@ -114,6 +115,8 @@ def lines(event: Event) -> Iterator[str]:
             yield "synced"
         case Heartbeat():
             pass
+        case _:
+            assert_never(event)
 
 
 def _gap_line(gap: Gap) -> str:

@@ -5,9 +5,10 @@ from ipaddress import ip_network
 
 from consentry.authority.v1 import enforcement_pb2
 from consentry_core.protocol.follow import Credential
+from consentry_core.protocol.marks import ListDifference, MarkedKey
 from consentry_core.protocol.times import optional_instant, optional_timestamp
 from consentry_core.values import names
-from consentry_rule import CustomerId, Key, KeyKind, PartnerId, Quota, Secret, Token, TokenRole
+from consentry_rule import CustomerId, KeyKind, PartnerId, Quota, Secret, Token, TokenRole
 
 _Kind = enforcement_pb2.CredentialFacts
 
@@ -31,7 +32,7 @@ def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFact
         return enforcement_pb2.CredentialFacts(name=credential.name)
     wire = enforcement_pb2.CredentialFacts(
         name=credential.name,
-        kind=_KIND_TO_WIRE[facts.kind if isinstance(facts, Key) else facts.role],
+        kind=_KIND_TO_WIRE[facts.kind if isinstance(facts, MarkedKey) else facts.role],
         disabled=facts.disabled,
         expire_time=optional_timestamp(facts.expire_time),
         secrets=[
@@ -39,12 +40,17 @@ def credential_to_wire(credential: Credential) -> enforcement_pb2.CredentialFact
             for secret in facts.secrets
         ],
     )
-    if isinstance(facts, Key):
+    if isinstance(facts, MarkedKey):
         wire.organization = names.PARTNER.format(facts.partner)
-        listed = sorted(facts.customers)
-        wire.customers.extend(names.CUSTOMER.format(customer) for customer in listed)
-        wire.listed_numbers.extend(facts.listed_numbers.get(customer, 0) for customer in listed)
-        for customer, listed_number, unlisted_number in facts.unlisted:
+        difference, unlisted = credential.difference, facts.unlisted
+        listed = [(customer, facts.listed_numbers.get(customer, 0)) for customer in sorted(facts.customers)]
+        if difference is not None:
+            wire.base_list_number = difference.base
+            listed, unlisted = list(difference.listed), difference.unlisted
+        wire.list_number = facts.list_number
+        wire.customers.extend(names.CUSTOMER.format(customer) for customer, _ in listed)
+        wire.listed_numbers.extend(number for _, number in listed)
+        for customer, listed_number, unlisted_number in unlisted:
             name = names.CUSTOMER.format(customer)
             wire.unlisted.add(customer=name, listed_number=listed_number, unlisted_number=unlisted_number)
         wire.rehearsing = facts.rehearsing
@@ -60,10 +66,16 @@ def credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
     kind = _KIND_FROM_WIRE.get(wire.kind)
     expire_time = optional_instant(wire, "expire_time")
     secrets = tuple(Secret(secret.id, optional_instant(secret, "expire_time")) for secret in wire.secrets)
-    facts: Key | Token | None = None  # also for a kind that this guard does not know: it lets nobody in
+    difference: ListDifference | None = None
+    facts: MarkedKey | Token | None = None  # also for a kind that this guard does not know: it lets nobody in
     if isinstance(kind, KeyKind):
         customers = [_customer(name) for name in wire.customers]
-        facts = Key(
+        numbers = tuple(zip(customers, wire.listed_numbers, strict=False))  # an older authority tells none
+        unlisted = tuple((_customer(one.customer), one.listed_number, one.unlisted_number) for one in wire.unlisted)
+        if wire.HasField("base_list_number"):
+            difference = ListDifference(wire.base_list_number, numbers, unlisted)
+            customers, numbers, unlisted = [], (), ()
+        facts = MarkedKey(
             kind=kind,
             partner=PartnerId(names.PARTNER.parse(wire.organization, "organization")[0]),
             disabled=wire.disabled,
@@ -71,14 +83,15 @@ def credential_from_wire(wire: enforcement_pb2.CredentialFacts) -> Credential:
             customers=frozenset(customers),
             rehearsing=wire.rehearsing,
             secrets=secrets,
-            listed_numbers=dict(zip(customers, wire.listed_numbers, strict=False)),  # an older authority tells none
+            listed_numbers=dict(numbers),
             networks=tuple(map(ip_network, wire.allowed_networks)),
             quota=Quota(wire.calls_per_minute, wire.open_streams),
-            unlisted=tuple((_customer(one.customer), one.listed_number, one.unlisted_number) for one in wire.unlisted),
+            unlisted=unlisted,
+            list_number=wire.list_number,
         )
     elif isinstance(kind, TokenRole):
         facts = Token(kind, wire.organization, disabled=wire.disabled, expire_time=expire_time, secrets=secrets)
-    return Credential(wire.name, facts)
+    return Credential(wire.name, facts, difference)
 
 
 def _customer(name: str) -> CustomerId:

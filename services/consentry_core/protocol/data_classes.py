@@ -8,7 +8,11 @@ from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.reasons import ErrorReason
 from consentry_rule import DataClass
 
-DATA_CLASS_TO_WIRE = {data_class: data_class_pb2.DataClass.Value(f"DATA_CLASS_{data_class.name}") for data_class in DataClass}
+DATA_CLASS_TO_WIRE = {
+    DataClass.INVENTORY: data_class_pb2.DATA_CLASS_INVENTORY,
+    DataClass.TELEMETRY: data_class_pb2.DATA_CLASS_TELEMETRY,
+    DataClass.ALARMS: data_class_pb2.DATA_CLASS_ALARMS,
+}
 DATA_CLASS_FROM_WIRE = {wire: data_class for data_class, wire in DATA_CLASS_TO_WIRE.items()}
 
 

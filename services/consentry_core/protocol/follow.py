@@ -7,10 +7,11 @@ them. `consentry_core.protocol.follow_wire` puts them on the wire and takes them
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_core.values.clock import BootTime
 from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.reasons import ErrorReason
-from consentry_rule import Instant, Key, Standing, Token
+from consentry_rule import Instant, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,14 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Guard: who is asking. The first message of a stream. `incarnation` names one run of one process."""
+    """Guard: who is asking. The first message of a stream. `incarnation` names one run of one process.
+
+    `list_differences`: whether it takes what differs of a key's list; guards from before that are told each list whole.
+    """
 
     incarnation: str
     service: str
+    list_differences: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +114,14 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key or token as it is now; `facts` None when it is deleted or never was."""
+    """A key or token as it is now; `facts` None when it is deleted or never was.
+
+    With a `difference`, no list is in `facts`: it is the one that the guard has, changed by that.
+    """
 
     name: str
-    facts: Key | Token | None
+    facts: MarkedKey | Token | None
+    difference: ListDifference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ class Facts:
     interest: int = 0
     more: bool = False
     credentials: tuple[Credential, ...] = ()
-    standings: tuple[Standing, ...] = ()
+    standings: tuple[MarkedStanding, ...] = ()
 
 
 FromGuard: TypeAlias = Hello | Renewal | Interest | Acknowledgement | Forget | Farewell | Uses | Proofs

@@ -1,5 +1,7 @@
 """The messages of `consentry_core.protocol.follow` on the wire: converters in pairs, used by both sides."""
 
+from typing import assert_never
+
 from consentry.authority.v1 import enforcement_pb2
 from consentry_core.protocol.credential_wire import credential_from_wire, credential_to_wire
 from consentry_core.protocol.data_classes import (
@@ -23,6 +25,7 @@ from consentry_core.protocol.follow import (
     Revision,
     Uses,
 )
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.protocol.times import (
     from_duration,
     from_timestamp,
@@ -39,7 +42,6 @@ from consentry_rule import (
     CustomerId,
     Instant,
     PartnerId,
-    Standing,
     Subscription,
 )
 
@@ -60,6 +62,7 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
     match message:
         case Hello():
             request.hello.incarnation, request.hello.service = message.incarnation, message.service
+            request.hello.list_differences = message.list_differences
         case Renewal():
             request.renewal.stamp_nano = message.stamp
         case Interest():
@@ -79,6 +82,8 @@ def to_request(message: FromGuard) -> enforcement_pb2.FollowRequest:
             for credential, proof in message.proofs:
                 request.proofs.proofs.add(credential=credential, proof=proof)
             request.proofs.SetInParent()
+        case _:
+            assert_never(message)
     return request
 
 
@@ -86,7 +91,7 @@ def from_request(request: enforcement_pb2.FollowRequest) -> FromGuard:
     """The message of a guard in a request. InvalidArgument when it is of no known kind."""
     match request.WhichOneof("message"):
         case "hello":
-            return Hello(request.hello.incarnation, request.hello.service)
+            return Hello(request.hello.incarnation, request.hello.service, request.hello.list_differences)
         case "renewal":
             return Renewal(BootTime(request.renewal.stamp_nano))
         case "interest":
@@ -165,7 +170,7 @@ def from_response(response: enforcement_pb2.FollowResponse) -> FromAuthority | N
             return None
 
 
-def _standing_to_wire(standing: Standing) -> enforcement_pb2.Standing:
+def _standing_to_wire(standing: MarkedStanding) -> enforcement_pb2.Standing:
     wire = enforcement_pb2.Standing(
         name=names.CONSENT.format(standing.customer, standing.partner),
         demo=standing.demo,
@@ -190,14 +195,14 @@ def _standing_to_wire(standing: Standing) -> enforcement_pb2.Standing:
     return wire
 
 
-def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
+def _standing_from_wire(wire: enforcement_pb2.Standing) -> MarkedStanding:
     customer, partner = names.CONSENT.parse(wire.name, "name")
     subscription = consent = None
     if wire.HasField("subscription"):
         subscription = Subscription(wire.subscription.cancelled, optional_instant(wire.subscription, "expire_time"))
     if wire.HasField("consent"):
         consent = _consent_from_wire(wire.consent)
-    return Standing(
+    return MarkedStanding(
         partner=PartnerId(partner),
         customer=CustomerId(customer),
         demo=wire.demo,
@@ -215,14 +220,9 @@ def _standing_from_wire(wire: enforcement_pb2.Standing) -> Standing:
     )
 
 
-def _consent_from_wire(wire: enforcement_pb2.Standing.ConsentFacts) -> Consent | None:
-    """The consent as far as this guard knows it: a data class of a newer authority opens nothing here.
-
-    None for a consent to such classes alone: in a `Consent`, no classes would mean all of them.
-    """
+def _consent_from_wire(wire: enforcement_pb2.Standing.ConsentFacts) -> Consent:
+    """The consent as far as this guard knows it: a data class of a newer authority opens nothing here."""
     known = known_data_classes(wire.data_classes)
-    if wire.data_classes and not known:
-        return None
     return Consent(
         from_timestamp(wire.data_start_time, "data_start_time"), wire.revoked, optional_instant(wire, "expire_time"), known
     )

@@ -166,6 +166,8 @@ class ResourceExhausted(_ComeBack):
 _WHAT_TO_DO = {
     Reason.KEY_DISABLED: "the credential is disabled; its organisation's administrator can enable it",
     Reason.NETWORK_NOT_ALLOWED: "the key cannot be used from this network; its organisation's administrator can add it",
+    Reason.AUDIENCE_NOT_NAMED: "the key is not for this service; its organisation's administrator can add the audience",
+    Reason.PARTNER_NOT_NAMED: "this service does not deal with the organisation; its operator can issue another token",
     Reason.NOT_DEMO_CUSTOMER: "a demo key covers only the demo customer; use a key of another kind",
     Reason.DEMO_CUSTOMER: "only demo keys cover the demo customer; create one",
     Reason.REHEARSING_WITHDRAWAL: "your organisation is rehearsing a withdrawal on the demo customer; end the rehearsal",

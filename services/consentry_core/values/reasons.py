@@ -102,8 +102,11 @@ class ErrorReason(StrEnum):
     VALUE_UNKNOWN = "VALUE_UNKNOWN", _WRONG, "a value of an enumeration that this version does not know"
 
     FAILED_PRECONDITION = "FAILED_PRECONDITION", _STATE, "the state does not allow it"
+    CUSTOMERS_EXCEEDED = "CUSTOMERS_EXCEEDED", _STATE, "a key's list would have more customers than it may"
     CUSTOMERS_NOT_VALID = "CUSTOMERS_NOT_VALID", _STATE, "customers that cannot be listed on a key now"
+    KEY_WITHOUT_LIST = "KEY_WITHOUT_LIST", _STATE, "a key of this kind has no list to change"
     KEYS_EXCEEDED = "KEYS_EXCEEDED", _STATE, "the organisation has as many keys as it may"
+    LIST_WOULD_BE_EMPTY = "LIST_WOULD_BE_EMPTY", _STATE, "nobody would be left on the key's list"
     TOKENS_EXCEEDED = "TOKENS_EXCEEDED", _STATE, "the organisation has as many tokens as it may"
 
     RESYNC_REQUIRED = "RESYNC_REQUIRED", "OUT_OF_RANGE", "a position of another store or history, or in what is no longer kept"

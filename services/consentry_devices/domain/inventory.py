@@ -5,7 +5,7 @@ Ids are the last part of a name; parents, locations and devices are referred to 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from consentry_devices.domain.limits import NESTING
 from consentry_rule import Instant
@@ -108,6 +108,8 @@ def size_of(thing: Location | Device | Sensor) -> int:
         case Device():
             texts = (thing.id, thing.display_name, thing.model_name, thing.serial_number, thing.parent, thing.location)
             return sum(map(len, texts)) + sum(map(len, thing.gateways))
+        case _:
+            assert_never(thing)
 
 
 _Nested = TypeVar("_Nested", Location, Device)

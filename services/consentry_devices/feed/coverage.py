@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.values.errors import ConsentryError
 from consentry_guard import Access
-from consentry_rule import CustomerId, DataClass, Decision, Instant, KeyKind, Standing
+from consentry_rule import CustomerId, DataClass, Decision, Instant, KeyKind
 
 
 class Coverage(Protocol):
@@ -29,7 +30,7 @@ class Coverage(Protocol):
         """The customers, of these accesses, of whom `decide` denies one."""
         ...
 
-    def standing(self, customer: CustomerId) -> Standing:
+    def standing(self, customer: CustomerId) -> MarkedStanding:
         """How the customer stands towards the reader's partner."""
         ...
 

@@ -180,13 +180,17 @@ class Numbering(Protocol):
 
 
 class Cursors:
-    """Makes and reads the cursors of one reader: of one log, one partner, one filter (any text that tells filters apart)."""
+    """Makes and reads the cursors of one reader: of one log, one partner, one filter (any text that tells filters apart).
 
-    def __init__(self, key: bytes, log: Numbering, partner: str, filter_text: str) -> None:
+    `former_text`: what the same filter was called before; cursors from then are read too.
+    """
+
+    def __init__(self, key: bytes, log: Numbering, partner: str, filter_text: str, *, former_text: str | None = None) -> None:
         self._key = key
         self._log = log
         self._store = digest(log.store_id)
         self._reader = digest(f"{partner}\0{filter_text}")
+        self._former = self._reader if former_text is None else digest(f"{partner}\0{former_text}")
         self._run = ("", digest(""))
 
     def make(self, cursor: Cursor) -> str:
@@ -221,7 +225,7 @@ class Cursors:
             raise OutOfRange("the cursor is of another store, which this one has replaced; start again with a snapshot")
         if not hmac.compare_digest(tag, self._tag(told)):
             raise _invalid("must be the cursor of an earlier message")
-        if reader != self._reader:
+        if reader not in (self._reader, self._former):
             raise _invalid("must come from a stream of the same partner with the same customers, data classes and devices")
         if seq > self._log.tail() or run != self._run_of(seq):
             raise OutOfRange("the store was restored from a copy that is older than the cursor; start again with a snapshot")

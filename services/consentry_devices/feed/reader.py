@@ -8,7 +8,7 @@ with a cursor.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from consentry_core.values.errors import ConsentryError
 from consentry_devices.blocks.columns import since
@@ -324,9 +324,15 @@ class Reader:
         opened_from = self._coverage.opened_from(entry.customer)
         if entry.min_time >= opened_from:
             return entry.payload
-        if entry.kind is Kind.GAP:  # also one that began before: what of it lies after is missing
-            return entry.payload if entry.max_time >= opened_from else None
-        return since(entry.payload, opened_from) if entry.kind is Kind.TELEMETRY else None
+        match entry.kind:
+            case Kind.GAP:  # also one that began before: what of it lies after is missing
+                return entry.payload if entry.max_time >= opened_from else None
+            case Kind.TELEMETRY:
+                return since(entry.payload, opened_from)
+            case Kind.ALARM:
+                return None
+            case _:
+                assert_never(entry.kind)
 
     def open_wholly(self, extents: Mapping[Access, Extent]) -> frozenset[Access] | None:
         """Of a batch of entries: the accesses of which `open_payload` gives everything, if it gives nothing of the others.

@@ -17,10 +17,11 @@ said: no name follows from a cursor. Nothing is handed out of them, and when the
 from collections.abc import Callable, Iterable
 from enum import Enum
 
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_devices.feed.coverage import Coverage
 from consentry_devices.feed.cursor import NOTHING, Cursor, Phase, digest, laid_over
 from consentry_devices.feed.filter import Filter
-from consentry_rule import ALL_DATA_CLASSES, Allow, CustomerId, DataClass, Deny, Reason, Standing, valid
+from consentry_rule import ALL_DATA_CLASSES, Allow, CustomerId, DataClass, Deny, Reason, valid
 
 OpenClasses = Callable[[CustomerId], frozenset[DataClass]]
 
@@ -75,11 +76,11 @@ class Away:
         fate = self._fate(customer)
         return Fate.LEFT if fate is Fate.PASSED and self._passed_is_left else fate
 
-    def changed_classes(self, standing: Standing) -> frozenset[DataClass]:
+    def changed_classes(self, standing: MarkedStanding) -> frozenset[DataClass]:
         """The classes, of those asked for, that were opened or closed meanwhile, while the customer was covered."""
         return self._wanted.wants({data_class for data_class, number in standing.class_numbers if number > self._known.number})
 
-    def open_once(self, standing: Standing) -> frozenset[DataClass]:
+    def open_once(self, standing: MarkedStanding) -> frozenset[DataClass]:
         """The classes of a customer that has stayed which may have been open to the reader at some time."""
         if standing.closed_number > 0 or self.restored:
             return ALL_DATA_CLASSES
@@ -111,7 +112,7 @@ class Away:
             return Fate.INTERRUPTED
         return Fate.RETURNED if standing.closed_number > 0 or off > 0 else Fate.ENTERED
 
-    def _fate_by_name(self, customer: CustomerId, standing: Standing, told: bool, is_open: bool) -> Fate:
+    def _fate_by_name(self, customer: CustomerId, standing: MarkedStanding, told: bool, is_open: bool) -> Fate:
         entered = digest(customer) in self._entered
         told = told or (entered and self._starting)
         if not is_open:
@@ -125,7 +126,7 @@ class Away:
                 return Fate.INTERRUPTED
         return Fate.RETURNED if self.was_open_once(customer) else Fate.ENTERED
 
-    def _is_continuous(self, standing: Standing) -> bool:
+    def _is_continuous(self, standing: MarkedStanding) -> bool:
         """Whether a customer that is covered has been valid since the cursor, and on the list of a key that is the same."""
         listed = self._coverage.listed_number(standing.customer) if self._same_key else 0
         return max(standing.opened_number, listed) <= self._known.number
@@ -137,7 +138,7 @@ class Away:
             self._unlisted_now, self._unlisted_by = unlisted, {each: (on, off) for each, on, off in unlisted}
         return self._unlisted_by.get(customer, (0, 0))
 
-    def _was_covered(self, standing: Standing) -> bool:
+    def _was_covered(self, standing: MarkedStanding) -> bool:
         """Whether a customer of which nothing is open now was covered at the cursor."""
         then = self._known.number
         if not 0 < standing.opened_number <= then:
@@ -153,7 +154,7 @@ class Away:
             return standing.closed_number > then
         return isinstance(valid(standing, self._known.time), Allow)  # an end has come since, or the list has changed
 
-    def _may_have_been_covered(self, standing: Standing) -> bool:
+    def _may_have_been_covered(self, standing: MarkedStanding) -> bool:
         decision = self._coverage.decide_covered(standing.customer)
         never_listed = (
             self._same_key

@@ -7,7 +7,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from consentry_core.values.encoding import RandomBytes, new_public_id
 from consentry_devices.domain.alarms import AlarmEvent
@@ -132,18 +132,22 @@ class MemorySnapshots:
         await asyncio.sleep(0)
         store, known = self._store, self._store.inventories.get(customer, Inventory())
         told: list[Sequence[Thing]] = []
-        if DataClass.INVENTORY in classes:
-            if devices is None:
-                told.append(parents_first(known.locations[id_] for id_ in sorted(known.locations)))
-            of_these = (known.devices[id_] for id_ in sorted(known.devices) if devices is None or id_ in devices)
-            sensors = sorted(known.sensors.values(), key=lambda sensor: sensor.path)
-            told += [parents_first(of_these), [each for each in sensors if devices is None or each.device in devices]]
-        if DataClass.ALARMS in classes:
-            alarms = sorted(store.alarms.get(customer, {}).items())
-            told.append([event for _, event in alarms if devices is None or event.alarm.device in devices])
-        if DataClass.TELEMETRY in classes:
-            latest = sorted(store.latest.get(customer, {}).items())
-            told.append([reading for _, reading in latest if devices is None or reading.device in devices])
+        for data_class in (each for each in DataClass if each in classes):
+            match data_class:
+                case DataClass.INVENTORY:
+                    if devices is None:
+                        told.append(parents_first(known.locations[id_] for id_ in sorted(known.locations)))
+                    of_these = (known.devices[id_] for id_ in sorted(known.devices) if devices is None or id_ in devices)
+                    sensors = sorted(known.sensors.values(), key=lambda sensor: sensor.path)
+                    told += [parents_first(of_these), [each for each in sensors if devices is None or each.device in devices]]
+                case DataClass.ALARMS:
+                    alarms = sorted(store.alarms.get(customer, {}).items())
+                    told.append([event for _, event in alarms if devices is None or event.alarm.device in devices])
+                case DataClass.TELEMETRY:
+                    latest = sorted(store.latest.get(customer, {}).items())
+                    told.append([reading for _, reading in latest if devices is None or reading.device in devices])
+                case _:
+                    assert_never(data_class)
         for things in filter(None, told):
             take(things)
         return store.tail

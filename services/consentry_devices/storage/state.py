@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence, Set
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import sqlalchemy as sa
 
@@ -247,13 +247,17 @@ def _tell(
         if len(things) != known:
             take([Damaged(DataClass.INVENTORY)])
 
-    if DataClass.INVENTORY in classes:
-        if devices is None:
-            tell_all(tables.locations, lambda: parents_first(read_locations(connection, customer)))
-        tell_all(tables.devices, lambda: parents_first(read_devices(connection, customer)))
-        tell(DataClass.INVENTORY, tables.sensors, ("path",), rows.sensor_of)
-    if DataClass.ALARMS in classes:
-        tell(DataClass.ALARMS, tables.alarms, ("id",), rows.event_of)
-    if DataClass.TELEMETRY in classes:
-        tell(DataClass.TELEMETRY, tables.latest, ("device", "sensor"), rows.reading_of)
+    for data_class in (each for each in DataClass if each in classes):
+        match data_class:
+            case DataClass.INVENTORY:
+                if devices is None:
+                    tell_all(tables.locations, lambda: parents_first(read_locations(connection, customer)))
+                tell_all(tables.devices, lambda: parents_first(read_devices(connection, customer)))
+                tell(data_class, tables.sensors, ("path",), rows.sensor_of)
+            case DataClass.ALARMS:
+                tell(data_class, tables.alarms, ("id",), rows.event_of)
+            case DataClass.TELEMETRY:
+                tell(data_class, tables.latest, ("device", "sensor"), rows.reading_of)
+            case _:
+                assert_never(data_class)
     return connection.scalar(sa.select(tables.store.c.tail)) or 0

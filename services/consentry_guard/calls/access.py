@@ -6,8 +6,9 @@ from typing import Protocol
 
 from consentry_core.callers.identity import Identity
 from consentry_core.pacing.waking import Bell
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.values.errors import ConsentryError
-from consentry_rule import CustomerId, DataClass, Decision, Instant, KeyKind, PartnerId, Standing
+from consentry_rule import CustomerId, DataClass, Decision, Instant, KeyKind, PartnerId
 
 Access = tuple[CustomerId, DataClass]
 """One thing that a message holds: data of one class of one customer."""
@@ -101,7 +102,7 @@ class GuardedCall(Protocol):
         """The earliest data that is open; 0 for the demo customer's."""
         ...
 
-    def standing(self, customer: CustomerId) -> Standing:
+    def standing(self, customer: CustomerId) -> MarkedStanding:
         """How a customer that is followed stands towards the partner."""
         ...
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from consentry_core.callers.identity import Identity
 from consentry_core.pacing.waking import Waking
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.rpc.bearer import invalid
 from consentry_core.rpc.server.open_call import Later, OpenCall
 from consentry_core.rpc.server.peers import Peers
@@ -24,11 +25,9 @@ from consentry_rule import (
     Decision,
     Deny,
     Instant,
-    Key,
     KeyKind,
     PartnerId,
     Reason,
-    Standing,
     Token,
     TokenRole,
     allowed,
@@ -81,7 +80,7 @@ class Call:
     # Who calls
 
     @property
-    def credential(self) -> Key | Token:
+    def credential(self) -> MarkedKey | Token:
         """The credential's facts now; Unauthenticated when it is gone."""
         facts = self._follower.credential(self.identity.credential)
         if facts is None:
@@ -89,10 +88,10 @@ class Call:
         return facts
 
     @property
-    def key(self) -> Key:
+    def key(self) -> MarkedKey:
         """The key's facts now; PermissionDenied when it is a token."""
         facts = self.credential
-        if not isinstance(facts, Key):
+        if not isinstance(facts, MarkedKey):
             raise PermissionDenied("this method is called with an API key", reason=ErrorReason.CALLER_NOT_ALLOWED)
         return facts
 
@@ -187,7 +186,7 @@ class Call:
         consent = self._standing(self.key, customer).consent
         return Instant(0) if consent is None else consent.data_start_time
 
-    def standing(self, customer: CustomerId) -> Standing:
+    def standing(self, customer: CustomerId) -> MarkedStanding:
         """See `GuardedCall.standing`."""
         return self._standing(self.key, customer)
 
@@ -277,7 +276,7 @@ class Call:
         """
         facts, instant = self.check_credential()
         self._checked_at = instant
-        if self._scope and isinstance(facts, Key):
+        if self._scope and isinstance(facts, MarkedKey):
             for customer, decision in self._denials(facts, self._scope, instant):
                 # A call that watches its coverage has looked in this very step, so an end came in between: it narrows when
                 # it is opened again.
@@ -293,7 +292,7 @@ class Call:
                 held = dict.fromkeys(scope, Handed(bytes=size // len(scope)))
             self._tally.count(self.identity.credential, self._checked_at, size, held)
 
-    def check_credential(self) -> tuple[Key | Token, Instant]:
+    def check_credential(self) -> tuple[MarkedKey | Token, Instant]:
         """Steps 1 to 3 of `check`; returns what step 4 goes on with."""
         clock = self._clock
         instant = self._follower.serving_at(clock.boot(), clock.wall())
@@ -306,7 +305,7 @@ class Call:
         decision = usable(facts, instant)
         if isinstance(decision, Deny):
             raise denied(decision)
-        if isinstance(facts, Key) and facts.networks:
+        if isinstance(facts, MarkedKey) and facts.networks:
             decision = reachable(facts, self.address)
             if isinstance(decision, Deny):
                 raise denied(decision)
@@ -318,22 +317,22 @@ class Call:
                 return facts, instant
         raise invalid()
 
-    def _denials(self, key: Key, accesses: Iterable[Access], now: Instant) -> Iterator[tuple[CustomerId, Deny]]:
+    def _denials(self, key: MarkedKey, accesses: Iterable[Access], now: Instant) -> Iterator[tuple[CustomerId, Deny]]:
         """What of these the rule denies. A message can hold hundreds of customers' data: what they share is looked up once."""
         standings = self._follower.standings_of(key.partner)
         for customer, data_class in accesses:
-            decision = allowed(key, standings.get(customer) or Standing(key.partner, customer), data_class, None, now)
+            decision = allowed(key, standings.get(customer) or MarkedStanding(key.partner, customer), data_class, None, now)
             if isinstance(decision, Deny):
                 yield customer, decision
 
     def _now(self) -> Instant:
         return self._follower.authority_now(self._clock.boot())
 
-    def _standing(self, key: Key, customer: CustomerId) -> Standing:
+    def _standing(self, key: MarkedKey, customer: CustomerId) -> MarkedStanding:
         standing = self._follower.standing(key.partner, customer)
-        return Standing(key.partner, customer) if standing is None else standing
+        return MarkedStanding(key.partner, customer) if standing is None else standing
 
-    def _standings(self, key: Key) -> Iterable[Standing]:
+    def _standings(self, key: MarkedKey) -> Iterable[MarkedStanding]:
         if self._all and key.kind is not KeyKind.DEMO:
             # The demo customer's is known when another key of the partner reads it.
             return (standing for standing in self._follower.standings_of(key.partner).values() if not standing.demo)

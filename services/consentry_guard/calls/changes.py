@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from consentry_core.pacing.waking import Bell, Waking
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values import names
-from consentry_rule import CustomerId, Key, KeyKind, Token
+from consentry_rule import CustomerId, KeyKind, Token
 
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
 
@@ -57,11 +58,18 @@ class Changes:
             self._waking.ring((self._bell,))
 
 
-def touched_customers(former: Key | Token | None, facts: Key | Token | None) -> frozenset[CustomerId]:
-    """The customers whose coverage may differ between two versions of a key, or did in between: by their numbers."""
-    if not isinstance(former, Key) or not isinstance(facts, Key):
+def touched_customers(
+    former: MarkedKey | Token | None, facts: MarkedKey | Token | None, relisted: frozenset[CustomerId] | None = None
+) -> frozenset[CustomerId]:
+    """The customers whose coverage may differ between two versions of a key, or did in between: by their numbers.
+
+    `relisted` are those, when a difference of the list has said so: then nobody has to compare two lists.
+    """
+    if not isinstance(former, MarkedKey) or not isinstance(facts, MarkedKey):
         return frozenset()
     if facts.kind is KeyKind.DEMO:
         return frozenset({_DEMO}) if former.rehearsing != facts.rehearsing else frozenset()
+    if relisted is not None:
+        return relisted
     renumbered = former.listed_numbers.items() ^ facts.listed_numbers.items()
     return (former.customers ^ facts.customers).union(customer for customer, _ in renumbered)

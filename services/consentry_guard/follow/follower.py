@@ -16,12 +16,15 @@
    on a new connection all that the wishes of this moment need.
 8. An authority that refuses a proof has another key than the one that made it (its database was put back without it): all of
    them are forgotten, and with them everything that was wanted. Whoever calls next is verified anew.
-9. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
-   is known again only by a new snapshot.
+9. Of a key's list only what differs is told, of a key whose snapshot has come on this connection. It goes on from the list that
+   is known, or from a later one: who is not named is the same in both. Without that list nothing is applied, and the connection
+   is made anew, for its snapshots are whole.
+10. What is forgotten is unusable at once, and what still comes of it is not applied, even when it is wanted again meanwhile: it
+    is known again only by a new snapshot.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consentry_core.protocol.follow import (
     NAMES_AT_ONCE,
@@ -38,11 +41,12 @@ from consentry_core.protocol.follow import (
     Renewal,
     Revision,
 )
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import BootTime
 from consentry_guard.follow.known import Known, reaches
 from consentry_guard.follow.leases import Heard, Leases
-from consentry_rule import CustomerId, Instant, Key, PartnerId, Standing, Token
+from consentry_rule import CustomerId, Instant, PartnerId, Token
 
 NAMES_PER_INTEREST = NAMES_AT_ONCE
 """The most names in one message: no more than the authority takes in one."""
@@ -52,18 +56,24 @@ class HistoryWentBack(Exception):
     """The authority has forgotten changes that were applied here."""
 
 
+class ListMissing(Exception):
+    """The authority told what differs of a list that is not known here: everything is to be learned anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What a message really changed, and what to say to it.
 
-    `credentials` come with their former facts; `answered` are names that are known from now on. `reply` says what has been
-    applied: it is true already, because every write is checked against what is in use.
+    `credentials` come with their former facts; `relisted`, by key, are the customers about whom a difference of its list said
+    something. `answered` are names that are known from now on. `reply` says what has been applied: it is true already, because
+    every write is checked against what is in use.
     """
 
-    credentials: tuple[tuple[str, Key | Token | None], ...] = ()
+    credentials: tuple[tuple[str, MarkedKey | Token | None], ...] = ()
     standings: tuple[tuple[PartnerId, CustomerId], ...] = ()
     answered: tuple[str, ...] = ()
     reply: tuple[FromGuard, ...] = ()
+    relisted: Mapping[str, frozenset[CustomerId]] = field(default_factory=dict)
 
 
 class Follower:
@@ -172,7 +182,11 @@ class Follower:
         return [Farewell()] if self._connected else []
 
     def received(self, message: Lease | Facts, now: BootTime, wall: Instant) -> Applied:
-        """The authority said something: apply it, in one step. HistoryWentBack when it has forgotten what it said before."""
+        """The authority said something: apply it, in one step.
+
+        HistoryWentBack when it has forgotten what it said before; ListMissing when it goes on from what it did not say. Nothing
+        has been applied then, and nothing is acknowledged.
+        """
         if isinstance(message, Lease):
             self._refuse_if_older(message.revision)
             heard = self._leases.heard(message, now, wall)
@@ -186,12 +200,14 @@ class Follower:
         self._hear(message.interest)
         credentials = [credential for credential in message.credentials if self._is_told(credential.name)]
         standings = [standing for standing in message.standings if self._wants(standing)]
-        changed, differing = Applied(), self._changes(credentials, standings)
+        in_use = self._with_lists(self._in_use, credentials) if self._in_use.takes(message.revision) else []
+        incoming = [] if self._incoming is None else self._with_lists(self._incoming, credentials)
+        changed, differing = Applied(), self._changes(in_use, standings)
         if self._in_use.takes(message.revision):
             changed = differing
-            self._in_use.apply(credentials, standings)
+            self._in_use.apply(in_use, standings)
         if self._incoming is not None:
-            self._incoming.apply(credentials, standings)
+            self._incoming.apply(incoming, standings)
             self._early |= dict.fromkeys(differing.standings)
         answered, reply = self._complete(message)
         adopted = self._adopt()
@@ -200,7 +216,23 @@ class Follower:
             changed.standings + adopted.standings,
             answered + adopted.answered,
             reply + adopted.reply,
+            {
+                each.name: each.difference.customers
+                for each in credentials
+                if each.difference is not None and not adopted.credentials
+            },
         )
+
+    def _with_lists(self, known: Known, credentials: Iterable[Credential]) -> list[Credential]:
+        """These with whole lists. What has not been answered is not known there, so a difference of it is passed over."""
+        found: list[Credential] = []
+        for credential in credentials:
+            whole = known.whole(credential)
+            if whole is not None:
+                found.append(whole)
+            elif credential.name in known.answered:
+                raise ListMissing(f"what differs of the list of {credential.name} goes on from one that was not told")
+        return found
 
     def _refuse_if_older(self, head: Revision) -> None:
         least = self._least
@@ -210,7 +242,7 @@ class Follower:
                 "`consentry restored` on it"
             )
 
-    def _changes(self, credentials: Iterable[Credential], standings: Iterable[Standing]) -> Applied:
+    def _changes(self, credentials: Iterable[Credential], standings: Iterable[MarkedStanding]) -> Applied:
         """What of these facts differs from what is in use; what is told again is no news."""
         in_use = self._in_use
         return Applied(
@@ -246,7 +278,7 @@ class Follower:
                 if self._unheard.get(name) == interest:
                     del self._unheard[name]
 
-    def _wants(self, standing: Standing) -> bool:
+    def _wants(self, standing: MarkedStanding) -> bool:
         return self._is_told(names.PARTNER.format(standing.partner)) or self._is_told(
             names.CONSENT.format(standing.customer, standing.partner)
         )
@@ -327,15 +359,15 @@ class Follower:
         """Whether the facts about this name have been answered, and are in use."""
         return name in self._in_use.answered
 
-    def credential(self, name: str) -> Key | Token | None:
+    def credential(self, name: str) -> MarkedKey | Token | None:
         """The credential's facts; None when it is deleted, never was, or is not known."""
         return self._in_use.credentials.get(name)
 
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
+    def standing(self, partner: PartnerId, customer: CustomerId) -> MarkedStanding | None:
         """The customer's standing towards the partner, if it is known."""
         return self._in_use.standing(partner, customer)
 
-    def standings_of(self, partner: PartnerId) -> Mapping[CustomerId, Standing]:
+    def standings_of(self, partner: PartnerId) -> Mapping[CustomerId, MarkedStanding]:
         """All standings towards a partner that are known. Not to be kept: it is what is in use at this moment."""
         return self._in_use.standings.get(partner, {})
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from consentry_core.protocol.follow import Credential, Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values import names
-from consentry_rule import CustomerId, Key, PartnerId, Standing, Token
+from consentry_rule import CustomerId, PartnerId, Token
 
 
 @dataclass(slots=True)
@@ -16,8 +17,8 @@ class Known:
     """
 
     revision: Revision | None = None
-    credentials: dict[str, Key | Token | None] = field(default_factory=dict)
-    standings: dict[PartnerId, dict[CustomerId, Standing]] = field(default_factory=dict)
+    credentials: dict[str, MarkedKey | Token | None] = field(default_factory=dict)
+    standings: dict[PartnerId, dict[CustomerId, MarkedStanding]] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
 
     def takes(self, revision: Revision) -> bool:
@@ -25,14 +26,27 @@ class Known:
         known = self.revision
         return known is None or (known.epoch == revision.epoch and known.number <= revision.number)
 
-    def apply(self, credentials: Iterable[Credential], standings: Iterable[Standing]) -> None:
+    def whole(self, credential: Credential) -> Credential | None:
+        """A credential with its list, also when only what differs of that was told; None when the list before is missing.
+
+        One that is newer will do: see `ListDifference`.
+        """
+        difference, facts = credential.difference, credential.facts
+        if difference is None or not isinstance(facts, MarkedKey):
+            return credential
+        known = self.credentials.get(credential.name)
+        if not isinstance(known, MarkedKey) or known.list_number < difference.base:
+            return None
+        return Credential(credential.name, difference.applied_to(known, facts))
+
+    def apply(self, credentials: Iterable[Credential], standings: Iterable[MarkedStanding]) -> None:
         """These are so from now on."""
         for credential in credentials:
             self.credentials[credential.name] = credential.facts
         for standing in standings:
             self.standings.setdefault(standing.partner, {})[standing.customer] = standing
 
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing | None:
+    def standing(self, partner: PartnerId, customer: CustomerId) -> MarkedStanding | None:
         """One standing, if there is one."""
         return self.standings.get(partner, {}).get(customer)
 

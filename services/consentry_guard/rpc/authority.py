@@ -28,7 +28,7 @@ from consentry_core.rpc.server.wakeups import take_all_at_once
 from consentry_core.values.clock import BootTime, Clock
 from consentry_core.values.errors import InvalidArgument, ResourceExhausted, Unavailable
 from consentry_core.values.reasons import ErrorReason
-from consentry_guard.follow.follower import Applied, Follower, HistoryWentBack
+from consentry_guard.follow.follower import Applied, Follower, HistoryWentBack, ListMissing
 from consentry_guard.reports.files import Report
 from consentry_guard.rpc.report_wire import report_to_wire
 
@@ -179,6 +179,8 @@ class Authority:
                 _log.warning("the authority has not answered a renewal for %g s; connecting anew", self._patience)
                 # An authority that is only slow is not helped by everybody who asks for everything again.
                 self._patience = min(2 * self._patience, _LONGEST_SILENCE)
+            except ListMissing as error:
+                _log.warning("%s; learning all anew", error)
             except HistoryWentBack as error:
                 _log.error("nothing is served until this is mended: %s", error)
             except Exception:  # noqa: BLE001 - whatever it was, a guard that gave up would never serve again

@@ -80,7 +80,7 @@ class Consent(_message.Message):
     """What the partner is to use the data for. At most 500 characters."""
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
-        """What the partner may read; none named means all classes."""
+        """What the partner may read, class by class. A class that is added later is not among them."""
 
     @_builtins.property
     def grant_time(self) -> _timestamp_pb2.Timestamp:
@@ -147,7 +147,9 @@ class GrantConsentRequest(_message.Message):
     """
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
-        """What the partner may read; none named means all classes, also such as are added later."""
+        """What the partner may read. None named means all classes that there are at this moment, and `Consent.data_classes` says which: a
+        class that is added later is opened only by another grant.
+        """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -509,7 +511,7 @@ class ConsentEvent(_message.Message):
 
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
-        """What the consent gives since then, or gave until then; none named means all classes."""
+        """What the consent gives since then, or gave until then, class by class."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:

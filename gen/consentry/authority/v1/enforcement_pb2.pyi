@@ -650,6 +650,7 @@ class FollowRequest(_message.Message):
 
         INCARNATION_FIELD_NUMBER: _builtins.int
         SERVICE_FIELD_NUMBER: _builtins.int
+        LIST_DIFFERENCES_FIELD_NUMBER: _builtins.int
         incarnation: _builtins.str
         """A random name of this run of this process, drawn after any fork: 16 to 100 characters. It is the token's that says it first:
         PERMISSION_DENIED (NOT_YOUR_INCARNATION), and the end of the stream, with any other token, from then on and after a restart. To
@@ -657,15 +658,18 @@ class FollowRequest(_message.Message):
         """
         service: _builtins.str
         """Which service this is, for operators to read. At most 100 characters."""
+        list_differences: _builtins.bool
+        """Whether this guard understands `CredentialFacts.base_list_number`. One that does not is told each list whole, at each change."""
         def __init__(
             self,
             *,
             incarnation: _builtins.str = ...,
             service: _builtins.str = ...,
+            list_differences: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "service", b"service"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "list_differences", b"list_differences", "service", b"service"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1190,6 +1194,8 @@ class CredentialFacts(_message.Message):
     ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
     CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+    LIST_NUMBER_FIELD_NUMBER: _builtins.int
+    BASE_LIST_NUMBER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`partners/{partner}/keys/{key}` or `tokens/{token}`."""
     kind: Global___CredentialFacts.Kind.ValueType
@@ -1204,6 +1210,14 @@ class CredentialFacts(_message.Message):
     """Of a key: how many calls an enforcement point lets in a minute. 0: no limit."""
     open_streams: _builtins.int
     """Of a key: how many streams can be open at an enforcement point. 0: no limit."""
+    list_number: _builtins.int
+    """Of a KIND_SPECIFIC_CUSTOMERS_KEY: the last change of its list."""
+    base_list_number: _builtins.int
+    """Absent: `customers` and `unlisted` are the whole list, and all who were ever taken off it. Else they are what has become of it
+    since this change, of which the guard was told on this stream: `customers` were put on it and are there now, and those of
+    `unlisted` that are not among them were taken off. A guard that does not have that list, or a later one, follows anew: snapshots
+    are whole.
+    """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Absent: it does not."""
@@ -1246,12 +1260,16 @@ class CredentialFacts(_message.Message):
         allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
         calls_per_minute: _builtins.int = ...,
         open_streams: _builtins.int = ...,
+        list_number: _builtins.int = ...,
+        base_list_number: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base_list_number", b"_base_list_number", "base_list_number", b"base_list_number", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "calls_per_minute", b"calls_per_minute", "customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "listed_numbers", b"listed_numbers", "name", b"name", "open_streams", b"open_streams", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_list_number", b"_base_list_number", "allowed_networks", b"allowed_networks", "base_list_number", b"base_list_number", "calls_per_minute", b"calls_per_minute", "customers", b"customers", "disabled", b"disabled", "expire_time", b"expire_time", "kind", b"kind", "list_number", b"list_number", "listed_numbers", b"listed_numbers", "name", b"name", "open_streams", b"open_streams", "organization", b"organization", "rehearsing", b"rehearsing", "secrets", b"secrets", "unlisted", b"unlisted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__base_list_number: _TypeAlias = _typing.Literal["base_list_number"]  # noqa: Y015
+    _WhichOneofArgType__base_list_number: _TypeAlias = _typing.Literal["_base_list_number", b"_base_list_number"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base_list_number) -> _WhichOneofReturnType__base_list_number | None: ...
 
 Global___CredentialFacts: _TypeAlias = CredentialFacts  # noqa: Y015
 
@@ -1333,7 +1351,7 @@ class Standing(_message.Message):
 
         @_builtins.property
         def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
-            """What it includes; none means all."""
+            """What it opens, class by class: no class opens nothing, and one that a guard does not know opens nothing there."""
 
         def __init__(
             self,

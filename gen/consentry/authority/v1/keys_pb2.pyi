@@ -207,8 +207,8 @@ class Key(_message.Message):
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """KIND_SPECIFIC_CUSTOMERS only: `customers/{customer}`, without doubles, ordered. A customer that is not valid now stays on the
         list, is not covered, and comes back when it is valid again. At most 100000, of which at most 5000 can be new in one call, for
-        everybody's changes wait for it: a longer list begins with 5000, and grows by further `UpdateKey` calls, each with the whole list
-        so far and at most 5000 more. INVALID_ARGUMENT (TOO_MANY) beyond that. Any number can be taken off at once.
+        everybody's changes wait for it: a longer list begins with 5000, and grows by AddKeyCustomers. INVALID_ARGUMENT (TOO_MANY)
+        beyond that. Who knows what is to change does that with AddKeyCustomers and RemoveKeyCustomers: they cost what they change.
 
         In answers it is whole or empty: empty for a list of more than 10000 and, in ListKeys, for one of more than 1000, or when those of
         the page are more than 10000 together. `customer_count` says then that there are some, and `GetKey` tells them in pages.
@@ -756,6 +756,158 @@ class UpdateKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateKeyResponse: _TypeAlias = UpdateKeyResponse  # noqa: Y015
+
+@_typing.final
+class AddKeyCustomersRequest(_message.Message):
+    """AddKeyCustomersRequest names the key, and who is to be on its list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`partners/{partner}/keys/{key}`. Required."""
+    etag: _builtins.str
+    """If sent, must match."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the key as it is by then; with something else, it is refused.
+    """
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`customers/{customer}`: 1 to 5000. One that is named twice counts once."""
+
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        customers: _abc.Iterable[_builtins.str] | None = ...,
+        etag: _builtins.str = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "enforcement_timeout", b"enforcement_timeout", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddKeyCustomersRequest: _TypeAlias = AddKeyCustomersRequest  # noqa: Y015
+
+@_typing.final
+class AddKeyCustomersResponse(_message.Message):
+    """AddKeyCustomersResponse holds the key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key(self) -> Global___Key:
+        """As it is now."""
+
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change, or, if it was so already, of the last change of the list."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___Key | None = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddKeyCustomersResponse: _TypeAlias = AddKeyCustomersResponse  # noqa: Y015
+
+@_typing.final
+class RemoveKeyCustomersRequest(_message.Message):
+    """RemoveKeyCustomersRequest names the key, and who is to be off its list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`partners/{partner}/keys/{key}`. Required."""
+    etag: _builtins.str
+    """If sent, must match."""
+    request_id: _builtins.str
+    """A random text of the caller's own, of at most 100 letters, digits, `.`, `_`, `:` and `-`. Sent again within a day, with everything
+    else as it was, the call does nothing more and answers with the key as it is by then; with something else, it is refused.
+    """
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`customers/{customer}`: 1 to 5000. One that is named twice counts once."""
+
+    @_builtins.property
+    def enforcement_timeout(self) -> _duration_pb2.Duration:
+        """How long to wait for the change to be enforced. Absent: as long as it takes, which is at most a little over five seconds, or until
+        shortly before the call's deadline; `0s`: not at all. What is not enforced by then is STATE_PENDING.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        customers: _abc.Iterable[_builtins.str] | None = ...,
+        etag: _builtins.str = ...,
+        enforcement_timeout: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement_timeout", b"enforcement_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "enforcement_timeout", b"enforcement_timeout", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveKeyCustomersRequest: _TypeAlias = RemoveKeyCustomersRequest  # noqa: Y015
+
+@_typing.final
+class RemoveKeyCustomersResponse(_message.Message):
+    """RemoveKeyCustomersResponse holds the key, and how far the change has been enforced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key(self) -> Global___Key:
+        """As it is now."""
+
+    @_builtins.property
+    def enforcement(self) -> _enforcement_pb2.Enforcement:
+        """Of this change, or, if it was so already, of the last change of the list."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___Key | None = ...,
+        enforcement: _enforcement_pb2.Enforcement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveKeyCustomersResponse: _TypeAlias = RemoveKeyCustomersResponse  # noqa: Y015
 
 @_typing.final
 class DisableKeyRequest(_message.Message):

@@ -55,6 +55,16 @@ class KeyServiceStub(object):
                 request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.UpdateKeyRequest.SerializeToString,
                 response_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.UpdateKeyResponse.FromString,
                 _registered_method=True)
+        self.AddKeyCustomers = channel.unary_unary(
+                '/consentry.authority.v1.KeyService/AddKeyCustomers',
+                request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.AddKeyCustomersRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.AddKeyCustomersResponse.FromString,
+                _registered_method=True)
+        self.RemoveKeyCustomers = channel.unary_unary(
+                '/consentry.authority.v1.KeyService/RemoveKeyCustomers',
+                request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RemoveKeyCustomersRequest.SerializeToString,
+                response_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RemoveKeyCustomersResponse.FromString,
+                _registered_method=True)
         self.DisableKey = channel.unary_unary(
                 '/consentry.authority.v1.KeyService/DisableKey',
                 request_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.DisableKeyRequest.SerializeToString,
@@ -121,6 +131,23 @@ class KeyServiceServicer(object):
     def UpdateKey(self, request, context):
         """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
         KIND_SPECIFIC_CUSTOMERS key, `customers`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddKeyCustomers(self, request, context):
+        """AddKeyCustomers puts customers on the list of a KIND_SPECIFIC_CUSTOMERS key, whatever its length. Each must be valid at this moment:
+        FAILED_PRECONDITION (CUSTOMERS_NOT_VALID) names every one that is not, and nobody is added then; (CUSTOMERS_EXCEEDED) for a list
+        that would have more than 100000, and (KEY_WITHOUT_LIST) for a key of another kind. Who is on the list already stays on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveKeyCustomers(self, request, context):
+        """RemoveKeyCustomers takes customers off the list of a KIND_SPECIFIC_CUSTOMERS key. Who is not on it changes nothing.
+        FAILED_PRECONDITION (LIST_WOULD_BE_EMPTY) when nobody would be left: disable the key, or delete it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +220,16 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.UpdateKey,
                     request_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.UpdateKeyRequest.FromString,
                     response_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.UpdateKeyResponse.SerializeToString,
+            ),
+            'AddKeyCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddKeyCustomers,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.AddKeyCustomersRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.AddKeyCustomersResponse.SerializeToString,
+            ),
+            'RemoveKeyCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveKeyCustomers,
+                    request_deserializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RemoveKeyCustomersRequest.FromString,
+                    response_serializer=consentry_dot_authority_dot_v1_dot_keys__pb2.RemoveKeyCustomersResponse.SerializeToString,
             ),
             'DisableKey': grpc.unary_unary_rpc_method_handler(
                     servicer.DisableKey,
@@ -334,6 +371,60 @@ class KeyService(object):
             '/consentry.authority.v1.KeyService/UpdateKey',
             consentry_dot_authority_dot_v1_dot_keys__pb2.UpdateKeyRequest.SerializeToString,
             consentry_dot_authority_dot_v1_dot_keys__pb2.UpdateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddKeyCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.KeyService/AddKeyCustomers',
+            consentry_dot_authority_dot_v1_dot_keys__pb2.AddKeyCustomersRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_keys__pb2.AddKeyCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveKeyCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consentry.authority.v1.KeyService/RemoveKeyCustomers',
+            consentry_dot_authority_dot_v1_dot_keys__pb2.RemoveKeyCustomersRequest.SerializeToString,
+            consentry_dot_authority_dot_v1_dot_keys__pb2.RemoveKeyCustomersResponse.FromString,
             options,
             channel_credentials,
             insecure,

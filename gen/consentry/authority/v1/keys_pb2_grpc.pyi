@@ -50,6 +50,15 @@ class KeyServiceStub:
     """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
     KIND_SPECIFIC_CUSTOMERS key, `customers`.
     """
+    AddKeyCustomers: _grpc.UnaryUnaryMultiCallable[_keys_pb2.AddKeyCustomersRequest, _keys_pb2.AddKeyCustomersResponse]
+    """AddKeyCustomers puts customers on the list of a KIND_SPECIFIC_CUSTOMERS key, whatever its length. Each must be valid at this moment:
+    FAILED_PRECONDITION (CUSTOMERS_NOT_VALID) names every one that is not, and nobody is added then; (CUSTOMERS_EXCEEDED) for a list
+    that would have more than 100000, and (KEY_WITHOUT_LIST) for a key of another kind. Who is on the list already stays on it.
+    """
+    RemoveKeyCustomers: _grpc.UnaryUnaryMultiCallable[_keys_pb2.RemoveKeyCustomersRequest, _keys_pb2.RemoveKeyCustomersResponse]
+    """RemoveKeyCustomers takes customers off the list of a KIND_SPECIFIC_CUSTOMERS key. Who is not on it changes nothing.
+    FAILED_PRECONDITION (LIST_WOULD_BE_EMPTY) when nobody would be left: disable the key, or delete it.
+    """
     DisableKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.DisableKeyRequest, _keys_pb2.DisableKeyResponse]
     """DisableKey suspends a key; EnableKey brings it back. Disabling twice changes nothing."""
     EnableKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.EnableKeyRequest, _keys_pb2.EnableKeyResponse]
@@ -90,6 +99,15 @@ class KeyServiceAsyncStub(KeyServiceStub):
     UpdateKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.UpdateKeyRequest, _keys_pb2.UpdateKeyResponse]  # type: ignore[assignment]
     """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
     KIND_SPECIFIC_CUSTOMERS key, `customers`.
+    """
+    AddKeyCustomers: _aio.UnaryUnaryMultiCallable[_keys_pb2.AddKeyCustomersRequest, _keys_pb2.AddKeyCustomersResponse]  # type: ignore[assignment]
+    """AddKeyCustomers puts customers on the list of a KIND_SPECIFIC_CUSTOMERS key, whatever its length. Each must be valid at this moment:
+    FAILED_PRECONDITION (CUSTOMERS_NOT_VALID) names every one that is not, and nobody is added then; (CUSTOMERS_EXCEEDED) for a list
+    that would have more than 100000, and (KEY_WITHOUT_LIST) for a key of another kind. Who is on the list already stays on it.
+    """
+    RemoveKeyCustomers: _aio.UnaryUnaryMultiCallable[_keys_pb2.RemoveKeyCustomersRequest, _keys_pb2.RemoveKeyCustomersResponse]  # type: ignore[assignment]
+    """RemoveKeyCustomers takes customers off the list of a KIND_SPECIFIC_CUSTOMERS key. Who is not on it changes nothing.
+    FAILED_PRECONDITION (LIST_WOULD_BE_EMPTY) when nobody would be left: disable the key, or delete it.
     """
     DisableKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.DisableKeyRequest, _keys_pb2.DisableKeyResponse]  # type: ignore[assignment]
     """DisableKey suspends a key; EnableKey brings it back. Disabling twice changes nothing."""
@@ -152,6 +170,27 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_keys_pb2.UpdateKeyResponse, _abc.Awaitable[_keys_pb2.UpdateKeyResponse]]:
         """UpdateKey changes `display_name`, `expire_time`, `labels`, `allowed_networks`, `quota`, `audiences` and, on a
         KIND_SPECIFIC_CUSTOMERS key, `customers`.
+        """
+
+    @_abc_1.abstractmethod
+    def AddKeyCustomers(
+        self,
+        request: _keys_pb2.AddKeyCustomersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_keys_pb2.AddKeyCustomersResponse, _abc.Awaitable[_keys_pb2.AddKeyCustomersResponse]]:
+        """AddKeyCustomers puts customers on the list of a KIND_SPECIFIC_CUSTOMERS key, whatever its length. Each must be valid at this moment:
+        FAILED_PRECONDITION (CUSTOMERS_NOT_VALID) names every one that is not, and nobody is added then; (CUSTOMERS_EXCEEDED) for a list
+        that would have more than 100000, and (KEY_WITHOUT_LIST) for a key of another kind. Who is on the list already stays on it.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveKeyCustomers(
+        self,
+        request: _keys_pb2.RemoveKeyCustomersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_keys_pb2.RemoveKeyCustomersResponse, _abc.Awaitable[_keys_pb2.RemoveKeyCustomersResponse]]:
+        """RemoveKeyCustomers takes customers off the list of a KIND_SPECIFIC_CUSTOMERS key. Who is not on it changes nothing.
+        FAILED_PRECONDITION (LIST_WOULD_BE_EMPTY) when nobody would be left: disable the key, or delete it.
         """
 
     @_abc_1.abstractmethod

@@ -118,7 +118,9 @@ class WatchRequest(_message.Message):
 
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_data_class_pb2.DataClass.ValueType]:
-        """Only these. Empty: all that the consents include."""
+        """Only these. Empty: all that the key may have, whatever that is at each moment. A class that is added later comes once it is
+        consented to, and cursors stay good.
+        """
 
     @_builtins.property
     def snapshot(self) -> Global___WatchRequest.Snapshot:

@@ -9,12 +9,12 @@ from consentry_authority.commands.records import ConsentRecord
 from consentry_authority.commands.states import State, consent_state
 from consentry_core.values import names
 from consentry_core.values.errors import FailedPrecondition, Violation
-from consentry_rule import CustomerId, DataClass, Instant, PartnerId, Reason
+from consentry_rule import ALL_DATA_CLASSES, CustomerId, DataClass, Instant, PartnerId, Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What is granted. No data classes named means all; `data_start_time` None leaves it to us."""
+    """What is granted. No data classes named means all that there are now; `data_start_time` None leaves it to us."""
 
     data_classes: frozenset[DataClass] = frozenset()
     expire_time: Instant | None = None
@@ -27,6 +27,9 @@ def grant_consent(transaction: Transaction, customer: CustomerId, partner: Partn
 
     FailedPrecondition when the two are not connected, whether there is such a partner or not. The earliest data that it opens
     is, unless the grant says: what an active consent opens already; else the moment of the grant.
+
+    The classes are written down one by one, also when none is named: the customer consents to what it sees, and a class that is
+    added later is opened by another grant only.
     """
     now = transaction.now
     checks.future(grant.expire_time, now, "expire_time")
@@ -50,7 +53,7 @@ def grant_consent(transaction: Transaction, customer: CustomerId, partner: Partn
         grant_time=now,
         data_start_time=data_start_time,
         expire_time=grant.expire_time,
-        data_classes=grant.data_classes,
+        data_classes=grant.data_classes or ALL_DATA_CLASSES,
         purpose=grant.purpose,
     )
     if before is not None and active and consent == replace(before, grant_time=now):

@@ -13,7 +13,7 @@ from typing import Any
 from consentry_authority.audit.chain import Entry, EntryKind
 from consentry_authority.commands.pages import Page, page_of
 from consentry_authority.commands.ports import Place, View
-from consentry_authority.commands.records import Plan
+from consentry_authority.commands.records import WHEN_NONE_WAS_NAMED, Plan
 from consentry_core.values import names
 from consentry_rule import Consent, CustomerId, DataClass, Instant, PartnerId, Standing, Subscription, TokenRole
 from consentry_rule.narrowing import narrows_standing
@@ -165,7 +165,7 @@ def _standing(consent: Described) -> Standing:
 
 
 def _classes(consent: Described) -> frozenset[DataClass]:
-    return frozenset(DataClass(part) for part in consent["data_classes"].split(",") if part)
+    return frozenset(DataClass(part) for part in consent["data_classes"].split(",") if part) or WHEN_NONE_WAS_NAMED
 
 
 def _text(place: Place) -> str:

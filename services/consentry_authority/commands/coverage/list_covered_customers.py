@@ -6,10 +6,11 @@ from typing import Final
 
 from consentry_authority.commands.ports import ReadFacts
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.errors import OutOfRange, Unavailable
 from consentry_core.values.reasons import ErrorReason
-from consentry_rule import Allow, CustomerId, Instant, Key, KeyKind, PartnerId, Standing, covered
+from consentry_rule import Allow, CustomerId, Instant, Key, KeyKind, PartnerId, covered
 
 STEP: Final = 250
 """So many standings are read, and decided about, in one go: some two milliseconds."""
@@ -20,21 +21,21 @@ def listed_customers(key: Key) -> tuple[CustomerId, ...]:
     return tuple(sorted(key.customers))
 
 
-def covered_among(key: Key, standings: Sequence[Standing], now: Instant) -> list[Standing]:
+def covered_among(key: Key, standings: Sequence[MarkedStanding], now: Instant) -> list[MarkedStanding]:
     """Those that the key covers."""
     return [standing for standing in standings if isinstance(covered(key, standing, now), Allow)]
 
 
 def step_of_standings(
     facts: ReadFacts, key: Key, listed: Sequence[CustomerId], *, after: str, limit: int = STEP
-) -> tuple[Sequence[Standing], str]:
+) -> tuple[Sequence[MarkedStanding], str]:
     """The next standings that the key could cover, and where to go on (empty at the end). The rule decides which it does.
 
     `listed`: see `listed_customers`.
     """
     if key.kind is KeyKind.DEMO:
         return (() if after else (facts.demo_standing(key.partner),)), ""
-    standings: Sequence[Standing]
+    standings: Sequence[MarkedStanding]
     if key.kind is KeyKind.SPECIFIC_CUSTOMERS:
         start = bisect_right(listed, CustomerId(after))
         standings = facts.standings_to(key.partner, listed[start : start + limit])
@@ -45,7 +46,7 @@ def step_of_standings(
 
 def step_of_changed(
     facts: ReadFacts, key: Key, since: tuple[int, Instant], now: Instant, *, after: str
-) -> tuple[Sequence[Standing], str]:
+) -> tuple[Sequence[MarkedStanding], str]:
     """Likewise, only those that may have stood otherwise after a change, of this number and committed then."""
     if key.kind is KeyKind.DEMO:
         return (() if after else (facts.demo_standing(key.partner),)), ""

@@ -23,11 +23,12 @@ from consentry_authority.commands.coverage.watch_coverage import CoverageView, M
 from consentry_authority.commands.coverage.work import CoverageWork
 from consentry_authority.commands.ports import Commit, Commits, Current, View
 from consentry_core.pacing.waking import Bell, Waking
+from consentry_core.protocol.marks import MarkedKey
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND, BootTime, Clock
 from consentry_core.values.errors import ConsentryError, ResourceExhausted, Unavailable, denied
 from consentry_core.values.reasons import ErrorReason
-from consentry_rule import CustomerId, Deny, Key, KeyKind, Reason, usable
+from consentry_rule import CustomerId, Deny, KeyKind, Reason, usable
 
 _log = logging.getLogger(__name__)
 HEARTBEAT: Final = 15.0
@@ -39,7 +40,7 @@ _DEMO = CustomerId(names.DEMO_CUSTOMER)
 class Watched:
     """A key that is watched with, and how far looking at what it covers has come."""
 
-    def __init__(self, name: str, key: Key) -> None:
+    def __init__(self, name: str, key: MarkedKey) -> None:
         self.name = name
         self.partner = key.partner
         self.organization = names.PARTNER.format(key.partner)
@@ -83,7 +84,7 @@ class CoverageWatches:
         commits.subscribe(self)
 
     @contextlib.asynccontextmanager
-    async def watching(self, name: str, key: Key) -> AsyncIterator[tuple[Watched, Bell]]:
+    async def watching(self, name: str, key: MarkedKey) -> AsyncIterator[tuple[Watched, Bell]]:
         """What a key covers, and a bell that rings when there is more to tell, for as long as somebody watches.
 
         ResourceExhausted when the partner's keys watch too many customers.
@@ -193,9 +194,9 @@ class CoverageWatches:
             self._ring(watched)
         return min(numbers, default=0)
 
-    async def _key(self, watched: Watched) -> Key:
+    async def _key(self, watched: Watched) -> MarkedKey:
         key = await self._current.credential(watched.name)
-        if not isinstance(key, Key):
+        if not isinstance(key, MarkedKey):
             raise denied(Deny(Reason.KEY_DELETED))
         decision = usable(key, self._clock.now())
         if isinstance(decision, Deny):
@@ -259,6 +260,6 @@ def _another_look(marks: Marks, seen_at: Mapping[CustomerId, int], view: View) -
     return [marks.look(standing, seen_at[standing.customer], view.now) for standing in standings], view.facts.head().number
 
 
-def _relisted(before: Key, key: Key, number: int, _: View) -> tuple[Marks, set[CustomerId]]:
+def _relisted(before: MarkedKey, key: MarkedKey, number: int, _: View) -> tuple[Marks, set[CustomerId]]:
     marks = Marks(key)
     return marks, set(before.customers ^ key.customers) | marks.relisted_after(number)

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import MarkedKey, MarkedStanding
 from consentry_core.values.errors import Unavailable
 from consentry_core.values.reasons import ErrorReason
-from consentry_rule import CustomerId, DataClass, Deny, Instant, Key, Reason, Standing, covered, next_end, opened_classes
+from consentry_rule import CustomerId, DataClass, Deny, Instant, Reason, covered, next_end, opened_classes
 
 WITHDRAWN: Final = "WITHDRAWN"
 """Why a customer left that is there again by the time that anybody looks: what it was is not known any more."""
@@ -69,7 +70,7 @@ class Seen:
 class Marks:
     """What a key's list says of a time that has passed. Made anew for each state of the key."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: MarkedKey) -> None:
         self.key = key
         self._off = {customer: (first, last) for customer, first, last in key.unlisted}
 
@@ -83,7 +84,7 @@ class Marks:
         first, last = self._off.get(customer, (0, 0))
         return first <= number < last
 
-    def look(self, standing: Standing, number: int, now: Instant) -> Seen:
+    def look(self, standing: MarkedStanding, number: int, now: Instant) -> Seen:
         """What is so now, and whether it was otherwise between a change and now."""
         customer, decision = standing.customer, covered(self.key, standing, now)
         if isinstance(decision, Deny):
@@ -94,7 +95,7 @@ class Marks:
         end = None if standing.demo else next_end(None, None, standing, now)
         return Seen(customer, opened_classes(standing), left=left, end=end)
 
-    def missed(self, standing: Standing, number: int, since: Instant, now: Instant) -> Iterator[CoverageEvent]:
+    def missed(self, standing: MarkedStanding, number: int, since: Instant, now: Instant) -> Iterator[CoverageEvent]:
         """What a watch that dealt with everything up to a change, committed at `since`, has to be told of a customer."""
         seen = self.look(standing, number, now)
         if seen.classes is None:
@@ -113,7 +114,7 @@ class Marks:
             yield Covered(seen.customer, seen.classes)
 
 
-def _ended_between(standing: Standing, since: Instant, now: Instant) -> bool:
+def _ended_between(standing: MarkedStanding, since: Instant, now: Instant) -> bool:
     end = next_end(None, None, standing, since)
     return end is not None and end <= now
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sized
 
+from consentry_authority.commands.keys.get_key import get_key
 from consentry_authority.commands.ports import View
+from consentry_authority.commands.records import KeyRecord
 from consentry_core.values import names
 from consentry_core.values.errors import FailedPrecondition, InvalidArgument, Violation, denied
 from consentry_core.values.reasons import ErrorReason
-from consentry_rule import CustomerId, Deny, KeyKind, PartnerId, Reason, valid
+from consentry_rule import CustomerId, Deny, KeyId, KeyKind, PartnerId, Reason, valid
 
 _FIELD = "key.customers"
 MOST_LISTED = 100_000
@@ -33,11 +35,16 @@ def check_list(kind: KeyKind, customers: Iterable[CustomerId]) -> frozenset[Cust
         raise InvalidArgument(
             _FIELD, "must name at least one customer for KIND_SPECIFIC_CUSTOMERS", reason=ErrorReason.CUSTOMERS_REQUIRED
         )
-    if names.DEMO_CUSTOMER in listed:
-        raise InvalidArgument(
-            _FIELD, "must not name the demo customer; create a KIND_DEMO key for it", reason=Reason.DEMO_CUSTOMER.value
-        )
+    require_can_be_listed(listed, _FIELD)
     return listed
+
+
+def require_can_be_listed(customers: Collection[CustomerId], field: str) -> None:
+    """InvalidArgument for the demo customer, which is on no list."""
+    if names.DEMO_CUSTOMER in customers:
+        raise InvalidArgument(
+            field, "must not name the demo customer; create a KIND_DEMO key for it", reason=Reason.DEMO_CUSTOMER.value
+        )
 
 
 def check_length(named: Sized) -> None:
@@ -50,6 +57,29 @@ def check_length(named: Sized) -> None:
         )
 
 
+def check_named(customers: Sized) -> None:
+    """InvalidArgument for none, and for more than can be added or removed at once."""
+    if not customers:
+        raise InvalidArgument("customers", "must name at least one customer", reason=ErrorReason.CUSTOMERS_REQUIRED)
+    if len(customers) > MOST_NEW:
+        raise InvalidArgument(
+            "customers",
+            f"must name at most {MOST_NEW:,} customers; name the others in further calls",
+            reason=ErrorReason.TOO_MANY,
+        )
+
+
+def listed_key(view: View, partner: PartnerId, key: KeyId, *, etag: str) -> KeyRecord:
+    """The key, as `get_key`. FailedPrecondition when it is of a kind that has no list."""
+    record = get_key(view, partner, key, etag=etag)
+    if record.kind is not KeyKind.SPECIFIC_CUSTOMERS:
+        message = "has no list: only a KIND_SPECIFIC_CUSTOMERS key has one; create such a key"
+        raise FailedPrecondition(
+            f"the key {message}", violations=[Violation(record.name, message)], reason=ErrorReason.KEY_WITHOUT_LIST
+        )
+    return record
+
+
 def require_valid(view: View, partner: PartnerId, customers: Collection[CustomerId]) -> None:
     """FailedPrecondition, naming every customer, of these that are new on a list, that is not valid for the partner now.
 
@@ -59,8 +89,7 @@ def require_valid(view: View, partner: PartnerId, customers: Collection[Customer
     if len(customers) > MOST_NEW:
         raise InvalidArgument(
             _FIELD,
-            f"must name at most {MOST_NEW:,} that are not on the list yet; add the others with further UpdateKey calls, each "
-            f"with the whole list so far and {MOST_NEW:,} more",
+            f"must name at most {MOST_NEW:,} that are not on the list yet; add the others with AddKeyCustomers",
             reason=ErrorReason.TOO_MANY,
         )
     standings = view.facts.standings_to(partner, sorted(customers))

@@ -7,7 +7,7 @@ from consentry_authority.commands import checks
 from consentry_authority.commands.keys import key_terms
 from consentry_authority.commands.keys.get_key import get_key
 from consentry_authority.commands.keys.key_customers import check_list, require_valid
-from consentry_authority.commands.ports import KeyChanges, Transaction
+from consentry_authority.commands.ports import KeyChanges, ListChange, Transaction
 from consentry_authority.commands.records import KeyRecord
 from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.reasons import ErrorReason
@@ -47,8 +47,9 @@ def update_key(transaction: Transaction, partner: PartnerId, key: KeyId, update:
         if update.expire_time != record.expire_time:
             checks.future(update.expire_time, transaction.now, "key.expire_time")
     if "customers" in paths:
-        wanted["customers"] = check_list(record.kind, update.customers)
-        require_valid(transaction, partner, wanted["customers"] - record.customers)
+        customers, listed = check_list(record.kind, update.customers), transaction.keys.customers(partner, key)
+        wanted["customers"] = ListChange(customers - listed, listed - customers)
+        require_valid(transaction, partner, wanted["customers"].added)
     if "allowed_networks" in paths:
         wanted["networks"] = key_terms.networks(update.networks, "key.allowed_networks")
     if "audiences" in paths:

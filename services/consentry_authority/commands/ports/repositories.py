@@ -5,7 +5,7 @@ case saves what it wants to be so, whether it is so already or not. What is save
 answered about the change that made it so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 
@@ -124,12 +124,19 @@ class Consents(ReadConsents, Protocol):
         ...
 
 
+class ListChange(NamedTuple):
+    """Who is to be on a key's list, and who is not to be; whoever is neither stays as they are."""
+
+    added: Set[CustomerId] = frozenset()
+    removed: Set[CustomerId] = frozenset()
+
+
 class KeyChanges(TypedDict, total=False):
     """What can be changed of a key."""
 
     display_name: str
     expire_time: Instant | None
-    customers: frozenset[CustomerId]
+    customers: ListChange
     disabled: bool
     labels: tuple[tuple[str, str], ...]
     networks: tuple[Network, ...]
@@ -142,11 +149,23 @@ class ReadKeys(Protocol):
     """Keys that are not deleted, to look at."""
 
     def get(self, partner: PartnerId, key: KeyId) -> KeyRecord | None:
-        """One key."""
+        """One key, without its list when that is too long to be told at once."""
         ...
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
         """The partner's keys whose ids come after `after`, in their order, without lists that are too long for a page."""
+        ...
+
+    def customers(self, partner: PartnerId, key: KeyId) -> frozenset[CustomerId]:
+        """All who are on a key's list: as many as a hundred thousand."""
+        ...
+
+    def customers_among(self, partner: PartnerId, key: KeyId, customers: Iterable[CustomerId]) -> frozenset[CustomerId]:
+        """Which of these are on a key's list."""
+        ...
+
+    def customers_page(self, partner: PartnerId, key: KeyId, *, after: str, limit: int) -> Sequence[CustomerId]:
+        """Those on a key's list that come after `after`, in their order."""
         ...
 
 
@@ -158,7 +177,7 @@ class Keys(ReadKeys, Protocol):
         ...
 
     def add(self, key: KeyRecord, secret: SecretRecord) -> None:
-        """Keep a new one with its first secret."""
+        """Keep a new one with its list and its first secret."""
         ...
 
     def change(self, key: KeyRecord, **fields: Unpack[KeyChanges]) -> KeyRecord:

@@ -1,7 +1,7 @@
 """What a subject is like, for the audit log: its rows as plain values, secrets by their public ids only."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -11,12 +11,15 @@ from consentry_core.values import names
 from consentry_rule import PartnerId
 
 Description = Mapping[str, Any]
+CUSTOMERS: Final = "customers"
+"""A key's list, or, in a transaction, (who came onto it, who went)."""
 
 # What only the history's own readers go by, and what the name says already.
 _NOT_TOLD = frozenset(
     {
         "id", "partner", "customer", "version", "last_use_time",
         "opened_number", "closed_number", "class_numbers", "demo_opened_number", "demo_closed_number",
+        "customer_count", "list_number",
     }
 )  # fmt: skip
 
@@ -24,7 +27,8 @@ _NOT_TOLD = frozenset(
 def describe(connection: sa.Connection, name: str, lists: KeyLists | None = None) -> Description | None:
     """A partner, customer, consent (with its connection), key or token; None when there is nothing of it.
 
-    `lists` are those of the transaction that this is part of.
+    `lists` are those of the transaction that this is part of: of a key's list only who came and who went
+    since its beginning is said then; without them, all who are on it.
     """
     if names.PARTNER.matches(name):
         return _row(connection, t.partners, t.partners.c.id == names.PARTNER.parse(name, "name")[0])
@@ -33,7 +37,7 @@ def describe(connection: sa.Connection, name: str, lists: KeyLists | None = None
     if names.CONSENT.matches(name):
         return _standing(connection, *names.CONSENT.parse(name, "name"))
     if names.KEY.matches(name):
-        return _key(connection, name, lists or KeyLists(connection))
+        return _key(connection, name, lists)
     token = _row(connection, t.tokens, t.tokens.c.id == names.TOKEN.parse(name, "name")[0])
     return None if token is None else {**token, "secrets": _secrets(connection, name)}
 
@@ -46,12 +50,15 @@ def _standing(connection: sa.Connection, customer: str, partner: str) -> Descrip
     return None if found is None else {**found, "consent": consent}
 
 
-def _key(connection: sa.Connection, name: str, lists: KeyLists) -> Description | None:
+def _key(connection: sa.Connection, name: str, lists: KeyLists | None) -> Description | None:
     partner, key = names.KEY.parse(name, "name")
     found = _row(connection, t.keys, (t.keys.c.partner == partner) & (t.keys.c.id == key))
     if found is None:
         return None
-    return {**found, "customers": lists.of(PartnerId(partner), key), "secrets": _secrets(connection, name)}
+    described = {**found, "secrets": _secrets(connection, name)}
+    if lists is None:
+        return {**described, CUSTOMERS: KeyLists(connection).of(PartnerId(partner), key)}
+    return {**described, CUSTOMERS: lists.difference(PartnerId(partner), key)}
 
 
 def _secrets(connection: sa.Connection, credential: str) -> list[Description]:

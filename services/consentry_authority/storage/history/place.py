@@ -34,9 +34,10 @@ from consentry_authority.storage.repositories.facts import SqlFacts
 from consentry_authority.storage.repositories.key_lists import KeyLists
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import class_numbers_text
+from consentry_core.protocol.marks import MarkedStanding
 from consentry_core.values import names
 from consentry_core.values.clock import Clock
-from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Standing, Token, opened_classes, valid
+from consentry_rule import Allow, CustomerId, Instant, Key, PartnerId, Token, opened_classes, valid
 from consentry_rule.narrowing import narrows_credential, narrows_standing
 
 _DEMO = CustomerId(names.DEMO_CUSTOMER)
@@ -70,7 +71,7 @@ class Touched:
         self._connection = connection
         self._described: dict[str, Description | None] = {}
         self.credentials: dict[str, Key | Token | None] = {}
-        self.standings: dict[tuple[PartnerId, CustomerId], Standing] = {}
+        self.standings: dict[tuple[PartnerId, CustomerId], MarkedStanding] = {}
         self.rehearsals: dict[PartnerId, bool] = {}
         self.subscriptions: set[str] = set()
         self.found: defaultdict[str, set[str]] = defaultdict(set)
@@ -84,7 +85,7 @@ class Touched:
         """A key or token is about to change. The first touch counts."""
         self._describe(name)
         if name not in self.credentials:
-            self.credentials[name] = self._facts.credential(name, numbered=False)
+            self.credentials[name] = self._facts.terms(name)
 
     def relation(self, partner: PartnerId, customer: CustomerId) -> None:
         """The connection of the two, or the consent, is about to change."""
@@ -164,18 +165,28 @@ def record(
         open_receipt(connection, number, commit_time, origin.organization, narrowed)
     _mark_standings(connection, touched, after, number, now=commit_time)
     _mark_rehearsals(connection, touched, number)
-    _mark_lists(connection, touched, after, number)
+    _mark_lists(connection, touched, number)
     _mark_fields(connection, differences, number)
     return Recorded(number, commit_time, bool(narrowed), frozenset(subjects), bool(withdrawn))
 
 
 def _narrowed(touched: Touched, after: SqlFacts, now: Instant) -> Iterator[str]:
     for name, before in touched.credentials.items():
-        if narrows_credential(before, after.credential(name, numbered=False), now):
+        if narrows_credential(*_with_what_differs(touched, name, before, after.terms(name)), now):
             yield name
     for (partner, customer), standing in touched.standings.items():
         if narrows_standing(standing, after.standing(partner, customer), now):
             yield names.CONSENT.format(customer, partner)
+
+
+def _with_what_differs(
+    touched: Touched, name: str, before: Key | Token | None, after: Key | Token | None
+) -> tuple[Key | Token | None, Key | Token | None]:
+    """The two with those on their lists who are on one of them only: who is on both takes nothing away."""
+    if not isinstance(before, Key) or not isinstance(after, Key):
+        return before, after
+    added, removed = touched.lists.difference(after.partner, names.KEY.parse(name, "name")[1])
+    return replace(before, customers=removed), replace(after, customers=added)
 
 
 def _mark_standings(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int, *, now: Instant) -> None:
@@ -206,24 +217,21 @@ def _mark_rehearsals(connection: sa.Connection, touched: Touched, number: int) -
             connection.execute(sa.update(t.partners).where(columns.id == partner).values({mark: number}))
 
 
-def _mark_lists(connection: sa.Connection, touched: Touched, facts: SqlFacts, number: int) -> None:
+def _mark_lists(connection: sa.Connection, touched: Touched, number: int) -> None:
     columns = t.key_listings.c
-    for name, before in touched.credentials.items():
-        after = facts.credential(name, numbered=False)
-        if not isinstance(after, Key):
+    for name in (name for name in touched.credentials if names.KEY.matches(name)):
+        partner, key = names.KEY.parse(name, "name")
+        entering, leaving = touched.lists.difference(PartnerId(partner), key)
+        if not entering and not leaving:
             continue
-        former = before if isinstance(before, Key) else replace(after, customers=frozenset())
-        entering, leaving = after.customers - former.customers, former.customers - after.customers
-        key = dict(zip(("partner", "key"), names.KEY.parse(name, "name"), strict=True))
-        known = touched.lists.ever(after.partner, key["key"], entering)
-        new = [
-            {**key, "customer": customer, "first_number": number, "listed_number": number, "unlisted_number": 0}
-            for customer in sorted(entering - known)
-        ]
-        if new:
-            connection.execute(sa.insert(t.key_listings), new)
+        whose = (t.keys.c.partner == partner, t.keys.c.id == key)
+        connection.execute(sa.update(t.keys).where(*whose).values(list_number=number))
+        known = touched.lists.ever(PartnerId(partner), key, entering)
+        new = {"partner": partner, "key": key, "first_number": number, "listed_number": number, "unlisted_number": 0}
+        if entering - known:
+            connection.execute(sa.insert(t.key_listings), [{**new, "customer": each} for each in sorted(entering - known)])
+        row = (columns.partner == partner, columns.key == key, columns.customer == sa.bindparam("marked"))
         for mark, customers in ((columns.listed_number, entering & known), (columns.unlisted_number, leaving)):
-            row = (columns.partner == key["partner"], columns.key == key["key"], columns.customer == sa.bindparam("marked"))
             if customers:
                 update = sa.update(t.key_listings).where(*row).values({mark: number})
                 connection.execute(update, [{"marked": customer} for customer in sorted(customers)])

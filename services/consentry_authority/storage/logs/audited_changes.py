@@ -6,7 +6,7 @@ from typing import Any
 
 from consentry_authority.audit.chain import Entry, EntryKind
 from consentry_authority.commands.ports import Origin
-from consentry_authority.storage.history.descriptions import Description
+from consentry_authority.storage.history.descriptions import CUSTOMERS, Description
 from consentry_authority.storage.history.place import Differences, Recorded
 from consentry_core.values import names
 from consentry_rule import Instant
@@ -71,15 +71,11 @@ def _document(changed: Differences) -> str:
 
 
 def _difference(before: Description | None, after: Description | None) -> dict[str, Any]:
-    """Both sides; of long lists, what came and what went."""
+    """Both sides; of lists, what came and what went."""
     sides: dict[str, Any] = {"before": None, "after": None}
-    listed = {side: set((said or {}).get("customers", ())) for side, said in (("before", before), ("after", after))}
     for side, said in (("before", before), ("after", after)):
-        sides[side] = None if said is None else {key: value for key, value in said.items() if key != "customers"}
-    for word, customers in (
-        ("added", listed["after"] - listed["before"]),
-        ("removed", listed["before"] - listed["after"]),
-    ):
+        sides[side] = None if said is None else {key: value for key, value in said.items() if key != CUSTOMERS}
+    for word, customers in zip(("added", "removed"), (after or {}).get(CUSTOMERS, ()), strict=False):
         if customers:
             sides[word] = sorted(customers)
     return sides

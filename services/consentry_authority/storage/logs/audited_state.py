@@ -12,8 +12,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from consentry_authority.audit.chain import Entry, EntryKind
+from consentry_authority.commands.records import WHEN_NONE_WAS_NAMED
 from consentry_authority.storage.history.descriptions import describe
 from consentry_authority.storage.schema import tables as t
+from consentry_authority.storage.schema.rows import data_classes_text
 from consentry_core.process.logs import redact
 from consentry_core.values import names
 
@@ -75,7 +77,7 @@ def _same(left: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
     """Compared is what both tell of: a column may be younger than the entry. Of secrets, those that live."""
     if left is None or now is None:
         return left is now
-    left, now = _with_live_secrets(left), _with_live_secrets(now)
+    left, now = _with_named_classes(_with_live_secrets(left)), _with_live_secrets(now)
     return all(left[word] == now[word] for word in left.keys() & now.keys())
 
 
@@ -83,6 +85,14 @@ def _with_live_secrets(described: dict[str, Any]) -> dict[str, Any]:
     if "secrets" not in described:
         return described
     return {**described, "secrets": [secret for secret in described["secrets"] if secret.get("live", True)]}
+
+
+def _with_named_classes(described: dict[str, Any]) -> dict[str, Any]:
+    """A consent of an entry that named no class, as the migration has written it out since."""
+    consent = described.get("consent")
+    if not consent or consent.get("data_classes") != "":
+        return described
+    return {**described, "consent": {**consent, "data_classes": data_classes_text(WHEN_NONE_WAS_NAMED)}}
 
 
 def _now(connection: sa.Connection, name: str) -> dict[str, Any] | None:

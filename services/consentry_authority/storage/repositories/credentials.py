@@ -1,14 +1,14 @@
 """Keys and tokens."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
 import sqlalchemy as sa
 
-from consentry_authority.commands.keys.key_customers import MOST_TOLD_IN_PAGES
-from consentry_authority.commands.ports import KeyChanges
+from consentry_authority.commands.keys.key_customers import MOST_TOLD, MOST_TOLD_IN_PAGES
+from consentry_authority.commands.ports import KeyChanges, ListChange
 from consentry_authority.commands.records import KeyRecord, SecretRecord, TokenRecord
 from consentry_authority.storage.history.place import Touched
 from consentry_authority.storage.repositories.key_lists import KeyLists
@@ -43,7 +43,7 @@ class SqlKeys:
         if not found:
             return None
         secrets = secrets_of(self._connection, [found[0].name], self._now)
-        return _with_secrets(replace(found[0], customers=self._lists.of(partner, key)), secrets[found[0].name])
+        return self._with_list(_with_secrets(found[0], secrets[found[0].name]))
 
     def page(self, partner: PartnerId, *, after: str, limit: int) -> Sequence[KeyRecord]:
         return self._read(
@@ -70,20 +70,39 @@ class SqlKeys:
                 **_key_values(key),
             )
         )
-        self._lists.change(key.partner, key.id, key.customers)
+        self._lists.change(key.partner, key.id, added=key.customers)
         add_secret(self._connection, key.name, secret, self._now)
 
     def change(self, key: KeyRecord, **fields: Unpack[KeyChanges]) -> KeyRecord:
-        """Counts the version up; Aborted when it is not the one that was read."""
-        quota: dict[str, Any] = {name: value for name, value in fields.items() if name in ("calls_per_minute", "open_streams")}
-        others: dict[str, Any] = {name: value for name, value in fields.items() if name not in quota}
-        changed = replace(key, quota=replace(key.quota, **quota), **others)
-        if changed == key:
+        """Counts the version up; Aborted when it is not the one that was read. Of a list, only who is named is looked at."""
+        wanted = fields.get("customers", ListChange())
+        added = wanted.added - self._lists.among(key.partner, key.id, wanted.added)
+        removed = self._lists.among(key.partner, key.id, wanted.removed)
+        values: dict[str, Any] = {name: value for name, value in fields.items() if name != "customers"}
+        quota = {name: values.pop(name) for name in ("calls_per_minute", "open_streams") if name in values}
+        changed = replace(key, quota=replace(key.quota, **quota), **values)
+        if changed == key and not added and not removed:
             self._touched.found[key.name].update(fields)
             return key
         self._save_row(changed)
-        self._lists.change(key.partner, key.id, changed.customers)
-        return replace(changed, version=key.version + 1)
+        self._lists.change(key.partner, key.id, added=added, removed=removed)
+        length = len(key.customers) + key.customers_left_out + len(added) - len(removed)
+        return self._with_list(replace(changed, version=key.version + 1, customers_left_out=length))
+
+    def customers(self, partner: PartnerId, key: KeyId) -> frozenset[CustomerId]:
+        return self._lists.of(partner, key)
+
+    def customers_among(self, partner: PartnerId, key: KeyId, customers: Iterable[CustomerId]) -> frozenset[CustomerId]:
+        return self._lists.among(partner, key, customers)
+
+    def customers_page(self, partner: PartnerId, key: KeyId, *, after: str, limit: int) -> Sequence[CustomerId]:
+        return self._lists.page(partner, key, after, limit)
+
+    def _with_list(self, key: KeyRecord) -> KeyRecord:
+        """A key of which `customers_left_out` counts all on its list, with them unless they are too many to be told."""
+        if key.customers_left_out > MOST_TOLD:
+            return replace(key, customers=frozenset())
+        return replace(key, customers=self._lists.of(key.partner, key.id), customers_left_out=0)
 
     def rotated(self, key: KeyRecord) -> KeyRecord:
         self._touched.found[key.name].add("secrets")
@@ -118,12 +137,11 @@ class SqlKeys:
         keys = [_key(row) for row in self._connection.execute(query)]
         if not keys:
             return []
-        lengths = self._lengths([key.id for key in keys], keys[0].partner)
         told, room = set(), 10 * MOST_TOLD_IN_PAGES
-        for key, length in lengths.items():
-            if length <= min(room, MOST_TOLD_IN_PAGES):
-                told.add(key)
-                room -= length
+        for key in keys:
+            if key.customers_left_out <= min(room, MOST_TOLD_IN_PAGES):
+                told.add(key.id)
+                room -= key.customers_left_out
         customers = self._customers(sorted(told), keys[0].partner)
         secrets = secrets_of(self._connection, [key.name for key in keys], self._now)
         return [
@@ -131,19 +149,12 @@ class SqlKeys:
                 replace(
                     key,
                     customers=frozenset(customers[key.id]),
-                    customers_left_out=0 if key.id in told else lengths.get(key.id, 0),
+                    customers_left_out=0 if key.id in told else key.customers_left_out,
                 ),
                 secrets[key.name],
             )
             for key in keys
         ]
-
-    def _lengths(self, keys: Sequence[KeyId], partner: PartnerId) -> dict[KeyId, int]:
-        """How long the lists of those are that have one, in the order of their ids."""
-        columns = t.key_customers.c
-        query = sa.select(columns.key, sa.func.count()).where(columns.partner == partner, columns.key.in_(keys))
-        rows = self._connection.execute(query.group_by(columns.key).order_by(columns.key))
-        return {KeyId(key): length for key, length in rows}
 
     def _customers(self, keys: Sequence[KeyId], partner: PartnerId) -> defaultdict[KeyId, set[CustomerId]]:
         found: defaultdict[KeyId, set[CustomerId]] = defaultdict(set)
@@ -245,6 +256,7 @@ def _key(row: sa.Row[Any]) -> KeyRecord:
         networks=networks(row.networks),
         quota=quota(row.calls_per_minute, row.open_streams),
         audiences=words(row.audiences),
+        customers_left_out=row.customer_count,
     )
 
 

@@ -13,16 +13,15 @@ from consentry_authority.storage.repositories.key_lists import KeyLists
 from consentry_authority.storage.schema import tables as t
 from consentry_authority.storage.schema.rows import class_numbers, data_classes, instant, networks, quota, words
 from consentry_core.protocol.follow import Revision
+from consentry_core.protocol.marks import ListDifference, MarkedKey, MarkedStanding
 from consentry_core.values import names
 from consentry_rule import (
     Consent,
     CustomerId,
     Instant,
-    Key,
     KeyKind,
     PartnerId,
     Secret,
-    Standing,
     Subscription,
     Token,
     TokenRole,
@@ -57,9 +56,14 @@ _STANDINGS = (
     )
 )
 
+_LISTINGS = sa.select(*(t.key_listings.c[name] for name in ("customer", "first_number", "listed_number", "unlisted_number")))
+
 _KEY_COLUMNS = tuple(
-    t.keys.c[name] for name in ("kind", "disabled", "expire_time", "networks", "calls_per_minute", "open_streams", "audiences")
-)
+    t.keys.c[name]
+    for name in (
+        "kind", "disabled", "expire_time", "networks", "calls_per_minute", "open_streams", "audiences", "list_number",
+    )
+)  # fmt: skip
 
 _TOKEN_COLUMNS = tuple(t.tokens.c[name] for name in ("role", "organization", "expire_time", "audience", "partners"))
 
@@ -103,14 +107,43 @@ class SqlFacts:
         """When a change was committed; None for one that is not in the history any more."""
         return instant(self._connection.scalar(sa.select(t.changes.c.commit_time).where(t.changes.c.number == number).limit(1)))
 
-    def credential(self, name: str, *, numbered: bool = True) -> Key | Token | None:
-        """Not `numbered`: without the numbers of a key's list, which decide nothing."""
+    def credential(self, name: str) -> MarkedKey | Token | None:
+        found = self.terms(name)
+        if not isinstance(found, MarkedKey) or found.kind is not KeyKind.SPECIFIC_CUSTOMERS:
+            return found
+        key = names.KEY.parse(name, "name")[1]
+        customers = self._lists.of(found.partner, key)
+        columns = t.key_listings.c
+        rows = self._connection.execute(_LISTINGS.where(_of(found.partner, key)).order_by(columns.customer)).all()
+        return replace(
+            found,
+            customers=customers,
+            listed_numbers={customer: listed for customer, _, listed, _ in rows if customer in customers},
+            unlisted=tuple((customer, first, unlisted) for customer, first, _, unlisted in rows if unlisted),
+        )
+
+    def terms(self, name: str) -> MarkedKey | Token | None:
         if names.KEY.matches(name):
             partner, key = names.KEY.parse(name, "name")
-            return self._key(name, PartnerId(partner), key, numbered=numbered)
+            return self._key(name, PartnerId(partner), key)
         if names.TOKEN.matches(name):
             return self._token(name, *names.TOKEN.parse(name, "name"))
         return None
+
+    def list_difference(self, partner: PartnerId, key: str, base: int) -> ListDifference:
+        """Walks two indexes from the number on."""
+        columns = t.key_listings.c
+        changed = {
+            row.customer: row
+            for number in (columns.listed_number, columns.unlisted_number)
+            for row in self._connection.execute(_LISTINGS.where(_of(partner, key), number > base))
+        }
+        rows = [changed[customer] for customer in sorted(changed)]
+        return ListDifference(
+            base,
+            tuple((row.customer, row.listed_number) for row in rows if row.listed_number > row.unlisted_number),
+            tuple((row.customer, row.first_number, row.unlisted_number) for row in rows if row.unlisted_number),
+        )
 
     def secret(self, secret_id: str) -> StoredSecret | None:
         row = self._connection.execute(
@@ -118,17 +151,17 @@ class SqlFacts:
         ).one_or_none()
         return None if row is None else StoredSecret(row.credential, row.argon2_hash)
 
-    def standing(self, partner: PartnerId, customer: CustomerId) -> Standing:
+    def standing(self, partner: PartnerId, customer: CustomerId) -> MarkedStanding:
         return self.standings_to(partner, [customer])[0]
 
-    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[Standing]:
+    def standings_of(self, partner: PartnerId, *, after: CustomerId | None = None, limit: int) -> Sequence[MarkedStanding]:
         """Walks the primary key of `connections`, so a page costs what it holds."""
         query = _STANDINGS.where(t.connections.c.partner == partner, t.connections.c.customer > (after or ""))
         return [_standing(row) for row in self._connection.execute(query.order_by(t.connections.c.customer).limit(limit))]
 
     def standings_changed(
         self, partner: PartnerId, since: tuple[int, Instant], now: Instant, *, after: CustomerId, limit: int
-    ) -> Sequence[Standing]:
+    ) -> Sequence[MarkedStanding]:
         """Walks the primary key of `connections`."""
         number, time = since
         columns = t.connections.c
@@ -142,15 +175,15 @@ class SqlFacts:
         query = _STANDINGS.where(columns.partner == partner, columns.customer > after, newer)
         return [_standing(row) for row in self._connection.execute(query.order_by(columns.customer).limit(limit))]
 
-    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[Standing]:
+    def standings_to(self, partner: PartnerId, customers: Sequence[CustomerId]) -> Sequence[MarkedStanding]:
         return self.standings_between([(partner, customer) for customer in customers])
 
-    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[Standing]:
+    def standings_between(self, pairs: Sequence[tuple[PartnerId, CustomerId]]) -> Sequence[MarkedStanding]:
         """A query for each partner, or each customer, whichever are fewer.
 
         SQLite has no index search for a list of pairs: asked for pairs it reads the whole table.
         """
-        found: dict[tuple[PartnerId, CustomerId], Standing] = {}
+        found: dict[tuple[PartnerId, CustomerId], MarkedStanding] = {}
         columns = t.connections.c
         by_partner = len({partner for partner, _ in pairs}) <= len({customer for _, customer in pairs})
         one, many = (columns.partner, columns.customer) if by_partner else (columns.customer, columns.partner)
@@ -165,16 +198,16 @@ class SqlFacts:
         for partner, customer in pairs:
             if customer == names.DEMO_CUSTOMER:
                 found[partner, customer] = self.demo_standing(partner)
-        return [found.get(between) or Standing(*between) for between in pairs]
+        return [found.get(between) or MarkedStanding(*between) for between in pairs]
 
-    def demo_standing(self, partner: PartnerId) -> Standing:
+    def demo_standing(self, partner: PartnerId) -> MarkedStanding:
         columns = t.partners.c
         query = sa.select(columns.demo_opened_number, columns.demo_closed_number).where(columns.id == partner)
         row = self._connection.execute(query).one_or_none()
         opened, closed = (0, 0) if row is None else row
-        return Standing(partner, _DEMO, demo=True, opened_number=opened, closed_number=closed)
+        return MarkedStanding(partner, _DEMO, demo=True, opened_number=opened, closed_number=closed)
 
-    def _key(self, name: str, partner: PartnerId, key: str, *, numbered: bool) -> Key | None:
+    def _key(self, name: str, partner: PartnerId, key: str) -> MarkedKey | None:
         row = self._connection.execute(
             sa.select(*_KEY_COLUMNS, t.partners.c.rehearsing)
             .join_from(t.keys, t.partners, t.partners.c.id == t.keys.c.partner)
@@ -182,7 +215,7 @@ class SqlFacts:
         ).one_or_none()
         if row is None:
             return None
-        found = Key(
+        return MarkedKey(
             kind=KeyKind(row.kind),
             partner=partner,
             disabled=row.disabled,
@@ -192,20 +225,7 @@ class SqlFacts:
             networks=networks(row.networks),
             quota=quota(row.calls_per_minute, row.open_streams),
             audiences=words(row.audiences),
-        )
-        if found.kind is not KeyKind.SPECIFIC_CUSTOMERS:
-            return found
-        found = replace(found, customers=self._lists.of(partner, key))
-        return self._numbered(found, key) if numbered else found
-
-    def _numbered(self, key: Key, key_id: str) -> Key:
-        customers, columns = key.customers, t.key_listings.c
-        query = sa.select(columns.customer, columns.first_number, columns.listed_number, columns.unlisted_number)
-        rows = self._connection.execute(query.where(_of(t.key_listings, key.partner, key_id)).order_by(columns.customer)).all()
-        return replace(
-            key,
-            listed_numbers={customer: listed for customer, _, listed, _ in rows if customer in customers},
-            unlisted=tuple((customer, first, unlisted) for customer, first, _, unlisted in rows if unlisted),
+            list_number=row.list_number,
         )
 
     def _token(self, name: str, token: str) -> Token | None:
@@ -232,11 +252,11 @@ class SqlFacts:
         return tuple(Secret(row.id, instant(row.expire_time)) for row in found)
 
 
-def _of(table: sa.Table, partner: PartnerId, key: str) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.partner == partner, table.c.key == key)
+def _of(partner: PartnerId, key: str) -> sa.ColumnElement[bool]:
+    return sa.and_(t.key_listings.c.partner == partner, t.key_listings.c.key == key)
 
 
-def _standing(row: Any) -> Standing:
+def _standing(row: Any) -> MarkedStanding:
     # Lists of all of a partner's customers pass here: taking a row apart at once is twice as fast as asking it for its columns.
     (
         partner, customer, disconnect_time, opened_number, closed_number, numbers, demo,
@@ -249,7 +269,7 @@ def _standing(row: Any) -> Standing:
     if grant_time is not None:
         consent = Consent(data_start_time, revoke_time is not None, expire_time, data_classes(classes))
     marks = class_numbers(numbers) if numbers else ()
-    return Standing(
+    return MarkedStanding(
         partner, customer, demo, disconnect_time is None, subscription, consent,
         disconnect_time, opened_number, closed_number, marks,
     )  # fmt: skip

@@ -93,7 +93,7 @@ consents = sa.Table(
     sa.Column("grant_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger),
     sa.Column("data_start_time", sa.BigInteger, nullable=False),
-    sa.Column("data_classes", sa.Text, nullable=False),  # joined by commas; empty: all
+    sa.Column("data_classes", sa.Text, nullable=False),  # joined by commas, one by one
     sa.Column("purpose", sa.Text, nullable=False),
     sa.Column("revoke_time", sa.BigInteger),
     sa.ForeignKeyConstraint(["partner", "customer"], ["connections.partner", "connections.customer"]),
@@ -117,6 +117,8 @@ keys = sa.Table(
     sa.Column("calls_per_minute", sa.BigInteger),  # NULL: no limit
     sa.Column("open_streams", sa.BigInteger),  # likewise
     sa.Column("audiences", sa.Text),  # joined by commas; NULL: all
+    sa.Column("customer_count", sa.BigInteger, nullable=False, server_default="0"),  # on its list
+    sa.Column("list_number", sa.BigInteger, nullable=False, server_default="0"),  # of the last change of its list
 )
 
 key_customers = sa.Table(
@@ -140,6 +142,9 @@ key_listings = sa.Table(
     sa.Column("listed_number", sa.BigInteger, nullable=False),  # of the last one that did
     sa.Column("unlisted_number", sa.BigInteger, nullable=False),  # of the last one that took it off; 0: none did
     sa.ForeignKeyConstraint(["partner", "key"], ["keys.partner", "keys.id"]),
+    # What has changed since a number, without a look at everybody else.
+    sa.Index(None, "partner", "key", "listed_number"),
+    sa.Index(None, "partner", "key", "unlisted_number"),
 )
 
 tokens = sa.Table(

@@ -28,7 +28,9 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         call = guarded_call()
         # A demo key reads another customer than the partner's other keys do: what one has told says nothing to the other.
         whose = f"{call.partner}/demo" if call.kind is KeyKind.DEMO else call.partner
-        cursors = Cursors(self._cursor_key, self._feed.log, whose, question.filter.text)
+        cursors = Cursors(
+            self._cursor_key, self._feed.log, whose, question.filter.text, former_text=question.filter.former_text
+        )
         after = cursors.read(question.after_cursor) if question.start == "after_cursor" else None
         key = call.identity.credential
         with self._feed.ring.listening() as bell, Share(self._feed.watched, key) as share:

@@ -11,7 +11,7 @@ from consentry_core.values.clock import SECOND
 from consentry_core.values.errors import InvalidArgument
 from consentry_core.values.reasons import ErrorReason
 from consentry_devices.feed.filter import DeviceKey, Filter
-from consentry_rule import ALL_DATA_CLASSES, CustomerId
+from consentry_rule import CustomerId
 
 _MOST_NAMES = 1_000
 _SHORTEST_SAMPLE, _LONGEST_SAMPLE = SECOND // 10, 3600 * SECOND
@@ -66,7 +66,7 @@ def _filter(request: feed_pb2.WatchRequest) -> Filter:
             )
     return Filter(
         customers or frozenset(customer for customer, _ in devices),
-        data_classes_from_wire(list(request.data_classes), "data_classes") or ALL_DATA_CLASSES,
+        data_classes_from_wire(list(request.data_classes), "data_classes"),
         frozenset(devices),
     )
 

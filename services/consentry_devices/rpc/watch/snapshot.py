@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, assert_never
 
 from consentry.devices.v1 import feed_pb2, inventory_pb2
 from consentry_core.values import names
@@ -97,6 +97,8 @@ class Snapshot:
                     blocks = [block for payload in payloads if (block := columns.since(payload, start)) is not None]
                     if blocks:
                         yield Piece(join(_TELEMETRY, [join(_DEVICES, blocks)]), blocks)
+            case _:
+                assert_never(data_class)
 
     def _runs(self, data_class: DataClass) -> Iterator[Sequence[bytes]]:
         """What is kept, as much of it as makes one message."""
@@ -135,10 +137,12 @@ class Snapshot:
                     table = columns.of_rows((row.sensor, row.time, row.value) for row in rows)
                     name = names.DEVICE.format(self._customer, device)
                     yield DataClass.TELEMETRY, 0, columns.encode(name, table, historical=False)
-            case _:
+            case Location() | Device() | Sensor():
                 for start in range(0, len(things), _IN_RECORD):
                     some = things[start : start + _IN_RECORD]
                     yield DataClass.INVENTORY, 0, _inventory(self._customer, some).SerializeToString()
+            case _:
+                assert_never(things[0])
 
 
 def _inventory(customer: CustomerId, things: Iterable[Thing]) -> inventory_pb2.InventoryChange:
@@ -151,4 +155,8 @@ def _inventory(customer: CustomerId, things: Iterable[Thing]) -> inventory_pb2.I
                 change.devices.append(to_device(customer, thing))
             case Sensor():
                 change.sensors.append(to_sensor(customer, thing))
+            case AlarmEvent() | Reading() | Damaged():
+                pass  # lists are of one kind each
+            case _:
+                assert_never(thing)
     return change
