@@ -26,7 +26,7 @@ from support.cli import consentry
 from support.texts import is_plain
 
 HOSTILE = "old\x1b[2J\x1b]0;title\x07\u202egnp\n2026-11-30 forged\r\u2028\x9b1m"
-SERVICES = Path(__file__).parents[2] / "services"
+SERVICES = Path(__file__).parents[3] / "services"
 
 
 class Stranger(grpc.GenericRpcHandler):

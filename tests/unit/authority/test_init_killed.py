@@ -13,7 +13,7 @@ from consentry_core.sql.database import open_sqlite
 from support.authority import read_token, settings_of
 
 TOKENS = ("operator", "devices", "demo-gateway")
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 
 
 def test_whenever_it_is_killed_doing_it_again_mends_it(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from consentry_devices.storage.store import FILE, open_store
 from support.device_frames import NORTH, PlainEncoder, stream
 from support.snapshots import snapshot_of
 
-_TESTS = Path(__file__).parents[1]
+_TESTS = Path(__file__).parents[2]
 
 
 def _append_until_killed(frames: int, *arguments: str) -> int:
