@@ -121,3 +121,14 @@ def test_the_compose_file_is_one_and_runs_commands_that_there_are() -> None:
             assert commands
         for command in commands:
             run(BIN / "consentry", *(word for word in command if not word.startswith("--")), "--help")
+
+
+def test_links_in_documents_lead_somewhere() -> None:
+    wrong = []
+    for document in tracked("*.md"):
+        text = document.read_text(encoding="utf-8")
+        named = re.findall(r"\]\(([^)#\s]+)", text)
+        files = [document.parent / link for link in named if not link.startswith("http")]
+        files += [TOP / name for name in re.findall(r"`((?:services|tests)/[a-z_/.-]+\.(?:py|md))`", text)]
+        wrong += [f"{document.relative_to(TOP)}: {file}" for file in files if not file.exists()]
+    assert not wrong
