@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from collections.abc import Set as Collection
 from dataclasses import dataclass, field, replace
 
@@ -38,7 +37,7 @@ class _Known:
     description: str = ""
     devices: dict[DeviceId, Device] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
-    """The probes that could not be read while it was not certain what it is, and how many times in a row it were the same."""
+    """The probes that could not be read while it was not certain what it is, and how many polls in a row it were the same."""
     doubted: int = 0
     why: str = ""
     asked_why: int = 0
@@ -199,8 +198,8 @@ class SnmpSource:
     def _found(known: _Known, answers: Answers, unread: frozenset[str], session: Session) -> tuple[Profile, ...] | None:
         """The profiles that the agent fits; None while a probe that could not be read may be one that it has.
 
-        A probe that was lost and one that the agent never answers look the same. So it is asked for again at the next polls, and
-        is not there once they lacked the same ones and nothing else, several times in a row.
+        A probe that was lost and one that the agent never answers look the same. So it is asked for again at the next polls. It
+        is not there once the same ones could not be read several times in a row, and no other question was lost.
         """
         found = recognise(answers)
         needed = {oid for oid in unread if oid == SYS_OBJECT_ID or possible(answers, (oid,)) != found}
