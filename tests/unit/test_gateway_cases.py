@@ -8,11 +8,12 @@ from consentry_core.values.names import resource_id
 from consentry_gateway.profiles import AlarmList, Metric, Profile, Source, Table
 from consentry_gateway.profiles.apc_rack_pdu import APC_RACK_PDU
 from consentry_gateway.reading.alarms import AlarmBook
-from consentry_gateway.reading.decode import NOT_BELIEVABLE, decode, findings
+from consentry_gateway.reading.decode import decode, findings
 from consentry_gateway.reading.model import Device, DeviceId, DeviceType, Poll, Severity, Value
 from consentry_gateway.reading.presence import FEWEST_ANSWERS, Presence
 from consentry_gateway.reading.raw import Answers, Raw, number_of, text_of
 from consentry_gateway.reading.recognition import SYS_OBJECT_ID, recognise
+from consentry_gateway.reading.values import NOT_BELIEVABLE
 from support.agents import answers_of
 from support.polls import at
 
