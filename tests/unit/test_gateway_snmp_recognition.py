@@ -70,6 +70,17 @@ def test_a_probe_that_is_never_answered_is_not_there_after_some_polls(polled: Po
     assert last.device.type is DeviceType.UPS
 
 
+def test_polls_with_silence_between_them_are_not_in_a_row(polled: Polled) -> None:
+    lose(polled, NOT_THERE)
+    polled.polls(3)
+    lose(polled, NOT_THERE, SYS_OBJECT_ID)
+    assert not polled.polls(1)[0].reachable
+    lose(polled, NOT_THERE)
+    *early, last = polled.polls(4)
+    assert [values(poll) for poll in early] == [{}] * 3
+    assert values(last)["battery.charge"] == 97
+
+
 def test_a_probe_of_no_family_that_it_could_be_of_is_not_waited_for(polled: Polled) -> None:
     lose(polled, "1.3.6.1.4.1.318.1.1.1.1.1.1.0")
     assert values(polled.polls(1)[0])["battery.charge"] == 97

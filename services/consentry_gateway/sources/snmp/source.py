@@ -165,6 +165,7 @@ class SnmpSource:
         return recognise(answers) != known.profiles
 
     async def _recognise(self, agent: Agent, known: _Known, session: Session) -> None:
+        before, known.unread = known.unread, frozenset()  # unless this ends in doubt as well, the polls are not in a row
         asked = (PING, *(oid for oid in questions() if oid != PING))
         answers = await session.get(asked)
         again = tuple(session.unread.intersection(asked))
@@ -175,7 +176,7 @@ class SnmpSource:
         session.unread.clear()
         about = await session.get((_SYS_DESCR,))
         known.description = text_of(about.get(_SYS_DESCR))
-        found = self._found(known, answers, unread, session)
+        found = self._found(known, answers, unread, again=unread == before and not session.lost)
         if found is None:
             known.questions = ()  # it is looked at anew next time
             why = f"not certain yet, nothing is read from it ({session.why_not_all})"
@@ -195,7 +196,7 @@ class SnmpSource:
             self._reports.tell(agent.device.id, "family", f"none that is known, nothing is read from it ({described})")
 
     @staticmethod
-    def _found(known: _Known, answers: Answers, unread: frozenset[str], session: Session) -> tuple[Profile, ...] | None:
+    def _found(known: _Known, answers: Answers, unread: frozenset[str], *, again: bool) -> tuple[Profile, ...] | None:
         """The profiles that the agent fits; None while a probe that could not be read may be one that it has.
 
         A probe that was lost and one that the agent never answers look the same. So it is asked for again at the next polls. It
@@ -208,7 +209,7 @@ class SnmpSource:
         same = str(answers.get(SYS_OBJECT_ID, "")) == known.object_id
         if same and known.profiles and known.profiles in (found, possible(answers, unread)):
             return known.profiles  # as before it was silent
-        known.doubted = known.doubted + 1 if unread == known.unread and not session.lost else 0
+        known.doubted = known.doubted + 1 if again else 0
         known.unread = unread
         if known.doubted >= _BELIEVED + len(needed):
             return found
