@@ -100,13 +100,15 @@ def findings(
 
 
 def _damaged(profiles: Sequence[Profile], answers: Answers) -> Set[str]:
-    """The columns that say which row is which, or what is wrong, of which something could not be read."""
+    """What says which row is which, which are real, or what is wrong, of which something could not be read."""
     bad = [oid for oid, raw in answers.items() if is_unreadable(raw)]
     if not bad:
         return frozenset()
     whole = {oid for profile in profiles for table in profile.tables for oid in (*table.places(), *table.naming())}
     whole |= {oid for profile in profiles for alarms in profile.alarms for oid in alarms.addresses()}
-    return {oid for oid in whole if any(within(one, oid) for one in bad)}
+    columns = Columns(answers)
+    counts = {table.count for profile in profiles for table in profile.tables if table.count and columns.unsure(table)}
+    return {oid for oid in whole if any(within(one, oid) for one in bad)} | counts
 
 
 class _Decoding:
