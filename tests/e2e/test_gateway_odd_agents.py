@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -10,12 +9,10 @@ import pytest
 
 from consentry_gateway.agents.file import Agent
 from consentry_gateway.reading.model import Device, DeviceId, Poll
-from consentry_gateway.reading.presence import Presence
 from consentry_gateway.simulator import recorded
 from consentry_gateway.sources.polling import Collector
 from consentry_gateway.sources.snmp.access import SnmpAccess
 from support.agents import AUTH_PASSWORD, PRIV_PASSWORD, snmp_collector, told
-from support.polls import at
 from support.snmp_proxy import BULK, GEN_ERR, GET, NEXT, TOO_BIG, Answer, Pass, Proxy, failing, kind_of, proxying, variables
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("snmp")]
@@ -26,13 +23,6 @@ NAMES = ("apc-8932", "eaton-93e-80")
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
     collector = snmp_collector(timeout=1.0)
-    yield collector
-    await collector.close()
-
-
-@pytest.fixture
-async def impatient() -> AsyncIterator[Collector]:
-    collector = snmp_collector(timeout=0.3)
     yield collector
     await collector.close()
 
@@ -242,41 +232,3 @@ async def test_a_tree_of_its_own_that_an_agent_has_later_is_read_from_then_on(pr
     assert {reading.sensor.metric for reading in early.readings} < {
         "battery.runtime", *(reading.sensor.metric for reading in late.readings)
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "seed"), [("apc-8932", 7), ("eaton-9px", 9)])
-async def test_a_bad_network_makes_no_false_reading_and_takes_no_part_away(
-    name: str, seed: int, proxy: Proxy, collector: Collector, impatient: Collector
-) -> None:
-    """Questions and answers are lost, doubled and late, and some end in an error. Hours pass between polls."""
-    chance = random.Random(seed)  # noqa: S311 - the same in every run
-    right = await clean(name, proxy, collector, "it")
-    values = {(reading.sensor.device, reading.sensor.id): reading.value for reading in right.readings}
-    presence, parts = Presence([right.device.id]), {device.id for device in right.devices}
-    presence.observe(right)
-    calm = proxy.ask
-
-    def ask(question: bytes) -> Answer | type[Pass]:
-        match chance.choices(("pass", "drop", "fail", "large"), (95, 2, 2, 1))[0]:
-            case "drop":
-                return None
-            case "fail":
-                return failing(question, GEN_ERR)
-            case "large":
-                return failing(question, TOO_BIG)
-        return calm(question)
-
-    proxy.ask = ask
-    answered = 0
-    for hour in range(1, 9):
-        poll = replace(await impatient.poll(behind(proxy, name)), time=at(hour * 3_600))
-        wrong = [
-            (reading.sensor.device, reading.sensor.metric, reading.value)
-            for reading in poll.readings
-            if values.get((reading.sensor.device, reading.sensor.id)) != reading.value
-        ]
-        assert not wrong
-        presence.observe(poll)
-        answered += poll.reachable
-    assert presence.of(right.device.id).there == parts
-    assert answered > 4  # an agent that answers is not silent

@@ -32,11 +32,12 @@ from consentry_gateway.sources.snmp.source import SnmpSource
 from consentry_rule import CustomerId, Instant
 from support.agents import answers_of
 from support.clocks import FakeClock
-from support.snmp_agent import BULK, GET, AnsweringAgent
+from support.snmp_agent import BULK, GET, AnsweringAgent, oid_of
 from support.snmp_proxy import GEN_ERR, TOO_BIG, failing, kind_of, variables
 
 NORTH = CustomerId("north")
 INTERVAL = 60.0
+_OBJECT_ID = oid_of((1, 3, 6, 1, 2, 1, 1, 2, 0))
 Readings = dict[tuple[str, str], Value]
 
 
@@ -197,6 +198,8 @@ def _patched(answer: bytes, question: bytes, chance: random.Random) -> bytes:
     elif how == 3 and gauges:
         changed[chance.choice(gauges)] = 0x49
     elif how == 4:
+        if variables(question) == 1 and _OBJECT_ID in question:
+            return answer  # its value is an OID as well, and nobody could see that it is another one
         return answer.replace(b"\x2b\x06\x01\x04", b"\x2b\x06\x01\x03")  # OIDs that nobody asked for
     else:
         return b"\x30\x03\x02\x01\x01"

@@ -95,7 +95,7 @@ async def discover(
 def described(found: Found) -> str:
     """What an agent is, on one line."""
     look = found.look
-    if look is None:
+    if look is None or look.undecided:
         return "answers, and not what it is"
     if not look.profiles:
         return f"of no known family: sysObjectID {look.object_id or 'none'}, {look.description}"

@@ -14,6 +14,10 @@ def lines(look: Look) -> Iterator[str]:
     """What a look at an agent found. Values are followed by where they stand: OID, raw value, and what it is scaled by."""
     yield f"sysObjectID  {look.object_id or 'none'}"
     yield f"sysDescr     {look.description or 'none'}"
+    if look.undecided:
+        yield "family       not certain: what it is known by could not all be read, so that nothing would be published yet"
+        yield f"not read     {look.why_not_all}"
+        return
     if not look.profiles:
         yield "family       none that is known: nothing would be published"
         yield "`consentry gateway record` makes a recording of it, from which a profile can be made"

@@ -8,7 +8,7 @@ loss, which the next frame about the agent tells; alarms and inventory come with
 from dataclasses import dataclass
 
 from consentry_core.values.clock import SECOND
-from consentry_gateway.outbox.pending import Span, believable, joined
+from consentry_gateway.outbox.spans import Span, believable, joined
 from consentry_rule import Instant
 
 _SHORTEST, _LONGEST = 60 * SECOND, 3_600 * SECOND

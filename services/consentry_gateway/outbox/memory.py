@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import Enum
 
-from consentry_gateway.outbox.pending import Span
+from consentry_gateway.outbox.spans import Span
 from consentry_gateway.reading.alarms import Alarm, AlarmId
 from consentry_gateway.reading.model import Device, DeviceId, DeviceType, LocationId, Poll, Severity
 from consentry_gateway.reading.presence import Present

@@ -33,7 +33,8 @@ from consentry_core.process.folders import check_files
 from consentry_core.process.lifecycle import check_writable
 from consentry_core.process.settings import SettingError
 from consentry_core.values.encoding import RandomBytes, new_public_id
-from consentry_gateway.outbox.pending import Draft, Pending, Rows, Span, Transaction, joined
+from consentry_gateway.outbox.pending import Draft, Pending, Rows, Transaction
+from consentry_gateway.outbox.spans import Span, joined
 
 __all__ = ["MOST_BYTES", "Draft", "Outbox", "OutboxFailed", "OutboxFull", "Pending", "Span"]
 

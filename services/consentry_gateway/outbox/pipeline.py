@@ -9,7 +9,8 @@ from consentry_core.values.taken_in import believed
 from consentry_gateway.outbox import memory
 from consentry_gateway.outbox.holding import Holding
 from consentry_gateway.outbox.outbox import OutboxFailed
-from consentry_gateway.outbox.pending import Draft, Span, believable
+from consentry_gateway.outbox.pending import Draft
+from consentry_gateway.outbox.spans import Span, believable
 from consentry_gateway.publishing.frames import LOCATIONS, LOCATIONS_GONE, FrameWriter, span_of
 from consentry_gateway.publishing.refusals import LeftOut
 from consentry_gateway.reading.alarms import Alarm, AlarmBook

@@ -17,7 +17,8 @@ from consentry.devices.v1 import gateway_pb2, inventory_pb2
 from consentry_core.values import names
 from consentry_core.values.clock import SECOND
 from consentry_core.values.taken_in import believed
-from consentry_gateway.outbox.pending import Draft, Span, joined
+from consentry_gateway.outbox.pending import Draft
+from consentry_gateway.outbox.spans import Span, joined
 from consentry_gateway.publishing import messages
 from consentry_gateway.publishing.messages import Thing, name_of, well_named
 from consentry_gateway.reading.alarms import Alarm, AlarmId, dated

@@ -10,9 +10,9 @@ everything that was looked for.
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from consentry_gateway.profiles.form import BELIEVABLE, Metric, Profile, Source, Table, Total
+from consentry_gateway.profiles.form import Metric, Profile, Source, Table, Total
 from consentry_gateway.reading.model import (
     Device,
     DeviceId,
@@ -26,15 +26,11 @@ from consentry_gateway.reading.model import (
     slug,
 )
 from consentry_gateway.reading.parts import Parts
-from consentry_gateway.reading.raw import Answers, Raw, is_unreadable, keys_of, number_of, within
+from consentry_gateway.reading.raw import Answers, Raw, is_unreadable, within
 from consentry_gateway.reading.rows import Columns, Row
 from consentry_gateway.reading.troubles import entries
+from consentry_gateway.reading.values import ABSENT, NOT_LISTED, NOT_READ, Values, index_of
 from consentry_rule import Instant
-
-ABSENT, NOT_BELIEVABLE, NOT_LISTED, NO_NUMBER, NOT_MEASURED, NOT_READ = (
-    "the device says that it has none", "not believable", "not listed", "no number in this unit", "zeros beside what is not",
-    "could not be read",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +100,15 @@ def findings(
 
 
 def _damaged(profiles: Sequence[Profile], answers: Answers) -> Set[str]:
-    """The columns that say which row is which, or what is wrong, of which something could not be read."""
+    """What says which row is which, which are real, or what is wrong, of which something could not be read."""
     bad = [oid for oid, raw in answers.items() if is_unreadable(raw)]
     if not bad:
         return frozenset()
     whole = {oid for profile in profiles for table in profile.tables for oid in (*table.places(), *table.naming())}
     whole |= {oid for profile in profiles for alarms in profile.alarms for oid in alarms.addresses()}
-    return {oid for oid in whole if any(within(one, oid) for one in bad)}
+    columns = Columns(answers)
+    counts = {table.count for profile in profiles for table in profile.tables if table.count and columns.unsure(table)}
+    return {oid for oid in whole if any(within(one, oid) for one in bad)} | counts
 
 
 class _Decoding:
@@ -120,6 +118,7 @@ class _Decoding:
         self._profiles = profiles
         self._unread = unread
         self.columns = Columns(answers)
+        self._values = Values(self.columns)
         self.parts = Parts(profiles, agent, self.columns, unread)
 
     def findings(self) -> Iterator[Finding]:
@@ -197,16 +196,16 @@ class _Decoding:
             yield Finding(self._sensor(metric, device, row, line), source, source.oid, b"", None, NOT_READ)
             return
         for source in metric.sources:
-            index = _index(source, row)
+            index = index_of(source, row)
             oid = source.oid if row is None else f"{source.oid}.{index}"
             raw = self.columns.answers.get(oid)
-            if is_unreadable(raw) or (raw is not None and self._unsure_of(source, index)):
+            if is_unreadable(raw) or (raw is not None and self._values.unsure_of(source, index)):
                 yield Finding(self._sensor(metric, device, row, line), source, oid, raw or b"", None, NOT_READ)
                 return
-            if raw is None or not self._counts(source, index):
+            if raw is None or not self._values.counts(source, index):
                 continue
             sensor = sensor or self._sensor(metric, device, row, line)
-            value, why = self._value(metric, source, raw, index, indexes)
+            value, why = self._values.value(metric, source, raw, index, indexes)
             found = Finding(sensor, source, oid, raw, value, why)
             if value is not None:
                 yield found
@@ -216,82 +215,11 @@ class _Decoding:
         if last is not None:
             yield last
 
-    def _value(
-        self, metric: Metric, source: Source, raw: Raw, index: str | None, indexes: Sequence[str]
-    ) -> tuple[Value | None, str]:
-        if metric.texts is not None:
-            text = next((metric.texts[key] for key in keys_of(raw) if key in metric.texts), None)
-            return text, "" if text is not None else NOT_LISTED
-        number = number_of(raw, metric.unit)
-        if number is None:
-            return None, NO_NUMBER
-        if number in source.absent:
-            return None, ABSENT
-        if source.beside and number == 0:
-            if any(self.columns.any_unreadable(oid, indexes) for oid in (source.oid, *source.beside)):
-                return None, NOT_READ
-            if self._not_measured(source, indexes):
-                return None, NOT_MEASURED
-        value = self._scaled(number, source, index)
-        if value is None or not _believable(metric, value):
-            return None, NOT_BELIEVABLE
-        return value, ""
-
-    def _unsure_of(self, source: Source, index: str | None) -> bool:
-        """Whether it could not be read if the source counts, or by how many digits."""
-        others = [condition[0] for condition in (source.when, source.unless) if condition]
-        others += [source.digits] if source.digits else []
-        return any(is_unreadable(self.columns.at(oid, index)) for oid in others)
-
-    def _counts(self, source: Source, index: str | None) -> bool:
-        if source.when is not None and not self.columns.holds(source.when, index):
-            return False
-        return source.unless is None or not self.columns.holds(source.unless, index)
-
-    def _not_measured(self, source: Source, indexes: Sequence[str]) -> bool:
-        zeros = self.columns.all_zero(source.oid, indexes)
-        return zeros and any(self.columns.any_other(oid, indexes) for oid in source.beside)
-
-    def _scaled(self, number: float, source: Source, index: str | None) -> float | None:
-        scale = source.scale
-        if source.digits is not None:
-            digits = number_of(self.columns.at(source.digits, index))
-            if digits is None or not 0 <= digits <= 9:
-                return None
-            scale *= 10.0**-digits
-        # 131 * 0.1 is 13.1 and not 13.100000000000001.
-        return round(number * scale + source.offset, 6)
-
     def _sensor(self, metric: Metric, device: DeviceId, row: Row | None, line: str) -> Sensor:
         name, shown = metric.name, metric.display_name
         if row is not None:
             name, shown = row.fill(name, line), row.fill(shown, line)
-        return _sensor(device, name, shown, metric.unit, self._limit(metric, row))
-
-    def _limit(self, metric: Metric, row: Row | None) -> Limit | None:
-        limits = metric.limits
-        if limits is None:
-            return metric.limit
-        if any(is_unreadable(self.columns.at(one.oid, _index(one, row))) for one in (*limits.high, *limits.low)):
-            return None  # nobody knows, so no alarm begins or ends by it
-        high, low = self._limit_of(metric, limits.high, row), self._limit_of(metric, limits.low, row)
-        given = metric.limit or Limit()
-        if high is not None and high > 0:
-            given = replace(given, high=high, clear=high - limits.hysteresis)
-        if low is not None and (given.high is None or low < given.high):
-            given = replace(given, low=low, low_clear=low + limits.hysteresis)
-        return given if given != Limit() else None
-
-    def _limit_of(self, metric: Metric, sources: Sequence[Source], row: Row | None) -> float | None:
-        for source in sources:
-            index = _index(source, row)
-            number = number_of(self.columns.at(source.oid, index), metric.unit)
-            if number is None or number in source.absent or not self._counts(source, index):
-                continue
-            value = self._scaled(number, source, index)
-            if value is not None and _believable(metric, value):
-                return value
-        return None
+        return _sensor(device, name, shown, metric.unit, self._values.limit(metric, row))
 
     def _total(self, total: Total, device: DeviceId, found: Sequence[Finding], rows: int) -> Iterator[Finding]:
         values = [finding.value for finding in found if isinstance(finding.value, float | int)]
@@ -314,14 +242,3 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 def _sensor_id(name: str) -> SensorId:
     return SensorId(bounded_id(slug(name)))
-
-
-def _index(source: Source, row: Row | None) -> str | None:
-    if row is None:
-        return None
-    return f"{row.index}.{source.at}" if source.at else row.index
-
-
-def _believable(metric: Metric, value: float) -> bool:
-    low, high = metric.believable or BELIEVABLE.get(metric.unit, (-1e15, 1e15))
-    return low <= value <= high

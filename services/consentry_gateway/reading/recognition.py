@@ -1,6 +1,6 @@
 """Which profiles an agent fits, from its answers to a few questions. No I/O."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from consentry_gateway.profiles import PROFILES, Profile
 from consentry_gateway.reading.raw import Answers, within
@@ -17,6 +17,11 @@ def recognise(answers: Answers, *, source: str = "snmp", identity: str = SYS_OBJ
         if _fits(profile, answers, identity):
             return tuple(_with_others(profile, answers))
     return ()
+
+
+def possible(answers: Answers, unread: Iterable[str]) -> tuple[Profile, ...]:
+    """What an agent would be if it had all that could not be read: when that is what it is without, it is certain."""
+    return recognise({**dict.fromkeys(unread, ""), **answers})
 
 
 def questions(*, source: str = "snmp", identity: str = SYS_OBJECT_ID) -> tuple[str, ...]:

@@ -72,14 +72,25 @@ class Columns:
         return known
 
     def _found(self, table: Table, *, named: bool) -> list[Row]:
+        rows = [self.row(index, table) for index in self._real(table, self._found_indexes(table, named=named))]
+        return [row for row in rows if row is not None]
+
+    def _found_indexes(self, table: Table, *, named: bool = False) -> list[str]:
         found: set[str] = set()
         for metric in table.metrics:
             for source in metric.sources:
                 found.update(_without(self.indexes(source.oid), source.at))
         for column in (table.label, table.model, table.serial) if named else ():
             found.update(self.indexes(column) if column and not is_scalar(column) else ())
-        rows = [self.row(index, table) for index in self._real(table, sorted(found, key=_natural))]
-        return [row for row in rows if row is not None]
+        return sorted(found, key=_natural)
+
+    def unsure(self, table: Table) -> bool:
+        """Whether it depends on what could not be read which rows are filling."""
+        count = number_of(self.answers.get(table.count)) if table.count else None
+        if not count or count < 0:
+            return False
+        indexes = self._found_indexes(table)
+        return any(self._maybe_filling(table, indexes[0], index) for index in indexes[int(count) :])
 
     def row(self, index: str, table: Table) -> Row | None:
         """The row with an index; None when the table is not about such."""
@@ -143,6 +154,16 @@ class Columns:
         return all(
             is_unreadable(one) or is_unreadable(two) or number_of(one) == number_of(two) for one, two in pairs
         )  # fmt: skip
+
+    def _maybe_filling(self, table: Table, first: str, index: str) -> bool:
+        """Whether a row beyond the count is neither filling for certain, nor a row for certain."""
+        row = self._content(table, index)
+        pairs = list(zip(self._content(table, first), row, strict=True))
+        one_unread = any(is_unreadable(one) != is_unreadable(two) for one, two in pairs)
+        other, zeros = not self._alike(table, first, index), not any(number_of(raw) for raw in row)
+        is_filling = (zeros and not any(map(is_unreadable, row))) or not (other or one_unread)
+        is_row = other and not zeros
+        return not is_filling and not is_row
 
     def _content(self, table: Table, index: str) -> list[Raw | None]:
         return [self.answers.get(f"{column}.{index}") for column in table.columns()]

@@ -29,11 +29,15 @@ class AgentSilent(Exception):
     """The agent did not answer. The message says why, in words."""
 
 
+class Undecided(Exception):
+    """The agent answered, but what it is could not be found out this time: it is what it was, and nothing is read of it."""
+
+
 class Asking(Protocol):
     """What reads agents of one kind."""
 
     async def ask(self, agent: Agent) -> Poll:
-        """Look at an agent, once. AgentSilent, with the reason in words, when it does not answer."""
+        """Look at an agent, once. AgentSilent, with the reason in words, when it does not answer; Undecided."""
         ...
 
     async def close(self) -> None:
@@ -117,6 +121,8 @@ class Collector:
                 return self._silent(agent, str(error))
             except TimeoutError:
                 return self._silent(agent, f"its answers did not come within {agent.deadline:g} s")
+            except Undecided:
+                poll = self._as_known(agent, reachable=True)
         self._quiet.discard(agent.device.id)
         self._reports.tell(agent.device.id, "silent", "")
         self._known[agent.device.id] = poll.devices
@@ -148,7 +154,10 @@ class Collector:
     def _silent(self, agent: Agent, why: str) -> Poll:
         self._quiet.add(agent.device.id)
         self._reports.tell(agent.device.id, "silent", why)
+        return self._as_known(agent, reachable=False)
+
+    def _as_known(self, agent: Agent, *, reachable: bool) -> Poll:
         unknown = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
         known = self._known.get(agent.device.id, (unknown,))
         devices = tuple(replace(device, location=agent.device.location) for device in known)  # whatever was known before
-        return Poll(self._clock.now(), devices[0], False, devices)
+        return Poll(self._clock.now(), devices[0], reachable, devices, complete=not reachable)

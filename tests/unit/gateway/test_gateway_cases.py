@@ -8,11 +8,12 @@ from consentry_core.values.names import resource_id
 from consentry_gateway.profiles import AlarmList, Metric, Profile, Source, Table
 from consentry_gateway.profiles.apc_rack_pdu import APC_RACK_PDU
 from consentry_gateway.reading.alarms import AlarmBook
-from consentry_gateway.reading.decode import NOT_BELIEVABLE, decode, findings
+from consentry_gateway.reading.decode import decode, findings
 from consentry_gateway.reading.model import Device, DeviceId, DeviceType, Poll, Severity, Value
 from consentry_gateway.reading.presence import FEWEST_ANSWERS, Presence
-from consentry_gateway.reading.raw import Answers, Raw, number_of, text_of
+from consentry_gateway.reading.raw import UNREADABLE, Answers, Raw, number_of, text_of
 from consentry_gateway.reading.recognition import SYS_OBJECT_ID, recognise
+from consentry_gateway.reading.values import NOT_BELIEVABLE
 from support.agents import answers_of
 from support.polls import at
 
@@ -196,6 +197,25 @@ def test_a_count_of_one_hides_what_is_nothing_but_zeros_or_a_copy_and_no_more() 
     rows: dict[str, Raw] = {"3.2.0": 1, "3.3.1.3.1": 231, "3.3.1.3.2": 0, "3.3.1.3.3": 231}
     assert [metric for metric in found(ups_mib(rows)) if metric.startswith("input")] == ["input.voltage"]
     assert found(ups_mib(rows | {"3.3.1.3.3": 228}))["input.L3.voltage"] == 228.0
+
+
+def test_rows_of_which_it_depends_on_what_could_not_be_read_whether_they_are_filling_are_not_read() -> None:
+    def read(*rows: tuple[Raw, Raw]) -> dict[str, Value]:
+        cells = {
+            f"{column}.{line}": raw
+            for line, row in enumerate(rows, 1)
+            for column, raw in zip(("4.4.1.2", "4.4.1.5"), row, strict=True)
+        }
+        values = found(ups_mib({"4.3.0": 1, **cells}))
+        return {name: value for name, value in values.items() if name.startswith("output.") and name != "output.status"}
+
+    for unsure in ((UNREADABLE, 9), (231, UNREADABLE), (0, UNREADABLE)):
+        assert read((231, 9), unsure) == {}
+    assert read((UNREADABLE, 9), (231, 9)) == {}
+    # What could not be read decides nothing here.
+    assert read((231, UNREADABLE), (231, UNREADABLE)) == {"output.voltage": 231}
+    assert read((231, 9), (228, UNREADABLE)) == {"output.L1.voltage": 231, "output.L2.voltage": 228, "output.L1.load": 9}
+    assert read((231, UNREADABLE), (0, 0)) == {"output.voltage": 231}
 
 
 def test_a_column_of_zeros_beside_a_load_is_no_reading() -> None:

@@ -50,6 +50,13 @@ class Manners:
         """Of what silenced it, what is to be tried again, the longest due first."""
         return sorted((oid for oid in self.mute if self.mute[oid][0] <= self.polls), key=lambda oid: self.mute[oid][0])
 
+    def hasten(self, oids: Iterable[str]) -> None:
+        """Try again at the next poll what silenced it: nothing can be read without."""
+        for oid in oids:
+            if oid in self.mute:
+                due, wait = self.mute[oid]
+                self.mute[oid] = (min(due, self.polls + 1), wait)
+
     def silenced(self, oid: str) -> None:
         """It does not answer when it is asked for this, while it does otherwise. In bad times that says little."""
         _, waited = self.mute.get(oid, (0, 0))
@@ -85,11 +92,13 @@ class Session:
         """What could not be had: scalars and columns, of which a column may have been read in part."""
         self.stumbled = False
         """Whether something failed that is not known to."""
+        self.lost = False
+        """Whether a question was not answered that is usually answered: bad times, or the agent does not bear it."""
         self._whys: list[str] = []
         manners.polls += 1
 
     async def get(self, oids: Sequence[str]) -> dict[str, Raw]:
-        """The answers to the scalars that are there. AgentSilent when it answers nothing at all."""
+        """The answers to the scalars that are there, also to those that are unreadable. AgentSilent when it answers nothing."""
         answers = await self._try_again(oids)
         mute = self._manners.mute.keys() & oids
         self.unread |= mute
@@ -179,15 +188,17 @@ class Session:
         status, index, varbinds = self._checked(await self._line.get(oids))
         if not status:
             found = {str(name): raw for name, raw in _raws(varbinds)}
-            for oid in oids:
-                if oid not in found:
-                    self._fail([oid], "an answer about something else")
-            self.unread.update(oid for oid in oids if is_unreadable(found.get(oid)))
-            return {oid: found[oid] for oid in oids if oid not in self.unread and found[oid] is not NOTHING}
-        if len(oids) == 1:
+            if found.keys() >= set(oids):
+                self.unread.update(oid for oid in oids if is_unreadable(found[oid]))
+                return {oid: found[oid] for oid in oids if found[oid] is not NOTHING}
+            # What is in part about something else is believed in nothing.
+            if len(oids) == 1:
+                self._fail(oids, "an answer about something else")
+                return {}
+        elif len(oids) == 1:
             self._stumbled(oids[0], status)
             return {}
-        if 0 < index <= len(oids) and status != _TOO_BIG:
+        elif 0 < index <= len(oids) and status != _TOO_BIG:
             self._stumbled(oids[index - 1], status)
             return await self._get([oid for oid in oids if oid != oids[index - 1]])
         half = len(oids) // 2
@@ -202,6 +213,7 @@ class Session:
     async def _smaller(self, oids: Sequence[str]) -> None:
         """A batch was not answered: make the next one smaller, or leave out the one that silences the agent."""
         self._manners.well = 0
+        self.lost = True
         if self._manners.batch + 1 < len(_BATCHES) and len(oids) > 1:
             await self.ping()
             while _BATCHES[self._manners.batch] >= len(oids) and self._manners.batch + 1 < len(_BATCHES):

@@ -11,8 +11,8 @@ from consentry_gateway.profiles import Profile
 from consentry_gateway.reading.decode import decode
 from consentry_gateway.reading.model import Device, DeviceId, Poll
 from consentry_gateway.reading.raw import Answers, text_of
-from consentry_gateway.reading.recognition import SYS_OBJECT_ID, questions, recognise, watched
-from consentry_gateway.sources.polling import AgentSilent, Reports
+from consentry_gateway.reading.recognition import SYS_OBJECT_ID, possible, questions, recognise, watched
+from consentry_gateway.sources.polling import AgentSilent, Reports, Undecided
 from consentry_gateway.sources.snmp.access import SnmpAccess
 from consentry_gateway.sources.snmp.session import PING, Manners, Session, Unanswered
 from consentry_gateway.sources.snmp.wire import Engine, Line, refused
@@ -20,6 +20,7 @@ from consentry_gateway.sources.snmp.wire import Engine, Line, refused
 _SYS_DESCR = "1.3.6.1.2.1.1.1.0"
 _ASK_WHY_AGAIN = 3_600 * SECOND
 _WELL_AGAIN = 5  # polls, after which it is over that something could not be read
+_BELIEVED = 2  # polls in a row, and one more for each probe, after which one that is never answered is not there
 _FOR_TABLES = 0.75  # of a poll's time; the rest is for a question that is under way
 
 
@@ -35,6 +36,9 @@ class _Known:
     object_id: str = ""
     description: str = ""
     devices: dict[DeviceId, Device] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
+    """The probes that could not be read while it was not certain what it is, and how many polls in a row it were the same."""
+    doubted: int = 0
     why: str = ""
     asked_why: int = 0
 
@@ -43,7 +47,8 @@ class _Known:
 class Look:
     """One look at an agent: what it is, all that it answered to what its profiles ask, and the poll that this makes.
 
-    `unread`: what could not be read of it, and `why_not_all`, in words.
+    `unread`: what could not be read of it, and `why_not_all`, in words. While it is `undecided` what it is, there are no
+    profiles.
     """
 
     object_id: str
@@ -53,6 +58,7 @@ class Look:
     unread: Collection[str]
     why_not_all: str
     poll: Poll
+    undecided: bool = False
 
 
 class SnmpSource:
@@ -69,7 +75,10 @@ class SnmpSource:
 
     async def ask(self, agent: Agent) -> Poll:
         """Look at an agent, once."""
-        return (await self.look(agent)).poll
+        look = await self.look(agent)
+        if look.undecided:
+            raise Undecided
+        return look.poll
 
     async def look(self, agent: Agent) -> Look:
         """The same, with all that was answered."""
@@ -117,12 +126,16 @@ class SnmpSource:
         if not known.questions or self._changed(known, answers, session.unread):
             await self._recognise(agent, known, session)
             answers = await session.get(known.questions)
-        if not known.profiles:
+        undecided = not known.questions
+        if undecided or not known.profiles:
             if not session.stumbled:
                 known.manners.poll_went_well()
             device = replace(agent.device, display_name=agent.device.display_name or agent.device.id)
             poll = Poll(self._clock.now(), device, True, (device,), complete=False)
-            return Look(known.object_id, known.description, (), answers, session.unread, session.why_not_all, poll)
+            return Look(
+                known.object_id, known.description, (), answers, session.unread, session.why_not_all, poll,
+                undecided=undecided,
+            )  # fmt: skip
         tables: Answers = {}
         try:
             tables = await session.walk(known.columns)
@@ -144,35 +157,64 @@ class SnmpSource:
     @staticmethod
     def _changed(known: _Known, answers: Answers, unread: Collection[str]) -> bool:
         """Whether it is another one now, or says more, or nothing of what it said. A question that was lost says nothing."""
+        if SYS_OBJECT_ID not in unread and str(answers.get(SYS_OBJECT_ID, "")) != known.object_id:
+            return True
         watching = watched(known.profiles, known.object_id)
         if not unread.isdisjoint(watching):
             return False
-        return recognise(answers) != known.profiles or str(answers.get(SYS_OBJECT_ID, "")) != known.object_id
+        return recognise(answers) != known.profiles
 
     async def _recognise(self, agent: Agent, known: _Known, session: Session) -> None:
+        before, known.unread = known.unread, frozenset()  # unless this ends in doubt as well, the polls are not in a row
         asked = (PING, *(oid for oid in questions() if oid != PING))
         answers = await session.get(asked)
         again = tuple(session.unread.intersection(asked))
         session.unread.clear()
         answers |= await session.get(again)
-        unsure = bool(session.unread.intersection(asked))
-        session.unread.clear()  # what it cannot say even then is not there
+        # One that is unreadable is there, which is all that is to be known of a probe.
+        unread = frozenset(oid for oid in session.unread.intersection(asked) if oid == SYS_OBJECT_ID or oid not in answers)
+        session.unread.clear()
         about = await session.get((_SYS_DESCR,))
-        known.profiles = recognise(answers)
-        known.object_id = str(answers.get(SYS_OBJECT_ID, ""))
-        scalars = [oid for profile in known.profiles for oid in profile.scalars()]
-        known.questions = tuple(dict.fromkeys([*watched(known.profiles, known.object_id), *scalars]))
-        known.columns = tuple(dict.fromkeys(oid for profile in known.profiles for oid in profile.columns()))
-        known.devices = {}
         known.description = text_of(about.get(_SYS_DESCR))
+        found = self._found(known, answers, unread, again=unread == before and not session.lost)
+        if found is None:
+            known.questions = ()  # it is looked at anew next time
+            why = f"not certain yet, nothing is read from it ({session.why_not_all})"
+            self._reports.tell(agent.device.id, "family", why, steady=True)
+            return
+        known.profiles = found
+        known.object_id = str(answers.get(SYS_OBJECT_ID, ""))
+        scalars = [oid for profile in found for oid in profile.scalars()]
+        known.questions = tuple(dict.fromkeys([*watched(found, known.object_id), *scalars]))
+        known.columns = tuple(dict.fromkeys(oid for profile in found for oid in profile.columns()))
+        known.devices = {}
         described = f"sysObjectID {known.object_id or 'none'}, {known.description!r}"
-        families = ", ".join(profile.family for profile in known.profiles)
-        if families:
+        if found:
+            families = ", ".join(profile.family for profile in found)
             self._reports.tell(agent.device.id, "family", f"{families} ({described})", logging.INFO)
         else:
-            if unsure:
-                known.questions = ()  # it is looked at anew next time: that may have been what it is known by
             self._reports.tell(agent.device.id, "family", f"none that is known, nothing is read from it ({described})")
+
+    @staticmethod
+    def _found(known: _Known, answers: Answers, unread: frozenset[str], *, again: bool) -> tuple[Profile, ...] | None:
+        """The profiles that the agent fits; None while a probe that could not be read may be one that it has.
+
+        A probe that was lost and one that the agent never answers look the same. So it is asked for again at the next polls. It
+        is not there once the same ones could not be read several times in a row, and no other question was lost.
+        """
+        found = recognise(answers)
+        needed = {oid for oid in unread if oid == SYS_OBJECT_ID or possible(answers, (oid,)) != found}
+        if not needed:
+            return found
+        same = str(answers.get(SYS_OBJECT_ID, "")) == known.object_id
+        if same and known.profiles and known.profiles in (found, possible(answers, unread)):
+            return known.profiles  # as before it was silent
+        known.doubted = known.doubted + 1 if again else 0
+        known.unread = unread
+        if known.doubted >= _BELIEVED + len(needed):
+            return found
+        known.manners.hasten(needed)
+        return None
 
     async def _line(self, agent: Agent, access: SnmpAccess, timeout: float | None = None) -> Line:  # noqa: ASYNC109 - of each question
         key = access if access.version == "3" else None
