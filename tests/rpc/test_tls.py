@@ -228,7 +228,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path, certificates: Certi
     ("settings", "message"),
     [
         ({"listen": "0.0.0.0:0"}, "--tls-certificate"),
-        ({"admin_listen": "0.0.0.0:0"}, "--plaintext"),
+        ({"channelz_listen": "0.0.0.0:0"}, "--plaintext"),
         ({"tls_certificate": Path("x.pem")}, "--tls-key"),
         ({"mutual_listen": LISTEN}, "--tls-client-ca"),
         ({"tls_client_ca": Path("x.pem")}, "--tls-certificate"),

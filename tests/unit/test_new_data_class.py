@@ -143,7 +143,7 @@ def test_checks_name_every_table_that_forgets_it(later: Path) -> None:
     ran = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", "--import-mode=importlib",
-            str(_ROOT / "tests/unit/test_data_classes.py"),
+            str(_ROOT / "tests/unit/core/test_data_classes.py"),
         ],
         env=_environment(later), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

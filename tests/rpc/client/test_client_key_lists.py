@@ -50,4 +50,4 @@ async def test_nobody_named_is_refused_as_the_service_refuses_it(authority: Runn
     async with AsyncClient(authority=authority.address, secret=await authority.admin("partners/acme")) as client:
         with pytest.raises(CallFailed) as refused:
             await client.add_key_customers(key.name, [])
-        assert refused.value.reason == "LIST_WOULD_BE_EMPTY"
+        assert refused.value.reason == "CUSTOMERS_REQUIRED"
