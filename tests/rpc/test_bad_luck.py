@@ -123,7 +123,7 @@ async def test_while_the_disk_takes_nothing_changes_ask_to_come_back_and_questio
     world: World, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     changing = ("Create", "Set", "Cancel", "Connect", "Disconnect", "Grant", "Revoke", "Update", "Disable", "Enable", "Delete",
-                "Rotate", "Report", "Follow")  # fmt: skip
+                "Rotate", "Report", "Follow", "Add", "Remove")  # fmt: skip
     outcomes = {}
     disk.full = True
     with world.nothing_written():
