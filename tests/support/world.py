@@ -22,7 +22,7 @@ from consentry.devices.v1 import inventory_pb2
 from consentry_core.callers.policy import Caller
 from consentry_core.protocol.times import to_timestamp
 from consentry_core.rpc.client.channels import bearer
-from consentry_core.values.clock import SECOND
+from consentry_core.values.clock import SECOND, SystemClock
 from consentry_guard import Guard
 from consentry_rule import Instant
 from support.authority import IssuedKey
@@ -262,7 +262,8 @@ async def _data(world: World) -> None:
             told.locations.add(name=f"customers/{customer}/locations/{place}", kind=inventory_pb2.Location.KIND_SITE)
         frames = [Frame(number=1, inventory=told)]
         frames.append(readings(2, world.now - 60 * SECOND, 1.0, 2.0, customer=customer))
-        begun = world.now + SECOND  # after the consent: what lies before it is not open
+        # After the consent, however long it took to come to it: what lies before it is not open.
+        begun = max(world.now + SECOND, SystemClock().now())
         frames += [
             Frame(number=3, alarms=[alarm(begun, id=each, customer=customer) for each in ("heat", "power")]),
             Frame(number=4, alarms=[alarm(begun, begun + 1, id=each, customer=customer) for each in ("heat", "power")]),
