@@ -10,9 +10,21 @@ from model.steps import HIGHEST, run
 from model.world import World
 
 
+FOUND_BY = {
+    "a late snapshot told": 82,
+    "a lease taken after the farewell": 36,
+    "an old answer taken for a new one": 706,
+    "answered before the receipt is kept": 122,
+    "asked again, answered about an earlier change": 78,
+    "asked again after a restore, answered by the backup": 78,
+    "members read for an earlier barrier": 44,
+}
+"""Runs that find what takes long to find. They are tried first; when the model has changed, all of them are."""
+
+
 def runs_to_find(mutation: Mutation, limit: int) -> int | None:
     """After how many runs the mutation is found out; None: not within the limit."""
-    for seed in range(limit):
+    for seed in (FOUND_BY.get(mutation.name, 0), *range(limit)):
         drawn = random.Random(seed)  # noqa: S311 - the same runs every time
         numbers = [drawn.randint(0, HIGHEST) for _ in range(40)]
         try:
