@@ -9,7 +9,6 @@ from model.mutations import MUTATIONS, Mutation
 from model.steps import HIGHEST, run
 from model.world import World
 
-
 FOUND_BY = {
     "a late snapshot told": 82,
     "a lease taken after the farewell": 36,
