@@ -38,7 +38,8 @@ $(BROWSER): $(SETUP)
 	@touch $@
 
 test: $(SETUP) $(BROWSER) ## the whole test suite, but for what `make fire` runs alone
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not attack'
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not attack and not alone'
+	$(BIN)/python -m pytest -m alone
 
 FIRE_SECONDS ?= 600
 fire: $(SETUP) ## the barrier under fire: processes killed, stopped, cut off and attacked for ten minutes, and each attack alone; FIRE_SECONDS= for another time

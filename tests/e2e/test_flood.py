@@ -34,7 +34,7 @@ STREAMS = 5
 METHODS = ("/consentry.authority.v1.CoverageService/ListCoveredCustomers", "/consentry.devices.v1.InventoryService/ListDevices")
 NOISE = 0.002
 """Seconds that a call may be late on two cores which three busy processes share, whatever the services do."""
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("many-streams")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from consentry.authority.v1 import enforcement_pb2
 from support.authority import RunningAuthority
 
 STREAMS = 5_000
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("many-streams")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ SHAPE = {"frames": 8, "blocks": 8, "readings": 1_000}  # of each gateway: 5 MiB 
 RING_MIB = 1
 WRITE_TIMEOUT = 3
 PATIENCE = 60.0
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("many-streams")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,7 @@ async def proxied(address: str) -> AsyncIterator[TcpProxy]:
         await proxy.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("of", ["feed", "coverage"])
 async def test_a_silent_stream_is_left_for_another_connection(over: Any, impatient: None, of: str) -> None:
     feed = ScriptedFeed([heartbeat("c1"), STAY], [heartbeat("c2"), STAY])
