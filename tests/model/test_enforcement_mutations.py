@@ -9,7 +9,7 @@ from model.mutations import MUTATIONS, Mutation
 from model.steps import HIGHEST, run
 from model.world import World
 
-FOUND_BY = {
+FOUND_BY: dict[str, int] = {
     "a late snapshot told": 82,
     "a lease taken after the farewell": 36,
     "an old answer taken for a new one": 706,
@@ -23,7 +23,7 @@ FOUND_BY = {
 
 def runs_to_find(mutation: Mutation, limit: int) -> int | None:
     """After how many runs the mutation is found out; None: not within the limit."""
-    for seed in (FOUND_BY.get(mutation.name, 0), *range(limit)):
+    for seed in [FOUND_BY.get(mutation.name, 0), *range(limit)]:
         drawn = random.Random(seed)  # noqa: S311 - the same runs every time
         numbers = [drawn.randint(0, HIGHEST) for _ in range(40)]
         try:
