@@ -23,7 +23,8 @@ FOUND_BY: dict[str, int] = {
 
 def runs_to_find(mutation: Mutation, limit: int) -> int | None:
     """After how many runs the mutation is found out; None: not within the limit."""
-    for seed in [FOUND_BY.get(mutation.name, 0), *range(limit)]:
+    seeds: list[int] = [FOUND_BY.get(mutation.name, 0), *range(limit)]
+    for seed in seeds:
         drawn = random.Random(seed)  # noqa: S311 - the same runs every time
         numbers = [drawn.randint(0, HIGHEST) for _ in range(40)]
         try:
