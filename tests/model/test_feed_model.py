@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from consentry_rule import DataClass
 from model.feed_world import CUSTOMERS, FeedWorld, Reader
 
-RUNS = 60 * int(os.environ.get("CONSENTRY_MODEL_TIMES", "1"))
+ORDINARY = 60
+RUNS = ORDINARY * int(os.environ.get("CONSENTRY_MODEL_TIMES", "1"))
 HIGHEST = 10_000
 
 Step = Callable[[FeedWorld, int], Awaitable[None]]
@@ -144,10 +145,17 @@ def told(numbers: Sequence[int]) -> str:
 def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)  # that another process has opened the store is what happens here
 
-    @settings(max_examples=RUNS, database=None)
+    @settings(max_examples=RUNS, database=None, derandomize=RUNS == ORDINARY)  # `make model` looks for new ones
     @given(st.lists(st.integers(0, HIGHEST), min_size=10, max_size=80))
     def model(numbers: list[int]) -> None:
         note(told(numbers))
         asyncio.run(run(FeedWorld(tmp_path), happenings(numbers)))
 
     model()
+
+
+@pytest.mark.xfail(
+    reason="found and not mended yet: a restored authority makes a customer leave that was covered all the while"
+)
+def test_a_list_that_a_restored_authority_does_not_know(tmp_path: Path) -> None:
+    asyncio.run(run(FeedWorld(tmp_path), happenings([0, 0, 0, 0, 592, 212, 155, 88, 324, 294])))
