@@ -63,6 +63,7 @@ async def _outcome(call: Any) -> str:
     return "OK"
 
 
+@pytest.mark.alone
 async def test_calls_under_way_are_told_that_the_service_goes_down() -> None:
     outcomes: Counter[str] = Counter()
     for _ in range(ROUNDS):
@@ -91,6 +92,7 @@ async def test_calls_under_way_are_told_that_the_service_goes_down() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_service_that_is_told_to_go_down_says_so_to_all_who_call() -> None:
     """A process, and callers who call without a pause until they are refused."""
     with stage() as processes:

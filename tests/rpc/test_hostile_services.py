@@ -209,6 +209,7 @@ async def test_a_message_has_only_so_many_bytes(authority: RunningAuthority) -> 
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
 
 
+@pytest.mark.alone
 async def test_one_tokens_interests_hold_up_neither_anothers_lease_nor_a_revocation(tmp_path: Path, clock: FakeClock) -> None:
     """All that they make the authority read waits in that token's lane; of the threads that read it has one."""
     async with running_authority(tmp_path, clock=clock) as authority:
